@@ -1,0 +1,1 @@
+"""zk2etcd mirrors ZooKeeper subtrees into etcd v3, continuously."""

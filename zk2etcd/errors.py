@@ -1,0 +1,141 @@
+"""Every error that zk2etcd raises on purpose, in one short tree.
+
+The class of an error answers one question for whoever catches it: ask again (`Retry`), start the
+shard over from its base (`Resync`), or stop and tell a person (`Stop`). The message is one line
+for that person: what happened, where, and what to do about it. Secrets never go into it.
+"""
+
+from __future__ import annotations
+
+import enum
+
+
+class Reaction(enum.Enum):
+    """What the catcher of an error does next."""
+
+    RETRY = "retry"
+    RESYNC = "resync"
+    STOP = "stop"
+
+
+class Zk2EtcdError(Exception):
+    """The root: anything that is not one of these, or a child of it, is a bug (exit 70)."""
+
+    reaction = Reaction.STOP
+    exit_code = 1
+
+
+class ConfigError(Zk2EtcdError):
+    """The configuration is wrong. `faults` holds one line for each fault found."""
+
+    exit_code = 2
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+class UsageError(Zk2EtcdError):
+    """The command was called in a way that cannot work."""
+
+    exit_code = 2
+
+
+class Unreachable(Zk2EtcdError):
+    """A server, or the running supervisor, does not answer."""
+
+    reaction = Reaction.RETRY
+    exit_code = 3
+
+
+class StartError(Zk2EtcdError):
+    """`run` cannot bind its address or prepare its folders."""
+
+    exit_code = 4
+
+
+# --- ZooKeeper --------------------------------------------------------------------------------
+
+
+class ZooKeeperError(Zk2EtcdError):
+    """ZooKeeper refused or did not answer; the shard tries again after its back-off."""
+
+    reaction = Reaction.RETRY
+    exit_code = 3
+
+
+class SessionDoubt(ZooKeeperError):
+    """The session was suspended, lost or silently replaced: events may be missing."""
+
+    reaction = Reaction.RESYNC
+
+
+class StaleRead(ZooKeeperError):
+    """A server answered from before the shard's floor: it lags, or was restored from a backup."""
+
+    reaction = Reaction.RESYNC
+
+
+class Overflow(ZooKeeperError):
+    """More paths changed than the dirty queue may hold."""
+
+    reaction = Reaction.RESYNC
+
+
+# --- etcd -------------------------------------------------------------------------------------
+
+
+class EtcdError(Zk2EtcdError):
+    """etcd refused a request, for certain: nothing of it was or will be applied."""
+
+    reaction = Reaction.RETRY
+    exit_code = 3
+
+
+class EtcdUnavailable(EtcdError):
+    """A read, or a request that changes nothing, was not answered."""
+
+
+class Compacted(EtcdError):
+    """The pinned revision is gone; go on from the last key at a new one."""
+
+
+class TooManyOperations(EtcdError):
+    """The server allows fewer operations in one Txn."""
+
+
+class TooLarge(EtcdError):
+    """The request, or one value in it, exceeds what the server takes."""
+
+
+class NoSpace(EtcdError):
+    """etcd's quota is used up: it takes no writes until a person compacts, defragments and disarms."""
+
+
+class EtcdDenied(EtcdError):
+    """etcd refused our credentials or rights."""
+
+
+class AmbiguousWrite(EtcdError):
+    """A write's answer was lost: it may have been applied, or may still land later."""
+
+    reaction = Reaction.RESYNC
+
+
+class Fenced(EtcdError):
+    """The fence compare failed: this shard's token is no longer ours."""
+
+    reaction = Reaction.RESYNC
+
+
+class LeaseDoubt(EtcdError):
+    """Two thirds of the lease passed without a keepalive: stop writing before others may start."""
+
+    reaction = Reaction.RESYNC
+
+
+class NewerFormat(EtcdError):
+    """Our keys in etcd were written by a newer zk2etcd, which says that this one may not read them."""
+
+    reaction = Reaction.STOP
+    exit_code = 2

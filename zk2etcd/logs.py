@@ -1,0 +1,1 @@
+"""structlog set-up for each process (being written)."""

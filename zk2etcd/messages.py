@@ -1,0 +1,177 @@
+"""The values that cross the pipe between the supervisor and a worker.
+
+All are frozen, small and picklable; none knows how it travels. The supervisor sends `Command`s, a
+worker sends `Report`s. Times that leave the host are wall-clock seconds (`time.time()`), since
+each process has a monotonic clock origin of its own to worry about; ages are in seconds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Literal
+
+from zk2etcd import config
+
+Phase = Literal["waiting", "full_sync", "following", "guarded", "paused", "error"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """One zk prefix (or one bucket of it) as a unit of assignment.
+
+    `id` is a slug of `from` plus 8 hex digits of sha256(from, to, bucket/buckets): safe in URLs
+    and metric labels. `exclude` holds the ZooKeeper paths below `source` that are not mirrored.
+    """
+
+    id: str
+    source: str
+    target: str
+    exclude: tuple[str, ...] = ()
+    bucket: int = 0
+    buckets: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Identity:
+    """Who a worker is, as it stands in owner keys. `incarnation` counts from 1 for each slot."""
+
+    instance: str
+    slot: str
+    incarnation: int
+    admin_url: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class WorkerSpec:
+    """All that a spawned worker needs: one picklable value (CONVENTIONS 3)."""
+
+    identity: Identity
+    config: config.Config
+    multiproc_dir: str
+    log_level: str
+    once: bool = False
+    dry_run: bool = False
+
+
+# --- supervisor -> worker -----------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Assign:
+    """The whole set of shards that the worker shall mirror from now on; it makes the diff.
+
+    `reaped` says, for each slot, the highest incarnation that the supervisor has seen dead: owner
+    keys of those may be taken over at once. It only ever grows, so an old copy is safe.
+    `config` carries the settings in force; shards whose settings changed are restarted.
+    """
+
+    generation: int
+    shards: tuple[Shard, ...]
+    reaped: Mapping[str, int]
+    config: config.Config
+
+
+@dataclasses.dataclass(frozen=True)
+class FullSync:
+    """A full sync of these shards is due now."""
+
+    shards: tuple[str, ...]
+    trace_id: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class SetLogLevel:
+    level: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Drain:
+    """Let go of all shards, settle or abandon writes, and exit 0 before `timeout` seconds passed."""
+
+    timeout: float
+
+
+Command = Assign | FullSync | SetLogLevel | Drain
+
+
+# --- worker -> supervisor -----------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Unsyncable:
+    path: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Guard:
+    """A standing trip of the delete guard. `since` in wall-clock seconds."""
+
+    id: str
+    reason: str
+    deletes: int
+    present: int
+    sample: tuple[str, ...]
+    since: float
+
+
+@dataclasses.dataclass(frozen=True)
+class FullSyncResult:
+    """How the last completed base or full sync ended. `sequence` grows by one for each."""
+
+    sequence: int
+    at: float
+    took_seconds: float
+    put: int
+    delete: int
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardReport:
+    """One shard as its mirror sees it.
+
+    `progress` is (done, total) in nodes, total 0 when unknown. `zxid` is the checkpoint.
+    `synced_at` is the last moment (wall-clock seconds) at which a `sync` had answered and every
+    change seen before it was written; None before the first. `lag_seconds` is the age of
+    `synced_at` when the report was made. `attempt` counts failed starts since the last good one,
+    `retry_at` is when the next one begins (wall clock), None when not backing off.
+    """
+
+    id: str
+    phase: Phase
+    owned: bool = False
+    holder: str | None = None
+    protocol: str | None = None
+    progress: tuple[int, int] = (0, 0)
+    keys: int = 0
+    pending: int = 0
+    zxid: int = 0
+    lag_seconds: float | None = None
+    synced_at: float | None = None
+    unsyncable: tuple[Unsyncable, ...] = ()
+    unsyncable_total: int = 0
+    guard: Guard | None = None
+    last_full_sync: FullSyncResult | None = None
+    full_sync_running: bool = False
+    error: str | None = None
+    attempt: int = 0
+    retry_at: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """A worker's heartbeat, sent by the loop that also turns the mirrors.
+
+    `oldest_turn_seconds` is the age of the least recent turn of any mirror's loop, at sending: a
+    single hung mirror makes the worker hung. `generation` is the last `Assign` that was carried
+    out in full (removed shards let go of); `held` are the shards not let go of yet.
+    """
+
+    slot: str
+    incarnation: int
+    generation: int
+    held: tuple[str, ...]
+    shards: tuple[ShardReport, ...]
+    oldest_turn_seconds: float
+    zk_connected: bool
