@@ -1,0 +1,1 @@
+"""Tests: `unit` opens no socket, `integration` and `acceptance` use real servers."""
