@@ -1,0 +1,53 @@
+# Each target sets up what it needs on first use: a fresh clone and one command are enough.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# `make bench BENCH=--quick`, `make demo DEMO=--keep`, `make test TEST="-k mapping"`
+BENCH ?=
+DEMO ?=
+TEST ?=
+
+.PHONY: help demo test check bench format servers clean
+
+help:
+	@echo "make demo    a private ZooKeeper and etcd, and the main job shown on them (60 s)"
+	@echo "make test    unit, integration and acceptance tests with real servers"
+	@echo "make check   ruff, mypy --strict, import contracts"
+	@echo "make bench   the speed figures, beside bare scripts (10 min; BENCH=--quick for 2)"
+	@echo "make format  let ruff format and fix"
+
+demo: servers $(READY)
+	$(BIN)/zk2etcd demo $(DEMO)
+
+test: servers $(READY)
+	$(BIN)/python -m pytest $(TEST)
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict zk2etcd workers tests benchmarks
+	$(BIN)/lint-imports
+
+bench: servers $(READY)
+	$(BIN)/python -m benchmarks $(BENCH)
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+servers:
+	@scripts/system-packages.sh
+
+$(READY): setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or later is needed: make PYTHON=python3.11 ..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+		|| { echo "no venv module: apt-get install python3-venv" >&2; exit 1; }
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --editable ".[dev]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
