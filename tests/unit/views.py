@@ -1,0 +1,78 @@
+"""Views of a made-up supervisor, for the tests of what people and Prometheus see."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from zk2etcd import control, messages
+
+NOW = 1_800_000_000.0
+GUARD = messages.Guard(
+    id="g1", reason="deletes", deletes=500, present=1000, sample=("/a/1",), since=NOW - 60
+)
+RESULT = messages.FullSyncResult(sequence=3, at=NOW - 90, took_seconds=1.5, put=2, delete=1)
+
+
+def report(shard: str = "dubbo-12345678", **changes: Any) -> messages.ShardReport:
+    """A shard that follows, in order."""
+    good = messages.ShardReport(
+        id=shard,
+        phase="following",
+        owned=True,
+        protocol="bulk",
+        progress=(1000, 1000),
+        keys=1000,
+        zxid=0x1234,
+        lag_seconds=0.5,
+        synced_at=NOW - 1,
+        last_full_sync=RESULT,
+    )
+    return dataclasses.replace(good, **changes)
+
+
+def shard(shard: str = "dubbo-12345678", worker: str = "w0", **changes: Any) -> control.ShardView:
+    """The shard of `report(shard, **changes)`, mirrored by `worker`."""
+    return control.ShardView(
+        id=shard,
+        source="/dubbo",
+        target="/mirror/dubbo",
+        worker=worker,
+        report=report(shard, **changes),
+        next_full_sync_at=NOW + 210,
+    )
+
+
+def worker(slot: str = "w0", **changes: Any) -> control.WorkerView:
+    """A worker that runs, in order."""
+    good = control.WorkerView(
+        slot=slot,
+        pid=4242,
+        state="running",
+        restarts=0,
+        last_exit=None,
+        heartbeat_age_seconds=0.2,
+        resident_bytes=50_000_000,
+        cpu_seconds=1.25,
+        zk_connected=True,
+        shards=("dubbo-12345678",),
+    )
+    return dataclasses.replace(good, **changes)
+
+
+def view(**changes: Any) -> control.View:
+    """A supervisor with one worker and one shard, in order."""
+    good = control.View(
+        version="1.2.3",
+        instance="host-1-abc",
+        pid=4241,
+        started_at=NOW - 3600,
+        state="ready",
+        config=control.ConfigView("zk2etcd.yaml", NOW - 3600, "ab" * 32),
+        workers=(worker(),),
+        shards=(shard(),),
+        last_turn_age=0.1,
+        reloads={"ok": 1},
+        log_level="info",
+    )
+    return dataclasses.replace(good, **changes)

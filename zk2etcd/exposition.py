@@ -1,0 +1,219 @@
+"""The text of /metrics: the workers' files summed up, and gauges made from the supervisor's view.
+
+A file that a kill -9 left damaged must not blind the operator: it is passed over with one log
+line, and its last good reading stands in for it, so that no sum falls (Prometheus would take a
+fall for a restart and count everything twice).
+"""
+
+from __future__ import annotations
+
+import pathlib
+import threading
+import typing
+from collections.abc import Callable, Iterable, Iterator
+
+import prometheus_client
+from prometheus_client import metrics_core, multiprocess, registry
+
+from zk2etcd import control, logs, messages, metrics, version
+
+CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST
+_PHASES: tuple[str, ...] = typing.get_args(messages.Phase)
+_RESULTS = ("ok", "error")
+
+
+class Aggregator:
+    """Makes the exposition text of one supervisor; `text` may be called from any thread."""
+
+    def __init__(self, directory: str, view: Callable[[], control.View]) -> None:
+        self._lock = threading.Lock()
+        self._registry = registry.CollectorRegistry()
+        self._registry.register(_Files(pathlib.Path(directory)))
+        self._registry.register(_Gauges(view))
+        prometheus_client.ProcessCollector(registry=self._registry)
+
+    def text(self) -> bytes:
+        """All metrics in the text format of CONTENT_TYPE."""
+        with self._lock:
+            return prometheus_client.generate_latest(self._registry)
+
+
+class _Files(registry.Collector):
+    """The workers' counters and histograms, summed over slots."""
+
+    def __init__(self, directory: pathlib.Path) -> None:
+        self._directory = directory
+        self._good: dict[str, bytes] = {}
+        self._damaged: set[str] = set()
+
+    def collect(self) -> Iterable[metrics_core.Metric]:
+        files = [self._readable(path) for path in sorted(self._directory.glob("*.db"))]
+        present = [str(path) for path in files if path is not None]
+        merge = multiprocess.MultiProcessCollector.merge
+        merged: Iterable[metrics_core.Metric] = merge(present)  # type: ignore[no-untyped-call]
+        return merged
+
+    def _readable(self, path: pathlib.Path) -> pathlib.Path | None:
+        """The file itself, or its last good reading, or None when there is nothing to read."""
+        try:
+            found = sum(1 for _ in metrics.entries(path))
+        except FileNotFoundError:
+            return None
+        except metrics.CORRUPT as error:
+            return self._stand_in(path, error)
+        self._damaged.discard(path.name)
+        if found:
+            self._good[path.name] = path.read_bytes()
+        return path if found else None
+
+    def _stand_in(self, path: pathlib.Path, error: Exception) -> pathlib.Path | None:
+        if path.name not in self._damaged:
+            self._damaged.add(path.name)
+            what = "metrics file is damaged: using its last good reading"
+            logs.get().error(what, path=str(path), error=str(error))
+        if path.name not in self._good:
+            return None
+        copy = self._directory / "last-good" / path.name
+        copy.parent.mkdir(exist_ok=True)
+        copy.write_bytes(self._good[path.name])
+        return copy
+
+
+class _Gauges(registry.Collector):
+    """What the supervisor's view says now, and what it alone counts."""
+
+    def __init__(self, view: Callable[[], control.View]) -> None:
+        self._view = view
+
+    def collect(self) -> Iterator[metrics_core.Metric]:
+        view = self._view()
+        yield from _shards(view.shards)
+        yield from _workers(view.workers)
+        yield from _supervisor(view)
+
+
+def progress(report: messages.ShardReport) -> float:
+    """The full sync's progress from 0 to 1: 1 when one was completed and none runs."""
+    done, total = report.progress
+    if report.phase == "full_sync" or report.full_sync_running:
+        return min(1.0, done / total) if total else 0.0
+    return 1.0 if report.last_full_sync else 0.0
+
+
+class _Row(typing.NamedTuple):
+    """One metric with a single label: its name, its help, and its value for one item."""
+
+    name: str
+    documentation: str
+    value: Callable[[typing.Any], float | None]
+
+
+_SHARD_GAUGES = (
+    _Row("shard_owned", "1 while this supervisor owns the shard.", lambda report: report.owned),
+    _Row("shard_keys", "Keys of the shard in etcd.", lambda report: report.keys),
+    _Row("shard_pending", "Paths seen to change, not yet written.", lambda report: report.pending),
+    _Row(
+        "shard_unsyncable",
+        "Paths that cannot be mirrored; /status names them.",
+        lambda report: report.unsyncable_total or len(report.unsyncable),
+    ),
+    _Row(
+        "shard_full_sync_progress_ratio",
+        "How far the full sync is, from 0 to 1; 1 when it is done.",
+        progress,
+    ),
+    _Row(
+        "shard_full_sync_last_success_timestamp_seconds",
+        "When the last full sync was completed.",
+        lambda report: report.last_full_sync.at if report.last_full_sync else None,
+    ),
+    _Row(
+        "shard_synced_timestamp_seconds",
+        "The last moment at which everything that had changed by then was written.",
+        lambda report: report.synced_at,
+    ),
+)
+_WORKER_GAUGES = (
+    _Row("worker_up", "1 while the slot's worker runs.", lambda worker: worker.state == "running"),
+    _Row(
+        "worker_resident_memory_bytes",
+        "Resident memory of the worker.",
+        lambda worker: worker.resident_bytes,
+    ),
+    _Row(
+        "zk_connected",
+        "1 while the worker's ZooKeeper session stands.",
+        lambda worker: worker.zk_connected,
+    ),
+)
+_WORKER_COUNTERS = (
+    _Row(
+        "worker_cpu_seconds_total",
+        "CPU time of the worker that runs now.",
+        lambda worker: worker.cpu_seconds,
+    ),
+    _Row(
+        "worker_restarts_total",
+        "Times the slot's worker was started again.",
+        lambda worker: worker.restarts,
+    ),
+)
+
+
+def _shards(shards: tuple[control.ShardView, ...]) -> Iterator[metrics_core.Metric]:
+    items = [(shard.id, shard.report) for shard in shards]
+    for row in _SHARD_GAUGES:
+        yield _filled(metrics_core.GaugeMetricFamily, row, "shard", items)
+    yield _phases(shards)
+
+
+def _workers(workers: tuple[control.WorkerView, ...]) -> Iterator[metrics_core.Metric]:
+    items = [(worker.slot, worker) for worker in workers]
+    for row in _WORKER_GAUGES:
+        yield _filled(metrics_core.GaugeMetricFamily, row, "slot", items)
+    for row in _WORKER_COUNTERS:
+        yield _filled(metrics_core.CounterMetricFamily, row, "slot", items)
+
+
+def _filled(
+    family: type[metrics_core.GaugeMetricFamily] | type[metrics_core.CounterMetricFamily],
+    row: _Row,
+    label: str,
+    items: Iterable[tuple[str, object]],
+) -> metrics_core.Metric:
+    metric = family(f"zk2etcd_{row.name}", row.documentation, labels=[label])
+    for key, item in items:
+        value = row.value(item)
+        if value is not None:
+            metric.add_metric([key], float(value))
+    return metric
+
+
+def _phases(shards: tuple[control.ShardView, ...]) -> metrics_core.Metric:
+    family = metrics_core.GaugeMetricFamily(
+        "zk2etcd_shard_phase", "1 for the phase the shard is in.", labels=["shard", "phase"]
+    )
+    for shard in shards:
+        for phase in _PHASES:
+            family.add_metric([shard.id, phase], float(shard.report.phase == phase))
+    return family
+
+
+def _supervisor(view: control.View) -> Iterator[metrics_core.Metric]:
+    reloads = metrics_core.CounterMetricFamily(
+        "zk2etcd_config_reloads_total", "Reloads of the configuration.", labels=["result"]
+    )
+    for result, count in {**dict.fromkeys(_RESULTS, 0), **view.reloads}.items():
+        reloads.add_metric([result], count)
+    yield reloads
+    yield metrics_core.GaugeMetricFamily(
+        "zk2etcd_config_last_reload_successful",
+        "1 unless the last reload was refused and the old configuration kept.",
+        float(view.config.error is None),
+    )
+    build = metrics_core.GaugeMetricFamily(
+        "zk2etcd_build_info", "1, with what runs as labels.", labels=["version", "commit", "python"]
+    )
+    facts = version.info()
+    build.add_metric([view.version, facts.commit or "unknown", facts.python], 1.0)
+    yield build

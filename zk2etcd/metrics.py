@@ -1,0 +1,262 @@
+"""What the workers count: every counter's and histogram's definition, and the files they share.
+
+prometheus_client sums processes through memory-mapped files, one set a process. Left alone it
+names them by pid, so a crash loop piles files up until a scrape takes seconds (issue #367 there).
+Here they are named by the worker's slot: a restarted worker goes on in its predecessor's files,
+and counters stay monotonic over kill -9. Gauges are not kept this way, because such a file cannot
+forget a label when a shard moves: `exposition` makes them from the supervisor's view.
+
+prometheus_client is imported inside functions only: it must find PROMETHEUS_MULTIPROC_DIR, and
+`diff` and its like do without it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import math
+import os
+import pathlib
+import shutil
+import struct
+import tempfile
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+from zk2etcd import logs
+
+if TYPE_CHECKING:
+    import prometheus_client
+
+DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
+CORRUPT = (ValueError, TypeError, RuntimeError, struct.error)
+
+ETCD_OPS = ("put", "delete", "get", "list", "txn")
+ZK_OPS = ("get", "list", "exists", "watch", "multiread")
+KINDS: tuple[Literal["put", "delete"], ...] = ("put", "delete")
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_LAG = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+_FULL_SYNC = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0)
+
+
+class Instruments:
+    """What the data plane reports, from any thread. This class itself counts nothing.
+
+    `status` is "success" or a short stable error name, never a message: it is a label, and each
+    new one is a new time series.
+    """
+
+    def etcd_op(self, op: str, status: str, seconds: float) -> None:
+        """One request to etcd: `op` is put, delete, get, list or txn."""
+
+    def etcd_count(self, op: str, status: str, n: int) -> None:
+        """`n` puts or deletes that travelled inside a Txn: counted, their time is the Txn's."""
+
+    def zk_op(self, op: str, status: str, seconds: float) -> None:
+        """One request to ZooKeeper: `op` is get, list, exists, watch or multiread."""
+
+    def fixed(self, kind: Literal["put", "delete"], n: int = 1) -> None:
+        """A full sync or a resync (not the first base) had to repair `n` keys in etcd."""
+
+    def zk_connected(self) -> None:
+        """A connection to ZooKeeper stands."""
+
+    def zk_connecting(self) -> None:
+        """A connection to ZooKeeper is being tried."""
+
+    def lag(self, seconds: float) -> None:
+        """From a node's mtime to its commit in etcd, seen while following; clamped at 0."""
+
+    def full_sync(self, seconds: float) -> None:
+        """A base or a full sync was completed in `seconds`."""
+
+    def guard_trip(self) -> None:
+        """The delete guard tripped."""
+
+
+def null() -> Instruments:
+    """Instruments that count nothing, for commands that have no supervisor."""
+    return Instruments()
+
+
+def prepare_supervisor() -> str:
+    """Make this supervisor's own folder for the files, and say so to all processes it starts.
+
+    The folder goes when the process exits. Call it before anything imports prometheus_client.
+    """
+    directory = tempfile.mkdtemp(prefix="zk2etcd-metrics-")
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    os.environ[DIRECTORY] = directory
+    return directory
+
+
+def for_worker(directory: str, slot: str) -> Instruments:
+    """The instruments of the one process that runs in `slot`, going on where the last one ended.
+
+    Call it once a process, in the child. Two processes must never share a slot.
+    """
+    os.environ[DIRECTORY] = directory
+    from prometheus_client import values  # noqa: PLC0415
+
+    for kind in ("counter", "histogram"):
+        _mend(pathlib.Path(directory, f"{kind}_{slot}.db"))
+    bound = values.MultiProcessValue(lambda: slot)  # type: ignore[no-untyped-call]
+    values.ValueClass = bound
+    return _Recording()
+
+
+def entries(path: pathlib.Path) -> Iterator[tuple[str, float]]:
+    """The (key, value) pairs of one file, in order; raises one of CORRUPT where they stop to be.
+
+    A key is JSON: [metric, sample, labels, help]. A file that was just made holds none yet.
+    """
+    from prometheus_client import mmap_dict  # noqa: PLC0415
+
+    if path.stat().st_size == 0:
+        return
+    read = mmap_dict.MmapedDict.read_all_values_from_file
+    for key, value, _stamp, _at in read(str(path)):  # type: ignore[no-untyped-call]
+        _metric, _sample, _labels, _help = json.loads(key)
+        if not (math.isfinite(value) and value >= 0):
+            raise ValueError(f"{key} has the value {value}")
+        yield key, value
+
+
+def _mend(path: pathlib.Path) -> None:
+    """Rewrite a damaged file with what can be read of it, so that a worker can start on it."""
+    good: dict[str, float] = {}
+    try:
+        good.update(entries(path))
+    except FileNotFoundError:
+        return
+    except CORRUPT as error:
+        for key, value in _until_damage(path):
+            good[key] = value
+        shutil.copyfile(path, path.with_suffix(".corrupt"))
+        _rewrite(path, good)
+        what = "metrics file was damaged: kept what could be read"
+        logs.get().warning(what, path=str(path), kept=len(good), error=str(error))
+
+
+def _until_damage(path: pathlib.Path) -> Iterator[tuple[str, float]]:
+    try:
+        yield from entries(path)
+    except CORRUPT:
+        return
+
+
+def _rewrite(path: pathlib.Path, good: dict[str, float]) -> None:
+    from prometheus_client import mmap_dict  # noqa: PLC0415
+
+    fresh = path.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    file: Any = mmap_dict.MmapedDict(str(fresh))  # type: ignore[no-untyped-call]
+    for key, value in good.items():
+        file.write_value(key, value, 0.0)
+    file.close()
+    fresh.replace(path)  # in one step: a scrape sees the old file or the new one
+
+
+class _Operations:
+    """A counter and a histogram with the labels (op, status), their children looked up once."""
+
+    def __init__(self, name: str, server: str, ops: tuple[str, ...]) -> None:
+        import prometheus_client as prometheus  # noqa: PLC0415
+
+        labels = ("op", "status")
+        self._total = prometheus.Counter(
+            f"zk2etcd_{name}_op_total", f"Operations on {server}.", labels, registry=None
+        )
+        self._seconds = prometheus.Histogram(
+            f"zk2etcd_{name}_op_duration_seconds",
+            f"Time from sending a request to {server} to its answer.",
+            labels,
+            buckets=_SECONDS,
+            registry=None,
+        )
+        self._totals: dict[tuple[str, str], prometheus_client.Counter] = {}
+        self._histograms: dict[tuple[str, str], prometheus_client.Histogram] = {}
+        for op in ops:  # a rate needs the zero before the first one
+            self.count(op, "success", 0)
+            self._histogram(op, "success")
+
+    def count(self, op: str, status: str, n: int) -> None:
+        child = self._totals.get((op, status))
+        if child is None:  # two threads may both look it up: they get the same child
+            child = self._totals[op, status] = self._total.labels(op, status)
+        child.inc(n)
+
+    def observe(self, op: str, status: str, seconds: float) -> None:
+        self.count(op, status, 1)
+        self._histogram(op, status).observe(seconds)
+
+    def _histogram(self, op: str, status: str) -> prometheus_client.Histogram:
+        child = self._histograms.get((op, status))
+        if child is None:
+            child = self._histograms[op, status] = self._seconds.labels(op, status)
+        return child
+
+
+class _Recording(Instruments):
+    """Instruments that count in the slot's files."""
+
+    def __init__(self) -> None:
+        import prometheus_client as prometheus  # noqa: PLC0415
+
+        self._etcd = _Operations("etcd", "etcd", ETCD_OPS)
+        self._zk = _Operations("zk", "ZooKeeper", ZK_OPS)
+        fixed = prometheus.Counter(
+            "zk2etcd_fixed_total",
+            "Keys that a full sync or a resync had to repair in etcd.",
+            ("type",),
+            registry=None,
+        )
+        self._fixed = {kind: fixed.labels(kind) for kind in KINDS}
+        self._connected = prometheus.Counter(
+            "zk2etcd_zk_conn_total", "Connections to ZooKeeper established.", registry=None
+        )
+        self._connecting = prometheus.Counter(
+            "zk2etcd_zk_connect_total", "Connections to ZooKeeper tried.", registry=None
+        )
+        self._lag = prometheus.Histogram(
+            "zk2etcd_replication_lag_seconds",
+            "From a node's mtime in ZooKeeper to its commit in etcd, while following.",
+            buckets=_LAG,
+            registry=None,
+        )
+        self._full_sync = prometheus.Histogram(
+            "zk2etcd_full_sync_duration_seconds",
+            "Time one shard's base or full sync took.",
+            buckets=_FULL_SYNC,
+            registry=None,
+        )
+        self._trips = prometheus.Counter(
+            "zk2etcd_delete_guard_trips_total", "Times the delete guard tripped.", registry=None
+        )
+
+    def etcd_op(self, op: str, status: str, seconds: float) -> None:
+        self._etcd.observe(op, status, seconds)
+
+    def etcd_count(self, op: str, status: str, n: int) -> None:
+        self._etcd.count(op, status, n)
+
+    def zk_op(self, op: str, status: str, seconds: float) -> None:
+        self._zk.observe(op, status, seconds)
+
+    def fixed(self, kind: Literal["put", "delete"], n: int = 1) -> None:
+        self._fixed[kind].inc(n)
+
+    def zk_connected(self) -> None:
+        self._connected.inc()
+
+    def zk_connecting(self) -> None:
+        self._connecting.inc()
+
+    def lag(self, seconds: float) -> None:
+        self._lag.observe(max(0.0, seconds))
+
+    def full_sync(self, seconds: float) -> None:
+        self._full_sync.observe(seconds)
+
+    def guard_trip(self) -> None:
+        self._trips.inc()
