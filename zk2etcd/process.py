@@ -1,0 +1,104 @@
+"""One spawned child: start it, talk with it, see it end, kill it. Restart policy is elsewhere.
+
+Spawn and never fork: grpc and kazoo run threads, and a fork copies their locks (grpc's
+doc/fork_support.md, kazoo#519).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import types
+from collections.abc import Iterator
+from multiprocessing import resource_tracker
+
+from zk2etcd import channel, child, messages
+
+WORKER = "zk2etcd_workers.main.main"
+
+
+class Child:
+    """A running process and its channel. Start it from the main thread only (see `child`).
+
+    `target` names a function of (messages.WorkerSpec, Connection) as "package.module.function".
+    Raises OSError when the system gives no process.
+    """
+
+    def __init__(self, spec: messages.WorkerSpec, target: str = WORKER) -> None:
+        assert threading.current_thread() is threading.main_thread()
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe(duplex=True)
+        slot = spec.identity.slot
+        self._process = context.Process(
+            target=child.run, args=(target, spec, theirs, os.getpid()), name=slot, daemon=True
+        )
+        try:
+            with _spawning():
+                self._process.start()
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        assert self._process.pid is not None
+        self.pid: int = self._process.pid
+        self.channel = channel.Channel(ours)
+
+    @property
+    def sentinel(self) -> int:
+        """A descriptor that becomes readable when the process ended."""
+        return self._process.sentinel
+
+    def exit_code(self) -> int | None:
+        """The exit status (a signal as -N) of a process that ended and is reaped now, else None."""
+        return self._process.exitcode
+
+    def kill(self) -> None:
+        """SIGKILL; nothing if it has ended."""
+        self._process.kill()
+
+    def close(self) -> None:
+        """Give back the descriptors. The process must have been reaped."""
+        self.channel.close()
+        self._process.close()
+
+
+@contextlib.contextmanager
+def _spawning() -> Iterator[None]:
+    """Start a child with its signals blocked and without our `__main__`.
+
+    A spawned child runs the parent's main script once more to have its names; ours is the command
+    line, with click and the HTTP server behind it, which no worker needs.
+    """
+    resource_tracker.ensure_running()  # starting it later would unblock our signals
+    main = sys.modules["__main__"]
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, child.GUARDED_SIGNALS)
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def reap_orphans(known: frozenset[int]) -> int:
+    """As PID 1: reap ended processes that were handed to us, and leave the `known` pids alone.
+
+    How many were reaped. WNOWAIT looks before it takes, since taking a child of multiprocessing
+    would lose its exit status; a known one at the head of the line is for its owner to reap first.
+    """
+    count = 0
+    while True:
+        try:
+            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return count
+        if found is None or found.si_pid in known:
+            return count
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(found.si_pid, os.WNOHANG)
+        count += 1

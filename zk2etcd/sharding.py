@@ -1,0 +1,105 @@
+"""Prefixes -> shards -> worker slots: pure, and stable over restarts and reloads.
+
+Rendezvous hashing alone loads slots unevenly, and a plain round robin moves everything when one
+prefix comes or goes. So each slot takes at most its fair share, a shard goes to the slot of
+highest weight that has room, and what is placed already stays as long as that share allows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from zk2etcd import config, cpus, messages
+
+MOST_WORKERS = 8
+_SLUG_LENGTH = 40
+
+
+def shards(cfg: config.Config) -> tuple[messages.Shard, ...]:
+    """Every shard of the configuration, in its order, the buckets of a prefix side by side."""
+    return tuple(
+        messages.Shard(
+            id=shard_id(prefix.from_, prefix.to, bucket, prefix.buckets),
+            source=prefix.from_,
+            target=prefix.to,
+            exclude=_excluded(prefix.from_, (*cfg.sync.exclude, *prefix.exclude)),
+            bucket=bucket,
+            buckets=prefix.buckets,
+        )
+        for prefix in cfg.sync.prefixes
+        for bucket in range(prefix.buckets)
+    )
+
+
+def shard_id(source: str, target: str, bucket: int = 0, buckets: int = 1) -> str:
+    """A slug of `source` and 8 hex digits of sha256(from, to, bucket/buckets) (DESIGN section 8).
+
+    Safe in URLs, metric labels and etcd keys. No path holds a NUL, so it separates the three.
+    """
+    identity = "\0".join((source, target, f"{bucket}/{buckets}"))
+    digest = hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", source).strip("-")[:_SLUG_LENGTH].strip("-")
+    return f"{slug or 'root'}-{digest[:8]}"
+
+
+def slots(cfg: config.Config) -> tuple[str, ...]:
+    """The names of the worker slots: w0, w1, ..."""
+    count = cfg.workers.count
+    number = min(MOST_WORKERS, cpus.usable()) if count == "auto" else count
+    return tuple(f"w{index}" for index in range(number))
+
+
+def assign(
+    ids: Iterable[str], slot_names: Sequence[str], current: Mapping[str, str]
+) -> dict[str, str]:
+    """Shard id -> slot, at most ceil(shards/slots) a slot.
+
+    `current` assignments that respect that bound stay; of an overfull slot those of highest
+    weight do. The result depends on the sets alone, not on their order.
+    """
+    wanted = sorted(set(ids))
+    bound = -(-len(wanted) // len(slot_names))
+    kept = _kept(wanted, slot_names, current, bound)
+    load = {slot: sum(1 for other in kept.values() if other == slot) for slot in slot_names}
+    for shard in wanted:
+        if shard not in kept:
+            free = [slot for slot in slot_names if load[slot] < bound]
+            kept[shard] = max(free, key=lambda slot: (_weight(shard, slot), slot))
+            load[kept[shard]] += 1
+    return {shard: kept[shard] for shard in wanted}
+
+
+def _kept(
+    wanted: Sequence[str], slot_names: Sequence[str], current: Mapping[str, str], bound: int
+) -> dict[str, str]:
+    kept: dict[str, str] = {}
+    for slot in slot_names:
+        here = [shard for shard in wanted if current.get(shard) == slot]
+        here.sort(key=lambda shard: (_weight(shard, slot), shard), reverse=True)
+        kept.update(dict.fromkeys(here[:bound], slot))
+    return kept
+
+
+def _weight(shard: str, slot: str) -> bytes:
+    """blake2 and not `hash()`, which differs from process to process."""
+    return hashlib.blake2b(f"{slot}\0{shard}".encode(), digest_size=8).digest()
+
+
+def _excluded(source: str, excludes: Iterable[str]) -> tuple[str, ...]:
+    """What of `excludes` concerns this source: those at or below it, by path element.
+
+    One *above* it leaves nothing of the source to mirror, so it becomes the source itself.
+    """
+    mine = set()
+    for path in excludes:
+        if _covers(source, path):
+            mine.add(path)
+        elif _covers(path, source):
+            mine.add(source)
+    return tuple(sorted(mine))
+
+
+def _covers(above: str, path: str) -> bool:
+    return path == above or path.startswith(above.rstrip("/") + "/")
