@@ -11,43 +11,19 @@ import functools
 import http.client
 import os
 import pathlib
-import random
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
-import threading
-import time
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
-from zk2etcd import errors
-
-READY_SECONDS = 60.0
-STOP_SECONDS = 10.0
-POLL_SECONDS = 0.02
+from zk2etcd import errors, sandbox_server
 
 JAVA_FOLDER = pathlib.Path("/usr/share/java")
 ZOOKEEPER_MAIN = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
 QUICK_JVM = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 """A JVM that starts fast and stays small, for runs of seconds."""
-
-PORTS = range(20_000, 32_000)
-"""Below Linux's ephemeral range: a client that knocks at a stopped server's port again and again
-could otherwise be handed that very port as its own, connect to itself, and block the restart."""
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens on right now.
-
-    Raises errors.StartError when a hundred tries found none.
-    """
-    for _ in range(100):
-        port = random.choice(PORTS)
-        with contextlib.closing(socket.socket()) as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise errors.StartError(f"no free port on 127.0.0.1 between {PORTS.start} and {PORTS.stop}")
 
 
 def missing() -> list[str]:
@@ -69,110 +45,7 @@ def require() -> None:
         )
 
 
-class Server:
-    """One server process with its folder and log; restarts keep port and data."""
-
-    name = "server"
-
-    def __init__(self, folder: pathlib.Path) -> None:
-        folder.mkdir(parents=True)
-        self.folder = folder
-        self.data = folder / "data"
-        self.log = folder / "log"
-        self.port = free_port()
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
-
-    @property
-    def pid(self) -> int:
-        return self._running().pid
-
-    @property
-    def alive(self) -> bool:
-        return self._process is not None and self._process.poll() is None
-
-    def start(self, timeout: float = READY_SECONDS) -> None:
-        """Start, and return once it answers. Raises errors.StartError with the end of its log."""
-        self.launch()
-        self.wait_ready(timeout)
-
-    def launch(self) -> None:
-        """Start without waiting, so that several servers can come up side by side."""
-        require()
-        if self.alive:
-            return
-        self.data.mkdir(exist_ok=True)
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*_bound_to_us(), *self.command()],
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,  # Ctrl-C is for the demo, which ends its servers in order
-            )
-
-    def wait_ready(self, timeout: float = READY_SECONDS) -> None:
-        deadline = time.monotonic() + timeout
-        while not self.ready():
-            if not self.alive or time.monotonic() > deadline:
-                end = self.log.read_text("utf-8", "replace")[-2000:]
-                self.kill()
-                raise errors.StartError(f"{self.name} at {self.address} did not start:\n{end}")
-            time.sleep(POLL_SECONDS)
-
-    def stop(self) -> None:
-        """End it in good order; killed if that takes longer than 10 s."""
-        if self._process is None:
-            return
-        self._process.send_signal(signal.SIGCONT)
-        self._process.terminate()
-        try:
-            self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.kill()
-        self._process = None
-
-    def kill(self) -> None:
-        """SIGKILL: what it had not written is lost, as in a crash."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def restart(self) -> None:
-        self.stop()
-        self.start()
-
-    def freeze(self) -> None:
-        """SIGSTOP: connections stay open, nothing answers."""
-        self._running().send_signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        self._running().send_signal(signal.SIGCONT)
-
-    def wipe(self) -> None:
-        """Throw all data away, as a restore from nothing does; only while stopped."""
-        if self.alive:
-            raise errors.UsageError(f"{self.name} is running: stop it before its data is wiped")
-        shutil.rmtree(self.data, ignore_errors=True)
-
-    def command(self) -> list[str]:
-        raise errors.UsageError(f"{type(self).__name__} has no command")
-
-    def ready(self) -> bool:
-        return self.alive
-
-    def _running(self) -> subprocess.Popen[bytes]:
-        if self._process is None:
-            raise errors.UsageError(f"{self.name} is not running")
-        return self._process
-
-
-class ZooKeeper(Server):
+class ZooKeeper(sandbox_server.Server):
     """A standalone ZooKeeper. `durable=False` skips fsync: fast, and wrong only after a crash."""
 
     name = "ZooKeeper"
@@ -231,7 +104,7 @@ class ZooKeeper(Server):
         return answer
 
 
-class Etcd(Server):
+class Etcd(sandbox_server.Server):
     """A single etcd member. `durable=False` skips fsync where this etcd can (3.5 and later)."""
 
     name = "etcd"
@@ -240,7 +113,7 @@ class Etcd(Server):
         self, folder: pathlib.Path, *, durable: bool = True, arguments: Sequence[str] = ()
     ) -> None:
         super().__init__(folder)
-        self._peer_port = free_port()
+        self._peer_port = sandbox_server.free_port()
         self._durable = durable
         self._arguments = tuple(arguments)
 
@@ -275,13 +148,16 @@ class Etcd(Server):
         return False
 
 
+Adopted = TypeVar("Adopted", bound=sandbox_server.Server)
+
+
 class Sandbox:
     """A folder and the servers in it. Close it, or use `opened`, to end and remove everything."""
 
     def __init__(self) -> None:
         require()
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="zk2etcd-sandbox-"))
-        self._servers: list[Server] = []
+        self._servers: list[sandbox_server.Server] = []
 
     def zookeeper(
         self,
@@ -291,14 +167,15 @@ class Sandbox:
         settings: Sequence[str] = (),
     ) -> ZooKeeper:
         """A new ZooKeeper, not yet started. `settings` are further lines of zoo.cfg."""
-        folder = self._next("zookeeper")
-        server = ZooKeeper(folder, durable=durable, jvm=jvm, settings=settings)
-        self._servers.append(server)
-        return server
+        folder = self.subfolder("zookeeper")
+        return self.adopt(ZooKeeper(folder, durable=durable, jvm=jvm, settings=settings))
 
     def etcd(self, *, durable: bool = True, arguments: Sequence[str] = ()) -> Etcd:
         """A new etcd, not yet started. `arguments` are further command line flags."""
-        server = Etcd(self._next("etcd"), durable=durable, arguments=arguments)
+        return self.adopt(Etcd(self.subfolder("etcd"), durable=durable, arguments=arguments))
+
+    def adopt(self, server: Adopted) -> Adopted:
+        """Have `server` ended with the sandbox; later ones go first."""
         self._servers.append(server)
         return server
 
@@ -307,7 +184,8 @@ class Sandbox:
             server.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _next(self, kind: str) -> pathlib.Path:
+    def subfolder(self, kind: str) -> pathlib.Path:
+        """A fresh folder's path for one server."""
         return self.folder / f"{kind}-{len(self._servers)}"
 
 
@@ -319,17 +197,6 @@ def opened() -> Iterator[Sandbox]:
         yield sandbox
     finally:
         sandbox.close()
-
-
-def _bound_to_us() -> list[str]:
-    """A prefix that makes the kernel end the server when we die without a chance to clean up.
-
-    The kernel looks at the *thread* that started it, so only the main thread may ask for this.
-    """
-    setpriv = shutil.which("setpriv")
-    if setpriv is None or threading.current_thread() is not threading.main_thread():
-        return []
-    return [setpriv, "--pdeathsig", "KILL"]
 
 
 def _class_path() -> str:

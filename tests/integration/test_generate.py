@@ -8,7 +8,7 @@ import click.testing
 import pytest
 
 from tests import polling
-from zk2etcd import errors, sandbox
+from zk2etcd import errors, sandbox, sandbox_server
 from zk2etcd.cli import genzk
 from zk2etcd_workers import generate
 
@@ -62,7 +62,7 @@ def test_ephemeral_nodes_go_with_the_session(
 
 def test_an_absent_server_is_unreachable() -> None:
     with pytest.raises(errors.Unreachable, match="does not answer"):
-        generate.Writer(f"127.0.0.1:{sandbox.free_port()}", connect_timeout=0.5)
+        generate.Writer(f"127.0.0.1:{sandbox_server.free_port()}", connect_timeout=0.5)
 
 
 def test_the_command(zookeeper: sandbox.ZooKeeper, writer: generate.Writer, prefix: str) -> None:

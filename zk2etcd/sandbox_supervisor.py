@@ -1,0 +1,164 @@
+"""The real supervisor, as a process of its own, on a sandbox's servers.
+
+The demo, the acceptance tests and the benchmarks all look at it as a user does: a config file, a
+process with signals, and what its admin address says.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import psutil
+import yaml
+
+from zk2etcd import errors, sandbox, sandbox_server
+
+SOURCE_ROOTS = tuple(
+    str(pathlib.Path(__file__).resolve().parent.parent / root) for root in ("", "workers")
+)
+"""Where a checkout has the two packages; an installed zk2etcd needs neither."""
+
+Settings = dict[str, Any]
+
+
+def settings(
+    zookeeper: sandbox.ZooKeeper, etcd: sandbox.Etcd, prefixes: Sequence[str | Mapping[str, Any]]
+) -> Settings:
+    """A config file's content for these servers; all else is a default, or yours to add."""
+    return {
+        "zookeeper": {"hosts": [zookeeper.address]},
+        "etcd": {"endpoints": [etcd.url]},
+        "sync": {"prefixes": [dict(p) if isinstance(p, Mapping) else p for p in prefixes]},
+        "workers": {"count": 2},
+        "log": {"format": "json"},
+    }
+
+
+def environment() -> dict[str, str]:
+    """The environment in which `python -m zk2etcd` finds both packages, installed or not."""
+    roots = [root for root in SOURCE_ROOTS if pathlib.Path(root).is_dir()]
+    known = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([*roots, *known])}
+
+
+def run(*arguments: str, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
+    """Run one `zk2etcd` command to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "zk2etcd", *arguments],
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+class Supervisor(sandbox_server.Server):
+    """`zk2etcd -c <folder>/config.yaml`. Its standard error is in `log`."""
+
+    name = "zk2etcd"
+    stop_seconds = 25.0
+
+    def __init__(self, folder: pathlib.Path, content: Settings) -> None:
+        super().__init__(folder)
+        self.config = folder / "config.yaml"
+        self.content = content
+        self.configure(content)
+
+    def configure(self, content: Settings) -> None:
+        """Write the config file; a running supervisor reads it on `reload`."""
+        self.content = content
+        merged = {**content, "http": {"listen": self.address, **content.get("http", {})}}
+        self.write(yaml.safe_dump(merged, sort_keys=False))
+
+    def write(self, text: str) -> None:
+        """Replace the config file's text as it is, broken or not, in one step."""
+        fresh = self.config.with_suffix(".new")
+        fresh.write_text(text, "utf-8")
+        fresh.replace(self.config)
+
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", "zk2etcd", "-c", str(self.config)]
+
+    def environment(self) -> dict[str, str]:
+        return environment()
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.address}"
+
+    def ready(self) -> bool:
+        try:
+            return self.ask("/livez")[0] == 200
+        except errors.Unreachable:
+            return False
+
+    def ask(
+        self, path: str, body: Mapping[str, Any] | None = None, timeout: float = 5.0
+    ) -> tuple[int, str]:
+        """GET, or POST a JSON body: (status, text). Raises errors.Unreachable without an answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        try:
+            if body is None:
+                connection.request("GET", path)
+            else:
+                kind = {"Content-Type": "application/json"}
+                connection.request("POST", path, json.dumps(body), kind)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode("utf-8", "replace")
+        except (OSError, http.client.HTTPException) as error:
+            raise errors.Unreachable(f"zk2etcd at {self.address} does not answer") from error
+        finally:
+            connection.close()
+
+    def status(self) -> dict[str, Any]:
+        """The /status document (DESIGN section 9)."""
+        answer: dict[str, Any] = json.loads(self.ask("/status")[1])
+        return answer
+
+    def shards(self) -> dict[str, dict[str, Any]]:
+        """The shards of /status by their `from`."""
+        return {shard["from"]: shard for shard in self.status()["shards"]}
+
+    def following(self) -> bool:
+        """Whether every shard has finished its base and follows."""
+        shards = self.status()["shards"]
+        return bool(shards) and all(shard["phase"] == "following" for shard in shards)
+
+    def wait_following(self, timeout: float = 60.0) -> None:
+        """Poll until `following`; errors.StartError with the last status if it does not come."""
+        deadline = time.monotonic() + timeout
+        while not self.following():
+            if time.monotonic() > deadline or not self.alive:
+                state = json.dumps(self.status()["shards"], indent=1) if self.alive else "dead"
+                raise errors.StartError(f"not following after {timeout:g} s: {state}")
+            time.sleep(sandbox_server.POLL_SECONDS)
+
+    def worker_pids(self) -> dict[str, int]:
+        """The pids of the live workers by slot."""
+        return {w["slot"]: w["pid"] for w in self.status()["workers"] if w["pid"]}
+
+    def reload(self) -> None:
+        self.signal(signal.SIGHUP)
+
+    def resident(self) -> int:
+        """The proportional set size of the supervisor and all its children, in bytes."""
+        family = [self.pid, *(child.pid for child in psutil.Process(self.pid).children(True))]
+        return sum(_pss(pid) for pid in family)
+
+
+def _pss(pid: int) -> int:
+    """Bytes; pages shared by n processes count a n-th each (proc_pid_smaps_rollup(5))."""
+    text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text("ascii")
+    line = next(line for line in text.splitlines() if line.startswith("Pss:"))
+    return int(line.split()[1]) * 1024
