@@ -128,6 +128,16 @@ class Fenced(EtcdError):
     reaction = Reaction.RESYNC
 
 
+class Held(EtcdError):
+    """Somebody else owns the shard, or a range that intersects its own. `holder` names them,
+    `admin_url` is where they can be asked."""
+
+    def __init__(self, holder: str, admin_url: str = "") -> None:
+        super().__init__(f"owned by {holder}")
+        self.holder = holder
+        self.admin_url = admin_url
+
+
 class LeaseDoubt(EtcdError):
     """Two thirds of the lease passed without a keepalive: stop writing before others may start."""
 

@@ -1,0 +1,279 @@
+"""Writes to bounded, fenced Txns: what is sent, how much of it at once, what its answer means.
+
+Every Txn compares the shard's token and raises its checkpoint. A nested Txn carries far more
+operations than etcd's limit of 128: 64 inner ones of 32 puts are one Txn (the limit holds for
+each level; an inner one may have 128 minus the outer's). Nothing is ever sent twice unless etcd
+refused it for certain.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from zk2etcd import config, errors, metrics
+from zk2etcd_workers import etcd, fence, pacing, plan, state, tree
+
+_INNER = 32
+_GROUPS = 64
+_MOST_OPS = _INNER * _GROUPS
+_FLAT = 100
+_BELOW_LIMIT = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class Sent:
+    """One Txn under way. `ranged` are the deletes that also asked for what is below them."""
+
+    writes: Sequence[plan.Write]
+    zxid: int
+    ranged: Sequence[plan.Write]
+    guarded: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Ack:
+    """A Txn's end, as it comes from grpc's thread; `Applier.settle` says what it means."""
+
+    sent: Sent
+    answer: etcd.Answer | None
+    error: errors.EtcdError | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Settled:
+    """`done` were applied; `moved` failed their own compare; `refused` are too large for etcd;
+    `below` are keys found under deleted ones, `again` deletes that found more than one page."""
+
+    done: Sequence[plan.Write] = ()
+    moved: Sequence[plan.Write] = ()
+    refused: Sequence[tuple[plan.Write, str]] = ()
+    below: Sequence[bytes] = ()
+    again: Sequence[plan.Write] = ()
+    zxid: int = 0
+
+
+class Applier:
+    """Collects writes and sends them for one shard. Used by the shard's thread only; `deliver` is
+    called from grpc's threads and must only enqueue."""
+
+    def __init__(
+        self,
+        client: etcd.Client,
+        owned: fence.Fence,
+        checkpoint: bytes,
+        settings: config.Etcd,
+        instruments: metrics.Instruments,
+        deliver: Callable[[Ack], None],
+        below: Callable[[bytes], tuple[bytes, bytes]],
+    ) -> None:
+        self._client = client
+        self._fence = owned
+        self._checkpoint = checkpoint
+        self._settings = settings
+        self._instruments = instruments
+        self._deliver = deliver
+        self._below = below
+        self._rate = pacing.Rate(settings.max_writes_per_second)
+        self._limit = min(settings.txn_ops, _MOST_OPS)
+        self._flat = 0
+        self._waiting: list[plan.Write] = []
+        self._bytes = 0
+        self.in_flight = 0
+        self.zxid = 0
+
+    def add(self, write: plan.Write) -> None:
+        self._waiting.append(write)
+        self._bytes += len(write.key) + len(write.value or b"")
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    def is_full(self) -> bool:
+        """Enough for one Txn is waiting."""
+        return len(self._waiting) >= self._limit or self._bytes >= self._settings.txn_bytes
+
+    def has_room(self) -> bool:
+        return self.in_flight < self._settings.txn_in_flight
+
+    def saw(self, zxid: int) -> None:
+        """A zxid that a reply used here carried: the checkpoint covers it."""
+        if zxid > self.zxid:
+            self.zxid = zxid
+
+    def flush(self, *, ranged: bool = False) -> bool:
+        """Send one Txn of what waits, if there is room; True if one was sent.
+
+        :param ranged: let each delete also report keys below its own.
+        :raises errors.Fenced: not owned; `errors.LeaseDoubt`: the lease is too old.
+        """
+        if not self._waiting or not self.has_room():
+            return False
+        # A ranged delete is two operations, and inner Txns have room for 2,048 in all.
+        limit = min(self._limit, _MOST_OPS // 2) if ranged else self._limit
+        count = self._rate.take(self._fitting(limit), time.monotonic())
+        if count == 0:
+            return False
+        writes = self._waiting[:count]
+        del self._waiting[:count]
+        self._bytes -= sum(len(write.key) + len(write.value or b"") for write in writes)
+        self._send(writes, ranged=ranged)
+        return True
+
+    def _fitting(self, limit: int) -> int:
+        """How many of the waiting writes go into one Txn; a large value travels alone."""
+        count = size = 0
+        for write in self._waiting[:limit]:
+            size += len(write.key) + len(write.value or b"")
+            if count and size > self._settings.txn_bytes:
+                break
+            count += 1
+        return count
+
+    def guarded(self, writes: Sequence[plan.Write]) -> None:
+        """Send repairs: each only if its key is still at the revision that it `expect`s."""
+        for start in range(0, len(writes), _FLAT):
+            self._send(writes[start : start + _FLAT], guarded=True)
+
+    def seal(self) -> None:
+        """Raise the checkpoint alone: a walk that changed nothing is worth remembering too."""
+        self._send(())
+
+    def _send(
+        self, writes: Sequence[plan.Write], *, ranged: bool = False, guarded: bool = False
+    ) -> None:
+        compare = self._fence.compare()
+        zxid = max(self.zxid, max((write.zxid for write in writes), default=0))
+        self.zxid = zxid
+        asks = _topmost(writes) if ranged else ()
+        sent = Sent(writes, zxid, asks, guarded)
+        ops = [_op(write, guarded=guarded) for write in writes]
+        for write in asks:
+            start, end = self._below(write.path)
+            ops.append(etcd.Range(start, end, _BELOW_LIMIT, keys_only=True))
+        success = [self._checkpoint_put(zxid), *self._grouped(ops)]
+        self.in_flight += 1
+        self._client.txn_soon(
+            etcd.Txn([compare], success),
+            lambda answer, error: self._deliver(Ack(sent, answer, error)),
+        )
+
+    def _checkpoint_put(self, zxid: int) -> etcd.Txn:
+        value = state.encode_zxid(zxid)
+        rises = etcd.Compare(self._checkpoint, "value", "<", value)
+        return etcd.Txn(
+            [rises], [etcd.Put(self._checkpoint, value)], [etcd.Range(self._checkpoint)]
+        )
+
+    def _grouped(self, ops: Sequence[etcd.Op]) -> Sequence[etcd.Op]:
+        if len(ops) <= _FLAT or self._flat:
+            return ops
+        per = max(_INNER, -(-len(ops) // _GROUPS))
+        return [etcd.Txn((), ops[at : at + per]) for at in range(0, len(ops), per)]
+
+    # --- answers -----------------------------------------------------------------------------
+
+    def settle(self, ack: Ack) -> Settled:
+        """What a Txn's end means. Definite refusals of its size are split and sent again.
+
+        :raises errors.Fenced: the token is not ours any more.
+        :raises errors.EtcdError: any other refusal, or an answer that was lost.
+        """
+        self.in_flight -= 1
+        sent = ack.sent
+        if isinstance(ack.error, errors.TooManyOperations) and self._shrink(len(sent.writes)):
+            return self._resend(sent, self._limit)
+        if isinstance(ack.error, errors.TooLarge):
+            if len(sent.writes) > 1:
+                return self._resend(sent, len(sent.writes) // 2)
+            return Settled(refused=[(sent.writes[0], str(ack.error))], zxid=sent.zxid)
+        if ack.error is not None:
+            self._count(sent.writes, type(ack.error).__name__)
+            raise ack.error
+        return self._succeeded(sent, ack.answer)
+
+    def _succeeded(self, sent: Sent, answer: etcd.Answer | None) -> Settled:
+        if answer is None or not answer.succeeded:
+            raise errors.Fenced("another owner took the shard: a write failed its fence compare")
+        checkpoint = answer.inner(0)
+        if not checkpoint.succeeded:
+            stored = checkpoint.kvs(0)
+            if not stored or stored[0].value < state.encode_zxid(sent.zxid):
+                raise errors.Fenced("the shard's checkpoint is gone from etcd")
+        if sent.guarded:
+            return self._each(sent, answer)
+        self._count(sent.writes, "success")
+        below: list[bytes] = []
+        again: list[plan.Write] = []
+        if sent.ranged:
+            for write, (keys, more) in zip(sent.ranged, answer.ranges(skip=1), strict=True):
+                below += keys
+                if more:
+                    again.append(write)
+        return Settled(done=sent.writes, below=below, again=again, zxid=sent.zxid)
+
+    def _each(self, sent: Sent, answer: etcd.Answer) -> Settled:
+        applied = [answer.inner(at + 1).succeeded for at in range(len(sent.writes))]
+        done = [write for write, ok in zip(sent.writes, applied, strict=True) if ok]
+        moved = [write for write, ok in zip(sent.writes, applied, strict=True) if not ok]
+        self._count(done, "success")
+        return Settled(done=done, moved=moved, zxid=sent.zxid)
+
+    def _shrink(self, sent: int) -> bool:
+        """Learn that the server allows fewer operations; False when there is nothing to give."""
+        self._flat = min(self._flat or _FLAT, max(1, sent // 2))
+        self._limit = self._flat
+        return sent > 1
+
+    def _resend(self, sent: Sent, size: int) -> Settled:
+        for start in range(0, len(sent.writes), size):
+            part = sent.writes[start : start + size]
+            self._send(part, ranged=bool(sent.ranged), guarded=sent.guarded)
+        return Settled()
+
+    def _count(self, writes: Sequence[plan.Write], status: str) -> None:
+        deletes = sum(1 for write in writes if write.value is None)
+        if deletes:
+            self._instruments.etcd_count("delete", status, deletes)
+        if deletes < len(writes):
+            self._instruments.etcd_count("put", status, len(writes) - deletes)
+
+
+def _op(write: plan.Write, *, guarded: bool) -> etcd.Op:
+    op: etcd.Op
+    op = etcd.Delete(write.key) if write.value is None else etcd.Put(write.key, write.value)
+    if not guarded:
+        return op
+    return etcd.Txn([etcd.Compare(write.key, "mod", "=", write.expect or 0)], [op])
+
+
+def _topmost(writes: Sequence[plan.Write]) -> list[plan.Write]:
+    """The deletes that no other delete of the same Txn lies directly above of."""
+    deleted = {write.path for write in writes if write.value is None}
+    return [
+        write
+        for write in writes
+        if write.value is None and write.path.rpartition(b"/")[0] not in deleted
+    ]
+
+
+class DryApplier(Applier):
+    """Says what it would write, and writes nothing."""
+
+    def _send(
+        self, writes: Sequence[plan.Write], *, ranged: bool = False, guarded: bool = False
+    ) -> None:
+        log = structlog.get_logger()
+        for write in writes:
+            would = "would delete" if write.value is None else "would put"
+            log.info(would, key=tree.shown(write.key), path=tree.shown(write.path))
+        self.in_flight += 1
+        self._deliver(Ack(Sent(writes, 0, (), guarded), None, None))
+
+    def settle(self, ack: Ack) -> Settled:
+        self.in_flight -= 1
+        return Settled(done=ack.sent.writes)

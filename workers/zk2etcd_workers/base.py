@@ -1,0 +1,215 @@
+"""The base: make etcd equal to a walk of ZooKeeper, as the shard's only writer.
+
+Puts stream while the walk goes on. Keys that only etcd has are held until it has ended, then each
+is read again in ZooKeeper, and the guard decides about those that are really absent.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from zk2etcd_workers import (
+    apply,
+    confirm,
+    context,
+    guarding,
+    mapping,
+    plan,
+    present,
+    snapshot,
+    tree,
+    turn,
+)
+
+_CONFIRM_AT = 2048
+
+
+class Done(NamedTuple):
+    """How a base ended. `zxid` is what the checkpoint says now at least."""
+
+    put: int
+    delete: int
+    keys: int
+    zxid: int
+
+
+class Base:
+    """One run of it. `again` is told of paths that turned out to exist after all."""
+
+    def __init__(
+        self,
+        ctx: context.Context,
+        facts: context.Facts,
+        floor: int,
+        again: Callable[[bytes], None],
+        was_deleted: Callable[[bytes], bool],
+    ) -> None:
+        self._ctx = ctx
+        self._facts = facts
+        self._again = again
+        self._was_deleted = was_deleted
+        self._acks: queue.SimpleQueue[apply.Ack] = queue.SimpleQueue()
+        self._guard = guarding.Guarding(ctx, facts)
+        self._applier = applier(ctx, self._acks.put)
+        self._applier.saw(floor)
+        self._extras: list[bytes] = []
+        self._absent: list[bytes] = []
+        self._absent_total = 0
+        self._put = 0
+        self._delete = 0
+
+    def run(self, *, first: bool) -> Done:
+        """:param first: the shard's checkpoint was still 0 when it was taken.
+
+        :raises errors.Zk2EtcdError: the shard must start over.
+        """
+        ctx = self._ctx
+        total = _count(ctx)
+        self._guard.begin(total, first=first)
+        self._facts.progress = (0, total)
+        walk = snapshot.Walk(
+            ctx.session,
+            ctx.mapping,
+            ctx.turn,
+            skip_ephemeral=ctx.skips_ephemerals,
+            read_batch=ctx.config.zookeeper.read_batch,
+            patience=ctx.config.zookeeper.request_timeout,
+        )
+        counts = plan.Counts()
+        shown = time.monotonic()
+        for change in plan.merge(walk, present.stream(ctx.etcd, ctx.mapping), counts):
+            if isinstance(change, plan.Write):
+                self._put += 1
+                self._write(change, walk.zxid)
+            elif not self._is_ours(change.key):
+                counts.present -= 1
+            if time.monotonic() - shown > 0.2:
+                shown = time.monotonic()
+                self._facts.progress = (walk.nodes, max(total, walk.nodes))
+                ctx.turn.beat()
+        self._applier.saw(walk.zxid)
+        self._drain()
+        self._facts.unreadable(walk.opaque_sample, ctx.log)
+        self._deletes(counts.present, root=walk.root is not None or walk.opaque > 0)
+        if self._facts.zxid < self._applier.zxid:
+            self._applier.seal()
+            self._drain()
+        self._facts.progress = (walk.nodes, walk.nodes)
+        return Done(self._put, self._delete, counts.wanted, self._applier.zxid)
+
+    # --- puts --------------------------------------------------------------------------------
+
+    def _write(self, write: plan.Write, zxid: int) -> None:
+        self._applier.saw(zxid)
+        self._applier.add(write)
+        if self._applier.is_full():
+            self._send_one()
+        self._collect()
+
+    def _send_one(self) -> None:
+        while not self._applier.flush():
+            if self._applier.in_flight:
+                self._wait_for_one()
+            else:
+                self._ctx.turn.pause(0.005)
+
+    def _drain(self) -> None:
+        while self._applier.waiting:
+            self._send_one()
+        while self._applier.in_flight:
+            self._wait_for_one()
+
+    def _wait_for_one(self) -> None:
+        while True:
+            self._ctx.turn.beat()
+            try:
+                self._settle(self._acks.get(timeout=turn.SLICE))
+                return
+            except queue.Empty:
+                continue
+
+    def _collect(self) -> None:
+        while not self._acks.empty():
+            self._settle(self._acks.get())
+
+    def _settle(self, ack: apply.Ack) -> None:
+        settled = self._applier.settle(ack)
+        for write, reason in settled.refused:
+            self._facts.cannot_sync(write.path, reason, self._ctx.log)
+        self._facts.zxid = max(self._facts.zxid, settled.zxid)
+
+    # --- deletes -----------------------------------------------------------------------------
+
+    def _is_ours(self, key: bytes) -> bool:
+        """Hold a key that only etcd has, unless it is foreign or excluded."""
+        path = self._ctx.mapping.path(key)
+        if path is None:
+            self._ctx.log.debug("foreign key kept", key=tree.shown(key))
+            return False
+        if self._ctx.mapping.is_excluded(path):
+            return False
+        if self._ctx.config.sync.deletes == "apply":
+            self._extras.append(path)
+            if len(self._extras) >= _CONFIRM_AT:
+                self._confirm()
+        return True
+
+    def _confirm(self) -> None:
+        """Keep of the held paths those that ZooKeeper says are absent; in bounded memory, since
+        beyond `max_deletes` the guard trips anyway and only their number matters."""
+        paths, self._extras = self._extras, []
+        cap = self._ctx.config.sync.delete_guard.max_deletes + 1
+        for verdict in confirm.read_again(self._ctx, paths):
+            if confirm.is_absent(self._ctx, verdict.node):
+                self._absent_total += 1
+                if len(self._absent) < cap:
+                    self._absent.append(verdict.path)
+            elif isinstance(verdict.node, tree.Node):
+                self._again(verdict.path)
+
+    def _deletes(self, present_keys: int, *, root: bool) -> None:
+        self._confirm()
+        # Deletes that were seen live, before an overflow, are facts and not a guard case.
+        live = sum(1 for path in self._absent if self._was_deleted(path))
+        unseen = self._absent_total - live
+        sample = [path for path in self._absent if not self._was_deleted(path)]
+        if self._guard.allows(sample, unseen, present_keys, root=root or unseen == 0):
+            self._apply_deletes(self._absent)
+        elif live:
+            self._apply_deletes([path for path in self._absent if self._was_deleted(path)])
+
+    def _apply_deletes(self, paths: list[bytes]) -> None:
+        """Each is read once more just before it goes."""
+        for verdict in confirm.read_again(self._ctx, paths):
+            if not confirm.is_absent(self._ctx, verdict.node):
+                self._again(verdict.path)
+                continue
+            self._delete += 1
+            key = self._ctx.mapping.key(verdict.path)
+            self._write(plan.Write(key, None, verdict.path, 0), verdict.zxid)
+        self._drain()
+
+
+def applier(ctx: context.Context, deliver: Callable[[apply.Ack], None]) -> apply.Applier:
+    """The applier of a shard; in a dry run, one that only says what it would do."""
+    kind = apply.DryApplier if ctx.dry_run else apply.Applier
+    return kind(
+        ctx.etcd,
+        ctx.fence,
+        ctx.keys.checkpoint(ctx.shard.id),
+        ctx.config.etcd,
+        ctx.instruments,
+        deliver,
+        ctx.mapping.below_path,
+    )
+
+
+def _count(ctx: context.Context) -> int:
+    """How many keys the shard's range holds now, foreign ones included."""
+    start, end = ctx.mapping.below()
+    below = ctx.etcd.range(start, end, count_only=True).total
+    own = ctx.etcd.range(ctx.mapping.target, count_only=True).total
+    return below + (0 if start == ctx.mapping.target else own)

@@ -1,0 +1,63 @@
+"""Is a key that only etcd has really absent in ZooKeeper? Each is asked for by itself (I2)."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from zk2etcd import errors
+from zk2etcd_workers import context, tree, turn, zk_protocol, zookeeper
+
+_BATCH = 64
+
+
+class Verdict(NamedTuple):
+    """`node` is what ZooKeeper said now: a Node, or why not. `zxid` is the reply's."""
+
+    path: bytes
+    node: tree.Node | tree.Miss
+    zxid: int
+
+
+def read_again(ctx: context.Context, paths: Sequence[bytes]) -> Iterator[Verdict]:
+    """Read each path now, in bulk, waiting for the answers.
+
+    :raises errors.SessionDoubt: the session changed, or did not answer.
+    """
+    replies: queue.SimpleQueue[zookeeper.Reply] = queue.SimpleQueue()
+    at = 0
+    while at < len(paths):
+        ctx.turn.beat()
+        granted = ctx.session.take(min(_BATCH, len(paths) - at), live=False)
+        if not granted:
+            ctx.turn.pause(0.002)
+            continue
+        ops = [(zk_protocol.GET_DATA, path) for path in paths[at : at + granted]]
+        ctx.session.read(ops, replies.put)
+        reply = _wait(ctx, replies)
+        for (_, path), node in zip(ops, reply.results, strict=True):
+            yield Verdict(path, node, reply.zxid)
+        at += granted
+
+
+def _wait(ctx: context.Context, replies: queue.SimpleQueue[zookeeper.Reply]) -> zookeeper.Reply:
+    left = ctx.config.zookeeper.request_timeout + 2
+    while left > 0:
+        ctx.turn.beat()
+        try:
+            reply = replies.get(timeout=turn.SLICE)
+        except queue.Empty:
+            left -= turn.SLICE
+            continue
+        if reply.error is not None:
+            raise reply.error
+        return reply
+    raise errors.SessionDoubt("ZooKeeper did not answer a read")
+
+
+def is_absent(ctx: context.Context, node: tree.Node | tree.Miss) -> bool:
+    """NoNode; or, with `ephemeral: skip`, a true ephemeral."""
+    if isinstance(node, tree.Node):
+        return ctx.skips_ephemerals and tree.is_ephemeral(node)
+    return node is tree.Miss.NO_NODE

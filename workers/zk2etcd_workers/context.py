@@ -1,0 +1,116 @@
+"""What every part of one shard's mirror works with, and what they tell of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from zk2etcd import config, messages, metrics
+from zk2etcd_workers import etcd, fence, mapping, state, tree, turn, zookeeper
+
+_UNSYNCABLE_SHOWN = 100
+_UNSYNCABLE_KEPT = 10_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Context:
+    """The shard, its two sides, and its pulse. `dry_run`: own nothing, write nothing."""
+
+    shard: messages.Shard
+    mapping: mapping.Mapping
+    config: config.Config
+    session: zookeeper.Session
+    etcd: etcd.Client
+    fence: fence.Fence
+    keys: state.Keys
+    instruments: metrics.Instruments
+    turn: turn.Turn
+    log: Any
+    dry_run: bool = False
+
+    @property
+    def root(self) -> bytes:
+        return self.mapping.source
+
+    @property
+    def skips_ephemerals(self) -> bool:
+        return self.config.sync.ephemeral == "skip"
+
+
+class Facts:
+    """What a shard says of itself. Written by its threads, read by the worker's; plain attributes,
+    each replaced whole."""
+
+    def __init__(self) -> None:
+        self.phase: messages.Phase = "waiting"
+        self.owned = False
+        self.holder: str | None = None
+        self.progress = (0, 0)
+        self.keys = 0
+        self.pending = 0
+        self.zxid = 0
+        self.synced_at: float | None = None
+        self.guard: messages.Guard | None = None
+        self.last_full_sync: messages.FullSyncResult | None = None
+        self.full_sync_running = False
+        self.error: str | None = None
+        self.attempt = 0
+        self.retry_at: float | None = None
+        self._unsyncable: dict[bytes, str] = {}
+
+    def cannot_sync(self, path: bytes, reason: str, log: Any) -> None:
+        """Remember a path that could not be mirrored; said once, until it or its reason changes."""
+        if self._unsyncable.get(path) == reason:
+            return
+        if len(self._unsyncable) < _UNSYNCABLE_KEPT:
+            self._unsyncable = {**self._unsyncable, path: reason}
+            log.warning("path cannot be mirrored", path=tree.shown(path), reason=reason)
+
+    def unreadable(self, paths: Sequence[bytes], log: Any) -> None:
+        """Nodes, or listings of their children, that ZooKeeper does not let us read."""
+        for path in paths:
+            self.cannot_sync(path, "ZooKeeper denies the right to read it", log)
+
+    def can_sync(self, path: bytes) -> None:
+        if path in self._unsyncable:
+            self._unsyncable = {p: r for p, r in self._unsyncable.items() if p != path}
+
+    def forget_unsyncable(self) -> None:
+        self._unsyncable = {}
+
+    def completed(self, took: float, put: int, delete: int) -> None:
+        """A base or full sync ended well."""
+        sequence = self.last_full_sync.sequence + 1 if self.last_full_sync else 1
+        self.last_full_sync = messages.FullSyncResult(sequence, time.time(), took, put, delete)
+        self.full_sync_running = False
+
+    def report(self, shard: str, protocol: str | None) -> messages.ShardReport:
+        synced, unsyncable = self.synced_at, self._unsyncable
+        shown = [
+            messages.Unsyncable(tree.shown(path), reason)
+            for path, reason in list(unsyncable.items())[:_UNSYNCABLE_SHOWN]
+        ]
+        following = self.phase == "following"
+        return messages.ShardReport(
+            id=shard,
+            phase="guarded" if following and self.guard is not None else self.phase,
+            owned=self.owned,
+            holder=self.holder,
+            protocol=protocol,
+            progress=self.progress,
+            keys=self.keys,
+            pending=self.pending,
+            zxid=self.zxid,
+            lag_seconds=None if synced is None else max(0.0, time.time() - synced),
+            synced_at=synced,
+            unsyncable=tuple(shown),
+            unsyncable_total=len(unsyncable),
+            guard=self.guard,
+            last_full_sync=self.last_full_sync,
+            full_sync_running=self.full_sync_running,
+            error=self.error,
+            attempt=self.attempt,
+            retry_at=self.retry_at,
+        )

@@ -1,0 +1,392 @@
+"""etcd v3 through the etcd3 module's stubs: ranges, Txns, leases. The only importer of etcd3, grpc.
+
+The module's client class is not used (its faults stand in docs/decisions/0001): every call here has
+a deadline, nothing is ever re-sent behind the caller's back, and an answer that was lost is an
+`AmbiguousWrite` when the request could have changed something.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import etcd3.etcdrpc as rpc
+import grpc
+
+from zk2etcd import config, errors, metrics
+from zk2etcd_workers import etcd_errors, plan
+
+Present = plan.Present
+
+
+class Put(NamedTuple):
+    key: bytes
+    value: bytes
+    lease: int = 0
+
+
+class Delete(NamedTuple):
+    key: bytes
+
+
+class Range(NamedTuple):
+    """A read inside a Txn; `end` empty means the one key."""
+
+    key: bytes
+    end: bytes = b""
+    limit: int = 0
+    keys_only: bool = False
+
+
+class Compare(NamedTuple):
+    """`field` is "mod", "create" or "value"; `relation` is "=", "<" or ">". With `end`, it must
+    hold for every key in [key, end); an empty range counts as one key with all fields 0."""
+
+    key: bytes
+    field: str
+    relation: str
+    operand: int | bytes
+    end: bytes = b""
+
+
+class Txn(NamedTuple):
+    compare: Sequence[Compare]
+    success: Sequence[Any]
+    failure: Sequence[Any] = ()
+
+
+Op = Put | Delete | Range | Txn
+_RELATIONS = {"=": 0, ">": 1, "<": 2}
+_TARGETS = {"create": (1, "create_revision"), "mod": (2, "mod_revision"), "value": (3, "value")}
+
+
+class Answer:
+    """A Txn's response, read where needed only: a big one is never walked for nothing."""
+
+    def __init__(self, response: Any) -> None:
+        self._response = response
+        self.succeeded: bool = response.succeeded
+
+    @property
+    def revision(self) -> int:
+        """The store's revision after this Txn: the mod_revision of what it put."""
+        return int(self._response.header.revision)
+
+    def inner(self, index: int) -> Answer:
+        return Answer(self._response.responses[index].response_txn)
+
+    def kvs(self, index: int) -> list[Present]:
+        return [_present(kv) for kv in self._response.responses[index].response_range.kvs]
+
+    def ranges(self, skip: int = 0) -> Iterator[tuple[list[bytes], bool]]:
+        """(keys, more) of every Range in it, inner Txns included, in order; the first `skip`
+        operations are left out."""
+        for part in self._response.responses[skip:]:
+            kind = part.WhichOneof("response")
+            if kind == "response_range":
+                reply = part.response_range
+                yield [kv.key for kv in reply.kvs], bool(reply.more)
+            elif kind == "response_txn":
+                yield from Answer(part.response_txn).ranges()
+
+
+class Page(NamedTuple):
+    kvs: list[Present]
+    revision: int
+    more: bool
+    total: int
+    """How many keys the whole range holds, whatever the page's limit."""
+
+
+Done = Callable[[Answer | None, errors.EtcdError | None], None]
+
+
+class Client:
+    """One client for all shards of a worker; safe to use from several threads."""
+
+    def __init__(self, settings: config.Etcd, instruments: metrics.Instruments) -> None:
+        self._settings = settings
+        self._instruments = instruments
+        self._lock = threading.Lock()
+        self._channels = [_channel(endpoint, settings) for endpoint in settings.endpoints]
+        self._at = 0
+        self._token: tuple[str, float] | None = None
+        self._calls: dict[tuple[int, str], Any] = {}
+
+    @property
+    def endpoint(self) -> str:
+        return self._settings.endpoints[self._at]
+
+    def close(self) -> None:
+        for channel in self._channels:
+            channel.close()
+
+    # --- reads -------------------------------------------------------------------------------
+
+    def range(
+        self,
+        key: bytes,
+        end: bytes = b"",
+        *,
+        limit: int = 0,
+        revision: int = 0,
+        keys_only: bool = False,
+        count_only: bool = False,
+    ) -> Page:
+        """One linearizable page of [key, end), or the one key; ascending by key.
+
+        :raises errors.Compacted: `revision` is gone.
+        :raises errors.EtcdError: refused; `EtcdUnavailable`: no answer before the deadline.
+        """
+        return self.range_soon(
+            key, end, limit=limit, revision=revision, keys_only=keys_only, count_only=count_only
+        )()
+
+    def range_soon(self, key: bytes, end: bytes = b"", **options: Any) -> Callable[[], Page]:
+        """Send a range now; call the result to wait for its page."""
+        request = rpc.RangeRequest(key=key, range_end=end, **_range_options(options))
+        started = time.monotonic()
+        future = self._begin("KV/Range", request)
+
+        def finish() -> Page:
+            reply = self._finish("KV/Range", request, future, write=False, op="get", at=started)
+            kvs = [Present(kv.key, kv.value, kv.mod_revision) for kv in reply.kvs]
+            return Page(kvs, int(reply.header.revision), bool(reply.more), int(reply.count))
+
+        return finish
+
+    # --- Txns --------------------------------------------------------------------------------
+
+    def txn(self, txn: Txn, *, write: bool = True) -> Answer:
+        """One Txn, waited for.
+
+        :raises errors.AmbiguousWrite: `write`, and the answer was lost.
+        """
+        request = _request(txn)
+        started = time.monotonic()
+        future = self._begin("KV/Txn", request)
+        return Answer(self._finish("KV/Txn", request, future, write=write, op="txn", at=started))
+
+    def txn_soon(self, txn: Txn, done: Done) -> None:
+        """Send a write Txn; `done` gets its answer or its error, in a thread of grpc's."""
+        started = time.monotonic()
+        try:
+            future = self._begin("KV/Txn", _request(txn))
+        except errors.EtcdError as error:
+            done(None, error)
+            return
+
+        def settled(call: Any) -> None:
+            failure = self._failure(call, write=True)
+            status = "success" if failure is None else type(failure).__name__
+            self._instruments.etcd_op("txn", status, time.monotonic() - started)
+            done(None, failure) if failure else done(Answer(call.result()), None)
+
+        future.add_done_callback(settled)
+
+    # --- leases ------------------------------------------------------------------------------
+
+    def grant(self, ttl: int) -> tuple[int, int]:
+        """A new lease: (its id, the TTL granted, in seconds)."""
+        reply = self._call("Lease/LeaseGrant", rpc.LeaseGrantRequest(TTL=ttl))
+        return int(reply.ID), int(reply.TTL)
+
+    def keep_alive(self, lease: int, deadline: float) -> int:
+        """Renew once; the TTL left in seconds, 0 if the lease is gone.
+
+        The request stream stays open until the answer is there: etcd may cancel the call, and
+        drop the renewal, when the client's half closes first.
+        """
+        answered = threading.Event()
+
+        def requests() -> Iterator[Any]:
+            yield rpc.LeaseKeepAliveRequest(ID=lease)
+            answered.wait(deadline)
+
+        call = self._bind("Lease/LeaseKeepAlive")(
+            requests(), timeout=deadline, metadata=self._metadata()
+        )
+        try:
+            return int(next(iter(call)).TTL)
+        except (grpc.RpcError, StopIteration) as error:
+            self._rotate()
+            raise errors.EtcdUnavailable(f"lease keepalive to {self.endpoint} failed") from error
+        finally:
+            answered.set()
+            call.cancel()
+
+    def revoke(self, lease: int) -> None:
+        self._call("Lease/LeaseRevoke", rpc.LeaseRevokeRequest(ID=lease))
+
+    def version(self) -> str:
+        """The server's version, as `check` shows it."""
+        return str(self._call("Maintenance/Status", rpc.StatusRequest()).version)
+
+    # --- calls -------------------------------------------------------------------------------
+
+    def authenticate(self, older_than: float = 0.0) -> None:
+        """Fetch a token if a user is configured and the present one is older (seconds)."""
+        settings = self._settings
+        if settings.username is None:
+            return
+        token = self._token
+        if token is not None and older_than and time.monotonic() - token[1] < older_than:
+            return
+        password = config.revealed(settings.password)
+        request = rpc.AuthenticateRequest(name=settings.username, password=password)
+        future = self._bind("Auth/Authenticate").future(request, timeout=settings.request_timeout)
+        self._await(future)
+        failure = self._failure(future, write=False)
+        if failure is not None:
+            raise failure
+        self._token = (future.result().token, time.monotonic())
+
+    def _call(self, method: str, request: Any) -> Any:
+        started = time.monotonic()
+        future = self._begin(method, request)
+        return self._finish(method, request, future, write=False, op="", at=started)
+
+    def _begin(self, method: str, request: Any) -> Any:
+        return self._bind(method).future(
+            request, timeout=self._settings.request_timeout, metadata=self._metadata()
+        )
+
+    def _finish(
+        self, method: str, request: Any, future: Any, *, write: bool, op: str, at: float
+    ) -> Any:
+        self._await(future)
+        failure = self._failure(future, write=write)
+        if isinstance(failure, etcd_errors.TokenExpired):
+            # Refused before it was looked at, so asking again with a new token is not a retry.
+            self.authenticate()
+            future = self._begin(method, request)
+            self._await(future)
+            failure = self._failure(future, write=write)
+        if op:
+            status = "success" if failure is None else type(failure).__name__
+            self._instruments.etcd_op(op, status, time.monotonic() - at)
+        if failure is not None:
+            raise failure
+        return future.result()
+
+    def _await(self, future: Any) -> None:
+        settled = threading.Event()
+        future.add_done_callback(lambda _: settled.set())
+        # grpc keeps the deadline; a second more is for grpc itself.
+        settled.wait(self._settings.request_timeout + 1.0)
+
+    def _failure(self, future: Any, *, write: bool) -> errors.EtcdError | None:
+        if not future.done():
+            future.cancel()
+            return etcd_errors.lost(self.endpoint, "no answer", write=write)
+        code = future.code()
+        if code is grpc.StatusCode.OK:
+            return None
+        failure = etcd_errors.translate(code.name, future.details() or "", self.endpoint, write)
+        if isinstance(failure, etcd_errors.TokenExpired):
+            self._token = None
+        elif isinstance(failure, errors.EtcdUnavailable | errors.AmbiguousWrite):
+            self._rotate()
+        return failure
+
+    def _rotate(self) -> None:
+        with self._lock:
+            self._at = (self._at + 1) % len(self._channels)
+
+    def _metadata(self) -> list[tuple[str, str]] | None:
+        if self._settings.username is None:
+            return None
+        if self._token is None:
+            self.authenticate()
+        return [("token", self._token[0])] if self._token else None
+
+    def _bind(self, method: str) -> Any:
+        at = self._at
+        call = self._calls.get((at, method))
+        if call is None:
+            service, name = method.split("/")
+            stub = getattr(rpc, service + "Stub")(self._channels[at])
+            call = self._calls[(at, method)] = getattr(stub, name)
+        return call
+
+
+def _range_options(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value}
+
+
+def _present(kv: Any) -> Present:
+    return Present(kv.key, kv.value, kv.mod_revision)
+
+
+def _request(txn: Txn) -> Any:
+    request = rpc.TxnRequest()
+    _fill_txn(request, txn)
+    return request
+
+
+def _fill_txn(request: Any, txn: Txn) -> None:
+    for compare in txn.compare:
+        target, field = _TARGETS[compare.field]
+        entry = request.compare.add()
+        entry.result = _RELATIONS[compare.relation]
+        # etcd's enum: VERSION 0, CREATE 1, MOD 2, VALUE 3.
+        entry.target = target
+        entry.key = compare.key
+        setattr(entry, field, compare.operand)
+        if compare.end:
+            entry.range_end = compare.end
+    _fill(request.success, txn.success)
+    if txn.failure:
+        _fill(request.failure, txn.failure)
+
+
+def _fill(slots: Any, ops: Sequence[Op]) -> None:
+    add = slots.add
+    for op in ops:
+        if type(op) is Put:
+            put = add().request_put
+            put.key, put.value = op.key, op.value
+            if op.lease:
+                put.lease = op.lease
+        elif type(op) is Delete:
+            add().request_delete_range.key = op.key
+        elif type(op) is Txn:
+            _fill_txn(add().request_txn, op)
+        elif type(op) is Range:
+            entry = add().request_range
+            entry.key, entry.range_end = op.key, op.end
+            entry.limit, entry.keys_only = op.limit, op.keys_only
+
+
+def _channel(endpoint: str, settings: config.Etcd) -> Any:
+    scheme, _, address = endpoint.partition("://")
+    options = [
+        # A retried write may land after a newer one (DESIGN section 4, ambiguous writes).
+        ("grpc.enable_retries", 0),
+        ("grpc.max_receive_message_length", -1),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.keepalive_time_ms", 10_000),
+        ("grpc.keepalive_timeout_ms", 5_000),
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 1_000),
+        ("grpc.enable_http_proxy", 0),
+    ]
+    if scheme != "https":
+        return grpc.insecure_channel(address, options=options)
+    tls = settings.tls or config.EtcdTls()
+    credentials = grpc.ssl_channel_credentials(
+        root_certificates=_content(tls.ca),
+        private_key=_content(tls.key),
+        certificate_chain=_content(tls.cert),
+    )
+    return grpc.secure_channel(address, credentials, options=options)
+
+
+def _content(path: str | None) -> bytes | None:
+    if path is None:
+        return None
+    with open(path, "rb") as file:
+        return file.read()

@@ -1,0 +1,210 @@
+"""One writer a shard, enforced by etcd: the owner key, its lease, and the token in every write.
+
+The owner key's mod_revision is the fencing token. Whoever re-puts or deletes the key makes every
+write that still carries the old token fail its compare, however late it lands (DESIGN section 8).
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from zk2etcd import errors, messages
+from zk2etcd_workers import etcd, mapping, state
+
+WRITABLE = 2 / 3
+"""The part of the TTL after which a shard stops writing by itself."""
+
+
+class Lease:
+    """A worker's lease, renewed by a thread of its own. Its age counts from the *sending* of the
+    last keepalive that succeeded, on the monotonic clock."""
+
+    def __init__(self, client: etcd.Client, ttl: float) -> None:
+        self._client = client
+        self._wanted = max(2, math.ceil(ttl))
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._id = 0
+        self._renewed = 0.0
+        self.ttl = float(self._wanted)
+
+    def obtain(self) -> int:
+        """The lease's id; a new one is granted if there is none or it was lost."""
+        with self._lock:
+            if self._id == 0:
+                sent = time.monotonic()
+                self._id, granted = self._client.grant(self._wanted)
+                self.ttl = float(granted)
+                self._renewed = sent
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
+                self._thread.start()
+            return self._id
+
+    def age(self) -> float:
+        return time.monotonic() - self._renewed
+
+    def check(self) -> None:
+        """:raises errors.LeaseDoubt: others may be about to take over; do not write."""
+        if self._id == 0 or self.age() > self.ttl * WRITABLE:
+            raise errors.LeaseDoubt("the lease in etcd was not renewed in time")
+
+    def close(self) -> None:
+        """Stop renewing, and give the lease back if etcd answers."""
+        self._stop.set()
+        lease, self._id = self._id, 0
+        if lease:
+            try:
+                self._client.revoke(lease)
+            except errors.EtcdError as error:
+                structlog.get_logger().debug("lease not revoked", error=str(error))
+
+    def _run(self) -> None:
+        while not self._stop.wait(self.ttl / 5):
+            lease = self._id
+            if lease:
+                self._renew(lease)
+
+    def _renew(self, lease: int) -> None:
+        sent = time.monotonic()
+        try:
+            self._client.authenticate(older_than=150.0)
+            left = self._client.keep_alive(lease, self.ttl / 6)
+        except errors.EtcdError:
+            return
+        if left > 0:
+            self._renewed = sent
+        elif self._id == lease:
+            self._id = 0
+
+
+class Fence:
+    """The ownership of one shard. `token` is 0 while it is not owned."""
+
+    def __init__(
+        self,
+        client: etcd.Client,
+        keys: state.Keys,
+        lease: Lease,
+        identity: messages.Identity,
+        shard: messages.Shard,
+    ) -> None:
+        self._client = client
+        self._keys = keys
+        self._lease = lease
+        self._identity = identity
+        self._shard = shard
+        self._key = keys.owner(shard.id)
+        self._epoch = 0
+        self.token = 0
+
+    def claim(self, reaped: Mapping[str, int]) -> None:
+        """Take the shard: it is free, or its owner is ourselves or a reaped predecessor.
+
+        :param reaped: for each slot of our own supervisor, the highest incarnation seen dead.
+        :raises errors.Held: somebody else may still write here.
+        """
+        self.token = 0
+        start, end = self._keys.all_of("owners")
+        page = self._client.range(start, end)
+        for kv in page.kvs:
+            self._must_be_free(kv, reaped)
+        unchanged = etcd.Compare(start, "mod", "<", page.revision + 1, end)
+        self._put_owner(unchanged)
+
+    def renew_token(self) -> None:
+        """Re-put the owner key, so that no write under way with the old token can land.
+
+        :raises errors.Fenced: the shard is not ours any more.
+        """
+        old, self.token = self.token, 0
+        self._put_owner(etcd.Compare(self._key, "mod", "=", old))
+
+    def release(self) -> None:
+        """Delete our owner key: writes under way can land no more, and others need not wait."""
+        token, self.token = self.token, 0
+        if token:
+            ours = etcd.Compare(self._key, "mod", "=", token)
+            self._client.txn(etcd.Txn([ours], [etcd.Delete(self._key)]))
+
+    def compare(self) -> etcd.Compare:
+        """What every data Txn must carry.
+
+        :raises errors.LeaseDoubt: the lease is too old to go on.
+        :raises errors.Fenced: the shard is not owned.
+        """
+        self._lease.check()
+        if not self.token:
+            raise errors.Fenced("the shard is not owned")
+        return etcd.Compare(self._key, "mod", "=", self.token)
+
+    def _must_be_free(self, kv: etcd.Present, reaped: Mapping[str, int]) -> None:
+        owner = state.decode(kv.value, kv.key)
+        if kv.key == self._key:
+            if self._takeable(owner, reaped):
+                return
+        elif not _intersect(str(owner["target"]), self._shard.target):
+            return
+        who = f"{owner['instance']}/{owner['slot']}.{owner['incarnation']}"
+        raise errors.Held(who, str(owner.get("admin", "")))
+
+    def _takeable(self, owner: dict[str, Any], reaped: Mapping[str, int]) -> bool:
+        if owner["instance"] != self._identity.instance:
+            return False
+        slot, incarnation = str(owner["slot"]), int(owner["incarnation"])
+        own = slot == self._identity.slot and incarnation == self._identity.incarnation
+        return own or incarnation <= reaped.get(slot, 0)
+
+    def _put_owner(self, condition: etcd.Compare) -> None:
+        """Put the key with the next epoch under `condition`; settle an ambiguous answer by reading
+        the key: it holds our epoch, or the put is tried again with the same condition."""
+        lease = self._lease.obtain()
+        self._epoch += 1
+        checkpoint = self._keys.checkpoint(self._shard.id)
+        absent = etcd.Compare(checkpoint, "create", "=", 0)
+        first = etcd.Txn([absent], [etcd.Put(checkpoint, state.encode_zxid(0))])
+        owner = etcd.Put(self._key, self._document(), lease)
+        try:
+            answer = self._client.txn(etcd.Txn([condition], [owner, first]))
+        except errors.AmbiguousWrite:
+            self.token = self._settled()
+            return
+        if not answer.succeeded:
+            raise errors.Fenced("the shard's owner changed meanwhile")
+        self.token = answer.revision
+
+    def _settled(self) -> int:
+        """The token if our put was applied.
+
+        :raises errors.AmbiguousWrite: it was not, yet; claim again.
+        """
+        page = self._client.range(self._key)
+        if page.kvs and page.kvs[0].value == self._document():
+            return page.kvs[0].revision
+        raise errors.AmbiguousWrite("taking the shard was not answered")
+
+    def _document(self) -> bytes:
+        below = mapping.Mapping.of(self._shard).below()
+        return state.encode(
+            {
+                "instance": self._identity.instance,
+                "slot": self._identity.slot,
+                "incarnation": self._identity.incarnation,
+                "epoch": self._epoch,
+                "target": self._shard.target,
+                "range": [part.decode() for part in below],
+                "admin": self._identity.admin_url,
+            }
+        )
+
+
+def _intersect(a: str, b: str) -> bool:
+    one, other = a.encode(), b.encode()
+    return mapping.is_below(one, other) or mapping.is_below(other, one)

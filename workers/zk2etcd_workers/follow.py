@@ -1,0 +1,289 @@
+"""The pipeline of one shard: dirty paths are read again in ZooKeeper and written to etcd.
+
+A path is *busy* from the sending of its read until its Txn is acknowledged, and a dirty mark on a
+busy path waits: so no read overtakes another and no key has two writes in flight. Everything that
+happens comes through one inbox and is handled by the shard's own thread.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable
+from typing import Any
+
+from zk2etcd import errors
+from zk2etcd_workers import (
+    apply,
+    base,
+    confirm,
+    context,
+    plan,
+    repair,
+    tree,
+    turn,
+    verify,
+    watch,
+    zk_protocol,
+    zookeeper,
+)
+
+_READS_IN_FLIGHT = 4
+_BATCH = 64
+_SEND_AT = 512
+_EAGER_TXNS = 2
+_SYNC_EVERY = 1.0
+_WAKE = None
+
+
+class _Synced:
+    """The tag of a `sync`: `sent` in wall-clock seconds."""
+
+    def __init__(self, sent: float) -> None:
+        self.sent = sent
+
+
+class Follow:
+    """One stretch of following, between two bases."""
+
+    def __init__(
+        self, ctx: context.Context, facts: context.Facts, dirty: watch.Dirty, inbox: Inbox
+    ) -> None:
+        self._ctx = ctx
+        self._facts = facts
+        self._dirty = dirty
+        self._inbox = inbox
+        self._epoch = ctx.session.epoch
+        self._applier = base.applier(ctx, inbox.put)
+        self._busy: dict[bytes, int] = {}
+        self._reads = 0
+        self._sync_at = 0.0
+        self._awaited: tuple[float, int] | None = None
+        self._wrote_at = 0.0
+        self.repairs = repair.Repairs(ctx, self._applier, self._busy, dirty, inbox.put)
+        self.verify: verify.Verify | None = None
+
+    def run(self, zxid: int, due: Callable[[], bool]) -> None:
+        """Follow until something is in doubt.
+
+        :param zxid: the checkpoint so far.
+        :param due: asked now and then: shall a full sync start?
+
+        :raises errors.Zk2EtcdError: the shard must start over.
+        :raises turn.Stopped: asked to stop; nothing new was begun, `settle` waits for the rest.
+        """
+        self._applier.saw(zxid)
+        try:
+            while True:
+                self._ctx.turn.beat()
+                self._receive()
+                self._doubt()
+                self._read()
+                self._write()
+                self._tick(time.monotonic(), due)
+        finally:
+            if self.verify is not None:
+                self.verify.stop()
+
+    def settle(self, seconds: float) -> None:
+        """Wait for the writes under way, up to a deadline; the fence settles what is left."""
+        deadline = time.monotonic() + seconds
+        while self._applier.in_flight and (left := deadline - time.monotonic()) > 0:
+            item = self._inbox.get(left)
+            if isinstance(item, apply.Ack):
+                self._acknowledged(item)
+
+    # --- the inbox ---------------------------------------------------------------------------
+
+    def _receive(self) -> None:
+        waiting = bool(self._applier.waiting) or (self._dirty and self._reads == 0)
+        item = self._inbox.get(0.005 if waiting else turn.SLICE)
+        while item is not _WAKE:
+            self._handle(item)
+            item = self._inbox.get(0)
+
+    def _handle(self, item: Any) -> None:
+        if isinstance(item, zookeeper.Reply):
+            self._replied(item)
+        elif isinstance(item, apply.Ack):
+            self._acknowledged(item)
+        elif isinstance(item, repair.Found):
+            self.repairs.found(item)
+        elif isinstance(item, verify.Nominated):
+            self.repairs.nominate(item.paths)
+        elif isinstance(item, verify.Ended):
+            self._verified(item)
+
+    def _replied(self, reply: zookeeper.Reply) -> None:
+        if isinstance(reply.tag, _Synced):
+            if reply.error is None:
+                self._awaited = (reply.tag.sent, self._dirty.sequence)
+                self._sync_at = time.monotonic() + _SYNC_EVERY
+            return
+        if not isinstance(reply.tag, repair.Batch):
+            self._reads -= 1
+        if reply.error is not None:
+            raise reply.error
+        if reply.epoch != self._epoch:
+            raise errors.SessionDoubt("the ZooKeeper session changed")
+        self._applier.saw(reply.zxid)
+        if isinstance(reply.tag, repair.Batch):
+            self.repairs.read(reply)
+            return
+        for (_, path), result in zip(reply.ops, reply.results, strict=True):
+            self._plan(path, result)
+
+    def _plan(self, path: bytes, result: tree.Node | tree.Miss) -> None:
+        ctx = self._ctx
+        key = ctx.mapping.key(path)
+        if confirm.is_absent(ctx, result):
+            if ctx.config.sync.deletes == "apply":
+                self._applier.add(plan.Write(key, None, path, 0))
+                return
+        elif isinstance(result, tree.Node):
+            zxid = max(result.czxid, result.mzxid)
+            self._applier.add(plan.Write(key, result.data, path, zxid, result.mtime))
+            return
+        else:
+            self._facts.unreadable([path], ctx.log)
+        self._release(path)
+
+    def _acknowledged(self, ack: apply.Ack) -> None:
+        settled = self._applier.settle(ack)
+        self._facts.zxid = max(self._facts.zxid, settled.zxid)
+        self._wrote_at = time.monotonic()
+        now = time.time() * 1000
+        guarded = ack.sent.guarded
+        for write in settled.done:
+            self._release(write.path)
+            self._facts.can_sync(write.path)
+            if write.mtime and not guarded:
+                self._ctx.instruments.lag(max(0.0, (now - write.mtime) / 1000))
+        for write, reason in settled.refused:
+            self._release(write.path)
+            self._facts.cannot_sync(write.path, reason, self._ctx.log)
+        if guarded:
+            self.repairs.applied(settled)
+        for write in settled.again:
+            self._dirty.mark(write.path)
+        for key in settled.below:
+            path = self._ctx.mapping.path(key)
+            if path is not None and not self._ctx.mapping.is_excluded(path):
+                self._dirty.mark(path)
+
+    def _release(self, path: bytes) -> None:
+        self._busy.pop(path, None)
+
+    def _verified(self, ended: verify.Ended) -> None:
+        if ended.error is not None:
+            raise ended.error
+        self.repairs.finish(ended)
+
+    # --- what is done next -------------------------------------------------------------------
+
+    def _doubt(self) -> None:
+        if self._ctx.session.epoch != self._epoch:
+            raise errors.SessionDoubt(
+                f"the ZooKeeper session changed ({self._ctx.session.trouble or 'reconnected'})"
+            )
+        self._dirty.check()
+        if not self._ctx.dry_run:
+            self._ctx.fence.compare()
+
+    def _read(self) -> None:
+        while self._dirty and self._reads < _READS_IN_FLIGHT:
+            granted = self._ctx.session.take(min(_BATCH, len(self._dirty)), live=True)
+            if not granted:
+                return
+            paths = self._fresh(granted)
+            self._ctx.session.give(granted - len(paths))
+            if not paths:
+                return
+            self._reads += 1
+            ops = [(zk_protocol.GET_DATA, path) for path in paths]
+            self._ctx.session.read(ops, self._inbox.put)
+
+    def _fresh(self, count: int) -> list[bytes]:
+        """Dirty paths that are not busy; they are busy from now on. The others wait."""
+        busy = self._busy
+        paths = []
+        for path, mark in self._dirty.take(count).items():
+            if path in busy:
+                self._dirty.put_back(path, mark)
+            else:
+                busy[path] = mark
+                paths.append(path)
+        return paths
+
+    def _write(self) -> None:
+        """Send at once while little is under way, so that one change is fast; let writes gather
+        when more is, so that many changes are few Txns."""
+        applier = self._applier
+        while applier.waiting and (
+            applier.in_flight < _EAGER_TXNS or applier.waiting >= _SEND_AT or applier.is_full()
+        ):
+            if not applier.flush(ranged=True):
+                return
+
+    def _tick(self, now: float, due: Callable[[], bool]) -> None:
+        self._facts.pending = len(self._dirty) + len(self._busy)
+        self._drained()
+        if now >= self._sync_at:
+            # Asked again when it was answered, or when an answer is overdue.
+            self._sync_at = now + self._ctx.config.zookeeper.request_timeout
+            self._ctx.session.sync(self._ctx.root, self._inbox.put, _Synced(time.time()))
+        self.repairs.begin()
+        if self.repairs.finished:
+            self._complete()
+        if self.verify is None and due():
+            self._facts.full_sync_running = True
+            self.repairs.reset()
+            self.verify = verify.Verify(self._ctx, self._facts, self._inbox.put)
+            self.verify.start()
+
+    def _drained(self) -> None:
+        """Fresh up to the last `sync`, once all that was dirty when it was answered is written."""
+        if self._awaited is None:
+            return
+        sent, mark = self._awaited
+        oldest = self._dirty.oldest()
+        if oldest is not None and oldest <= mark:
+            return
+        if self._busy and min(self._busy.values()) <= mark:
+            return
+        self._awaited = None
+        self._facts.synced_at = sent
+
+    def _complete(self) -> None:
+        """A full sync has ended, and what it nominated has been dealt with."""
+        ended = self.repairs.close()
+        self.verify = None
+        self._facts.keys = ended.keys
+        self._facts.completed(ended.took, self.repairs.put, self.repairs.deleted)
+        self._ctx.instruments.full_sync(ended.took)
+        self._ctx.log.info(
+            "full sync done",
+            keys=ended.keys,
+            put=self.repairs.put,
+            delete=self.repairs.deleted,
+            seconds=round(ended.took, 3),
+        )
+
+
+class Inbox:
+    """A queue whose `get` has a deadline and answers None instead of raising."""
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.put = self._queue.put
+
+    def wake(self) -> None:
+        """End the wait of the shard's thread."""
+        self.put(_WAKE)
+
+    def get(self, seconds: float) -> Any:
+        """The next item; None when there is none in time, or the thread was only woken."""
+        try:
+            return self._queue.get(timeout=seconds) if seconds > 0 else self._queue.get_nowait()
+        except queue.Empty:
+            return None

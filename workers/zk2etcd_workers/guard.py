@@ -1,0 +1,40 @@
+"""May these deletes happen? Pure: thresholds and counts in, a reason or None out.
+
+The guard concerns what a walk finds missing in ZooKeeper. A wiped or half-restored ensemble looks
+just like a mass delete, and an operator can tell them apart; we cannot.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from zk2etcd import config
+
+
+@dataclasses.dataclass(frozen=True)
+class Walk:
+    """What a base or full sync found. `present` counts keys before the walk, `deletes` those of
+    them that ZooKeeper confirmed absent. `first`: the shard never finished a sync before."""
+
+    deletes: int
+    present: int
+    first: bool
+    root_missing: bool
+
+
+def trips(walk: Walk, limits: config.DeleteGuard) -> str | None:
+    """Why these deletes must wait for a person, or None if they may happen."""
+    if walk.deletes == 0:
+        return None
+    if walk.first and limits.first_sync == "hold":
+        return "first sync: keys were in etcd before zk2etcd, and ZooKeeper does not have them"
+    if walk.root_missing:
+        return "the prefix's root node is missing in ZooKeeper while etcd has keys"
+    ratio = walk.deletes / max(walk.present, 1)
+    if walk.deletes > limits.max_deletes:
+        return f"more than max_deletes ({limits.max_deletes}) keys would go"
+    if walk.deletes > limits.min_deletes and ratio > limits.max_ratio:
+        return f"{ratio:.0%} of the keys would go (max_ratio {limits.max_ratio:.0%})"
+    if walk.deletes >= 10 and ratio >= 0.9:
+        return f"{ratio:.0%} of the keys would go"
+    return None

@@ -1,0 +1,106 @@
+"""The delete guard's record in etcd: a walk under way, or a trip that stands until it is settled.
+
+Written under the shard's fence, before any delete of the walk it speaks of, so that neither a
+crash nor another worker forgets it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from zk2etcd import errors
+from zk2etcd_workers import context, etcd, guard, state, tree
+
+_SAMPLE = 20
+
+
+class Guarding:
+    """One shard's guard, from the start of a walk to its deletes."""
+
+    def __init__(self, ctx: context.Context, facts: context.Facts) -> None:
+        self._ctx = ctx
+        self._facts = facts
+        self._key = ctx.keys.guard(ctx.shard.id)
+        self._record: state.GuardRecord | None = None
+
+    def begin(self, present: int, *, first: bool) -> None:
+        """A base starts. What a walk that was cut off knew goes on to count, and so does a trip."""
+        page = self._ctx.etcd.range(self._key)
+        self._record = state.GuardRecord(present, first)
+        if page.kvs:
+            old = state.GuardRecord.from_bytes(page.kvs[0].value, self._key)
+            self._record = state.GuardRecord(
+                max(present, old.present), first or old.first, old.trip
+            )
+        self._facts.guard = self._record.trip
+        if self._record.trip is None:
+            self._write(self._record)
+
+    def resume(self) -> None:
+        """A full sync starts: a standing trip holds its deletes too."""
+        page = self._ctx.etcd.range(self._key)
+        if page.kvs:
+            self._record = state.GuardRecord.from_bytes(page.kvs[0].value, self._key)
+
+    def allows(self, paths: Sequence[bytes], total: int, present: int, *, root: bool) -> bool:
+        """May `total` confirmed deletes happen, of which `paths` are known? A trip is written
+        before this says no; with nothing to delete a standing trip is over.
+
+        :param root: the prefix's root node exists in ZooKeeper.
+        """
+        record = self._record or state.GuardRecord(present, first=False)
+        present = max(present, record.present if record.trip is None else present)
+        found = guard.Walk(total, present, record.first, root_missing=not root)
+        reason = guard.trips(found, self._ctx.config.sync.delete_guard)
+        if total and record.trip is not None:
+            # A trip stands until a person releases it, or nothing is left to delete.
+            reason = record.trip.reason
+        if reason is None:
+            if self._record is not None:
+                self._end()
+            return True
+        self._trip(record, reason, paths, total, present)
+        return False
+
+    def _trip(
+        self,
+        record: state.GuardRecord,
+        reason: str,
+        paths: Sequence[bytes],
+        total: int,
+        present: int,
+    ) -> None:
+        old = record.trip
+        if old is not None and (old.reason, old.deletes, old.present) == (reason, total, present):
+            return
+        sample = tuple(tree.shown(path) for path in paths[:_SAMPLE])
+        trip = state.new_trip(reason, total, present, sample, time.time())
+        self._record = state.GuardRecord(present, record.first, trip)
+        self._write(self._record)
+        self._facts.guard = trip
+        if old is None:
+            self._ctx.instruments.guard_trip()
+        self._ctx.log.error(
+            "delete guard tripped: deletes are held",
+            reason=reason,
+            deletes=total,
+            present=present,
+            sample=list(sample[:5]),
+            guard=trip.id,
+        )
+
+    def _end(self) -> None:
+        self._record = None
+        self._facts.guard = None
+        self._fenced([etcd.Delete(self._key)])
+
+    def _write(self, record: state.GuardRecord) -> None:
+        self._fenced([etcd.Put(self._key, record.to_bytes())])
+
+    def _fenced(self, ops: Sequence[etcd.Op]) -> None:
+        if self._ctx.dry_run:
+            return
+        answer = self._ctx.etcd.txn(etcd.Txn([self._ctx.fence.compare()], ops))
+        if not answer.succeeded:
+            raise errors.Fenced("another owner took the shard")

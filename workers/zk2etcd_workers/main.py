@@ -1,0 +1,210 @@
+"""A worker process: one ZooKeeper session, one etcd client, and a mirror for each of its shards.
+
+The supervisor says which shards; this loop makes it so, reports, and looks after the session. It
+never waits for a server: what can take time happens in the mirrors' threads.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from multiprocessing.connection import Connection, wait
+
+import structlog
+
+from zk2etcd import config, logs, messages, metrics
+from zk2etcd_workers import context, etcd, fence, mapping, mirror, state, turn, zookeeper
+
+_TURN = 0.2
+_REPORT_EVERY = 0.5
+_SWITCH_INTERVAL = 0.0005
+
+
+def main(spec: messages.WorkerSpec, pipe: Connection) -> None:
+    """The child's entry. Returns when it has let go of everything, or the supervisor is gone."""
+    # A single change crosses three threads; the default of 5 ms a switch would be its latency.
+    sys.setswitchinterval(_SWITCH_INTERVAL)
+    instruments = metrics.for_worker(spec.multiproc_dir, spec.identity.slot)
+    logs.setup(spec.identity.slot, spec.config.log, spec.log_level)
+    Worker(spec, pipe, instruments).run()
+
+
+class _Sides:
+    """The connections, made for one set of connection settings."""
+
+    def __init__(self, settings: config.Config, instruments: metrics.Instruments) -> None:
+        self.settings = settings
+        self.session = zookeeper.Session(settings.zookeeper, instruments)
+        self.client = etcd.Client(settings.etcd, instruments)
+        self.lease = fence.Lease(self.client, settings.state.lease_ttl)
+
+    def fits(self, settings: config.Config) -> bool:
+        mine = self.settings
+        return (mine.zookeeper, mine.etcd, mine.state) == (
+            settings.zookeeper,
+            settings.etcd,
+            settings.state,
+        )
+
+    def close(self) -> None:
+        self.lease.close()
+        self.session.close()
+        self.client.close()
+
+
+class Worker:
+    def __init__(
+        self, spec: messages.WorkerSpec, pipe: Connection, instruments: metrics.Instruments
+    ) -> None:
+        self._spec = spec
+        self._pipe = pipe
+        self._instruments = instruments
+        self._log = structlog.get_logger()
+        self._mirrors: dict[str, mirror.Mirror] = {}
+        self._target: messages.Assign | None = None
+        self._sides: _Sides | None = None
+        self._generation = 0
+        self._deadline: float | None = None
+        self._reported = 0.0
+        self._supervised = True
+
+    def run(self) -> None:
+        while not self._finished():
+            self._receive(_TURN)
+            self._reconcile()
+            if self._sides is not None:
+                self._sides.session.tend(time.monotonic())
+            self._report()
+        if self._sides is not None:
+            self._sides.close()
+
+    def _finished(self) -> bool:
+        """Draining, and everything is let go of, or the time for it is over."""
+        if self._deadline is None:
+            return False
+        return not self._mirrors or time.monotonic() > self._deadline
+
+    # --- commands ----------------------------------------------------------------------------
+
+    def _receive(self, seconds: float) -> None:
+        if not self._supervised:
+            time.sleep(min(seconds, 0.02))
+            return
+        try:
+            if wait([self._pipe], seconds):
+                while self._pipe.poll():
+                    self._carry_out(self._pipe.recv())
+        except (EOFError, OSError):
+            # The supervisor is gone, so is our reason to be.
+            self._supervised = False
+            self._drain(2.0)
+
+    def _carry_out(self, command: messages.Command) -> None:
+        if isinstance(command, messages.Assign):
+            self._target = command
+        elif isinstance(command, messages.FullSync):
+            for shard in command.shards:
+                if (running := self._mirrors.get(shard)) is not None:
+                    running.full_sync()
+        elif isinstance(command, messages.SetLogLevel):
+            logs.set_level(command.level)
+        elif isinstance(command, messages.Drain):
+            self._drain(command.timeout)
+
+    def _drain(self, seconds: float) -> None:
+        self._deadline = time.monotonic() + seconds
+        self._target = None
+        for running in self._mirrors.values():
+            running.stop()
+
+    # --- shards ------------------------------------------------------------------------------
+
+    def _reconcile(self) -> None:
+        """Stop what is not wanted as it runs, and start what is missing once that has let go."""
+        for shard_id in [id for id, running in self._mirrors.items() if not running.alive]:
+            del self._mirrors[shard_id]
+        target = self._target
+        if target is None:
+            return
+        sides_fit = self._sides is not None and self._sides.fits(target.config)
+        wanted = {shard.id: shard for shard in target.shards}
+        for shard_id, running in self._mirrors.items():
+            if not (sides_fit and self._runs(running, wanted.get(shard_id), target.config)):
+                running.stop()
+        if any(running.context.turn.stopping for running in self._mirrors.values()):
+            return
+        if not sides_fit:
+            self._reconnect(target.config)
+        for shard in target.shards:
+            if shard.id not in self._mirrors:
+                self._start(shard, target)
+        self._generation = target.generation
+
+    def _runs(
+        self, running: mirror.Mirror, shard: messages.Shard | None, settings: config.Config
+    ) -> bool:
+        """This mirror already does what is asked."""
+        ctx = running.context
+        mine, theirs = ctx.config.sync, settings.sync
+        return ctx.shard == shard and (
+            (mine.ephemeral, mine.deletes, mine.delete_guard)
+            == (theirs.ephemeral, theirs.deletes, theirs.delete_guard)
+        )
+
+    def _reconnect(self, settings: config.Config) -> None:
+        if self._sides is not None:
+            self._log.info("connection settings changed: connecting anew")
+            self._sides.close()
+        self._sides = _Sides(settings, self._instruments)
+
+    def _start(self, shard: messages.Shard, target: messages.Assign) -> None:
+        sides = self._sides
+        assert sides is not None
+        keys = state.Keys(target.config.state.prefix)
+        ctx = context.Context(
+            shard=shard,
+            mapping=mapping.Mapping.of(shard),
+            config=target.config,
+            session=sides.session,
+            etcd=sides.client,
+            fence=fence.Fence(sides.client, keys, sides.lease, self._spec.identity, shard),
+            keys=keys,
+            instruments=self._instruments,
+            turn=turn.Turn(),
+            log=self._log.bind(shard=shard.id),
+            dry_run=self._spec.dry_run,
+        )
+        started = mirror.Mirror(ctx, self._reaped, once=self._spec.once)
+        self._mirrors[shard.id] = started
+        started.start()
+
+    def _reaped(self) -> dict[str, int]:
+        target = self._target
+        return dict(target.reaped) if target is not None else {}
+
+    # --- reports -----------------------------------------------------------------------------
+
+    def _report(self) -> None:
+        now = time.monotonic()
+        if not self._supervised or now - self._reported < _REPORT_EVERY:
+            return
+        self._reported = now
+        sides = self._sides
+        protocol = sides.session.protocol if sides else None
+        running = list(self._mirrors.items())
+        report = messages.Report(
+            slot=self._spec.identity.slot,
+            incarnation=self._spec.identity.incarnation,
+            generation=self._generation,
+            held=tuple(shard for shard, _ in running),
+            shards=tuple(each.facts.report(shard, protocol) for shard, each in running),
+            oldest_turn_seconds=max(
+                (each.context.turn.age() for _, each in running if each.alive), default=0.0
+            ),
+            zk_connected=bool(sides and sides.session.connected),
+        )
+        try:
+            self._pipe.send(report)
+        except (BrokenPipeError, OSError):
+            self._supervised = False
+            self._drain(2.0)

@@ -1,0 +1,258 @@
+"""One shard, from owning it to following it, and back to the start after any doubt.
+
+The order matters, and DESIGN section 4 gives the reasons: own the shard, then read the floor, then
+a session at or above it, the watch, a `sync`, the base, and only then the live changes. Any error
+forgets the position and goes back to the beginning; what is already equal is not written again.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+from zk2etcd import backoff, errors
+from zk2etcd_workers import base, context, follow, state, turn, watch, zookeeper
+
+_DIRTY_LIMIT = 200_000
+_CONNECT_WAIT = 3.0
+_HELD_POLL = 0.5
+_STABLE = 5.0
+_SETTLE = 2.0
+_DELAYS = backoff.Backoff(minimum=0.2, maximum=2.0)
+
+
+class Mirror:
+    """Mirrors one shard in a thread of its own, until it is stopped.
+
+    :param reaped: asks for the highest dead incarnation of each slot (`messages.Assign`).
+    :param once: stop after the base, and say so in the report.
+    """
+
+    def __init__(
+        self,
+        ctx: context.Context,
+        reaped: Callable[[], Mapping[str, int]],
+        *,
+        once: bool = False,
+        written_by: str = "zk2etcd",
+    ) -> None:
+        self._ctx = ctx
+        self._reaped = reaped
+        self._once = once
+        self._written_by = written_by
+        self._inbox = follow.Inbox()
+        self._dirty = watch.Dirty(ctx.mapping, _DIRTY_LIMIT, self._wake)
+        self._due = threading.Event()
+        self._bases = 0
+        self._following_since = 0.0
+        self._formatted = False
+        self._follow: follow.Follow | None = None
+        self._rng = random.Random()
+        self.facts = context.Facts()
+        self.context = ctx
+        self._thread = threading.Thread(target=self._run, name=ctx.shard.id, daemon=True)
+
+    # --- what the worker asks ----------------------------------------------------------------
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Let go, soon; `alive` turns False when that is done."""
+        self._ctx.turn.stop()
+        self._wake()
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def full_sync(self) -> None:
+        """A full sync is due; it starts as soon as the shard follows."""
+        self.facts.full_sync_running = True
+        self._due.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        self._inbox.wake()
+
+    # --- the thread --------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            while True:
+                try:
+                    self._cycle()
+                except errors.Zk2EtcdError as error:
+                    self._failed(error)
+                except (turn.Stopped, SystemExit):
+                    raise
+                except Exception as error:
+                    self._ctx.log.exception("bug in the mirror: starting over")
+                    self._failed(errors.Zk2EtcdError(f"bug: {type(error).__name__}: {error}"))
+        except turn.Stopped:
+            pass
+        finally:
+            self._let_go()
+
+    def _cycle(self) -> None:
+        ctx, facts = self._ctx, self.facts
+        self._inbox = follow.Inbox()
+        self._own()
+        checkpoints = state.read_checkpoints(ctx.etcd, ctx.keys)
+        floor = max(checkpoints.values(), default=0)
+        own = checkpoints.get(ctx.keys.checkpoint(ctx.shard.id), 0)
+        facts.zxid = own
+        self._connect(floor)
+        self._watch()
+        zxid = self._base(floor, first=own == 0)
+        self._following_since = time.monotonic()
+        facts.phase, facts.error, facts.retry_at = "following", None, None
+        if self._once:
+            while True:
+                ctx.turn.pause(1.0)
+        self._follow = follow.Follow(ctx, facts, self._dirty, self._inbox)
+        self._follow.run(zxid, self._take_due)
+
+    def _take_due(self) -> bool:
+        due = self._due.is_set()
+        self._due.clear()
+        return due
+
+    def _own(self) -> None:
+        """Take the shard, or a new token if it is ours already: after any doubt, writes that are
+        still under way must not land after newer ones."""
+        ctx, facts = self._ctx, self.facts
+        if ctx.dry_run:
+            return
+        if not self._formatted:
+            state.ensure_format(ctx.etcd, ctx.keys, self._written_by)
+            self._formatted = True
+        if ctx.fence.token:
+            ctx.fence.renew_token()
+            return
+        facts.owned = False
+        while True:
+            ctx.turn.beat()
+            try:
+                ctx.fence.claim(self._reaped())
+                break
+            except errors.Held as held:
+                self._wait_for(held)
+        facts.owned, facts.holder = True, None
+        ctx.log.info("shard owned", token=ctx.fence.token)
+
+    def _wait_for(self, held: errors.Held) -> None:
+        if self.facts.holder != held.holder:
+            self._ctx.log.info("shard is owned by another: waiting", holder=held.holder)
+        self.facts.phase, self.facts.holder = "waiting", held.holder
+        self.facts.error = self.facts.retry_at = None
+        self._ctx.turn.pause(_HELD_POLL)
+
+    def _connect(self, floor: int) -> None:
+        """A live session at or above the floor, on a server that knows our opcodes.
+
+        :raises errors.ZooKeeperError: there is none yet.
+        """
+        session = self._ctx.session
+        session.open(floor)
+        deadline = time.monotonic() + min(_CONNECT_WAIT, self._ctx.config.zookeeper.connect_timeout)
+        while not session.connected:
+            if time.monotonic() > deadline:
+                raise errors.ZooKeeperError(
+                    f"no ZooKeeper session: {session.trouble or 'not connected'}"
+                )
+            self._ctx.turn.pause(0.01)
+        session.speaks_bulk()
+
+    def _watch(self) -> None:
+        """From the reply on, dirty paths collect; what was marked before is covered by the base."""
+        ctx = self._ctx
+        ctx.session.subscribe(ctx.root, self._dirty.event, self._wake)
+        self._dirty.restart()
+        epoch = ctx.session.epoch
+        for ask in (ctx.session.watch, ctx.session.sync):
+            ask(ctx.root, self._inbox.put)
+            self._answer(epoch)
+
+    def _answer(self, epoch: int) -> None:
+        deadline = time.monotonic() + self._ctx.config.zookeeper.request_timeout + 1
+        while time.monotonic() < deadline:
+            self._ctx.turn.beat()
+            reply = self._inbox.get(turn.SLICE)
+            if isinstance(reply, zookeeper.Reply):
+                if reply.error is not None:
+                    raise reply.error
+                if reply.epoch != epoch or self._ctx.session.epoch != epoch:
+                    raise errors.SessionDoubt("the ZooKeeper session changed")
+                return
+        raise errors.SessionDoubt("ZooKeeper did not answer a watch or a sync")
+
+    def _base(self, floor: int, *, first: bool) -> int:
+        """One base; the checkpoint's zxid after it."""
+        ctx, facts = self._ctx, self.facts
+        facts.phase, facts.full_sync_running = "full_sync", True
+        facts.forget_unsyncable()
+        started = time.monotonic()
+        run = base.Base(ctx, facts, floor, self._dirty.mark, self._dirty.was_deleted)
+        done = run.run(first=first)
+        took = time.monotonic() - started
+        self._dirty.settle()
+        facts.keys = done.keys
+        if self._bases:
+            ctx.instruments.fixed("put", done.put)
+            ctx.instruments.fixed("delete", done.delete)
+        self._bases += 1
+        ctx.instruments.full_sync(took)
+        facts.phase = "following"
+        facts.completed(took, done.put, done.delete)
+        ctx.log.info(
+            "base done",
+            keys=done.keys,
+            put=done.put,
+            delete=done.delete,
+            seconds=round(took, 3),
+        )
+        return done.zxid
+
+    # --- failures, and the end ---------------------------------------------------------------
+
+    def _failed(self, error: errors.Zk2EtcdError) -> None:
+        """Note it and wait. The first resync after a stable time is immediate and no error."""
+        ctx, facts = self._ctx, self.facts
+        if self._following_since and time.monotonic() - self._following_since > _STABLE:
+            facts.attempt = 0
+        self._following_since = 0.0
+        facts.attempt += 1
+        facts.full_sync_running = self._due.is_set()
+        self._check_token(error)
+        if error.reaction is errors.Reaction.RESYNC and facts.attempt == 1:
+            ctx.log.info("starting over", reason=str(error))
+            return
+        if facts.error != str(error):
+            ctx.log.warning("shard in error", error=str(error), attempt=facts.attempt)
+        delay = _DELAYS.delay(facts.attempt, self._rng)
+        facts.phase, facts.error, facts.retry_at = "error", str(error), time.time() + delay
+        ctx.turn.pause(delay)
+
+    def _check_token(self, error: errors.Zk2EtcdError) -> None:
+        """A token that failed its compare is worth nothing: claim again from the beginning."""
+        if isinstance(error, errors.Fenced):
+            self._ctx.fence.token = 0
+            self.facts.owned = False
+
+    def _let_go(self) -> None:
+        """Settle or abandon the writes under way, then free the shard for the next owner."""
+        ctx = self._ctx
+        ctx.session.unsubscribe(ctx.root)
+        try:
+            if self._follow is not None:
+                self._follow.settle(_SETTLE)
+        except errors.Zk2EtcdError as error:
+            ctx.log.info("writes under way were abandoned", reason=str(error))
+        try:
+            ctx.fence.release()
+        except errors.Zk2EtcdError as error:
+            ctx.log.warning("owner key not deleted; its lease ends by itself", error=str(error))
+        self.facts.owned = False

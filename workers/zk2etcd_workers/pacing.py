@@ -1,0 +1,77 @@
+"""How much may be read at once without endangering the source. Pure.
+
+The server builds a bulk read's whole answer in memory, and the sizes are unknown before the first
+read: so the number of reads of unknown size in flight is bounded over all requests of a session,
+and a parent whose children turned out to be large gets them few at a time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+UNKNOWN_IN_FLIGHT = 256
+WALK_IN_FLIGHT = 192
+"""What walks may use of it; the rest is kept for live changes, which must not wait for a walk."""
+
+LARGE_ANSWERS = 4 * 1024 * 1024
+LARGE_BATCH = 8
+LARGE_LISTING = 10_000
+
+
+@dataclasses.dataclass
+class Budget:
+    """Reads of unknown size in flight, over all requests of one session."""
+
+    total: int = UNKNOWN_IN_FLIGHT
+    walk: int = WALK_IN_FLIGHT
+    used: int = 0
+
+    def take(self, wanted: int, *, live: bool) -> int:
+        """How many of `wanted` reads may be sent now; they count as used until `give`n back."""
+        limit = self.total if live else self.walk
+        granted = max(0, min(wanted, limit - self.used))
+        self.used += granted
+        return granted
+
+    def give(self, count: int) -> None:
+        self.used -= count
+
+
+class Sizes:
+    """What the answers below each parent came to, so far, in bytes."""
+
+    def __init__(self) -> None:
+        self._bytes: dict[bytes, int] = {}
+
+    def saw(self, parent: bytes, size: int) -> None:
+        self._bytes[parent] = self._bytes.get(parent, 0) + size
+
+    def forget(self, parent: bytes) -> None:
+        self._bytes.pop(parent, None)
+
+    def batch(self, parent: bytes, normal: int) -> int:
+        """The most children of `parent` that one request may read."""
+        if self._bytes.get(parent, 0) > LARGE_ANSWERS:
+            return min(LARGE_BATCH, normal)
+        return normal
+
+
+class Rate:
+    """At most `per_second` reads a second (None: no bound), as a token bucket of one second."""
+
+    def __init__(self, per_second: int | None) -> None:
+        self._per_second = per_second
+        self._tokens = float(per_second or 0)
+        self._at = 0.0
+
+    def take(self, wanted: int, now: float) -> int:
+        """How many of `wanted` may go at `now` (monotonic seconds)."""
+        if self._per_second is None:
+            return wanted
+        if self._at:
+            self._tokens += (now - self._at) * self._per_second
+        self._at = now
+        self._tokens = min(self._tokens, float(self._per_second))
+        granted = min(wanted, int(self._tokens))
+        self._tokens -= granted
+        return granted

@@ -1,0 +1,173 @@
+"""Repairs: what a full sync nominates is read again on both sides, etcd first, and written only if
+it still differs and its key is still at the revision that was compared.
+
+What is repaired here was missed by the live pipeline, so it is evidence of a bug (or of somebody
+who wrote into etcd by hand): it is counted and logged with its path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, MutableMapping, Sequence
+from typing import Any, Literal
+
+from zk2etcd import errors
+from zk2etcd_workers import apply, confirm, context, etcd, plan, tree, verify, watch, zk_protocol
+from zk2etcd_workers import zookeeper
+
+_BATCH = 100
+
+
+class Batch:
+    """Paths under repair, with what etcd had. It is the tag of their read in ZooKeeper."""
+
+    def __init__(self, paths: list[bytes], there: dict[bytes, etcd.Present]) -> None:
+        self.paths = paths
+        self.there = there
+
+
+class Found:
+    """What etcd answered about a batch."""
+
+    def __init__(
+        self, paths: list[bytes], answer: etcd.Answer | None, error: errors.EtcdError | None
+    ) -> None:
+        self.paths = paths
+        self.answer = answer
+        self.error = error
+
+
+class Repairs:
+    """The repairs of one full sync after another, one batch at a time, on the shard's thread."""
+
+    def __init__(
+        self,
+        ctx: context.Context,
+        applier: apply.Applier,
+        busy: MutableMapping[bytes, int],
+        dirty: watch.Dirty,
+        deliver: Callable[[Any], None],
+    ) -> None:
+        self._ctx = ctx
+        self._applier = applier
+        self._busy = busy
+        self._dirty = dirty
+        self._deliver = deliver
+        self._nominated: list[bytes] = []
+        self._reading = False
+        self._writing: set[bytes] = set()
+        self._ended: verify.Ended | None = None
+        self.put = 0
+        self.deleted = 0
+
+    def nominate(self, paths: Sequence[bytes]) -> None:
+        self._nominated += paths
+
+    def finish(self, ended: verify.Ended) -> None:
+        """The full sync has nominated all it had."""
+        self._ended = ended
+
+    def reset(self) -> None:
+        """A full sync starts: count from nought."""
+        self.put = self.deleted = 0
+
+    @property
+    def finished(self) -> bool:
+        idle = not (self._nominated or self._reading or self._writing)
+        return self._ended is not None and idle
+
+    def close(self) -> verify.Ended:
+        """Hand over the end of the full sync, for the one report of it."""
+        ended, self._ended = self._ended, None
+        assert ended is not None
+        return ended
+
+    def begin(self) -> None:
+        """Start the next batch if none is under way. What is dirty is about to be read and written
+        anyway; what is busy waits."""
+        if self._reading or self._writing or not self._nominated:
+            return
+        batch, later = [], []
+        for path in self._nominated[:_BATCH]:
+            if path in self._busy:
+                later.append(path)
+            elif path not in self._dirty:
+                batch.append(path)
+        self._nominated = self._nominated[_BATCH:] + later
+        if not batch:
+            return
+        self._reading = True
+        for path in batch:
+            self._busy[path] = self._dirty.sequence
+        reads = [etcd.Range(self._ctx.mapping.key(path)) for path in batch]
+        self._ctx.etcd.txn_soon(
+            etcd.Txn((), reads), lambda answer, error: self._deliver(Found(batch, answer, error))
+        )
+
+    def found(self, found: Found) -> None:
+        """etcd's side is known; read ZooKeeper's.
+
+        :raises errors.EtcdError: etcd did not answer.
+        """
+        if found.error is not None or found.answer is None:
+            raise found.error or errors.EtcdUnavailable("etcd did not answer a repair's read")
+        there = {}
+        for at, path in enumerate(found.paths):
+            for kv in found.answer.kvs(at):
+                there[path] = kv
+        self._read(Batch(found.paths, there))
+
+    def _read(self, batch: Batch) -> None:
+        # Walks of other shards may hold all permits for a moment; repairs are in no hurry.
+        while not (granted := self._ctx.session.take(len(batch.paths), live=True)):
+            self._ctx.turn.pause(0.002)
+        now, later = batch.paths[:granted], batch.paths[granted:]
+        for path in later:
+            self._busy.pop(path, None)
+        self._nominated += later
+        batch.paths = now
+        ops = [(zk_protocol.GET_DATA, path) for path in now]
+        self._ctx.session.read(ops, self._deliver, batch)
+
+    def read(self, reply: zookeeper.Reply) -> None:
+        """Both sides are known; write what differs."""
+        self._reading = False
+        writes = []
+        for (_, path), node in zip(reply.ops, reply.results, strict=True):
+            write = self._compare(path, node, reply.tag.there.get(path))
+            if write is None:
+                self._busy.pop(path, None)
+            else:
+                self._writing.add(path)
+                writes.append(write)
+        if writes:
+            self._applier.guarded(writes)
+
+    def _compare(
+        self, path: bytes, node: tree.Node | tree.Miss, there: etcd.Present | None
+    ) -> plan.Write | None:
+        key = self._ctx.mapping.key(path)
+        revision = there.revision if there else 0
+        if confirm.is_absent(self._ctx, node):
+            if there is None or self._ctx.config.sync.deletes == "never":
+                return None
+            return plan.Write(key, None, path, 0, 0, revision)
+        if not isinstance(node, tree.Node) or (there is not None and there.value == node.data):
+            return None
+        zxid = max(node.czxid, node.mzxid)
+        return plan.Write(key, node.data, path, zxid, node.mtime, revision)
+
+    def applied(self, settled: apply.Settled) -> None:
+        """A Txn of repairs has ended; what moved meanwhile is looked at once more."""
+        for write in settled.done:
+            self._writing.discard(write.path)
+            kind: Literal["put", "delete"] = "delete" if write.value is None else "put"
+            self.put += kind == "put"
+            self.deleted += kind == "delete"
+            self._ctx.instruments.fixed(kind)
+            self._ctx.log.warning("repaired", path=tree.shown(write.path), op=kind)
+        for write, _ in settled.refused:
+            self._writing.discard(write.path)
+        for write in settled.moved:
+            self._writing.discard(write.path)
+            self._busy.pop(write.path, None)
+            self._nominated.append(write.path)

@@ -1,0 +1,139 @@
+"""The keys that zk2etcd keeps for itself in etcd: names, formats, and the reads of them.
+
+Values are JSON with `"v": 1`; a checkpoint alone is plain text, 16 hex digits of a zxid, since
+etcd compares it as a string. DESIGN section 8 fixes the layout.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import uuid
+from typing import Any
+
+from zk2etcd import errors, messages
+from zk2etcd_workers import etcd
+
+FORMAT = 1
+_HEX = 16
+
+
+class Keys:
+    """Key names below one state prefix (config `state.prefix`)."""
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix.rstrip("/").encode()
+
+    def owner(self, shard: str) -> bytes:
+        return self._key("owners", shard)
+
+    def checkpoint(self, shard: str) -> bytes:
+        return self._key("checkpoints", shard)
+
+    def guard(self, shard: str) -> bytes:
+        return self._key("guards", shard)
+
+    def member(self, instance: str) -> bytes:
+        return self._key("members", instance)
+
+    def format(self) -> bytes:
+        return self.prefix + b"/format"
+
+    def all_of(self, kind: str) -> tuple[bytes, bytes]:
+        """The range [start, end) of all keys of one kind, such as "owners"."""
+        start = self.prefix + b"/" + kind.encode()
+        return start + b"/", start + b"0"
+
+    def _key(self, kind: str, name: str) -> bytes:
+        return self.prefix + f"/{kind}/{name}".encode()
+
+
+def encode_zxid(zxid: int) -> bytes:
+    return b"%016x" % zxid
+
+
+def decode_zxid(value: bytes) -> int:
+    """:raises errors.NewerFormat: the value is not a checkpoint of this format."""
+    try:
+        if len(value) == _HEX:
+            return int(value, 16)
+    except ValueError:
+        pass
+    raise errors.NewerFormat(f"a checkpoint holds {value[:40]!r}, not {_HEX} hex digits of a zxid")
+
+
+def encode(document: dict[str, Any]) -> bytes:
+    return json.dumps({"v": FORMAT, **document}, separators=(",", ":"), sort_keys=True).encode()
+
+
+def decode(value: bytes, key: bytes) -> dict[str, Any]:
+    """:raises errors.NewerFormat: not JSON of a version that this release reads."""
+    try:
+        document = json.loads(value)
+        if isinstance(document, dict) and document.get("v") == FORMAT:
+            return document
+    except ValueError:
+        pass
+    raise errors.NewerFormat(
+        f"{key.decode(errors='replace')} in etcd is not in format {FORMAT}: "
+        "a newer zk2etcd wrote it, or something else did"
+    )
+
+
+def ensure_format(client: etcd.Client, keys: Keys, written_by: str) -> None:
+    """Write `format` if it is absent; refuse to go on if it demands a newer reader.
+
+    :raises errors.NewerFormat: its `min_reader` is above ours.
+    """
+    key = keys.format()
+    value = encode({"min_reader": FORMAT, "written_by": written_by})
+    absent = etcd.Compare(key, "create", "=", 0)
+    answer = client.txn(etcd.Txn([absent], [etcd.Put(key, value)], [etcd.Range(key)]))
+    if answer.succeeded:
+        return
+    found = json.loads(answer.kvs(0)[0].value)
+    if int(found.get("min_reader", 0)) > FORMAT:
+        raise errors.NewerFormat(
+            f"{key.decode()} asks for a reader of format {found['min_reader']} (written by "
+            f"{found.get('written_by', 'unknown')}); this release reads {FORMAT}: upgrade zk2etcd"
+        )
+
+
+def read_checkpoints(client: etcd.Client, keys: Keys) -> dict[bytes, int]:
+    """All checkpoints of the state prefix, by key, read linearizably. Their maximum is the floor:
+    zxids are ensemble-wide, so no shard may read from a server that is behind any of them."""
+    start, end = keys.all_of("checkpoints")
+    return {kv.key: decode_zxid(kv.value) for kv in client.range(start, end).kvs}
+
+
+@dataclasses.dataclass(frozen=True)
+class GuardRecord:
+    """What `guards/<id>` says: a walk that is under way or was cut off (`trip` None), or a trip.
+
+    `first` survives a crash in the middle of a shard's first base, and `present` one in any.
+    """
+
+    present: int
+    first: bool
+    trip: messages.Guard | None = None
+
+    def to_bytes(self) -> bytes:
+        document: dict[str, Any] = {"present": self.present, "first": self.first}
+        if self.trip is None:
+            return encode({"walking": True, **document})
+        return encode({"trip": dataclasses.asdict(self.trip), **document})
+
+    @classmethod
+    def from_bytes(cls, value: bytes, key: bytes) -> GuardRecord:
+        document = decode(value, key)
+        trip = document.get("trip")
+        if trip is not None:
+            trip = messages.Guard(**{**trip, "sample": tuple(trip["sample"])})
+        return cls(int(document["present"]), bool(document["first"]), trip)
+
+
+def new_trip(
+    reason: str, deletes: int, present: int, sample: tuple[str, ...], now: float
+) -> messages.Guard:
+    """A trip with an id of its own; `now` in wall-clock seconds."""
+    return messages.Guard(uuid.uuid4().hex[:12], reason, deletes, present, sample, now)

@@ -1,0 +1,48 @@
+"""A mirror's pulse: every loop and every wait of a shard goes through it.
+
+`beat` proves that the shard's own thread still turns (the supervisor kills a worker in which one
+does not), and is where a stop is noticed: no wait is longer than a moment.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+SLICE = 0.25
+"""The longest single wait, in seconds, between two beats."""
+
+
+class Stopped(Exception):  # noqa: N818 - not an error: the shard was asked to let go
+    """Unwinds a shard's thread when it is asked to stop."""
+
+
+class Turn:
+    def __init__(self) -> None:
+        self._stop = threading.Event()
+        self._at = time.monotonic()
+
+    def beat(self) -> None:
+        """:raises Stopped: the shard was asked to stop."""
+        self._at = time.monotonic()
+        if self._stop.is_set():
+            raise Stopped
+
+    def age(self) -> float:
+        """Seconds since the last beat."""
+        return time.monotonic() - self._at
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    @property
+    def stopping(self) -> bool:
+        return self._stop.is_set()
+
+    def pause(self, seconds: float) -> None:
+        """Wait, beating; ends early with `Stopped`."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            self.beat()
+            self._stop.wait(min(left, SLICE))
+        self.beat()

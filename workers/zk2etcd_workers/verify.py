@@ -1,0 +1,157 @@
+"""A full sync: compare a walk of ZooKeeper with etcd, values too, and nominate what differs.
+
+It never writes. It runs in a thread of its own, beside the pipeline, so that live changes are not
+held up; what it finds may be no more than a change that is under way, which the pipeline knows.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from zk2etcd import errors
+from zk2etcd_workers import confirm, context, etcd, guarding, plan, present, snapshot, turn
+
+_NOMINATE_AT = 100
+_CHUNK = 100
+_SETTLE = 1.0
+
+
+class Nominated(NamedTuple):
+    paths: Sequence[bytes]
+
+
+class Ended(NamedTuple):
+    """`took` in seconds; `error` None if it saw everything."""
+
+    keys: int
+    took: float
+    error: errors.Zk2EtcdError | None
+
+
+class Verify:
+    def __init__(
+        self, ctx: context.Context, facts: context.Facts, deliver: Callable[[Any], None]
+    ) -> None:
+        self._ctx = ctx
+        self._facts = facts
+        self._deliver = deliver
+        self._turn = turn.Turn()
+        self._thread = threading.Thread(target=self._run, name="full sync", daemon=True)
+        self._nominated: list[bytes] = []
+        self._extras: list[bytes] = []
+        self._extras_total = 0
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask it to end; it only reads, so nobody needs to wait."""
+        self._turn.stop()
+
+    def _run(self) -> None:
+        started = time.monotonic()
+        keys, failure = 0, None
+        try:
+            keys = self._compare()
+        except turn.Stopped:
+            return
+        except errors.Zk2EtcdError as error:
+            failure = error
+        except Exception as error:
+            self._ctx.log.exception("full sync failed")
+            failure = errors.ZooKeeperError(f"a full sync failed: {type(error).__name__}")
+        self._deliver(Ended(keys, time.monotonic() - started, failure))
+
+    def _compare(self) -> int:
+        ctx = self._ctx
+        guard = guarding.Guarding(ctx, self._facts)
+        guard.resume()
+        walk = snapshot.Walk(
+            ctx.session,
+            ctx.mapping,
+            self._turn,
+            skip_ephemeral=ctx.skips_ephemerals,
+            read_batch=ctx.config.zookeeper.read_batch,
+            patience=ctx.config.zookeeper.request_timeout,
+        )
+        counts = plan.Counts()
+        shown = time.monotonic()
+        total = self._facts.keys
+        for change in plan.merge(walk, present.stream(ctx.etcd, ctx.mapping), counts):
+            if isinstance(change, plan.Write):
+                self._nominate(change.path)
+            elif not self._hold(change.key):
+                counts.present -= 1
+            if time.monotonic() - shown > 0.2:
+                shown = time.monotonic()
+                self._facts.progress = (walk.nodes, max(total, walk.nodes))
+                self._turn.beat()
+        self._facts.unreadable(walk.opaque_sample, ctx.log)
+        self._facts.progress = (walk.nodes, walk.nodes)
+        root = walk.root is not None or walk.opaque > 0
+        self._deletes(guard, counts.present, root=root)
+        self._flush()
+        return counts.wanted
+
+    def _nominate(self, path: bytes) -> None:
+        self._nominated.append(path)
+        if len(self._nominated) >= _NOMINATE_AT:
+            self._flush()
+
+    def _flush(self) -> None:
+        paths, self._nominated = self._nominated, []
+        if paths:
+            self._deliver(Nominated(paths))
+
+    def _hold(self, key: bytes) -> bool:
+        """Hold a key that only etcd has; False if it is foreign or excluded."""
+        path = self._ctx.mapping.path(key)
+        if path is None or self._ctx.mapping.is_excluded(path):
+            return False
+        self._extras_total += 1
+        if len(self._extras) <= self._ctx.config.sync.delete_guard.max_deletes:
+            self._extras.append(path)
+        return True
+
+    def _deletes(self, guard: guarding.Guarding, present_keys: int, *, root: bool) -> None:
+        """Nominate the deletes that stand a second look, if the guard allows them.
+
+        A delete that is under way live looks like a missing node for a moment: so each is looked
+        at again, after a pause when there are many.
+        """
+        if self._ctx.config.sync.deletes == "never":
+            return
+        over = self._extras_total > len(self._extras)
+        absent = self._absent(self._extras)
+        if absent and not over and len(absent) >= self._ctx.config.sync.delete_guard.min_deletes:
+            self._turn.pause(_SETTLE)
+            absent = self._absent(absent)
+        total = self._extras_total if over else len(absent)
+        if guard.allows(absent, total, present_keys, root=root):
+            for path in absent:
+                self._nominate(path)
+
+    def _absent(self, paths: Sequence[bytes]) -> list[bytes]:
+        """Those that etcd still has and ZooKeeper still has not."""
+        there = self._in_etcd(paths)
+        still = [path for path in paths if path in there]
+        ctx = self._ctx
+        return [
+            verdict.path
+            for verdict in confirm.read_again(ctx, still)
+            if confirm.is_absent(ctx, verdict.node)
+        ]
+
+    def _in_etcd(self, paths: Sequence[bytes]) -> set[bytes]:
+        there: set[bytes] = set()
+        for start in range(0, len(paths), _CHUNK):
+            chunk = paths[start : start + _CHUNK]
+            reads = [etcd.Range(self._ctx.mapping.key(path), keys_only=True) for path in chunk]
+            answer = self._ctx.etcd.txn(etcd.Txn((), reads), write=False)
+            for path, (keys, _) in zip(chunk, answer.ranges(), strict=True):
+                if keys:
+                    there.add(path)
+        return there

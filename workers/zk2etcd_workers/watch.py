@@ -1,0 +1,118 @@
+"""Notifications -> a coalescing, bounded queue of dirty paths.
+
+An event says only "read this path again": events lost their order against replies in kazoo's
+threads, and the latest state is what counts. So a path that changed ten times is here once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from zk2etcd import errors
+from zk2etcd_workers import mapping
+
+DELETED = 2
+_DELETED_KEPT = 500_000
+
+
+class Dirty:
+    """Paths to read again, oldest first. `mark` may be called from any thread; `take` and the rest
+    by the shard's thread. `wake` is called when something arrives at an empty queue."""
+
+    def __init__(self, shard: mapping.Mapping, limit: int, wake: Callable[[], None]) -> None:
+        self._mapping = shard
+        self._limit = limit
+        self._wake = wake
+        self._lock = threading.Lock()
+        # path -> sequence number * 2, plus 1 if its NodeDeleted was seen.
+        self._paths: dict[bytes, int] = {}
+        self._deleted: set[int] = set()
+        self._overflowed = False
+        self._sequence = 0
+
+    def event(self, kind: int, path: bytes) -> None:
+        """The watch sink: it runs in the connection thread and only appends."""
+        if self._mapping.excluded and self._mapping.is_excluded(path):
+            return
+        self.mark(path, deleted=kind == DELETED)
+
+    def mark(self, path: bytes, *, deleted: bool = False) -> None:
+        with self._lock:
+            first = not self._paths
+            if path not in self._paths and not self._overflowed:
+                if len(self._paths) >= self._limit:
+                    self._overflow()
+                    first = True
+                else:
+                    self._sequence += 2
+                    self._paths[path] = self._sequence
+            if deleted and self._overflowed:
+                if len(self._deleted) < _DELETED_KEPT:
+                    self._deleted.add(hash(path))
+            elif deleted:
+                self._paths[path] |= 1
+        if first:
+            self._wake()
+
+    def _overflow(self) -> None:
+        """Forget which paths changed; the base that follows finds out. Deletes are remembered as
+        hashes, so that a mass delete that was seen is not taken for a wiped source."""
+        self._overflowed = True
+        self._deleted.update(hash(path) for path, mark in self._paths.items() if mark & 1)
+        self._paths.clear()
+
+    def check(self) -> None:
+        """:raises errors.Overflow: events were dropped; start over."""
+        if self._overflowed:
+            raise errors.Overflow(f"more than {self._limit} paths changed at once")
+
+    def restart(self) -> None:
+        """Forget everything: a base is about to read it all. Deletes seen stay known."""
+        with self._lock:
+            self._paths.clear()
+            self._overflowed = False
+
+    def settle(self) -> None:
+        """A base has ended: what was seen deleted before it has been dealt with."""
+        with self._lock:
+            self._deleted.clear()
+
+    def was_deleted(self, path: bytes) -> bool:
+        """A delete of this path was seen before or during an overflow."""
+        return hash(path) in self._deleted
+
+    def take(self, count: int) -> dict[bytes, int]:
+        """Remove up to `count` of the oldest; path -> its mark."""
+        with self._lock:
+            if len(self._paths) <= count:
+                taken, self._paths = self._paths, {}
+                return taken
+            taken = {}
+            for path in self._paths:
+                taken[path] = self._paths[path]
+                if len(taken) >= count:
+                    break
+            for path in taken:
+                del self._paths[path]
+            return taken
+
+    def put_back(self, path: bytes, mark: int) -> None:
+        """A dirty path that is busy waits at the end of the queue, with its age kept."""
+        with self._lock:
+            self._paths.setdefault(path, mark)
+
+    @property
+    def sequence(self) -> int:
+        """The youngest mark so far; marks grow."""
+        return self._sequence + 1
+
+    def oldest(self) -> int | None:
+        with self._lock:
+            return min(self._paths.values()) if self._paths else None
+
+    def __contains__(self, path: bytes) -> bool:
+        return path in self._paths
+
+    def __len__(self) -> int:
+        return len(self._paths)

@@ -1,0 +1,307 @@
+"""One ZooKeeper session for all shards of a worker.
+
+Callers send bulk reads and get `Reply` values back through a callable, which runs in kazoo's
+connection thread and must only enqueue. Nothing here decides what a reply means for a shard; but a
+reply that cannot be trusted says so in its `error`: the session broke while it was under way
+(`SessionDoubt`) or it comes from before the floor (`StaleRead`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import kazoo.exceptions
+import kazoo.protocol.states
+
+from zk2etcd import config, errors, metrics
+from zk2etcd_workers import pacing, zk_connection, zk_protocol, zk_version
+
+_STATES = kazoo.protocol.states.KazooState
+_QUIET = logging.getLogger("kazoo.client")
+
+
+@dataclasses.dataclass(frozen=True)
+class Reply:
+    """The answer to one request. `results` is aligned with `ops`; `zxid` is the reply header's."""
+
+    ops: Sequence[zk_protocol.Op]
+    tag: Any
+    epoch: int
+    zxid: int
+    results: Sequence[Any]
+    error: errors.ZooKeeperError | None
+
+
+ReplySink = Callable[[Reply], None]
+
+
+class _Pending:
+    """Shaped like kazoo's async result; hands the answer over without a thread in between."""
+
+    __slots__ = ("done", "epoch", "op", "request", "session", "sink", "started", "tag")
+
+    def __init__(
+        self, session: Session, request: Any, op: str, sink: ReplySink, tag: Any, epoch: int
+    ) -> None:
+        self.session = session
+        self.request = request
+        self.op = op
+        self.sink = sink
+        self.tag = tag
+        self.epoch = epoch
+        self.started = time.monotonic()
+        self.done = False
+
+    def set(self, value: Any) -> None:
+        self._settle(value, None)
+
+    def set_exception(self, error: BaseException) -> None:
+        self._settle((), error)
+
+    def _settle(self, value: Any, error: BaseException | None) -> None:
+        # kazoo sets the exception twice when it is closing (its `_call`).
+        if not self.done:
+            self.done = True
+            self.session._answered(self, value, error)
+
+
+class Session:
+    """A connection that comes back by itself. `epoch` changes with every connection and with every
+    loss of one: work that began in another epoch is in doubt."""
+
+    def __init__(self, settings: config.ZooKeeper, instruments: metrics.Instruments) -> None:
+        self._settings = settings
+        self._instruments = instruments
+        self._lock = threading.Lock()
+        self._client: zk_connection.Client | None = None
+        self._floor = 0
+        self._sinks: dict[bytes, zk_connection.Sink] = {}
+        self._doubts: dict[bytes, Callable[[], None]] = {}
+        self._down_since = time.monotonic()
+        self._closed = False
+        self.epoch = 0
+        self.connected = False
+        self.trouble = "not connected yet"
+        self.protocol: str | None = None
+        self.budget = pacing.Budget()
+        self.rate = pacing.Rate(settings.max_reads_per_second)
+
+    # --- life --------------------------------------------------------------------------------
+
+    def open(self, floor: int) -> None:
+        """Connect in the background, to servers at or above `floor` only. Safe to call again."""
+        with self._lock:
+            self._floor = max(self._floor, floor)
+            if self._client is None and not self._closed:
+                self._client = self._make()
+                self._down_since = time.monotonic()
+                self._client.start_async()
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            client, self._client = self._client, None
+        if client is not None:
+            _discard(client)
+
+    def tend(self, now: float) -> None:
+        """Called every second or so: cut a connection that does not answer, and replace a client
+        that has been without one for longer than a session lasts."""
+        client = self._client
+        if client is None:
+            return
+        oldest = client.oldest_pending()
+        if oldest is not None and now - oldest.started > self._settings.request_timeout:
+            self.trouble = f"no answer within {self._settings.request_timeout:g} s"
+            client.cut()
+        patience = max(self._settings.session_timeout, self._settings.connect_timeout) + 1
+        if not self.connected and now - self._down_since > patience:
+            self._replace(client)
+
+    def _replace(self, client: zk_connection.Client) -> None:
+        with self._lock:
+            if self._client is not client or self._closed:
+                return
+            self._client = None
+        threading.Thread(target=_discard, args=(client,), daemon=True).start()
+        self.open(0)
+
+    def drop(self, why: str) -> None:
+        """Break the connection: the server behind it cannot be trusted or does not answer."""
+        self.trouble = why
+        if self._client is not None:
+            self._client.cut()
+
+    def _make(self) -> zk_connection.Client:
+        settings = self._settings
+        client = zk_connection.Client(
+            self,
+            settings.connect_timeout,
+            hosts=",".join(settings.hosts),
+            timeout=settings.session_timeout,
+            logger=_QUIET,
+            **_security(settings),
+        )
+        client.add_listener(lambda state: self._changed(client, state))
+        return client
+
+    # --- called by the connection (its thread) -----------------------------------------------
+
+    def floor(self) -> int:
+        return self._floor
+
+    def connecting(self, host: str, port: int) -> None:
+        self._instruments.zk_connecting()
+
+    def refused(self, host: str, port: int, why: str) -> None:
+        behind = f" (asked for a server at zxid {self._floor:#x} or later)" if self._floor else ""
+        self.trouble = f"{host}:{port}: {why}{behind}"
+
+    def event(self, kind: int, path: bytes) -> None:
+        sink = self._sinks.get(path)
+        if sink is None:
+            sink = self._sink_above(path)
+        if sink is not None:
+            sink(kind, path)
+
+    def _sink_above(self, path: bytes) -> zk_connection.Sink | None:
+        sinks = self._sinks
+        at = path.rfind(b"/")
+        while at > 0:
+            if (sink := sinks.get(path[:at])) is not None:
+                return sink
+            at = path.rfind(b"/", 0, at)
+        return sinks.get(b"/")
+
+    def _changed(self, client: zk_connection.Client, state: Any) -> None:
+        if client is not self._client:
+            return
+        connected = state == _STATES.CONNECTED
+        if connected:
+            self._instruments.zk_connected()
+            self.trouble = ""
+        else:
+            self._down_since = time.monotonic()
+            self.trouble = self.trouble or f"connection {str(state).lower()}"
+            if client.client_state == "AUTH_FAILED":
+                self.trouble = "ZooKeeper refused the credentials (zookeeper.auth, zookeeper.sasl)"
+        self.connected = connected
+        self.epoch += 1
+        for doubt in list(self._doubts.values()):
+            doubt()
+
+    # --- what the shards use -----------------------------------------------------------------
+
+    def subscribe(self, root: bytes, sink: zk_connection.Sink, doubt: Callable[[], None]) -> None:
+        """Events at or below `root` go to `sink`, a changed epoch to `doubt`; both only enqueue."""
+        self._doubts[root] = doubt
+        self._sinks = {**self._sinks, root: sink}
+
+    def unsubscribe(self, root: bytes) -> None:
+        self._doubts.pop(root, None)
+        self._sinks = {path: sink for path, sink in self._sinks.items() if path != root}
+
+    def speaks_bulk(self) -> None:
+        """Find out, once for each connection's server, whether it knows our opcodes.
+
+        :raises errors.ZooKeeperError: it does not, or does not say.
+        """
+        if self.protocol is None:
+            version = zk_version.ask(self._settings)
+            if version < (3, 6):
+                shown = ".".join(map(str, version))
+                raise errors.ZooKeeperError(
+                    f"ZooKeeper {shown} has no recursive watches; they came with 3.6, and the "
+                    "classic protocol for older servers is not built yet: upgrade the ensemble"
+                )
+            self.protocol = "bulk"
+
+    def read(self, ops: Sequence[zk_protocol.Op], sink: ReplySink, tag: Any = None) -> None:
+        """Send one bulk read. The caller took its reads from `budget`; they are given back here."""
+        self._send(zk_protocol.MultiRead(ops), "multiread", sink, tag)
+
+    def watch(self, root: bytes, sink: ReplySink) -> None:
+        """Add the persistent recursive watch on `root`."""
+        self._send(zk_protocol.AddWatch(root), "watch", sink, None)
+
+    def sync(self, root: bytes, sink: ReplySink, tag: Any = None) -> None:
+        self._send(zk_protocol.Sync(root), "", sink, tag)
+
+    def _send(self, request: Any, op: str, sink: ReplySink, tag: Any) -> None:
+        pending = _Pending(self, request, op, sink, tag, self.epoch)
+        client = self._client
+        if client is None or not self.connected:
+            # kazoo would queue it, and block after some 278 of them (FACTS, kazoo).
+            pending.set_exception(kazoo.exceptions.ConnectionLoss())
+            return
+        client.send(request, pending)
+
+    def _answered(self, pending: _Pending, value: Any, error: BaseException | None) -> None:
+        request = pending.request
+        ops = getattr(request, "ops", ())
+        if ops:
+            with self._lock:
+                self.budget.give(len(ops))
+        status = "success" if error is None else type(error).__name__
+        if pending.op:
+            self._instruments.zk_op(pending.op, status, time.monotonic() - pending.started)
+        failure = _translate(error) if error is not None else None
+        if failure is None and 0 < request.zxid < self._floor:
+            failure = errors.StaleRead(
+                f"a ZooKeeper server answered at zxid {request.zxid:#x}, behind {self._floor:#x}"
+            )
+            self.drop(str(failure))
+        pending.sink(Reply(ops, pending.tag, pending.epoch, request.zxid, value, failure))
+
+    def take(self, wanted: int, *, live: bool) -> int:
+        """Permits for up to `wanted` reads, now; 0 means: ask again in a few milliseconds."""
+        with self._lock:
+            granted = self.budget.take(wanted, live=live)
+            allowed = self.rate.take(granted, time.monotonic())
+            self.budget.give(granted - allowed)
+            return allowed
+
+    def give(self, unused: int) -> None:
+        """Permits that were taken but not sent."""
+        with self._lock:
+            self.budget.give(unused)
+
+
+def _translate(error: BaseException) -> errors.ZooKeeperError:
+    if isinstance(error, kazoo.exceptions.NoAuthError):
+        return errors.ZooKeeperError("ZooKeeper denies the right to read")
+    if isinstance(error, kazoo.exceptions.AuthFailedError):
+        return errors.ZooKeeperError("ZooKeeper refused the credentials")
+    return errors.SessionDoubt(f"the ZooKeeper session broke off ({type(error).__name__})")
+
+
+def _security(settings: config.ZooKeeper) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    if settings.auth:
+        options["auth_data"] = [(a.scheme, config.revealed(a.credentials)) for a in settings.auth]
+    if settings.sasl is not None:
+        options["sasl_options"] = {
+            "mechanism": settings.sasl.mechanism,
+            "username": settings.sasl.username,
+            "password": config.revealed(settings.sasl.password),
+        }
+    if settings.tls is not None:
+        tls = settings.tls
+        options |= {"use_ssl": True, "ca": tls.ca, "certfile": tls.cert, "keyfile": tls.key}
+        options |= {"verify_certs": tls.verify, "check_hostname": tls.verify}
+    return options
+
+
+def _discard(client: zk_connection.Client) -> None:
+    """Stop a client for good; kazoo's stop joins threads, so never from one of its callbacks."""
+    try:
+        client.stop()
+        client.close()
+    except Exception as error:
+        _QUIET.debug("a discarded client did not close cleanly: %s", error)
+    cast(Any, client).state_listeners.clear()
