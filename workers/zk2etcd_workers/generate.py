@@ -28,6 +28,10 @@ BATCH_BYTES = 256 * 1024
 """Well below jute.maxbuffer (1 MiB), above which the server drops the connection."""
 
 IN_FLIGHT = 8
+SINGLES_IN_FLIGHT = 100
+RAMP = 9
+"""Batches that are waited for one by one, until BATCH_NODES are reached."""
+
 TIMEOUT_SECONDS = 30.0
 _QUIET = logging.getLogger("zk2etcd.generate")
 
@@ -151,16 +155,21 @@ class Writer:
         started = time.monotonic()
         under_way: deque[tuple[list[Item], Any]] = deque()
         failed: list[Item] = []
-        created = 0
+        created = existed = 0
         with self._translated():
-            for batch in _batches(items):
+            for number, batch in enumerate(_batches(items)):
                 under_way.append((batch, self._send(batch)))
-                if len(under_way) >= IN_FLIGHT:
+                room = IN_FLIGHT if number >= RAMP and not failed else 1
+                while len(under_way) >= room:
                     created += self._settle(*under_way.popleft(), failed)
+                if failed and not under_way:
+                    made = self._create_each(failed)
+                    created, existed = created + made, existed + len(failed) - made
+                    failed = []
             while under_way:
                 created += self._settle(*under_way.popleft(), failed)
-            made = sum(self._create_one(item) for item in failed)
-        return Written(created + made, len(failed) - made, time.monotonic() - started)
+            made = self._create_each(failed)
+        return Written(created + made, existed + len(failed) - made, time.monotonic() - started)
 
     def create(self, path: str, value: bytes = b"", *, ephemeral: bool = False) -> None:
         with self._translated():
@@ -201,14 +210,19 @@ class Writer:
         failed.extend(batch)
         return 0
 
-    def _create_one(self, item: Item) -> bool:
-        try:
-            self.create(item.path, item.value, ephemeral=item.ephemeral)
-        except errors.ZooKeeperError as error:
-            if isinstance(error.__cause__, kazoo.exceptions.NodeExistsError):
-                return False
-            raise
-        return True
+    def _create_each(self, items: list[Item]) -> int:
+        """Create one by one, those that exist excepted; how many were made."""
+        made = 0
+        for start in range(0, len(items), SINGLES_IN_FLIGHT):
+            answers = [
+                self._client.create_async(item.path, item.value, ephemeral=item.ephemeral)
+                for item in items[start : start + SINGLES_IN_FLIGHT]
+            ]
+            for answer in answers:
+                with contextlib.suppress(kazoo.exceptions.NodeExistsError):
+                    answer.get(TIMEOUT_SECONDS)
+                    made += 1
+        return made
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
@@ -228,14 +242,17 @@ class Writer:
 
 
 def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
-    """Runs of at most BATCH_NODES nodes and about BATCH_BYTES; a larger node travels alone."""
+    """Runs of at most BATCH_NODES nodes and about BATCH_BYTES; a larger node travels alone.
+
+    The first ones are of 1, 2, 4, ... nodes, so that a root that exists fails a small one.
+    """
     batch: list[Item] = []
-    size = 0
+    size, room = 0, 1
     for item in items:
         weight = len(item.path) * 2 + len(item.value) + 64
-        if batch and (len(batch) >= BATCH_NODES or size + weight > BATCH_BYTES):
+        if batch and (len(batch) >= room or size + weight > BATCH_BYTES):
             yield batch
-            batch, size = [], 0
+            batch, size, room = [], 0, min(BATCH_NODES, room * 2)
         batch.append(item)
         size += weight
     if batch:

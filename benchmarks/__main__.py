@@ -1,0 +1,86 @@
+"""`make bench`: run the benchmarks, print each figure beside its target.
+
+    python -m benchmarks [--quick] [--only NAME]... [--runs N]
+
+Exits 1 when a target is missed. Nothing else should run on the machine meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+from benchmarks import burst, figures, full_sync, latency, memory, verify, world
+
+SMALL, LARGE = "/dubbo", "/million"
+
+
+@dataclasses.dataclass(frozen=True)
+class Sizes:
+    """Nodes of the small and the large tree and of the burst; changes; repetitions."""
+
+    small: int = 100_000
+    large: int = 1_000_000
+    burst: int = 50_000
+    changes: int = 500
+    runs: int = 3
+
+
+QUICK = Sizes(small=20_000, large=100_000, burst=10_000, changes=100, runs=1)
+
+Run = Callable[[world.World, Sizes], list[figures.Figure]]
+
+RUNS: dict[str, Run] = {
+    "idle": lambda on, _: memory.idle(on),
+    "latency": lambda on, size: latency.measure(on, size.changes),
+    "burst": lambda on, size: burst.measure(on, size.burst, size.runs),
+    "full-sync": lambda on, size: full_sync.measure(on, SMALL, size.small, size.runs),
+    "verify": lambda on, size: verify.measure(on, SMALL, size.small, size.runs),
+    "memory": lambda on, size: memory.following(on, SMALL, size.small, None),
+    "full-sync-large": lambda on, size: full_sync.measure(on, LARGE, size.large, 1),
+    "memory-large": lambda on, size: memory.following(on, LARGE, size.large, 600.0),
+}
+"""By name, the quiet ones first: a large tree in ZooKeeper's heap disturbs the latencies."""
+
+NEEDS = {"full-sync": SMALL, "verify": SMALL, "memory": SMALL}
+NEEDS |= {"full-sync-large": LARGE, "memory-large": LARGE}
+
+
+def main() -> int:
+    arguments = _arguments()
+    sizes = QUICK if arguments.quick else Sizes()
+    if arguments.runs:
+        sizes = dataclasses.replace(sizes, runs=arguments.runs)
+    started = time.monotonic()
+    measured = list(_measured(arguments.only or list(RUNS), sizes))
+    print(f"\n{figures.table(measured)}\n\nin {time.monotonic() - started:.0f} s")
+    return 0 if all(figure.reached for figure in measured) else 1
+
+
+def _measured(names: list[str], sizes: Sizes) -> Iterator[figures.Figure]:
+    seeded: set[str] = set()
+    with world.opened() as on:
+        for name in names:
+            path = NEEDS.get(name)
+            if path is not None and path not in seeded:
+                on.seed(path, sizes.small if path == SMALL else sizes.large)
+                seeded.add(path)
+            began = time.monotonic()
+            print(f"{name} ...", end="", flush=True)
+            yield from RUNS[name](on, sizes)
+            print(f" {time.monotonic() - began:.0f} s", flush=True)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    parser.add_argument("--quick", action="store_true", help="smaller sizes, one run each")
+    parser.add_argument("--only", action="append", choices=list(RUNS), help="may be repeated")
+    parser.add_argument("--runs", type=int, help="repetitions, of which the median counts")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

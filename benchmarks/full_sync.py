@@ -1,0 +1,52 @@
+"""The first full sync of a Dubbo-like tree, from the worker's connection and from process start."""
+
+from __future__ import annotations
+
+import statistics
+
+from benchmarks import figures, world
+
+START_SECONDS = 2.5
+
+
+def measure(on: world.World, source: str, nodes: int, runs: int) -> list[figures.Figure]:
+    """`source` holds `nodes` nodes already."""
+    ours: list[world.Timeline] = []
+    bare: list[world.Timeline] = []
+    for _ in range(runs):
+        bare.append(_bare(on, source, nodes))
+        ours.append(_ours(on, source, nodes))
+    name = f"first full sync of {nodes:,} nodes"
+    syncing = figures.ratio(name, _syncing(ours), _syncing(bare), 1.5)
+    start = statistics.median(line.connected - line.started for line in ours)
+    whole = statistics.median(line.equal - line.started for line in ours)
+    detail = f"process start to equality {figures.seconds(whole)}"
+    return [
+        syncing,
+        figures.Figure("  process start before that", start, "s", START_SECONDS, detail),
+    ]
+
+
+def _syncing(lines: list[world.Timeline]) -> list[float]:
+    return [line.equal - line.connected for line in lines]
+
+
+def _bare(on: world.World, source: str, nodes: int) -> world.Timeline:
+    on.empty_etcd()
+    running = []
+    line = on.watched(
+        lambda: running.append(on.bare("bare_sync", source, source)), source, nodes - 1
+    )
+    if running[0].wait(world.TIMEOUT):
+        raise AssertionError("the bare sync failed")
+    return line
+
+
+def _ours(on: world.World, source: str, nodes: int) -> world.Timeline:
+    on.empty_etcd()
+    with on.supervisor(source) as supervisor:
+        line = on.watched(supervisor.launch, source, nodes - 1)
+        supervisor.wait_following()
+        if on.assert_equal(source, source) != nodes:
+            raise AssertionError("the tree is not what was seeded")
+    return line

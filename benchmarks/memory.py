@@ -1,0 +1,43 @@
+"""Memory as the operator pays for it: PSS, summed over the supervisor and its workers."""
+
+from __future__ import annotations
+
+import time
+
+from benchmarks import figures, world
+from zk2etcd import sandbox_supervisor
+
+MIB = 1024 * 1024
+SETTLE_SECONDS = 3.0
+IDLE = ("/idle1", "/idle2")
+
+
+def idle(on: world.World) -> list[figures.Figure]:
+    """A supervisor and two workers, each with a prefix that holds one node."""
+    on.empty_etcd()
+    for path in IDLE:
+        on.writer.create(path)
+    with on.supervisor(*IDLE) as supervisor:
+        supervisor.start()
+        supervisor.wait_following()
+        return [_figure(supervisor, "memory idle, 2 workers", 250.0)]
+
+
+def following(
+    on: world.World, source: str, nodes: int, target: float | None
+) -> list[figures.Figure]:
+    """After the first full sync of `nodes` nodes below `source`, while following."""
+    on.empty_etcd()
+    with on.supervisor(source) as supervisor:
+        supervisor.start()
+        supervisor.wait_following(world.TIMEOUT)
+        return [_figure(supervisor, f"memory following {nodes:,} nodes", target)]
+
+
+def _figure(
+    supervisor: sandbox_supervisor.Supervisor, name: str, target: float | None
+) -> figures.Figure:
+    time.sleep(SETTLE_SECONDS)
+    processes = 1 + len(supervisor.worker_pids())
+    detail = f"PSS of {processes} processes"
+    return figures.Figure(name, supervisor.resident() / MIB, "MiB", target, detail)
