@@ -12,9 +12,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Sequence
 
-import structlog
-
-from zk2etcd import config, errors, metrics
+from zk2etcd import config, errors, logs, metrics
 from zk2etcd_workers import etcd, fence, pacing, plan, state, tree
 
 _INNER = 32
@@ -102,8 +100,7 @@ class Applier:
 
     def saw(self, zxid: int) -> None:
         """A zxid that a reply used here carried: the checkpoint covers it."""
-        if zxid > self.zxid:
-            self.zxid = zxid
+        self.zxid = max(self.zxid, zxid)
 
     def flush(self, *, ranged: bool = False) -> bool:
         """Send one Txn of what waits, if there is room; True if one was sent.
@@ -265,9 +262,13 @@ class DryApplier(Applier):
     """Says what it would write, and writes nothing."""
 
     def _send(
-        self, writes: Sequence[plan.Write], *, ranged: bool = False, guarded: bool = False
+        self,
+        writes: Sequence[plan.Write],
+        *,
+        ranged: bool = False,  # noqa: ARG002 - nothing is sent, so nothing is found below
+        guarded: bool = False,
     ) -> None:
-        log = structlog.get_logger()
+        log = logs.get()
         for write in writes:
             would = "would delete" if write.value is None else "would put"
             log.info(would, key=tree.shown(write.key), path=tree.shown(write.path))

@@ -16,7 +16,6 @@ from zk2etcd_workers import (
     confirm,
     context,
     guarding,
-    mapping,
     plan,
     present,
     snapshot,

@@ -7,6 +7,7 @@ a deadline, nothing is ever re-sent behind the caller's back, and an answer that
 
 from __future__ import annotations
 
+import pathlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -386,7 +387,4 @@ def _channel(endpoint: str, settings: config.Etcd) -> Any:
 
 
 def _content(path: str | None) -> bytes | None:
-    if path is None:
-        return None
-    with open(path, "rb") as file:
-        return file.read()
+    return None if path is None else pathlib.Path(path).read_bytes()

@@ -12,9 +12,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import structlog
-
-from zk2etcd import errors, messages
+from zk2etcd import errors, logs, messages
 from zk2etcd_workers import etcd, mapping, state
 
 WRITABLE = 2 / 3
@@ -64,7 +62,7 @@ class Lease:
             try:
                 self._client.revoke(lease)
             except errors.EtcdError as error:
-                structlog.get_logger().debug("lease not revoked", error=str(error))
+                logs.get().debug("lease not revoked", error=str(error))
 
     def _run(self) -> None:
         while not self._stop.wait(self.ttl / 5):

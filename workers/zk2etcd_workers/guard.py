@@ -26,10 +26,18 @@ def trips(walk: Walk, limits: config.DeleteGuard) -> str | None:
     """Why these deletes must wait for a person, or None if they may happen."""
     if walk.deletes == 0:
         return None
+    return _odd(walk, limits) or _too_many(walk, limits)
+
+
+def _odd(walk: Walk, limits: config.DeleteGuard) -> str | None:
     if walk.first and limits.first_sync == "hold":
         return "first sync: keys were in etcd before zk2etcd, and ZooKeeper does not have them"
     if walk.root_missing:
         return "the prefix's root node is missing in ZooKeeper while etcd has keys"
+    return None
+
+
+def _too_many(walk: Walk, limits: config.DeleteGuard) -> str | None:
     ratio = walk.deletes / max(walk.present, 1)
     if walk.deletes > limits.max_deletes:
         return f"more than max_deletes ({limits.max_deletes}) keys would go"

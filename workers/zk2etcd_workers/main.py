@@ -10,8 +10,6 @@ import sys
 import time
 from multiprocessing.connection import Connection, wait
 
-import structlog
-
 from zk2etcd import config, logs, messages, metrics
 from zk2etcd_workers import context, etcd, fence, mapping, mirror, state, turn, zookeeper
 
@@ -59,7 +57,7 @@ class Worker:
         self._spec = spec
         self._pipe = pipe
         self._instruments = instruments
-        self._log = structlog.get_logger()
+        self._log = logs.get()
         self._mirrors: dict[str, mirror.Mirror] = {}
         self._target: messages.Assign | None = None
         self._sides: _Sides | None = None
@@ -121,7 +119,7 @@ class Worker:
 
     def _reconcile(self) -> None:
         """Stop what is not wanted as it runs, and start what is missing once that has let go."""
-        for shard_id in [id for id, running in self._mirrors.items() if not running.alive]:
+        for shard_id in [name for name, each in self._mirrors.items() if not each.alive]:
             del self._mirrors[shard_id]
         target = self._target
         if target is None:

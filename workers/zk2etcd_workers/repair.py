@@ -11,8 +11,18 @@ from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any, Literal
 
 from zk2etcd import errors
-from zk2etcd_workers import apply, confirm, context, etcd, plan, tree, verify, watch, zk_protocol
-from zk2etcd_workers import zookeeper
+from zk2etcd_workers import (
+    apply,
+    confirm,
+    context,
+    etcd,
+    plan,
+    tree,
+    verify,
+    watch,
+    zk_protocol,
+    zookeeper,
+)
 
 _BATCH = 100
 

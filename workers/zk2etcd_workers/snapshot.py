@@ -129,7 +129,7 @@ class Walk:
                 stack.pop()
 
     def _siblings(self, frame: _Frame) -> Generator[plan.Wanted, None, _Dir | None]:
-        """Emit a directory's children up to the next subtree, which is returned; None at the end."""
+        """Emit a directory's children up to the next subtree, and return that; None at the end."""
         names = self._listed(frame.dir)
         found, subs, pending = frame.dir.found, frame.dir.subs, frame.pending
         for at in range(frame.at, len(names)):
@@ -267,8 +267,7 @@ class Walk:
             raise reply.error
         if reply.epoch != self._epoch:
             raise errors.SessionDoubt("the ZooKeeper session changed during a walk")
-        if reply.zxid > self.zxid:
-            self.zxid = reply.zxid
+        self.zxid = max(self.zxid, reply.zxid)
         size = 0
         for (directory, at), result in zip(reply.tag, reply.results, strict=True):
             if at == _LISTING:

@@ -29,7 +29,7 @@ class Owner(Protocol):
     """What the connection tells, and asks, its session."""
 
     def floor(self) -> int: ...
-    def connecting(self, host: str, port: int) -> None: ...
+    def connecting(self) -> None: ...
     def refused(self, host: str, port: int, why: str) -> None: ...
     def event(self, kind: int, path: bytes) -> None: ...
 
@@ -42,7 +42,11 @@ class Handler(kazoo.handlers.threading.SequentialThreadingHandler):  # type: ign
         self._connect_timeout = connect_timeout
 
     def select(
-        self, rlist: Sequence[Any], wlist: Sequence[Any], xlist: Sequence[Any], timeout: float
+        self,
+        rlist: Sequence[Any],
+        wlist: Sequence[Any],
+        xlist: Sequence[Any],  # noqa: ARG002 - kazoo passes none
+        timeout: float | None,
     ) -> tuple[list[Any], list[Any], list[Any]]:
         poll = select.poll()
         for sock in rlist:
@@ -69,7 +73,7 @@ class Connection(kazoo.protocol.connection.ConnectionHandler):  # type: ignore[m
 
     def _connect(self, host: str, hostip: str, port: int) -> Any:
         self._received.clear()
-        self._owner.connecting(host, port)
+        self._owner.connecting()
         # kazoo resets last_zxid on expiry; the server refuses a client that is ahead of it.
         self.client.last_zxid = max(self.client.last_zxid, self._owner.floor())
         try:
@@ -84,9 +88,7 @@ class Connection(kazoo.protocol.connection.ConnectionHandler):  # type: ignore[m
         received = self._received
         with self._socket_error_handling():
             while len(received) < length:
-                if not getattr(self._socket, "pending", lambda: 0)():
-                    if not self.handler.select([self._socket], [], [], timeout)[0]:
-                        raise self.handler.timeout_exception("socket time-out during read")
+                self._wait_for_bytes(timeout)
                 try:
                     chunk = self._socket.recv(max(_RECEIVE, length - len(received)))
                 except (BlockingIOError, InterruptedError):
@@ -104,6 +106,15 @@ class Connection(kazoo.protocol.connection.ConnectionHandler):  # type: ignore[m
         del received[:length]
         return taken
 
+    def _wait_for_bytes(self, timeout: float) -> None:
+        # A TLS socket may hold bytes that select cannot see.
+        if self._hidden() or self.handler.select([self._socket], [], [], timeout)[0]:
+            return
+        raise self.handler.timeout_exception("socket time-out during read")
+
+    def _hidden(self) -> int:
+        return int(getattr(self._socket, "pending", lambda: 0)())
+
     def _read_socket(self, read_timeout: float) -> Any:
         """Handle everything that has arrived: select cannot see what our buffer holds."""
         while True:
@@ -115,7 +126,7 @@ class Connection(kazoo.protocol.connection.ConnectionHandler):  # type: ignore[m
         received = self._received
         if len(received) >= 4:
             return len(received) >= 4 + int(_LENGTH.unpack_from(received)[0])
-        return bool(getattr(self._socket, "pending", lambda: 0)())
+        return bool(self._hidden())
 
     def _read_watch_event(self, buffer: bytes, offset: int) -> None:
         kind, path = zk_protocol.event(buffer, offset)

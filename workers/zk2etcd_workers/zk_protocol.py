@@ -44,7 +44,7 @@ class AddWatch:
         return _INT.pack(len(self.path)) + self.path + _INT.pack(RECURSIVE)
 
     @classmethod
-    def deserialize(cls, buffer: bytes, offset: int) -> bool:
+    def deserialize(cls, _buffer: bytes, _offset: int) -> bool:
         return True
 
 
@@ -61,7 +61,7 @@ class Sync:
         return _INT.pack(len(self.path)) + self.path
 
     @classmethod
-    def deserialize(cls, buffer: bytes, offset: int) -> bool:
+    def deserialize(cls, _buffer: bytes, _offset: int) -> bool:
         return True
 
 

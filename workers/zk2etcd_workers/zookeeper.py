@@ -155,7 +155,7 @@ class Session:
     def floor(self) -> int:
         return self._floor
 
-    def connecting(self, host: str, port: int) -> None:
+    def connecting(self) -> None:
         self._instruments.zk_connecting()
 
     def refused(self, host: str, port: int, why: str) -> None:
