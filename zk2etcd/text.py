@@ -24,3 +24,24 @@ def shortened(text: str, limit: int) -> str:
 
 def _escaped(char: str) -> str:
     return char.encode("unicode_escape").decode("ascii")
+
+
+def duration(seconds: float) -> str:
+    """A time span in its two largest units, as a person says it: `120 ms`, `4.2 s`, `3m 5s`."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    for large, small, unit, below in ((86400, 3600, "d", "h"), (3600, 60, "h", "m")):
+        if seconds >= large:
+            return f"{seconds // large:.0f}{unit} {seconds % large // small:.0f}{below}"
+    return f"{seconds // 60:.0f}m {seconds % 60:.0f}s"
+
+
+def size(count: float) -> str:
+    """Bytes with a unit: `512 B`, `47.7 MiB`."""
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GiB"

@@ -1,0 +1,164 @@
+"""Asks a running supervisor over its admin address: the other half of `admin`.
+
+It uses the plain HTTP client of the standard library: an environment's proxy settings must not
+come between an operator and loopback, and `zk2etcd status` has to start fast.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+import time
+import urllib.parse
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from zk2etcd import errors, status
+
+DEFAULT_URL = "http://127.0.0.1:9180"
+_POLL = 0.2
+_READ_LIMIT = 256 * 1024 * 1024
+_CONFIG_DEADLINE = 30.0
+
+
+class Client:
+    """The supervisor at `url`; `token` goes with each request, `timeout` (seconds) bounds each.
+
+    Every method raises errors.Unreachable when nothing useful answers, errors.UsageError when
+    the supervisor refuses what was asked (a missing token, an unknown shard).
+    """
+
+    def __init__(self, url: str = DEFAULT_URL, token: str | None = None, timeout: float = 5.0):
+        parts = urllib.parse.urlsplit(url if "://" in url else f"http://{url}")
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise errors.UsageError(f"{url} is not an http URL, such as {DEFAULT_URL}")
+        self.url = parts.geturl().rstrip("/")
+        self._parts = parts
+        self._token = token
+        self._timeout = timeout
+        self._asked: dict[str, float] = {}
+
+    def status(self) -> dict[str, Any]:
+        """The /status document (`status.document`)."""
+        found = self._ask("GET", "/status")
+        if found.get("schema_version") != 1:
+            raise errors.Unreachable(f"what answers at {self.url} is not a zk2etcd of our kind")
+        return found
+
+    def full_sync(self, shards: Sequence[str] | None = None) -> tuple[str, ...]:
+        """Ask for a full sync of these shards now, of all with None; the ids accepted."""
+        answer = self._ask("POST", "/full-sync", {} if shards is None else {"shards": [*shards]})
+        accepted = tuple(answer["accepted"])
+        self._asked.update(dict.fromkeys(accepted, float(answer["requested_at"])))
+        return accepted
+
+    def wait_full_sync(
+        self,
+        shards: Sequence[str],
+        timeout: float,
+        progress: Callable[[dict[str, Any]], None] | None = None,
+    ) -> dict[str, Any]:
+        """Wait until each shard finished a full sync that began after this client asked for it.
+
+        Returns the last status; `progress` sees each. Raises errors.Zk2EtcdError when `timeout`
+        seconds pass, or when a shard leaves the configuration meanwhile.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            found = self.status()
+            if progress is not None:
+                progress(found)
+            by_id = {shard["id"]: shard for shard in found["shards"]}
+            gone = [shard for shard in shards if shard not in by_id]
+            if gone:
+                raise errors.Zk2EtcdError(f"no longer configured: {', '.join(gone)}")
+            open_ = [by_id[one] for one in shards if not self._finished(by_id[one])]
+            if not open_:
+                return found
+            if time.monotonic() >= deadline:
+                raise errors.Zk2EtcdError(f"not done after {timeout:g} s: {_reasons(open_)}")
+            time.sleep(_POLL)
+
+    def reload(self) -> tuple[str, ...]:
+        """Have the configuration read again; the keys that changed.
+
+        Raises errors.ConfigError with the faults when it was refused and the old one kept.
+        """
+        return tuple(self._ask("POST", "/reload", {}, _CONFIG_DEADLINE)["changed"])
+
+    def log(self, level: str) -> None:
+        """Change the log level of every process (debug, info, warning, error)."""
+        self._ask("POST", "/log", {"level": level})
+
+    def _finished(self, shard: dict[str, Any]) -> bool:
+        last = shard["last_full_sync"]
+        if last is None:
+            return False
+        began = status.seconds(last["at"]) - last["took_seconds"]
+        slack = 0.005  # both figures are rounded to milliseconds
+        return bool(began + slack >= self._asked.get(shard["id"], 0.0))
+
+    def _ask(
+        self, method: str, path: str, body: object = None, timeout: float | None = None
+    ) -> dict[str, Any]:
+        code, raw = self._exchange(method, path, body, timeout or self._timeout)
+        try:
+            answer = json.loads(raw)
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise errors.Unreachable(
+                f"what answers at {self.url} is not zk2etcd (HTTP {code}): check the address"
+            )
+        if code >= 300:
+            raise self._refusal(code, answer)
+        return answer
+
+    def _refusal(self, code: int, answer: dict[str, Any]) -> errors.Zk2EtcdError:
+        said = str(answer.get("error", f"HTTP {code}"))
+        if code == 422:
+            return errors.ConfigError([str(fault) for fault in answer.get("faults", [said])])
+        if code == 401:
+            said += ": give it in ZK2ETCD_TOKEN, or the configuration with -c"
+        if code >= 500:
+            return errors.Unreachable(f"the supervisor at {self.url} cannot: {said}")
+        return errors.UsageError(f"the supervisor at {self.url} refused: {said}")
+
+    def _exchange(self, method: str, path: str, body: object, timeout: float) -> tuple[int, bytes]:
+        headers = {"Accept": "application/json", "Connection": "close"}
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        data = None
+        if body is not None:
+            data = json.dumps(body).encode()
+            headers["Content-Type"] = "application/json"
+        try:
+            connection = self._connection(timeout)
+            try:
+                connection.request(method, self._parts.path.rstrip("/") + path, data, headers)
+                answer = connection.getresponse()
+                return answer.status, answer.read(_READ_LIMIT)
+            finally:
+                connection.close()
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise errors.Unreachable(
+                f"no supervisor answers at {self.url}: {reason}; "
+                "is it running, and is this its http.listen? (--url, or -c with its file)"
+            ) from error
+
+    def _connection(self, timeout: float) -> http.client.HTTPConnection:
+        host, port = self._parts.hostname or "", self._parts.port
+        if self._parts.scheme == "https":
+            context = ssl.create_default_context()
+            return http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
+        return http.client.HTTPConnection(host, port, timeout=timeout)
+
+
+def _reasons(shards: list[dict[str, Any]]) -> str:
+    said = [
+        f"{shard['id']} is {shard['phase']}" + (f" ({shard['error']})" if shard["error"] else "")
+        for shard in shards
+    ]
+    return "; ".join(said)

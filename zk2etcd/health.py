@@ -1,0 +1,53 @@
+"""Alive and ready, as an orchestrator asks: pure answers from one view of the supervisor.
+
+Alive says that the supervisor's loop turns, whatever the servers do: restarting the process does
+not bring etcd back. Ready says that what this supervisor owns is being mirrored; a standby owns
+nothing, and is ready to.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from zk2etcd import control
+
+LOOP_DEADLINE = 10.0
+EXCLUDABLE = ("guarded", "error")
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """One thing that was looked at; `detail` is one line."""
+
+    name: str
+    good: bool
+    detail: str
+
+
+def live(view: control.View) -> Check:
+    """Whether the supervisor's loop turned within LOOP_DEADLINE seconds."""
+    age = view.last_turn_age
+    return Check("loop", age <= LOOP_DEADLINE, f"turned {age:.1f} s ago")
+
+
+def ready(view: control.View, exclude: Collection[str] = ()) -> list[Check]:
+    """The state of the supervisor, then each owned shard; ready when every check is good.
+
+    `exclude` names what is not counted: "guarded", "error".
+    """
+    running = view.state not in ("starting", "stopping")
+    checks = [live(view), Check("supervisor", running, view.state)]
+    return checks + [_shard(shard, exclude) for shard in view.shards if shard.report.owned]
+
+
+def _shard(shard: control.ShardView, exclude: Collection[str]) -> Check:
+    report = shard.report
+    if report.phase == "error" and "error" not in exclude:
+        return Check(shard.id, False, f"error: {report.error or 'not said'}")
+    guarded = report.guard is not None or report.phase == "guarded"
+    if guarded and "guarded" not in exclude:
+        return Check(shard.id, False, "guarded")
+    return Check(shard.id, True, report.phase)

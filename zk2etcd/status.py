@@ -1,0 +1,222 @@
+"""The status of a running supervisor: the JSON document of /status, and what a person reads in it.
+
+The document is the contract (schema_version 1): keys are added, never changed. The text, the page
+and the exit code are all made from the document, so they cannot tell different stories.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from zk2etcd import text
+
+if TYPE_CHECKING:
+    from zk2etcd import control, messages
+
+SCHEMA_VERSION = 1
+Document = dict[str, Any]
+
+
+def document(view: control.View, now: float) -> Document:
+    """The /status document of DESIGN section 9; `now` and all times in wall-clock seconds.
+
+    `lag_seconds` is the age of `synced_at` at `now`, so it grows also while a worker is dead.
+    """
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "version": view.version,
+        "instance": view.instance,
+        "pid": view.pid,
+        "started_at": _time(view.started_at),
+        "at": _time(now),
+        "state": view.state,
+        "log_level": view.log_level,
+        "config": {
+            "path": view.config.path,
+            "loaded_at": _time(view.config.loaded_at),
+            "sha256": view.config.sha256,
+            "error": view.config.error,
+        },
+        "workers": [_worker(worker) for worker in view.workers],
+        "shards": [_shard(shard, now) for shard in view.shards],
+    }
+
+
+def exit_code(found: Mapping[str, Any]) -> int:
+    """0 when all is well (ready or standby, nothing guarded, in error or unsyncable), else 1."""
+    well = found["state"] in ("ready", "standby")
+    return 0 if well and not any(_troubled(shard) for shard in found["shards"]) else 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """One thing a person should know: where, what, and what to do about it."""
+
+    where: str
+    what: str
+    remedy: str
+
+
+def problems(found: Mapping[str, Any]) -> list[Problem]:
+    """What is wrong, the supervisor first, then workers, then shards; empty when all is well."""
+    listed = []
+    if found["config"]["error"]:
+        remedy = "the running configuration was kept: correct the file, then `zk2etcd reload`"
+        listed.append(Problem("config", found["config"]["error"], remedy))
+    for worker in found["workers"]:
+        listed += _of_worker(worker)
+    for shard in found["shards"]:
+        listed += _of_shard(shard, seconds(found["at"]))
+    return listed
+
+
+def summary(found: Mapping[str, Any]) -> str:
+    """One sentence: how many shards are in which phase, and the largest lag."""
+    phases = [shard["phase"] for shard in found["shards"]]
+    if not phases:
+        return "no shards"
+    counts = [f"{phases.count(phase)} {phase.replace('_', ' ')}" for phase in sorted({*phases})]
+    lags = [shard["lag_seconds"] for shard in found["shards"] if shard["lag_seconds"] is not None]
+    lag = f"; lag at most {text.duration(max(lags))}" if lags else ""
+    return f"{len(phases)} shard{'s' if len(phases) > 1 else ''}: {', '.join(counts)}{lag}"
+
+
+def progress(shard: Mapping[str, Any]) -> str:
+    """The phase of a shard with how far it is: `full sync 25%`."""
+    phase = str(shard["phase"]).replace("_", " ")
+    done, total = shard["progress"]["done"], shard["progress"]["total"]
+    if shard["phase"] == "full_sync" and total:
+        return f"{phase} {100 * min(1.0, done / total):.0f}%"
+    return f"{phase} ({done})" if shard["phase"] == "full_sync" else phase
+
+
+def seconds(rfc3339: str) -> float:
+    """Wall-clock seconds of one of the document's times."""
+    return datetime.datetime.fromisoformat(rfc3339).timestamp()
+
+
+def _time(moment: float | None) -> str | None:
+    if moment is None:
+        return None
+    utc = datetime.datetime.fromtimestamp(moment, datetime.UTC)
+    return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _worker(worker: control.WorkerView) -> Document:
+    age = worker.heartbeat_age_seconds
+    return {
+        "slot": worker.slot,
+        "pid": worker.pid,
+        "state": worker.state,
+        "restarts": worker.restarts,
+        "last_exit": worker.last_exit,
+        "heartbeat_age_seconds": None if age is None else round(age, 3),
+        "resident_bytes": worker.resident_bytes,
+        "cpu_seconds": worker.cpu_seconds,
+        "zk_connected": worker.zk_connected,
+        "shards": list(worker.shards),
+    }
+
+
+def _shard(shard: control.ShardView, now: float) -> Document:
+    report = shard.report
+    lag = None if report.synced_at is None else round(max(0.0, now - report.synced_at), 3)
+    return {
+        "id": shard.id,
+        "from": shard.source,
+        "to": shard.target,
+        "worker": shard.worker,
+        "phase": report.phase,
+        "owned": report.owned,
+        "holder": report.holder,
+        "protocol": report.protocol,
+        "progress": {"done": report.progress[0], "total": report.progress[1]},
+        "keys": report.keys,
+        "pending": report.pending,
+        "zxid": f"{report.zxid:#x}",
+        "lag_seconds": lag,
+        "synced_at": _time(report.synced_at),
+        "unsyncable": [dataclasses.asdict(entry) for entry in report.unsyncable],
+        "unsyncable_total": max(report.unsyncable_total, len(report.unsyncable)),
+        "guard": _guard(report.guard),
+        "full_sync_running": report.full_sync_running,
+        "full_sync_due": shard.full_sync_due,
+        "last_full_sync": _full_sync(report.last_full_sync),
+        "next_full_sync_at": _time(shard.next_full_sync_at),
+        "error": report.error,
+        "attempt": report.attempt,
+        "retry_at": _time(report.retry_at),
+    }
+
+
+def _guard(guard: messages.Guard | None) -> Document | None:
+    if guard is None:
+        return None
+    return {
+        "id": guard.id,
+        "reason": guard.reason,
+        "deletes": guard.deletes,
+        "present": guard.present,
+        "sample": list(guard.sample),
+        "since": _time(guard.since),
+    }
+
+
+def _full_sync(result: messages.FullSyncResult | None) -> Document | None:
+    if result is None:
+        return None
+    return {
+        "sequence": result.sequence,
+        "at": _time(result.at),
+        "took_seconds": round(result.took_seconds, 3),
+        "put": result.put,
+        "delete": result.delete,
+    }
+
+
+def _troubled(shard: Mapping[str, Any]) -> bool:
+    bad = shard["phase"] in ("guarded", "error") or shard["guard"] is not None
+    return bad or shard["unsyncable_total"] > 0
+
+
+def _of_worker(worker: Mapping[str, Any]) -> list[Problem]:
+    if worker["state"] == "backoff":
+        ended = "" if worker["last_exit"] is None else f" (last exit {worker['last_exit']})"
+        what = f"does not run: restarted {worker['restarts']} times{ended}"
+        return [Problem(f"worker {worker['slot']}", what, "it is started again; see the log")]
+    if worker["state"] == "running" and worker["pid"] and not worker["zk_connected"]:
+        remedy = "it connects again by itself: see whether the hosts in zookeeper.hosts answer"
+        return [Problem(f"worker {worker['slot']}", "has no ZooKeeper session", remedy)]
+    return []
+
+
+def _of_shard(shard: Mapping[str, Any], now: float) -> list[Problem]:
+    listed = []
+    if shard["error"]:
+        listed.append(Problem(shard["id"], shard["error"], _retry(shard, now)))
+    if shard["guard"]:
+        listed.append(_of_guard(shard["id"], shard["guard"]))
+    if shard["unsyncable_total"]:
+        first = "; ".join(f"{e['path']}: {e['reason']}" for e in shard["unsyncable"][:3])
+        what = f"{shard['unsyncable_total']} paths cannot be mirrored: {first}"
+        listed.append(Problem(shard["id"], what, "the rest is mirrored; correct or exclude them"))
+    return listed
+
+
+def _of_guard(where: str, guard: Mapping[str, Any]) -> Problem:
+    sample = f", such as {guard['sample'][0]}" if guard["sample"] else ""
+    what = f"guarded: {guard['reason']} ({guard['deletes']} of {guard['present']} keys{sample})"
+    remedy = "nothing is deleted while this stands: `zk2etcd diff -c F` shows what it holds back"
+    if guard["reason"].startswith("first sync"):
+        remedy += "; if those may go, set sync.delete_guard.first_sync: apply and reload"
+    return Problem(where, what, remedy)
+
+
+def _retry(shard: Mapping[str, Any], now: float) -> str:
+    if shard["retry_at"] is None:
+        return "it is tried again by itself"
+    wait = max(0.0, seconds(shard["retry_at"]) - now)
+    return f"it is tried again in {text.duration(wait)} (attempt {shard['attempt'] + 1})"
