@@ -14,17 +14,15 @@ class Handover:
     """Mutable, owned by the supervisor's loop. Slots and shards by their ids."""
 
     def __init__(self) -> None:
-        self._given: dict[str, set[str]] = {}
+        self._given: dict[str, str] = {}
         # Per slot: shard -> the generation of the Assign that took it away.
         self._leaving: dict[str, dict[str, int]] = {}
 
     def holders(self, shard: str) -> frozenset[str]:
-        """The slots that may hold this shard, at most one unless a caller broke the rule."""
-        return frozenset(
-            slot
-            for slot in {*self._given, *self._leaving}
-            if shard in self._given.get(slot, ()) or shard in self._leaving.get(slot, ())
-        )
+        """The slots that may hold this shard: one at most, as long as only grantable is given."""
+        leaving = {slot for slot, shards in self._leaving.items() if shard in shards}
+        given = self._given.get(shard)
+        return frozenset(leaving if given is None else {given, *leaving})
 
     def grantable(self, slot: str, assignment: Mapping[str, str]) -> tuple[str, ...]:
         """The shards that `slot` may be given now, of those that `assignment` means for it."""
@@ -36,22 +34,26 @@ class Handover:
 
     def give(self, slot: str, shards: Iterable[str], generation: int) -> None:
         """An Assign of this generation with exactly these shards goes out to the slot."""
-        now = set(shards)
-        leaving = self._leaving.setdefault(slot, {})
-        for shard in self._given.get(slot, set()) - now:
-            leaving[shard] = generation
-        for shard in now:
-            leaving.pop(shard, None)
-        self._given[slot] = now
+        wanted = set(shards)
+        leaving = self._leaving.pop(slot, {})
+        for shard in [shard for shard, given in self._given.items() if given == slot]:
+            if shard not in wanted:
+                del self._given[shard]
+                leaving[shard] = generation
+        self._given.update(dict.fromkeys(wanted, slot))
+        self._leave(slot, {shard: since for shard, since in leaving.items() if shard not in wanted})
 
     def reported(self, slot: str, generation: int, held: Collection[str]) -> None:
         """The slot's worker has carried out the Assign of `generation` and still holds `held`."""
-        leaving = self._leaving.get(slot, {})
-        for shard, since in list(leaving.items()):
-            if generation >= since and shard not in held:
-                del leaving[shard]
+        leaving = self._leaving.pop(slot, {})
+        still = {shard: at for shard, at in leaving.items() if generation < at or shard in held}
+        self._leave(slot, still)
 
     def reaped(self, slot: str) -> None:
         """The slot's process is dead: it holds nothing."""
-        self._given.pop(slot, None)
+        self._given = {shard: given for shard, given in self._given.items() if given != slot}
         self._leaving.pop(slot, None)
+
+    def _leave(self, slot: str, shards: dict[str, int]) -> None:
+        if shards:
+            self._leaving[slot] = shards

@@ -16,6 +16,8 @@ import types
 from collections.abc import Iterator
 from multiprocessing import resource_tracker
 
+import psutil
+
 from zk2etcd import channel, child, messages
 
 WORKER = "zk2etcd_workers.main.main"
@@ -47,6 +49,7 @@ class Child:
         assert self._process.pid is not None
         self.pid: int = self._process.pid
         self.channel = channel.Channel(ours)
+        self._psutil = psutil.Process(self.pid)
 
     @property
     def sentinel(self) -> int:
@@ -60,6 +63,15 @@ class Child:
     def kill(self) -> None:
         """SIGKILL; nothing if it has ended."""
         self._process.kill()
+
+    def usage(self) -> tuple[int, float] | None:
+        """(resident bytes, CPU seconds), None when the process has ended."""
+        try:
+            with self._psutil.oneshot():
+                times = self._psutil.cpu_times()
+                return self._psutil.memory_info().rss, times.user + times.system
+        except psutil.Error:
+            return None
 
     def close(self) -> None:
         """Give back the descriptors. The process must have been reaped."""

@@ -83,6 +83,8 @@ def reported(schedule: Schedule, shard: str, report: messages.ShardReport, now: 
     ready = not running and report.phase in ("following", "guarded")
     changed = dataclasses.replace(entry, running=running, ready=ready)
     result = report.last_full_sync
+    if result is None:  # a new mirror: it counts from 1 again
+        changed = dataclasses.replace(changed, sequence=None)
     if result is not None and result.sequence != entry.sequence:
         changed = _completed(schedule, shard, changed, result.sequence, now)
     elif entry.started_at is not None and _forgotten(changed, entry.running, now):

@@ -1,0 +1,101 @@
+"""Where other threads ask the supervisor's loop for something (`control.Control`).
+
+What is asked runs in the loop, between two turns: its state needs no lock that way.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+from zk2etcd import control
+
+LEVELS = ("debug", "info", "warning", "error")
+_SHORT = 5.0
+_RELOAD = 30.0
+
+T = TypeVar("T")
+Request = tuple[concurrent.futures.Future[Any], Callable[[], Any]]
+
+
+class Loop(Protocol):
+    """What the desk asks for; called in the loop's own thread only."""
+
+    def full_sync(self, shards: Sequence[str] | None) -> tuple[str, ...]: ...
+    def reload(self) -> control.ReloadResult: ...
+    def set_log_level(self, level: str) -> None: ...
+
+
+class Desk:
+    """Implements `control.Control`. `wake` ends the loop's wait and is called from any thread."""
+
+    def __init__(self, loop: Loop, view: control.View, wake: Callable[[], None]) -> None:
+        self._loop = loop
+        self._wake = wake
+        self._asked: queue.SimpleQueue[Request] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._open = True
+        # One tuple, replaced whole: the view and when the loop turned (monotonic).
+        self._latest = (view, time.monotonic())
+
+    # --- any thread ---------------------------------------------------------------------------
+
+    def snapshot(self) -> control.View:
+        view, turned_at = self._latest
+        age = max(0.0, time.monotonic() - turned_at)
+        return dataclasses.replace(view, last_turn_age=age)
+
+    def request_full_sync(self, shards: Sequence[str] | None) -> tuple[str, ...]:
+        return self._ask(lambda: self._loop.full_sync(shards), _SHORT)
+
+    def request_reload(self) -> control.ReloadResult:
+        return self._ask(self._loop.reload, _RELOAD)
+
+    def set_log_level(self, level: str) -> None:
+        if level not in LEVELS:
+            raise ValueError(f"unknown log level {level!r}: use one of {', '.join(LEVELS)}")
+        self._ask(lambda: self._loop.set_log_level(level), _SHORT)
+
+    # --- the loop's thread --------------------------------------------------------------------
+
+    def publish(self, view: control.View) -> None:
+        self._latest = (view, time.monotonic())
+
+    def serve(self) -> None:
+        """Carry out what was asked since the last call."""
+        for future, work in self._taken():
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                future.set_result(work())
+            except Exception as error:  # it belongs to whoever asked
+                future.set_exception(error)
+
+    def close(self) -> None:
+        """Refuse everything from now on."""
+        with self._lock:
+            self._open = False
+        for future, _ in self._taken():
+            if future.set_running_or_notify_cancel():
+                future.set_exception(control.Unavailable("the supervisor has stopped"))
+
+    def _ask(self, work: Callable[[], T], timeout: float) -> T:
+        future: concurrent.futures.Future[T] = concurrent.futures.Future()
+        with self._lock:  # not between the closing and the clearing out
+            if not self._open:
+                raise control.Unavailable("the supervisor has stopped")
+            self._asked.put((future, work))
+            self._wake()
+        try:
+            return future.result(timeout)
+        except concurrent.futures.TimeoutError:
+            future.cancel()
+            raise control.Unavailable(f"the supervisor did not answer in {timeout:g} s") from None
+
+    def _taken(self) -> list[Request]:
+        return [self._asked.get() for _ in range(self._asked.qsize())]

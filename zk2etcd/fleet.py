@@ -1,0 +1,228 @@
+"""All worker slots: what `lifecycle` decides is done here, and what happens is told to it."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterable, Iterator
+from multiprocessing import connection
+from typing import Protocol
+
+from zk2etcd import lifecycle, logs, messages
+
+# Of the time to stop, what a worker may use itself; the rest is for its exit to be seen.
+_DRAIN_SHARE = 0.9
+_REAP_SECONDS = 2.0
+
+
+class Channel(Protocol):
+    """As `channel.Channel`."""
+
+    broken: str | None
+
+    @property
+    def wants_write(self) -> bool: ...
+    def fileno(self) -> int: ...
+    def send(self, message: object) -> None: ...
+    def flush(self) -> None: ...
+    def receive(self) -> list[object]: ...
+
+
+class Child(Protocol):
+    """As `process.Child`."""
+
+    pid: int
+
+    @property
+    def channel(self) -> Channel: ...
+    @property
+    def sentinel(self) -> int: ...
+    def exit_code(self) -> int | None: ...
+    def kill(self) -> None: ...
+    def close(self) -> None: ...
+    def usage(self) -> tuple[int, float] | None: ...
+
+
+# (slot, incarnation) -> a started child; raises OSError.
+Spawn = Callable[[str, int], Child]
+
+
+@dataclasses.dataclass
+class Slot:
+    """One slot; `told` is what its process was last sent, of whatever kind the caller compares.
+
+    `report` is the last one of the process that runs, `heard_at` when it came (monotonic).
+    """
+
+    name: str
+    life: lifecycle.Worker = dataclasses.field(default_factory=lifecycle.Worker)
+    child: Child | None = None
+    last_exit: int | None = None
+    report: messages.Report | None = None
+    heard_at: float | None = None
+    told: object = None
+    killed: bool = False
+
+    @property
+    def takes_orders(self) -> bool:
+        starting_or_running = (lifecycle.State.STARTING, lifecycle.State.RUNNING)
+        return self.child is not None and self.life.state in starting_or_running
+
+
+@dataclasses.dataclass(frozen=True)
+class Heard:
+    """A worker reported."""
+
+    slot: str
+    report: messages.Report
+
+
+@dataclasses.dataclass(frozen=True)
+class Gone:
+    """A slot's process was reaped; `code` is a signal as -N, None when it could not be started."""
+
+    slot: str
+    code: int | None
+
+
+class Fleet:
+    """Owned by the supervisor's loop. Times are monotonic.
+
+    `reaped` is the highest incarnation seen dead, by slot (`messages.Assign.reaped`).
+    """
+
+    def __init__(self, spawn: Spawn, rules: lifecycle.Policy) -> None:
+        self._spawn = spawn
+        self._log = logs.get()
+        self.rules = rules
+        self.slots: dict[str, Slot] = {}
+        self.reaped: dict[str, int] = {}
+
+    def want(self, names: Iterable[str], now: float) -> None:
+        """Run exactly these slots: others drain and stop."""
+        wanted = set(names)
+        for name in sorted(wanted - self.slots.keys()):
+            self.slots[name] = Slot(name)
+        for slot in self.slots.values():
+            event = lifecycle.Wanted() if slot.name in wanted else lifecycle.Unwanted()
+            self._feed(slot, event, now)
+
+    def poll(self, now: float) -> Iterator[Heard | Gone]:
+        """What the workers said, and which ended, the last words of those included."""
+        for slot in self.slots.values():
+            if slot.child is None:
+                continue
+            slot.child.channel.flush()
+            code = slot.child.exit_code()  # before the reading: nothing comes after it
+            yield from self._heard(slot, now)
+            if code is not None:
+                yield self._reap(slot, code, now)
+
+    def tick(self, now: float, stalled: float = 0.0) -> None:
+        """Time passed; `stalled` seconds of it without this process."""
+        for slot in self.slots.values():
+            if stalled > 0:
+                self._feed(slot, lifecycle.Stalled(stalled), now)
+            self._feed(slot, lifecycle.Tick(), now)
+
+    def hurry(self, now: float) -> None:
+        """Kill whatever runs."""
+        for slot in self.slots.values():
+            self._feed(slot, lifecycle.Hurry(), now)
+
+    def send(self, name: str, message: messages.Command) -> None:
+        """Nothing if the slot has no process that takes orders."""
+        slot = self.slots.get(name)
+        if slot is not None and slot.takes_orders and slot.child is not None:
+            slot.child.channel.send(message)
+
+    def children(self) -> dict[str, Child]:
+        """The running processes by slot."""
+        return {slot.name: slot.child for slot in self.slots.values() if slot.child is not None}
+
+    def abandon(self) -> None:
+        """Kill and reap all that still runs, outside of the loop."""
+        children = self.children().values()
+        for child in children:
+            child.kill()
+        deadline = time.monotonic() + _REAP_SECONDS
+        for child in children:
+            while child.exit_code() is None and time.monotonic() < deadline:
+                connection.wait([child.sentinel], 0.05)
+
+    def wakes_at(self) -> float | None:
+        times = (lifecycle.wakes_at(slot.life, self.rules) for slot in self.slots.values())
+        return min((time for time in times if time is not None), default=None)
+
+    def _heard(self, slot: Slot, now: float) -> Iterator[Heard]:
+        assert slot.child is not None
+        for message in slot.child.channel.receive():
+            if isinstance(message, messages.Report):
+                slot.report, slot.heard_at = message, now
+                self._feed(slot, lifecycle.Reported(message.oldest_turn_seconds), now)
+                yield Heard(slot.name, message)
+
+    def _reap(self, slot: Slot, code: int, now: float) -> Gone:
+        assert slot.child is not None
+        level = "info" if slot.life.state is lifecycle.State.STOPPING else "warning"
+        pid, incarnation = slot.child.pid, slot.life.incarnation
+        slot.child.close()
+        slot.child, slot.last_exit = None, code
+        self.reaped[slot.name] = incarnation
+        self._feed(slot, lifecycle.Exited(), now)
+        delay = max(0.0, (slot.life.deadline or now) - now)
+        say = self._log.info if level == "info" else self._log.warning
+        say(
+            "worker ended",
+            slot=slot.name,
+            pid=pid,
+            status=describe(code),
+            state=slot.life.state.value,
+            restart_in_seconds=round(delay, 1),
+        )
+        return Gone(slot.name, code)
+
+    def _feed(self, slot: Slot, event: lifecycle.Event, now: float) -> None:
+        before = slot.life
+        slot.life, actions = lifecycle.transition(before, event, now, self.rules)
+        for action in actions:
+            if action is lifecycle.Action.SPAWN:
+                self._start(slot, now)
+            elif action is lifecycle.Action.DRAIN and slot.child is not None:
+                drain = messages.Drain(self.rules.stop_timeout * _DRAIN_SHARE)
+                slot.child.channel.send(drain)
+            elif action is lifecycle.Action.KILL:
+                self._kill(slot, before, now)
+
+    def _start(self, slot: Slot, now: float) -> None:
+        slot.report, slot.heard_at, slot.told, slot.killed = None, None, None, False
+        try:
+            slot.child = self._spawn(slot.name, slot.life.incarnation)
+        except OSError as error:
+            self._log.error("cannot start a worker", slot=slot.name, error=str(error))
+            self._feed(slot, lifecycle.Exited(), now)
+            return
+        self._log.info(
+            "worker started",
+            slot=slot.name,
+            pid=slot.child.pid,
+            incarnation=slot.life.incarnation,
+        )
+
+    def _kill(self, slot: Slot, before: lifecycle.Worker, now: float) -> None:
+        if slot.child is None or slot.killed:
+            return
+        silence = lifecycle.hung_for(before, now, self.rules)
+        reason = "it did not stop in time"
+        if silence is not None:
+            reason = slot.child.channel.broken or f"its loop did not turn for {silence:.1f} s"
+        self._log.warning("killing worker", slot=slot.name, pid=slot.child.pid, reason=reason)
+        slot.killed = True
+        slot.child.kill()
+
+
+def describe(code: int | None) -> str:
+    """An exit status for people: "signal 9", "exit status 1"."""
+    if code is None:
+        return "not started"
+    return f"signal {-code}" if code < 0 else f"exit status {code}"

@@ -1,0 +1,64 @@
+"""When `run --once` is done, and with which exit code: pure."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+
+from zk2etcd import messages
+
+# Attempts of a shard, or exits of a worker, after which a single run gives up.
+MOST_ATTEMPTS = 5
+BUG = 70
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """`reason` is one line for a person, empty when all is equal."""
+
+    exit_code: int
+    reason: str = ""
+
+
+def finished(report: messages.ShardReport) -> bool:
+    """The shard's one full sync ended, or its guard holds it."""
+    return report.last_full_sync is not None or report.guard is not None
+
+
+def verdict(
+    reports: Iterable[messages.ShardReport],
+    failures: Mapping[str, int],
+    waited: float,
+    patience: float,
+) -> Verdict | None:
+    """None while there is hope. `failures` counts each slot's exits in a row.
+
+    A shard that another supervisor owns is waited for `patience` seconds of `waited`.
+    """
+    shards = list(reports)
+    open_shards = [report for report in shards if not finished(report)]
+    for slot, count in failures.items():
+        if count >= MOST_ATTEMPTS:
+            return Verdict(BUG, f"worker {slot} ended {count} times without finishing")
+    for report in open_shards:
+        if report.phase == "error" and report.attempt >= MOST_ATTEMPTS:
+            return Verdict(3, f"shard {report.id}: {report.error or 'not said why'}")
+        if report.phase == "waiting" and report.holder is not None and waited > patience:
+            return Verdict(3, f"shard {report.id} is owned by {report.holder}")
+    if open_shards:
+        return None
+    troubles = [trouble for report in shards for trouble in _troubles(report)]
+    return Verdict(1, "; ".join(troubles)) if troubles else Verdict(0)
+
+
+def _troubles(report: messages.ShardReport) -> Iterable[str]:
+    if report.guard is not None:
+        yield (
+            f"shard {report.id} is guarded: {report.guard.reason} would delete "
+            f"{report.guard.deletes} of {report.guard.present} keys"
+        )
+    elif report.phase == "guarded":
+        yield f"shard {report.id} is guarded"
+    count = max(report.unsyncable_total, len(report.unsyncable))
+    if count:
+        yield f"shard {report.id} has {count} paths that cannot be mirrored"

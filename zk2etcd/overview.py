@@ -1,0 +1,101 @@
+"""What the supervisor shows of itself: pure, from its parts to a `control.View`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Iterable, Mapping
+
+from zk2etcd import control, fleet, lifecycle, messages
+
+# A tree so large that its base takes longer is no reason to look unborn.
+STARTING_SECONDS = 60.0
+
+
+def state(
+    reports: Collection[messages.ShardReport],
+    backing_off: bool,
+    settled: Collection[str],
+    uptime: float,
+) -> control.State:
+    """Of a supervisor that is not stopping. `settled` are the shards that were once in order.
+
+    `starting` until each shard was settled or is in error, or for STARTING_SECONDS. `degraded`:
+    a shard is in error or guarded, or a worker waits for its restart. `standby`: another owns
+    all.
+    """
+    undecided = [r for r in reports if r.id not in settled and r.phase != "error"]
+    if undecided and uptime < STARTING_SECONDS:
+        return "starting"
+    if backing_off or any(r.phase in ("error", "guarded") or r.guard for r in reports):
+        return "degraded"
+    if reports and not any(r.owned for r in reports) and all(_stands_by(r) for r in reports):
+        return "standby"
+    return "ready"
+
+
+def is_settled(report: messages.ShardReport) -> bool:
+    """The shard is in order, or another supervisor's."""
+    return report.phase in ("following", "guarded", "paused") or _stands_by(report)
+
+
+def backing_off(slots: Iterable[fleet.Slot]) -> bool:
+    return any(slot.life.state is lifecycle.State.BACKOFF for slot in slots)
+
+
+def workers(
+    slots: Iterable[fleet.Slot],
+    assignment: Mapping[str, str],
+    usage: Mapping[str, tuple[int, float]],
+    now: float,
+) -> tuple[control.WorkerView, ...]:
+    """The slots that have shards or a process. `usage`: slot -> (resident bytes, CPU seconds)."""
+    shards: dict[str, list[str]] = {}
+    for shard, slot in assignment.items():
+        shards.setdefault(slot, []).append(shard)
+    return tuple(
+        _worker(slot, tuple(shards.get(slot.name, ())), usage.get(slot.name), now)
+        for slot in slots
+        if slot.child is not None or slot.name in shards
+    )
+
+
+def waiting(shard: str) -> messages.ShardReport:
+    """What is known of a shard before its mirror first reports."""
+    return messages.ShardReport(id=shard, phase="waiting")
+
+
+def orphaned(report: messages.ShardReport, slot: str, code: int | None) -> messages.ShardReport:
+    """A shard whose worker ended unasked; how fresh it was stays true."""
+    return dataclasses.replace(
+        report,
+        phase="error",
+        owned=False,
+        full_sync_running=False,
+        pending=0,
+        error=f"worker {slot} ended with {fleet.describe(code)}; it is restarted",
+    )
+
+
+def _stands_by(report: messages.ShardReport) -> bool:
+    return report.phase == "waiting" and report.holder is not None
+
+
+def _worker(
+    slot: fleet.Slot, shards: tuple[str, ...], usage: tuple[int, float] | None, now: float
+) -> control.WorkerView:
+    age = None
+    if slot.report is not None and slot.heard_at is not None:
+        age = now - slot.heard_at + slot.report.oldest_turn_seconds
+    memory, cpu = usage or (None, None)
+    return control.WorkerView(
+        slot=slot.name,
+        pid=slot.child.pid if slot.child is not None else None,
+        state=slot.life.state.value,
+        restarts=slot.life.restarts,
+        last_exit=slot.last_exit,
+        heartbeat_age_seconds=age if slot.child is not None else None,
+        resident_bytes=memory,
+        cpu_seconds=cpu,
+        zk_connected=bool(slot.child and slot.report and slot.report.zk_connected),
+        shards=shards,
+    )

@@ -1,0 +1,112 @@
+"""The configuration in force, and how another takes its place: wholly or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import pathlib
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+from zk2etcd import config, control, errors, logs
+
+_MOST_BYTES = 1024 * 1024 + 1
+
+
+class Loaded(Protocol):
+    """What a loader returns: the models, and the sha256 of the content they came from."""
+
+    @property
+    def config(self) -> config.Config: ...
+    @property
+    def sha256(self) -> str: ...
+
+
+Load = Callable[[], Loaded]
+# What the supervisor alone acts on: a change here is no reason to disturb a worker. Shards, which
+# come of `prefixes` and `exclude`, travel by themselves.
+_SUPERVISORS = ("workers", "http", "reload", "log.level")
+_SUPERVISORS_SYNC = ("prefixes", "exclude", "full_sync_interval", "full_sync_concurrency")
+
+
+class Configuration:
+    """Owned by the supervisor's loop. `loaded_at` in wall-clock seconds.
+
+    `error` is why the last reload was refused, None after a good one.
+    """
+
+    def __init__(self, loaded: Loaded, load: Load, paths: Sequence[str], wall_now: float) -> None:
+        self._loaded = loaded
+        self._load = load
+        self._paths = tuple(paths)
+        self._seen = fingerprint(self._paths)
+        self.loaded_at = wall_now
+        self.error: str | None = None
+        self.counts = {"ok": 0, "error": 0}
+
+    @property
+    def current(self) -> config.Config:
+        return self._loaded.config
+
+    @property
+    def path(self) -> str:
+        return ", ".join(self._paths)
+
+    @property
+    def sha256(self) -> str:
+        return self._loaded.sha256
+
+    def reload(self, wall_now: float) -> control.ReloadResult:
+        """Load again and take it over, unless it is faulty or needs a restart."""
+        self._seen = fingerprint(self._paths)
+        try:
+            fresh = self._load()
+        except (errors.ConfigError, OSError) as error:
+            return self._refused(str(error))
+        except Exception as error:  # whatever a file does to a parser, the mirror goes on
+            logs.get().exception("reading the configuration failed in an unforeseen way")
+            return self._refused(f"cannot be read: {type(error).__name__}")
+        changes = config.diff(self._loaded.config, fresh.config)
+        changed = tuple(sorted(change.key for change in changes))
+        fixed = sorted(change.key for change in changes if change.reload == "restart")
+        if fixed:
+            return self._refused(f"needs a restart to change: {', '.join(fixed)}", changed)
+        self._loaded, self.loaded_at, self.error = fresh, wall_now, None
+        self.counts["ok"] += 1
+        return control.ReloadResult(True, None, changed)
+
+    def touched(self) -> bool:
+        """The files' content is another than at the last reload, a refused one included.
+
+        The content, since a ConfigMap changes by a symlink swap that leaves times and inodes
+        of the path itself alone. Unreadable is not another: a swap may be under way.
+        """
+        found = fingerprint(self._paths)
+        return found is not None and found != self._seen
+
+    def _refused(self, reason: str, changed: tuple[str, ...] = ()) -> control.ReloadResult:
+        self.error = reason
+        self.counts["error"] += 1
+        return control.ReloadResult(False, reason, changed)
+
+
+def concerns_workers(changed: Iterable[str]) -> bool:
+    """Whether one of these dotted keys is for the workers to act on, by themselves."""
+    sync = tuple(f"sync.{key}" for key in _SUPERVISORS_SYNC)
+    return any(not _at_or_below(key, (*_SUPERVISORS, *sync)) for key in changed)
+
+
+def _at_or_below(key: str, sections: Iterable[str]) -> bool:
+    return any(key == section or key.startswith(section + ".") for section in sections)
+
+
+def fingerprint(paths: Sequence[str]) -> str | None:
+    """A digest of the content of the files, None while one cannot be read."""
+    digest = hashlib.sha256()
+    for path in paths:
+        try:
+            with pathlib.Path(path).open("rb") as file:
+                content = file.read(_MOST_BYTES)
+        except OSError:
+            return None
+        digest.update(hashlib.sha256(content).digest())
+    return digest.hexdigest()

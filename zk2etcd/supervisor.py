@@ -1,0 +1,370 @@
+"""The supervisor: one loop that owns the workers, and whatever is asked of it between two turns.
+
+It knows shards as units of work, and nothing of nodes or keys. All of its state belongs to the
+main thread; other threads reach it through its `desk`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import selectors
+import signal
+import time
+import uuid
+from collections.abc import Callable, Sequence
+
+from zk2etcd import (
+    control,
+    desk,
+    fleet,
+    handover,
+    lifecycle,
+    logs,
+    messages,
+    once,
+    overview,
+    process,
+    reloading,
+    schedule,
+    sharding,
+    signals,
+    stacks,
+)
+
+INTERRUPTED = 130
+# The loop turns at least this often (seconds), so that ages in the view are true.
+LONGEST_WAIT = 0.5
+# A turn this much later than that means that we were frozen, and the workers perhaps with us.
+STALL_SECONDS = 2.0
+_SHORTEST_WAIT = 0.01
+_USAGE_EVERY = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """What a supervisor is started with. `spawn` starts the child of a spec, see process.Child.
+
+    `log_level` goes over the configuration's until a reload changes that.
+    """
+
+    configuration: reloading.Configuration
+    instance: str
+    version: str
+    multiproc_dir: str
+    spawn: Callable[[messages.WorkerSpec], fleet.Child] = process.Child
+    admin_url: str = ""
+    log_level: str | None = None
+    once: bool = False
+    dry_run: bool = False
+    start_grace: float = lifecycle.START_GRACE
+
+
+class Supervisor:
+    """`run` is the whole life; `turn` is one turn of it, for tests with children and a clock of
+    their own."""
+
+    def __init__(self, setup: Setup, now: float) -> None:
+        cfg = setup.configuration.current
+        self._setup = setup
+        self._configuration = setup.configuration
+        self._log = logs.get()
+        self._log_level: str = setup.log_level or cfg.log.level
+        self._started = (time.time(), now)
+        self._turned_at = now
+        self._looked_at = now
+        self._shards: dict[str, messages.Shard] = {}
+        self._assignment: dict[str, str] = {}
+        self._reports: dict[str, messages.ShardReport] = {}
+        self._settled: set[str] = set()
+        self._generation = 0
+        self._settings = 0  # counts the changes that are for the workers to act on
+        self._usage: dict[str, tuple[int, float]] = {}
+        self._usage_at = now - _USAGE_EVERY
+        self._stopping = False
+        self._exit_code = 0
+        self._schedule = schedule.Schedule()
+        self._handover = handover.Handover()
+        self._fleet = fleet.Fleet(self._spawned, lifecycle.policy(cfg.workers, setup.start_grace))
+        self._inbox = signals.Inbox(children=os.getpid() == 1)
+        self._take_over(now)
+        self.desk = desk.Desk(self, self._view(now), self._inbox.wake)
+
+    def run(self, serve: control.Serve | None = None) -> int:
+        """Serve the admin address, mirror until told to stop, and return the exit code.
+
+        Raises errors.StartError, with no worker started, when the address cannot be bound.
+        """
+        with contextlib.ExitStack() as closing:
+            closing.enter_context(self._inbox)
+            if serve is not None:
+                closing.callback(serve(self.desk).close)
+            closing.callback(self._end)
+            while self.turn(time.monotonic(), self._inbox.take()):
+                self._wait(time.monotonic())
+            self._log.info("stopped", exit_code=self._exit_code)
+        return self._exit_code
+
+    def turn(self, now: float, arrived: Sequence[signal.Signals] = ()) -> bool:
+        """Drain signals, reap, transition, reconcile. False when all is over."""
+        stalled = now - self._turned_at - LONGEST_WAIT
+        self._turned_at = now
+        for number in arrived:
+            self._obey(number, now)
+        self.desk.serve()
+        self._watch(now)
+        self._hear(now)
+        self._fleet.tick(now, stalled if stalled > STALL_SECONDS else 0.0)
+        self._reconcile(now)
+        self._conclude(now)
+        self.desk.publish(self._view(now))
+        return not (self._stopping and not self._fleet.children())
+
+    # --- what is asked, by signals and over the desk --------------------------------------------
+
+    def full_sync(self, shards: Sequence[str] | None) -> tuple[str, ...]:
+        """See control.Control.request_full_sync."""
+        wanted = tuple(self._shards) if shards is None else tuple(dict.fromkeys(shards))
+        unknown = [shard for shard in wanted if shard not in self._shards]
+        if unknown:
+            raise control.UnknownShard(unknown)
+        self._schedule = schedule.asked(self._schedule, wanted, self._turned_at)
+        self._log.info("full sync asked for", shards=list(wanted))
+        return wanted
+
+    def reload(self) -> control.ReloadResult:
+        """See control.Control.request_reload."""
+        result = self._configuration.reload(time.time())
+        if not result.ok:
+            self._log.error("configuration kept: the new one is refused", reason=result.error)
+            return result
+        if reloading.concerns_workers(result.changed):
+            self._settings += 1
+        if "log.level" in result.changed:
+            self.set_log_level(self._configuration.current.log.level)
+        self._take_over(self._turned_at)
+        self._log.info("configuration reloaded", changed=list(result.changed))
+        return result
+
+    def set_log_level(self, level: str) -> None:
+        """See control.Control.set_log_level."""
+        self._log_level = level
+        logs.set_level(level)
+        for slot in self._fleet.slots:
+            self._fleet.send(slot, messages.SetLogLevel(level))
+        self._log.info("log level set", to=level)
+
+    def _obey(self, number: signal.Signals, now: float) -> None:
+        if number in signals.STOP:
+            self._stop(number, now)
+        elif number == signal.SIGHUP:
+            self.reload()
+        elif number == signal.SIGUSR1:
+            self.full_sync(None)
+        elif number == signal.SIGUSR2:
+            children = self._fleet.children()
+            stacks.ask({slot: child.pid for slot, child in children.items()})
+
+    def _stop(self, number: signal.Signals, now: float) -> None:
+        if self._stopping:
+            self._log.warning("stopping at once", signal=number.name)
+            self._exit_code = INTERRUPTED
+            self._fleet.hurry(now)
+            return
+        timeout = self._configuration.current.workers.stop_timeout
+        self._log.info("stopping", signal=number.name, timeout_seconds=timeout)
+        self._stopping = True
+        if self._setup.once:
+            self._exit_code = INTERRUPTED
+
+    def _watch(self, now: float) -> None:
+        every = self._configuration.current.reload.watch
+        if every and now - self._looked_at >= every and not self._stopping:
+            self._looked_at = now
+            if self._configuration.touched():
+                self._log.info("configuration file changed")
+                self.reload()
+
+    # --- what the workers say -------------------------------------------------------------------
+
+    def _hear(self, now: float) -> None:
+        for event in self._fleet.poll(now):
+            if isinstance(event, fleet.Heard):
+                self._heard(event.slot, event.report, now)
+            else:
+                self._lost(event)
+        if os.getpid() == 1:
+            process.reap_orphans(frozenset(c.pid for c in self._fleet.children().values()))
+
+    def _heard(self, slot: str, report: messages.Report, now: float) -> None:
+        for shard in report.shards:
+            if shard.id in self._shards and slot in self._handover.holders(shard.id):
+                self._reports[shard.id] = shard
+                self._schedule = schedule.reported(self._schedule, shard.id, shard, now)
+                if overview.is_settled(shard):
+                    self._settled.add(shard.id)
+        self._handover.reported(slot, report.generation, report.held)
+
+    def _lost(self, gone: fleet.Gone) -> None:
+        for shard in self._shards:
+            if gone.slot not in self._handover.holders(shard):
+                continue
+            self._schedule = schedule.lost(self._schedule, shard)
+            mourned = not self._stopping and not self._is_done(shard)
+            if mourned and self._assignment.get(shard) == gone.slot:
+                self._reports[shard] = overview.orphaned(self._reports[shard], gone.slot, gone.code)
+        self._handover.reaped(gone.slot)
+
+    # --- what shall be --------------------------------------------------------------------------
+
+    def _take_over(self, now: float) -> None:
+        """Bring all that follows from the configuration up to it; what is unaffected stays."""
+        cfg = self._configuration.current
+        self._shards = {shard.id: shard for shard in sharding.shards(cfg)}
+        before = self._assignment
+        self._assignment = sharding.assign(self._shards, sharding.slots(cfg), before)
+        self._reports = {s: self._reports.get(s) or overview.waiting(s) for s in self._shards}
+        self._settled &= self._shards.keys()
+        self._fleet.rules = lifecycle.policy(cfg.workers, self._setup.start_grace)
+        self._schedule = schedule.reshaped(
+            self._schedule,
+            self._shards,
+            cfg.sync.full_sync_interval,
+            cfg.sync.full_sync_concurrency,
+            now,
+        )
+        for shard, slot in self._assignment.items():
+            if before.get(shard, slot) != slot:
+                self._schedule = schedule.lost(self._schedule, shard)
+
+    def _reconcile(self, now: float) -> None:
+        """Run the slots that have work, tell each its shards, start the full syncs that are due."""
+        open_shards = [] if self._stopping else [s for s in self._shards if not self._is_done(s)]
+        self._fleet.want({self._assignment[shard] for shard in open_shards}, now)
+        if self._stopping:
+            return
+        for slot in self._fleet.slots.values():
+            if slot.takes_orders:
+                self._assign(slot)
+        if not self._setup.once:
+            self._start_full_syncs(now)
+
+    def _assign(self, slot: fleet.Slot) -> None:
+        """Send the slot its shards if they, or its settings, differ from what it was last told."""
+        ids = self._handover.grantable(slot.name, self._assignment)
+        shards = tuple(self._shards[shard] for shard in ids)
+        if slot.told == (shards, self._settings):
+            return
+        slot.told = (shards, self._settings)
+        self._generation += 1
+        self._handover.give(slot.name, ids, self._generation)
+        config, reaped = self._configuration.current, dict(self._fleet.reaped)
+        order = messages.Assign(self._generation, shards, reaped, config)
+        self._fleet.send(slot.name, order)
+
+    def _start_full_syncs(self, now: float) -> None:
+        self._schedule, due = schedule.due(self._schedule, now)
+        for shard in due:
+            trace_id = uuid.uuid4().hex[:16]
+            slot = self._assignment[shard]
+            self._log.info("full sync due", shard=shard, slot=slot, trace_id=trace_id)
+            self._fleet.send(slot, messages.FullSync((shard,), trace_id))
+
+    def _conclude(self, now: float) -> None:
+        """With --once: stop when the result is known."""
+        if not self._setup.once or self._stopping:
+            return
+        patience = 3 * self._configuration.current.state.lease_ttl
+        failures = {slot.name: slot.life.failures for slot in self._fleet.slots.values()}
+        waited = now - self._started[1]
+        verdict = once.verdict(self._reports.values(), failures, waited, patience)
+        if verdict is None:
+            return
+        if verdict.reason:
+            self._log.error("not equal", reason=verdict.reason)
+        self._stopping, self._exit_code = True, verdict.exit_code
+        self._fleet.want((), now)
+
+    def _is_done(self, shard: str) -> bool:
+        return self._setup.once and once.finished(self._reports[shard])
+
+    # --- the world outside ----------------------------------------------------------------------
+
+    def _spawned(self, slot: str, incarnation: int) -> fleet.Child:
+        identity = messages.Identity(self._setup.instance, slot, incarnation, self._setup.admin_url)
+        spec = messages.WorkerSpec(
+            identity=identity,
+            config=self._configuration.current,
+            multiproc_dir=self._setup.multiproc_dir,
+            log_level=self._log_level,
+            once=self._setup.once,
+            dry_run=self._setup.dry_run,
+        )
+        return self._setup.spawn(spec)
+
+    def _wait(self, now: float) -> None:
+        """Until a signal, a request, a message, an exit, or the next time that matters."""
+        times = [self._fleet.wakes_at(), schedule.wakes_at(self._schedule)]
+        soonest = min((at for at in times if at is not None), default=now + LONGEST_WAIT)
+        timeout = min(max(soonest - now, _SHORTEST_WAIT), LONGEST_WAIT)
+        with selectors.PollSelector() as selector:
+            selector.register(self._inbox, selectors.EVENT_READ)
+            for child in self._fleet.children().values():
+                selector.register(child.sentinel, selectors.EVENT_READ)
+                writing = selectors.EVENT_WRITE if child.channel.wants_write else 0
+                if child.channel.broken is None:
+                    selector.register(child.channel, selectors.EVENT_READ | writing)
+            selector.select(timeout)
+
+    def _end(self) -> None:
+        """However the loop ended: no request hangs, no worker stays."""
+        self.desk.close()
+        self._fleet.abandon()
+
+    def _view(self, now: float) -> control.View:
+        wall_now = time.time()
+        uptime = now - self._started[1]
+        slots = list(self._fleet.slots.values())
+        reports = list(self._reports.values())
+        waits = overview.backing_off(slots)
+        state = overview.state(reports, waits, self._settled, uptime)
+        return control.View(
+            version=self._setup.version,
+            instance=self._setup.instance,
+            pid=os.getpid(),
+            started_at=self._started[0],
+            state="stopping" if self._stopping else state,
+            config=control.ConfigView(
+                self._configuration.path,
+                self._configuration.loaded_at,
+                self._configuration.sha256,
+                self._configuration.error,
+            ),
+            workers=overview.workers(slots, self._assignment, self._measured(now), now),
+            shards=tuple(
+                self._shard_view(shard, wall_now - now) for shard in self._shards.values()
+            ),
+            last_turn_age=0.0,
+            reloads=dict(self._configuration.counts),
+            log_level=self._log_level,
+        )
+
+    def _shard_view(self, shard: messages.Shard, wall_offset: float) -> control.ShardView:
+        due_at = schedule.next_at(self._schedule, shard.id)
+        return control.ShardView(
+            id=shard.id,
+            source=shard.source,
+            target=shard.target,
+            worker=self._assignment.get(shard.id),
+            report=self._reports[shard.id],
+            next_full_sync_at=None if due_at is None else due_at + wall_offset,
+            full_sync_due=due_at is not None and due_at <= self._turned_at,
+        )
+
+    def _measured(self, now: float) -> dict[str, tuple[int, float]]:
+        if now - self._usage_at >= _USAGE_EVERY:
+            self._usage_at = now
+            found = {slot: child.usage() for slot, child in self._fleet.children().items()}
+            self._usage = {slot: usage for slot, usage in found.items() if usage is not None}
+        return self._usage
