@@ -1,0 +1,49 @@
+"""`zk2etcd full-sync`: compare everything now instead of when the schedule says so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from zk2etcd import status
+from zk2etcd.cli import asking
+
+
+@click.command("full-sync")
+@asking.options
+@click.option("--wait", is_flag=True, help="Return when these full syncs are done.")
+@click.option(
+    "--timeout", default=600.0, show_default=True, metavar="SECONDS", help="At most, with --wait."
+)
+@click.argument("shards", nargs=-1, metavar="[SHARD]...")
+def command(
+    url: str | None,
+    config: tuple[str, ...],
+    overrides: tuple[str, ...],
+    wait: bool,
+    timeout: float,
+    shards: tuple[str, ...],
+) -> int:
+    """Have the running supervisor do a full sync of these shards now, of all without any.
+
+    A SHARD is an id as `zk2etcd status` shows it. Exit code with --wait: that of `status`
+    for these shards, 1 also when they are not done in time.
+    """
+    client = asking.client(url, config, overrides)
+    accepted = client.full_sync(shards or None)
+    if not wait:
+        for shard in accepted:
+            click.echo(f"{shard}: full sync asked for")
+        return 0
+    found = client.wait_full_sync(accepted, timeout)
+    asked = [shard for shard in found["shards"] if shard["id"] in accepted]
+    for shard in asked:
+        click.echo(_result(shard))
+    return status.exit_code({**found, "shards": asked})
+
+
+def _result(shard: dict[str, Any]) -> str:
+    last = shard["last_full_sync"]
+    counts = f"{last['put']} put, {last['delete']} deleted"
+    return f"{shard['id']}: full sync done in {last['took_seconds']:.2f} s, {counts}"
