@@ -1,0 +1,84 @@
+"""`zk2etcd demo`: private servers, the main job on them, and a table of promised and seen."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+
+import click
+
+from zk2etcd import demo, demo_stage, sandbox
+
+
+@click.command(name="demo")
+@click.option("--keep", is_flag=True, help="Stay up until Ctrl-C, and print the addresses.")
+def command(keep: bool) -> int:
+    """Show the main job on a private ZooKeeper and etcd, in a minute."""
+    started = time.monotonic()
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    with sandbox.opened() as box:
+        stage = demo_stage.Stage(box)
+        try:
+            seen = [_shown(result) for result in demo.play(stage)]
+            _table(seen, time.monotonic() - started)
+            if not all(result.ok for result in seen):
+                _log_end(stage)
+            if keep:
+                _keep(stage)
+        finally:
+            stage.close()
+    return 0 if all(result.ok for result in seen) else 1
+
+
+def _shown(result: demo.Seen) -> demo.Seen:
+    mark = "ok    " if result.ok else "FAILED"
+    click.echo(f"{mark} {result.seconds:5.1f} s  {result.step.name}: {result.seen}")
+    return result
+
+
+def _table(seen: list[demo.Seen], seconds: float) -> None:
+    from rich import box, console, table  # noqa: PLC0415 (imported only where it draws)
+
+    drawn = table.Table(box=box.SIMPLE_HEAD, title="zk2etcd demo")
+    for column in ("step", "promised", "seen", ""):
+        drawn.add_column(column, overflow="fold")
+    for result in seen:
+        mark = "[green]ok[/]" if result.ok else "[red]FAILED[/]"
+        drawn.add_row(result.step.name, result.step.promised, _plain(result.seen), mark)
+    skipped = len(demo.STEPS) - len(seen)
+    console.Console().print(drawn)
+    click.echo(
+        f"{len(seen)} steps in {seconds:.0f} s" + (f", {skipped} not run" if skipped else "")
+    )
+
+
+def _plain(text: str) -> str:
+    from rich import markup  # noqa: PLC0415
+
+    return markup.escape(text)
+
+
+def _log_end(stage: demo_stage.Stage) -> None:
+    """The last of what the supervisor said, since the folder goes."""
+    try:
+        log = stage.supervisor.log.read_text("utf-8", "replace")
+    except (demo_stage.Broken, FileNotFoundError):
+        return
+    click.echo("the supervisor's last lines:", err=True)
+    click.echo("\n".join(log.splitlines()[-20:]), err=True)
+
+
+def _keep(stage: demo_stage.Stage) -> None:
+    """Print the addresses and wait for Ctrl-C."""
+    click.echo(f"zk2etcd    {stage.supervisor.url}/  (also /status, /metrics)")
+    click.echo(f"config     {stage.supervisor.config}")
+    click.echo(f"ZooKeeper  {stage.zookeeper.address}")
+    click.echo(f"etcd       {stage.etcd.url}")
+    click.echo("Ctrl-C ends it and removes everything")
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        click.echo("stopping")
+        stage.supervisor.stop()
