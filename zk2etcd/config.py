@@ -2,137 +2,308 @@
 
 Durations are seconds (float), sizes are bytes (int). Every field says its unit and its reason.
 `reload` in a field's json_schema_extra says what a change needs: live, reconnect or restart.
+Workers import this module to unpickle a configuration, so it imports no parser.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
+from pydantic import Field
 
+from zk2etcd import fields, model_walk
+from zk2etcd.fields import DURATION, LIVE, RESTART, SIZE
+from zk2etcd.model_walk import Change
+from zk2etcd.sides import Etcd, EtcdTls, Model, TlsFiles, ZkAuth, ZkSasl, ZkTls, ZooKeeper
 
-class Model(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=False)
-
-
-class ZkAuth(Model):
-    scheme: str
-    credentials: pydantic.SecretStr | None = None
-    credentials_file: str | None = None
-
-
-class ZkSasl(Model):
-    mechanism: Literal["DIGEST-MD5"] = "DIGEST-MD5"
-    username: str
-    password: pydantic.SecretStr | None = None
-    password_file: str | None = None
-
-
-class ZkTls(Model):
-    ca: str | None = None
-    cert: str | None = None
-    key: str | None = None
-    verify: bool = True
-
-
-class ZooKeeper(Model):
-    hosts: tuple[str, ...] = ("127.0.0.1:2181",)
-    session_timeout: float = 10.0
-    connect_timeout: float = 10.0
-    request_timeout: float = 10.0
-    auth: tuple[ZkAuth, ...] = ()
-    sasl: ZkSasl | None = None
-    tls: ZkTls | None = None
-    protocol: Literal["auto", "bulk", "classic"] = "auto"
-    read_batch: int = 256
-    max_reads_per_second: int | None = None
-
-
-class EtcdTls(Model):
-    ca: str | None = None
-    cert: str | None = None
-    key: str | None = None
-
-
-class Etcd(Model):
-    endpoints: tuple[str, ...] = ("http://127.0.0.1:2379",)
-    username: str | None = None
-    password: pydantic.SecretStr | None = None
-    password_file: str | None = None
-    tls: EtcdTls | None = None
-    request_timeout: float = 5.0
-    txn_ops: int = 2048
-    txn_bytes: int = 512 * 1024
-    txn_in_flight: int = 8
-    max_writes_per_second: int | None = None
+__all__ = [
+    "Change",
+    "Config",
+    "DeleteGuard",
+    "Etcd",
+    "EtcdTls",
+    "Http",
+    "Log",
+    "LogFile",
+    "Model",
+    "Prefix",
+    "Reload",
+    "RestartBackoff",
+    "State",
+    "Sync",
+    "TlsFiles",
+    "Workers",
+    "ZkAuth",
+    "ZkSasl",
+    "ZkTls",
+    "ZooKeeper",
+    "diff",
+    "redacted",
+    "revealed",
+]
 
 
 class Prefix(Model):
-    from_: str = pydantic.Field(alias="from")
-    to: str
-    exclude: tuple[str, ...] = ()
-    buckets: int = 1
+    """One subtree to mirror; `/dubbo` is short for {from: /dubbo, to: /dubbo}."""
+
+    from_: fields.SourcePath = Field(
+        alias="from",
+        description="The ZooKeeper path: the node itself and all below it. It need not exist yet.",
+        json_schema_extra=LIVE,
+        examples=["/services"],
+    )
+    to: fields.Path = Field(
+        description="The etcd key of that node; what is below it comes below this key.",
+        json_schema_extra=LIVE,
+        examples=["/mirror/services"],
+    )
+    exclude: tuple[fields.Path, ...] = Field(
+        (),
+        description="ZooKeeper paths below `from` to leave out, each with all below it. Their keys"
+        " in etcd are left alone.",
+        json_schema_extra=LIVE,
+    )
+    buckets: fields.Count = Field(
+        1,
+        ge=1,
+        le=256,
+        description="Shards to spread the children of `from` over. More than 1: not yet.",
+        json_schema_extra=LIVE,
+    )
 
 
 class DeleteGuard(Model):
-    min_deletes: int = 100
-    max_ratio: float = 0.3
-    max_deletes: int = 10000
-    first_sync: Literal["hold", "apply"] = "hold"
+    """When a full sync finds so much missing in ZooKeeper that a person should look first.
+
+    The deletes are held when there are more than `min_deletes` and they are more than `max_ratio`
+    of the keys, or when there are more than `max_deletes`. Deletes seen live are not concerned.
+    """
+
+    min_deletes: fields.Count = Field(
+        100,
+        ge=0,
+        description="Number of keys; up to here the ratio is not looked at, as a small tree may"
+        " well lose most of its nodes.",
+        json_schema_extra=LIVE,
+    )
+    max_ratio: fields.Ratio = Field(
+        0.3,
+        description="Share of the keys present, 0 to 1. A listing that broke off looks like this.",
+        json_schema_extra=LIVE,
+    )
+    max_deletes: fields.Count = Field(
+        10000,
+        ge=0,
+        description="Number of keys that is too many in any case.",
+        json_schema_extra=LIVE,
+    )
+    first_sync: Literal["hold", "apply"] = Field(
+        "hold",
+        description="What to do with keys that the first sync of a prefix finds in etcd and not in"
+        " ZooKeeper: they may be someone else's, so hold waits for a release.",
+        json_schema_extra=LIVE,
+    )
 
 
 class Sync(Model):
-    prefixes: tuple[Prefix, ...]
-    exclude: tuple[str, ...] = ()
-    ephemeral: Literal["copy", "skip"] = "copy"
-    deletes: Literal["apply", "never"] = "apply"
-    full_sync_interval: float = 300.0
-    full_sync_concurrency: int = 1
-    delete_guard: DeleteGuard = DeleteGuard()
+    """What to mirror, and how carefully."""
+
+    prefixes: tuple[Annotated[Prefix, *fields.SHORT_PREFIX], ...] = Field(
+        min_length=1,
+        description="The subtrees. Neither the `from`s nor the `to`s may overlap, so that each key"
+        " has one writer.",
+        json_schema_extra=LIVE,
+        examples=[["/dubbo"]],
+    )
+    exclude: tuple[fields.Path, ...] = Field(
+        (),
+        description="ZooKeeper paths to leave out of every prefix, each with all below it.",
+        json_schema_extra=LIVE,
+    )
+    ephemeral: Literal["copy", "skip"] = Field(
+        "copy",
+        description="Whether nodes that end with their session are mirrored: copy or skip.",
+        json_schema_extra=LIVE,
+    )
+    deletes: Literal["apply", "never"] = Field(
+        "apply",
+        description="Whether a node deleted in ZooKeeper is deleted in etcd: apply or never.",
+        json_schema_extra=LIVE,
+    )
+    full_sync_interval: fields.IntervalSeconds = Field(
+        300.0,
+        le=30 * 86400,
+        description="Duration between full comparisons, which repair what was missed. Each reads"
+        " both sides whole. 0: never.",
+        json_schema_extra=LIVE | DURATION,
+    )
+    full_sync_concurrency: fields.Count = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Shards compared at once, over all workers; more loads both sides at once.",
+        json_schema_extra=LIVE,
+    )
+    delete_guard: DeleteGuard = Field(
+        DeleteGuard(),
+        description="When to hold deletes until a person released them.",
+        json_schema_extra=LIVE,
+    )
 
 
 class State(Model):
-    prefix: str = "zk2etcd/default"
-    lease_ttl: float = 10.0
+    """Our own keys in etcd: owners, checkpoints, guards."""
+
+    prefix: fields.StatePrefix = Field(
+        "zk2etcd/default",
+        description="Where they are, without a leading slash, so outside every `to`. Mirrors that"
+        " stand in for each other share it; unrelated ones must not.",
+        json_schema_extra=RESTART,
+    )
+    lease_ttl: fields.LeaseSeconds = Field(
+        10.0,
+        ge=2,
+        le=3600,
+        description="Duration, in whole seconds, for which the shards of a dead supervisor stay"
+        " taken. At two thirds of it without an answer from etcd a shard stops writing.",
+        json_schema_extra=RESTART | DURATION,
+    )
 
 
 class RestartBackoff(Model):
-    min: float = 1.0
-    max: float = 60.0
+    """Delays before a crashed worker is started again, doubled from `min` to `max`."""
+
+    min: fields.Seconds = Field(
+        1.0,
+        ge=0.01,
+        le=3600,
+        description="Duration of the first delay. Three restarts a minute come at once before it.",
+        json_schema_extra=LIVE | DURATION,
+    )
+    max: fields.Seconds = Field(
+        60.0,
+        ge=0.01,
+        le=86400,
+        description="Duration of the longest delay.",
+        json_schema_extra=LIVE | DURATION,
+    )
 
 
 class Workers(Model):
-    count: int | Literal["auto"] = "auto"
-    stop_timeout: float = 15.0
-    restart_backoff: RestartBackoff = RestartBackoff()
-    heartbeat_timeout: float = 10.0
+    """The processes that mirror; each holds one ZooKeeper session and one etcd client."""
+
+    count: fields.WorkerCount = Field(
+        "auto",
+        description="Number of worker slots. auto: the usable CPUs, by affinity and cgroup, at most"
+        " 8. Slots without a shard start no process.",
+        json_schema_extra=LIVE,
+    )
+    stop_timeout: fields.Seconds = Field(
+        15.0,
+        ge=0.1,
+        le=600,
+        description="Duration that a worker may take to let go of its shards before it is killed;"
+        " keep it below the pod's termination grace period.",
+        json_schema_extra=LIVE | DURATION,
+    )
+    restart_backoff: RestartBackoff = Field(
+        RestartBackoff(),
+        description="How fast a worker that keeps crashing is started again.",
+        json_schema_extra=LIVE,
+    )
+    heartbeat_timeout: fields.Seconds = Field(
+        10.0,
+        ge=1,
+        le=600,
+        description="Duration for which a worker's loop may stand still before the worker is"
+        " killed and started again.",
+        json_schema_extra=LIVE | DURATION,
+    )
 
 
 class Http(Model):
-    listen: str = "127.0.0.1:9180"
-    token: pydantic.SecretStr | None = None
-    token_file: str | None = None
-    allowed_hosts: tuple[str, ...] | None = None
+    """Metrics, health, status and the requests of the command line."""
+
+    listen: fields.Listen = Field(
+        "127.0.0.1:9180",
+        description="Address to listen on, host:port; 0.0.0.0:9180 in a pod. Port 0: a free one.",
+        json_schema_extra=RESTART,
+    )
+    token: fields.Token | None = Field(
+        None,
+        description="What every POST must carry as `Authorization: Bearer`. null: POST works only"
+        " while `listen` is loopback.",
+        json_schema_extra=LIVE,
+    )
+    token_file: fields.Text | None = Field(
+        None,
+        description="File that holds the token instead; read again on reload.",
+        json_schema_extra=LIVE,
+    )
+    allowed_hosts: tuple[fields.Text, ...] | None = Field(
+        None,
+        description="Names accepted in the Host header besides loopback and `listen`; others are"
+        " refused, against DNS rebinding.",
+        json_schema_extra=LIVE,
+        examples=[["zk2etcd.infra.svc"]],
+    )
 
 
 class LogFile(Model):
-    path: str
-    max_bytes: int = 100 * 1024 * 1024
-    backups: int = 5
+    """A log file that rotates by itself."""
+
+    path: fields.Text = Field(
+        description="The file.", json_schema_extra=LIVE, examples=["/var/log/zk2etcd.log"]
+    )
+    max_bytes: fields.Size = Field(
+        100 * 1024 * 1024,
+        ge=4096,
+        description="Size at which a new file is begun.",
+        json_schema_extra=LIVE | SIZE,
+    )
+    backups: fields.Count = Field(
+        5, ge=0, le=1000, description="Number of old files kept.", json_schema_extra=LIVE
+    )
 
 
 class Log(Model):
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["auto", "json", "console"] = "auto"
-    file: LogFile | None = None
-    events: bool = False
+    """Logs go to stderr, one line an event."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="debug, info, warning or error.", json_schema_extra=LIVE
+    )
+    format: Literal["auto", "json", "console"] = Field(
+        "auto",
+        description="json, console, or auto: console on a terminal, else json.",
+        json_schema_extra=LIVE,
+    )
+    file: LogFile | None = Field(
+        None, description="A file besides stderr. Not yet.", json_schema_extra=LIVE
+    )
+    events: fields.Flag = Field(
+        False,
+        description="One line for each change mirrored, with its trace id. Not yet.",
+        json_schema_extra=LIVE,
+    )
 
 
 class Reload(Model):
-    watch: float | None = None
+    """SIGHUP reads these files again; so can time."""
+
+    watch: fields.Seconds | None = Field(
+        None,
+        ge=0.1,
+        le=86400,
+        description="Duration between looks at the files' content, which is reloaded when it"
+        " changed, as a ConfigMap does. null: only SIGHUP and `zk2etcd reload`.",
+        json_schema_extra=LIVE | DURATION,
+    )
 
 
 class Config(Model):
+    """All settings of one supervisor."""
+
     zookeeper: ZooKeeper = ZooKeeper()
     etcd: Etcd = Etcd()
     sync: Sync
@@ -141,3 +312,24 @@ class Config(Model):
     http: Http = Http()
     log: Log = Log()
     reload: Reload = Reload()
+
+
+def revealed(secret: pydantic.SecretStr | None) -> str:
+    """A secret in clear, to hand to a client library and nowhere else; "" for None.
+
+    The loader has already put the content of a `*_file` into the field itself.
+    """
+    return "" if secret is None else secret.get_secret_value()
+
+
+def redacted(config: Config) -> dict[str, Any]:
+    """The configuration as plain data that may be shown: no secret, units as text."""
+    return model_walk.plain(config)
+
+
+def diff(old: Config, new: Config) -> tuple[Change, ...]:
+    """What a reload changes: dotted keys, each with what it needs (live, reconnect, restart).
+
+    Lists are compared as a whole. A secret or TLS file whose content changed counts.
+    """
+    return tuple(model_walk.changes(old, new))

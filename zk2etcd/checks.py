@@ -1,0 +1,189 @@
+"""What must hold between keys, and what is accepted later.
+
+These rules look at plain data that may still be wrong in any way, so that one misspelt key does
+not hide that two prefixes overlap: all faults are listed at once.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from typing import Any
+
+from zk2etcd import addresses, faults, units
+
+Fault = tuple[faults.Path, str]
+
+
+def check(data: Any) -> Iterator[Fault]:
+    """Every broken rule, as the path of a key and what is wrong with it."""
+    yield from _zookeeper(_section(data, "zookeeper"))
+    yield from _etcd(_section(data, "etcd"))
+    sync = _section(data, "sync")
+    prefixes = _prefixes(sync)
+    yield from _overlaps(prefixes, "from")
+    yield from _overlaps(prefixes, "to")
+    yield from _excludes(prefixes, sync)
+    yield from _backoff(_section(data, "workers", "restart_backoff"))
+    yield from _not_yet(data)
+
+
+def _section(data: Any, *path: str) -> dict[str, Any]:
+    for key in path:
+        data = data.get(key) if isinstance(data, dict) else None
+    return data if isinstance(data, dict) else {}
+
+
+def _list(section: dict[str, Any], key: str) -> list[Any]:
+    value = section.get(key)
+    return value if isinstance(value, list) else []
+
+
+def _has(section: dict[str, Any], key: str) -> bool:
+    return section.get(key) is not None
+
+
+def _zookeeper(section: dict[str, Any]) -> Iterator[Fault]:
+    for place, item in enumerate(_list(section, "auth")):
+        path: faults.Path = ("zookeeper", "auth", place)
+        if not isinstance(item, dict):
+            continue
+        if not _has(item, "credentials") and not _has(item, "credentials_file"):
+            yield (*path, "credentials"), "is missing; give it, or credentials_file"
+        secret = item.get("credentials")
+        if item.get("scheme") == "digest" and isinstance(secret, str) and ":" not in secret:
+            yield (*path, "credentials"), "must be user:password for the scheme digest"
+    sasl = section.get("sasl")
+    if isinstance(sasl, dict):
+        if not _has(sasl, "password") and not _has(sasl, "password_file"):
+            yield ("zookeeper", "sasl", "password"), "is missing; give it, or password_file"
+        if importlib.util.find_spec("puresasl") is None:
+            what = "needs the package pure-sasl; install zk2etcd[sasl]"
+            yield ("zookeeper", "sasl"), what
+    tls = _section(section, "tls")
+    if _has(tls, "key") and not _has(tls, "cert"):
+        yield ("zookeeper", "tls", "cert"), "is missing, while key is set; give both"
+
+
+def _etcd(section: dict[str, Any]) -> Iterator[Fault]:
+    secret = _has(section, "password") or _has(section, "password_file")
+    if _has(section, "username") and not secret:
+        what = "is missing, while username is set; give it, or password_file"
+        yield ("etcd", "password"), what
+    if secret and not _has(section, "username"):
+        yield ("etcd", "username"), "is missing, while a password is set; give both or neither"
+    tls = section.get("tls")
+    if not isinstance(tls, dict):
+        return
+    for one, other in (("cert", "key"), ("key", "cert")):
+        if _has(tls, one) and not _has(tls, other):
+            yield ("etcd", "tls", other), f"is missing, while {one} is set; give both"
+    yield from _plain_endpoints(section)
+
+
+def _plain_endpoints(section: dict[str, Any]) -> Iterator[Fault]:
+    endpoints = section.get("endpoints", "")
+    listed = endpoints.split(",") if isinstance(endpoints, str) else endpoints
+    for place, text in enumerate(listed if isinstance(listed, list) else []):
+        if isinstance(text, str) and not text.strip().lower().startswith("https://"):
+            path: faults.Path = ("etcd", "endpoints", place) if _has(section, "endpoints") else ()
+            what = "is plain text, while etcd.tls is set; write https://host:port"
+            yield path or ("etcd", "endpoints"), what
+
+
+def _prefixes(sync: dict[str, Any]) -> list[tuple[int, dict[str, Any]]]:
+    """The entries by their place, the short form written out."""
+    result = []
+    for place, item in enumerate(_list(sync, "prefixes")):
+        if isinstance(item, str):
+            result.append((place, {"from": item, "to": item, "short": True}))
+        elif isinstance(item, dict):
+            result.append((place, item))
+    return result
+
+
+def _overlaps(prefixes: list[tuple[int, dict[str, Any]]], side: str) -> Iterator[Fault]:
+    """By path element, `/` with all. Only neighbours in tree order can be the nearest overlap,
+    so a long list costs no square of its length."""
+    other_side = "to" if side == "from" else "from"
+    valid = [(place, item) for place, item in prefixes if _is_path(item.get(side))]
+    ordered = sorted(valid, key=lambda entry: (_elements(entry[1][side]), entry[0]))
+    above: list[tuple[int, dict[str, Any]]] = []
+    for place, item in ordered:
+        while above and not addresses.is_below(item[side], above[-1][1][side]):
+            above.pop()
+        if above:
+            at, outer = above[-1]
+            first, second = (at, place) if at < place else (place, at)
+            what = (
+                f"{item[side]} overlaps {outer[side]} of sync.prefixes[{first}]"
+                if second == place
+                else f"{outer[side]} overlaps {item[side]} of sync.prefixes[{first}]"
+            )
+            # The short form would say the same of both sides.
+            same = item.get(side) == item.get(other_side) and outer.get(side) == outer.get(
+                other_side
+            )
+            if not (side == "to" and same):
+                yield (
+                    ("sync", "prefixes", second, side),
+                    f"{what}; each node and each key may have one writer only",
+                )
+        above.append((place, item))
+
+
+def _elements(path: str) -> list[str]:
+    return [] if path == "/" else path[1:].split("/")
+
+
+def _is_path(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and bool(addresses.path(value))
+    except ValueError:
+        return False
+
+
+def _excludes(prefixes: list[tuple[int, dict[str, Any]]], sync: dict[str, Any]) -> Iterator[Fault]:
+    for place, item in prefixes:
+        source = item.get("from")
+        if source is None or not _is_path(source):
+            continue
+        for number, path in enumerate(_list(item, "exclude")):
+            here = ("sync", "prefixes", place, "exclude", number)
+            if not _is_path(path):
+                continue
+            if addresses.is_below(source, path):
+                yield here, "leaves out the whole prefix; remove the prefix or this path"
+            elif not addresses.is_below(path, source):
+                yield here, "is not below `from`, so it excludes nothing; write the whole path"
+        for number, path in enumerate(_list(sync, "exclude")):
+            if _is_path(path) and addresses.is_below(source, path):
+                what = f"leaves out all of sync.prefixes[{place}]; remove the prefix or this path"
+                yield ("sync", "exclude", number), what
+
+
+def _backoff(section: dict[str, Any]) -> Iterator[Fault]:
+    try:
+        low = units.parse_duration(section.get("min", "1s"))
+        high = units.parse_duration(section.get("max", "1m"))
+    except (TypeError, ValueError):
+        return
+    if low > high:
+        what = "is shorter than min; make it the longer one"
+        yield ("workers", "restart_backoff", "max"), what
+
+
+def _not_yet(data: Any) -> Iterator[Fault]:
+    later = "is not supported yet;"
+    if _section(data, "zookeeper").get("protocol") == "classic":
+        yield ("zookeeper", "protocol"), f"classic {later} write auto (ZooKeeper 3.6 or later)"
+    for place, item in _prefixes(_section(data, "sync")):
+        buckets = item.get("buckets")
+        if type(buckets) is int and buckets > 1:
+            what = f"more than 1 {later} name children as prefixes of their own to spread them"
+            yield ("sync", "prefixes", place, "buckets"), what
+    log = _section(data, "log")
+    if log.get("events") is True:
+        yield ("log", "events"), f"true {later} leave it false"
+    if _has(log, "file"):
+        yield ("log", "file"), f"a log file {later} leave it null and redirect stderr"

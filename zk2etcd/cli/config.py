@@ -1,0 +1,45 @@
+"""`zk2etcd config`: what a configuration may hold, and what one comes to."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.group("config")
+def command() -> None:
+    """Show the reference, the schema, or the configuration in effect."""
+
+
+@command.command("default")
+def default() -> None:
+    """Print the annotated reference: every key with its default."""
+    from zk2etcd import reference  # noqa: PLC0415
+
+    click.echo(reference.render(), nl=False)
+
+
+@command.command("schema")
+def schema() -> None:
+    """Print the JSON schema, from which editors complete and check."""
+    from zk2etcd import schema as schemas  # noqa: PLC0415
+
+    click.echo(schemas.render(), nl=False)
+
+
+@command.command("show")
+@click.option(
+    "-c", "--config", "paths", multiple=True, required=True, metavar="FILE",
+    help="The configuration; may be repeated: mappings merge, lists replace.",
+)  # fmt: skip
+@click.option(
+    "--set", "sets", multiple=True, metavar="KEY=VALUE",
+    help="Override one key, such as sync.full_sync_interval=1m; wins over every file.",
+)  # fmt: skip
+def show(paths: tuple[str, ...], sets: tuple[str, ...]) -> None:
+    """Print the configuration in effect, secrets redacted."""
+    import yaml  # noqa: PLC0415
+
+    from zk2etcd import config, loader  # noqa: PLC0415
+
+    effective = config.redacted(loader.load(paths, sets).config)
+    click.echo(yaml.safe_dump(effective, sort_keys=False, allow_unicode=True), nl=False)

@@ -1,0 +1,177 @@
+"""The types of the configuration's fields: they turn what a file holds into plain values.
+
+A message never repeats the value that it refuses: a secret may stand in the wrong place. Where a
+number stands for a duration, Python code may give seconds; a file must write the unit (`AT_EDGE`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+import pydantic
+import pydantic_core
+
+from zk2etcd import addresses, units
+
+AT_EDGE = {"edge": True}
+"""The validation context of what a person wrote: durations need their units."""
+
+WRONG = "wrong"
+"""The type of the errors raised here, whose message is meant for a person as it is."""
+
+LIVE: dict[str, Any] = {"reload": "live"}
+RECONNECT: dict[str, Any] = {"reload": "reconnect"}
+RESTART: dict[str, Any] = {"reload": "restart"}
+DURATION: dict[str, Any] = {"unit": "duration"}
+SIZE: dict[str, Any] = {"unit": "size"}
+
+_HEADER_SAFE = re.compile("[\x21-\x7e]+")
+
+
+def wrong(what: str) -> pydantic_core.PydanticCustomError:
+    """An error of a validator: `what` is wrong and what to write instead, without the value."""
+    return pydantic_core.PydanticCustomError(WRONG, "{what}", {"what": what})
+
+
+def _told(parse: Callable[[str], Any]) -> Callable[[Any], Any]:
+    """A validator of texts: what `parse` raises becomes the message."""
+
+    def validator(value: Any) -> Any:
+        if not isinstance(value, str):
+            raise wrong("must be a text; put it in quotes")
+        try:
+            return parse(value)
+        except ValueError as error:
+            raise wrong(str(error)) from None
+
+    return validator
+
+
+def _seconds(value: Any, info: pydantic.ValidationInfo) -> float:
+    if isinstance(value, str):
+        try:
+            return units.parse_duration(value)
+        except ValueError:
+            raise wrong("must be a duration with a unit, such as 500ms, 10s or 1h30m") from None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise wrong("must be a duration with a unit, such as 500ms, 10s or 1h30m")
+    if value != 0 and info.context == AT_EDGE:
+        raise wrong("has no unit; write it as a duration such as 500ms, 10s or 1h30m")
+    return float(value)
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        try:
+            return units.parse_size(value)
+        except ValueError:
+            pass
+    raise wrong("must be a size, such as 512KiB, 1MiB or a number of bytes")
+
+
+def _worker_count(value: Any) -> int | str:
+    if value == "auto":
+        return "auto"
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 64:
+        raise wrong("must be auto or a whole number from 1 to 64")
+    return value
+
+
+def _comma_separated(value: Any) -> Any:
+    """Takes `a,b` for `[a, b]`: how an environment variable holds a list."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",")]
+    return value
+
+
+def _prefix_mapping(value: Any) -> Any:
+    """Takes `/dubbo` for `{from: /dubbo, to: /dubbo}`."""
+    if isinstance(value, str):
+        return {"from": value, "to": value}
+    if isinstance(value, (dict, pydantic.BaseModel)):
+        return value
+    raise wrong("must be a path, or a mapping with `from` and `to`")
+
+
+def _whole_seconds(value: float) -> float:
+    if value != int(value):
+        raise wrong("must be whole seconds, since etcd counts leases in seconds")
+    return value
+
+
+def _interval(value: float) -> float:
+    if 0 < value < 0.1:
+        raise wrong("must be 0 or at least 100ms")
+    return value
+
+
+def _source(text: str) -> str:
+    if addresses.is_below(addresses.path(text), "/zookeeper"):
+        raise ValueError("is ZooKeeper's own subtree, which is never mirrored; leave it out")
+    return text
+
+
+def _token(value: pydantic.SecretStr | None) -> pydantic.SecretStr | None:
+    if value is not None and not _HEADER_SAFE.fullmatch(value.get_secret_value()):
+        raise wrong("must be printable ASCII without spaces, since it travels in an HTTP header")
+    return value
+
+
+@dataclasses.dataclass(frozen=True)
+class AlsoText:
+    """In the JSON schema only: a text that matches `pattern` is taken as well."""
+
+    pattern: str
+
+    def __get_pydantic_json_schema__(
+        self, core: pydantic_core.CoreSchema, handler: pydantic.GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"anyOf": [handler(core), {"type": "string", "pattern": self.pattern}]}
+
+
+def _text_schema(pattern: str, zero: bool = False) -> pydantic.WithJsonSchema:
+    text: dict[str, Any] = {"type": "string", "pattern": pattern}
+    return pydantic.WithJsonSchema({"anyOf": [text, {"const": 0}]} if zero else text)
+
+
+Seconds = Annotated[
+    float, pydantic.BeforeValidator(_seconds), _text_schema(units.DURATION_PATTERN, zero=True)
+]
+IntervalSeconds = Annotated[Seconds, pydantic.AfterValidator(_interval)]
+LeaseSeconds = Annotated[Seconds, pydantic.AfterValidator(_whole_seconds)]
+Size = Annotated[
+    int,
+    pydantic.BeforeValidator(_size),
+    pydantic.WithJsonSchema(
+        {"anyOf": [{"type": "string", "pattern": units.SIZE_PATTERN}, {"type": "integer"}]}
+    ),
+]
+Count = Annotated[int, pydantic.Strict()]
+Flag = Annotated[bool, pydantic.Strict()]
+Ratio = Annotated[float, pydantic.Strict(), pydantic.Field(ge=0, le=1)]
+WorkerCount = Annotated[int | Literal["auto"], pydantic.BeforeValidator(_worker_count)]
+Text = Annotated[str, pydantic.Field(min_length=1)]
+Secret = Annotated[pydantic.SecretStr, pydantic.Field(min_length=1)]
+Token = Annotated[Secret, pydantic.AfterValidator(_token)]
+Path = Annotated[str, pydantic.BeforeValidator(_told(addresses.path)), _text_schema("^/")]
+SourcePath = Annotated[str, pydantic.BeforeValidator(_told(_source)), _text_schema("^/")]
+StatePrefix = Annotated[str, pydantic.BeforeValidator(_told(addresses.state_prefix))]
+Listen = Annotated[str, pydantic.BeforeValidator(_told(addresses.listen))]
+Hosts = Annotated[
+    tuple[Annotated[str, pydantic.BeforeValidator(_told(addresses.zookeeper_host))], ...],
+    pydantic.Field(min_length=1),
+    pydantic.BeforeValidator(_comma_separated),
+    AlsoText("."),
+]
+Endpoints = Annotated[
+    tuple[Annotated[str, pydantic.BeforeValidator(_told(addresses.endpoint))], ...],
+    pydantic.Field(min_length=1),
+    pydantic.BeforeValidator(_comma_separated),
+    AlsoText("."),
+]
+SHORT_PREFIX = (pydantic.BeforeValidator(_prefix_mapping), AlsoText("^/"))

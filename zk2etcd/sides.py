@@ -1,0 +1,235 @@
+"""The models of the two sides, ZooKeeper and etcd; `config` holds the rest and shows them all."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pydantic
+from pydantic import Field
+
+from zk2etcd import fields
+from zk2etcd.fields import DURATION, RECONNECT, SIZE
+
+
+class Model(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class TlsFiles(Model):
+    """PEM files, read again on reload. A change of their content counts as a change of the key."""
+
+    _digest: str = pydantic.PrivateAttr("")
+
+    ca: fields.Text | None = Field(
+        None,
+        description="File with the authorities to trust. null: the system's.",
+        json_schema_extra=RECONNECT,
+    )
+    cert: fields.Text | None = Field(
+        None,
+        description="File with our own certificate, where the server asks for one.",
+        json_schema_extra=RECONNECT,
+    )
+    key: fields.Text | None = Field(
+        None, description="File with the private key of `cert`.", json_schema_extra=RECONNECT
+    )
+
+    def with_digest(self, digest: str) -> TlsFiles:
+        """A copy that equals another only if the files' content does as well."""
+        copy = self.model_copy()
+        copy._digest = digest
+        return copy
+
+
+class ZkAuth(Model):
+    """One `addauth`: a scheme and its credentials, given here or in a file."""
+
+    scheme: fields.Text = Field(
+        description="The scheme, as the ensemble's ACLs name it.",
+        json_schema_extra=RECONNECT,
+        examples=["digest"],
+    )
+    credentials: fields.Secret | None = Field(
+        None,
+        description="The credentials; for digest `user:password`.",
+        json_schema_extra=RECONNECT,
+        examples=["user:${ZK_PASSWORD}"],
+    )
+    credentials_file: fields.Text | None = Field(
+        None,
+        description="File that holds the credentials instead; read again on reload.",
+        json_schema_extra=RECONNECT,
+    )
+
+
+class ZkSasl(Model):
+    """A login by SASL; needs the extra `zk2etcd[sasl]`."""
+
+    mechanism: Literal["DIGEST-MD5"] = Field(
+        "DIGEST-MD5", description="The only mechanism there is.", json_schema_extra=RECONNECT
+    )
+    username: fields.Text = Field(
+        description="The user of the ensemble's JAAS file.",
+        json_schema_extra=RECONNECT,
+        examples=["mirror"],
+    )
+    password: fields.Secret | None = Field(
+        None,
+        description="The user's password, here or in a file.",
+        json_schema_extra=RECONNECT,
+        examples=["${ZK_PASSWORD}"],
+    )
+    password_file: fields.Text | None = Field(
+        None,
+        description="File that holds the password instead; read again on reload.",
+        json_schema_extra=RECONNECT,
+    )
+
+
+class ZkTls(TlsFiles):
+    """TLS to ZooKeeper, on its secureClientPort."""
+
+    verify: fields.Flag = Field(
+        True,
+        description="Check the server's certificate and name. false: anyone may pose as it.",
+        json_schema_extra=RECONNECT,
+    )
+
+
+class ZooKeeper(Model):
+    """The source. zk2etcd only ever reads from it."""
+
+    hosts: fields.Hosts = Field(
+        ("127.0.0.1:2181",),
+        description='The ensemble\'s servers, also as "a:2181,b:2181"; the port may be left out.'
+        ' A chroot goes into "from".',
+        json_schema_extra=RECONNECT,
+    )
+    session_timeout: fields.Seconds = Field(
+        10.0,
+        ge=1,
+        le=3600,
+        description="Duration without a heartbeat after which the server ends our session. Shorter"
+        " notices a dead server sooner, longer rides out pauses. The server has bounds of its own.",
+        json_schema_extra=RECONNECT | DURATION,
+    )
+    connect_timeout: fields.Seconds = Field(
+        10.0,
+        ge=0.1,
+        le=600,
+        description="Duration that a new session may take before another server is tried.",
+        json_schema_extra=RECONNECT | DURATION,
+    )
+    request_timeout: fields.Seconds = Field(
+        10.0,
+        ge=0.1,
+        le=600,
+        description="Duration that one answer may take before the session counts as broken.",
+        json_schema_extra=RECONNECT | DURATION,
+    )
+    auth: tuple[ZkAuth, ...] = Field(
+        (),
+        description="Identities to add to the session, for trees that ACLs protect.",
+        json_schema_extra=RECONNECT,
+    )
+    sasl: ZkSasl | None = Field(
+        None, description="A login by SASL. null: none.", json_schema_extra=RECONNECT
+    )
+    tls: ZkTls | None = Field(
+        None,
+        description="TLS to the servers; {} uses the system's authorities. null: plain text.",
+        json_schema_extra=RECONNECT,
+    )
+    protocol: Literal["auto", "bulk", "classic"] = Field(
+        "auto",
+        description="How to read: bulk (multiRead and recursive watches, ZooKeeper 3.6 and later),"
+        " classic (not yet), or auto, which asks the server.",
+        json_schema_extra=RECONNECT,
+    )
+    read_batch: fields.Count = Field(
+        256,
+        ge=1,
+        le=1000,
+        description="Reads in one bulk request at most. The server builds the whole answer in"
+        " memory, so more is faster for us and harder for it.",
+        json_schema_extra=RECONNECT,
+    )
+    max_reads_per_second: fields.Count | None = Field(
+        None,
+        ge=1,
+        description="Nodes read a second at most, for each worker, to spare the ensemble."
+        " null: no limit.",
+        json_schema_extra=RECONNECT,
+    )
+
+
+class EtcdTls(TlsFiles):
+    """TLS to etcd, for endpoints that begin with https://."""
+
+
+class Etcd(Model):
+    """The target."""
+
+    endpoints: fields.Endpoints = Field(
+        ("http://127.0.0.1:2379",),
+        description='The cluster\'s client addresses, also as "a:2379,b:2379". No scheme means'
+        " http; https checks the server against tls.ca, or the system's authorities.",
+        json_schema_extra=RECONNECT,
+    )
+    username: fields.Text | None = Field(
+        None, description="The etcd user. null: no login.", json_schema_extra=RECONNECT
+    )
+    password: fields.Secret | None = Field(
+        None,
+        description="The user's password, here or in a file; best as ${ETCD_PASSWORD}.",
+        json_schema_extra=RECONNECT,
+    )
+    password_file: fields.Text | None = Field(
+        None,
+        description="File that holds the password instead; read again on reload.",
+        json_schema_extra=RECONNECT,
+    )
+    tls: EtcdTls | None = Field(
+        None,
+        description="Authorities and our certificate, for https endpoints. null: the system's"
+        " authorities and no certificate.",
+        json_schema_extra=RECONNECT,
+    )
+    request_timeout: fields.Seconds = Field(
+        5.0,
+        ge=0.1,
+        le=600,
+        description="Duration that one answer may take. A write that takes longer is in doubt, and"
+        " its shard takes stock again.",
+        json_schema_extra=RECONNECT | DURATION,
+    )
+    txn_ops: fields.Count = Field(
+        2048,
+        ge=1,
+        le=4032,
+        description="Puts and deletes in one Txn at most. They are nested, as etcd takes 128 a"
+        " level; 63 times 64 is the most that fits.",
+        json_schema_extra=RECONNECT,
+    )
+    txn_bytes: fields.Size = Field(
+        512 * 1024,
+        ge=1024,
+        le=10 * 1024 * 1024,
+        description="Size of one Txn at most; a single larger value travels alone. Stay well below"
+        " the server's --max-request-bytes (1.5MiB by default).",
+        json_schema_extra=RECONNECT | SIZE,
+    )
+    txn_in_flight: fields.Count = Field(
+        8,
+        ge=1,
+        le=128,
+        description="Txns under way at once, for each worker. More hides latency, and loads etcd.",
+        json_schema_extra=RECONNECT,
+    )
+    max_writes_per_second: fields.Count | None = Field(
+        None,
+        ge=1,
+        description="Keys written a second at most, for each worker, to spare the cluster."
+        " null: no limit.",
+        json_schema_extra=RECONNECT,
+    )

@@ -1,0 +1,68 @@
+"""A tree of scalars to plain data, with the environment filled in.
+
+The models say what a scalar is meant to be: where only a text fits, a password `0123` out of the
+environment stays those four characters, while `count: ${N}` becomes a number.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+from typing import Any
+
+import pydantic
+
+from zk2etcd import environment, faults, model_walk, yaml_source
+
+_ANYTHING = model_walk.Shape((), optional=False)
+
+
+class Reader:
+    """One pass over a tree; what cannot be filled becomes None and a fault."""
+
+    def __init__(self, environ: collections.abc.Mapping[str, str]) -> None:
+        self.faults: list[faults.Fault] = []
+        self._environ = environ
+
+    def data(self, root: yaml_source.Node, model: type[pydantic.BaseModel]) -> Any:
+        """Dicts, lists and scalars, as `model.model_validate` takes them."""
+        return self._value(root, model_walk.Shape((model,), optional=False, model=model), ())
+
+    def _value(self, node: yaml_source.Node, shape: model_walk.Shape, path: faults.Path) -> Any:
+        if isinstance(node, yaml_source.Mapping):
+            return self._mapping(node, shape, path)
+        if isinstance(node, yaml_source.Sequence):
+            inner = model_walk.item_shape(shape) if shape.items else _ANYTHING
+            return [
+                self._value(item, inner, (*path, place)) for place, item in enumerate(node.items)
+            ]
+        return self._scalar(node, shape, path)
+
+    def _mapping(
+        self, node: yaml_source.Mapping, shape: model_walk.Shape, path: faults.Path
+    ) -> dict[str, Any]:
+        known = {} if shape.model is None or shape.items else model_walk.keyed(shape.model)
+        result = {}
+        for key, item in node.items.items():
+            inner = model_walk.shape(known[key].annotation) if key in known else _ANYTHING
+            value = self._value(item, inner, (*path, key))
+            # A section whose keys are all commented out has its defaults.
+            if value is not None or inner.optional or not inner.model or inner.items:
+                result[key] = value
+        return result
+
+    def _scalar(self, node: yaml_source.Scalar, shape: model_walk.Shape, path: faults.Path) -> Any:
+        try:
+            text = environment.fill(node.text, self._environ)
+        except environment.FillError as error:
+            what = "; ".join(map(str, error.args))
+            self.faults.append(faults.Fault(node.mark, path, what, spoils=True))
+            return None
+        if not node.plain:
+            return text
+        value = yaml_source.resolved(text)
+        filled = text != node.text
+        if shape.is_text and filled:
+            return text or (None if shape.optional else "")
+        if shape.is_text and node.argument and value is not None:
+            return text
+        return value
