@@ -81,7 +81,7 @@ def main(zookeeper: str, etcd: str, source: str, target: str) -> None:
     print("ready", flush=True)
     while not over.is_set():
         follower.turn(client)
-    client.stop()
+    bare_zookeeper.disconnect(client)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ def main(zookeeper: str, etcd: str, source: str, target: str) -> None:
         sizes[0] += len(nodes)
     reader.join()
     print(time.monotonic() - started, *sizes)
-    client.stop()
+    bare_zookeeper.disconnect(client)
 
 
 if __name__ == "__main__":

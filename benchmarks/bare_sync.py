@@ -18,7 +18,7 @@ def main(zookeeper: str, etcd: str, source: str, target: str) -> None:
     for nodes in bare_zookeeper.walk(client, source.encode()):
         puts.add([(to + path[cut:], value) for path, value in nodes])
     puts.flush()
-    client.stop()
+    bare_zookeeper.disconnect(client)
 
 
 if __name__ == "__main__":

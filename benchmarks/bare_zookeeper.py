@@ -112,6 +112,11 @@ def connect(hosts: str, on_event: Callable[[int, bytes], None] | None = None) ->
     return client
 
 
+def disconnect(client: Any) -> None:
+    client.stop()
+    client.close()
+
+
 def send(client: Any, ops: list[Op], into: queue.SimpleQueue[Any]) -> None:
     client._call(MultiRead(ops), Answer(ops, into))
 

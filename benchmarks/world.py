@@ -123,7 +123,7 @@ class World:
             for nodes in bare_zookeeper.walk(client, source.encode())
             for path, value in nodes
         }
-        client.stop()
+        bare_zookeeper.disconnect(client)
         present = {kv.key: kv.value for page in bare_etcd.pages(self.channel, to) for kv in page}
         if wanted != present:
             differing = [key for key, value in wanted.items() if present.get(key) != value]

@@ -93,7 +93,7 @@ def _first_sync(stage: Stage) -> str:
     supervisor = stage.supervise(content)
     started = time.monotonic()
     supervisor.launch()
-    demo_stage.until(lambda: stage.keys("/dubbo") >= NODES, 30, f"{NODES:,} keys in etcd")
+    demo_stage.until(lambda: _filled(stage), 30, f"{NODES:,} keys in etcd")
     took = time.monotonic() - started
     supervisor.wait_ready()
     supervisor.wait_following(30)
@@ -101,6 +101,12 @@ def _first_sync(stage: Stage) -> str:
     if took > 5:
         raise Broken(f"equal only {took:.1f} s after the process started")
     return f"{NODES:,} keys equal {took:.1f} s after the process started; diff finds nothing"
+
+
+def _filled(stage: Stage) -> bool:
+    if not stage.supervisor.alive:
+        raise Broken("the supervisor ended by itself")
+    return stage.keys("/dubbo") >= NODES
 
 
 def _live(stage: Stage) -> str:

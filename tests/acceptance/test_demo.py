@@ -1,0 +1,40 @@
+"""`zk2etcd demo` as a process: what it promises it shows, and it leaves nothing behind."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from tests import polling
+from zk2etcd import demo, sandbox_supervisor
+
+
+@pytest.mark.slow
+def test_the_demo_shows_what_it_promises() -> None:
+    done = sandbox_supervisor.run("demo", timeout=110)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    shown = [line for line in lines if line.startswith("ok ")]
+    assert len(shown) == len(demo.STEPS), done.stdout
+    assert "FAILED" not in done.stdout
+
+
+def test_a_stopped_demo_leaves_no_process_behind() -> None:
+    running = subprocess.Popen(
+        [sys.executable, "-m", "zk2etcd", "demo"],
+        env=sandbox_supervisor.environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert running.stdout is not None
+    with running.stdout as lines:
+        assert lines.readline().startswith("ok ")
+    family = psutil.Process(running.pid).children(recursive=True)
+    assert len(family) >= 2
+    running.send_signal(signal.SIGTERM)
+    assert running.wait(30) == 128 + signal.SIGTERM
+    polling.until(lambda: not any(child.is_running() for child in family))
