@@ -60,7 +60,8 @@ class Server:
     def close(self) -> None:
         """Stop serving and free the port; returns when that is done. May be called twice."""
         for served in list(self._map.values()):
-            if hasattr(served, "trigger"):  # only the server's own thread may touch its sockets
+            # Only the server's own thread may touch its sockets.
+            if isinstance(served, waitress.server.BaseWSGIServer):
                 with contextlib.suppress(OSError):
                     served.trigger.pull_trigger(lambda: wasyncore.close_all(self._map, True))
                 break

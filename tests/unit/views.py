@@ -7,7 +7,7 @@ from typing import Any
 
 from zk2etcd import control, messages
 
-NOW = 1_800_000_000.0
+NOW = 1_700_000_000.0
 GUARD = messages.Guard(
     id="g1", reason="deletes", deletes=500, present=1000, sample=("/a/1",), since=NOW - 60
 )
