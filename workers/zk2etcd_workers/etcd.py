@@ -153,7 +153,8 @@ class Client:
 
         def finish() -> Page:
             reply = self._finish("KV/Range", request, future, write=False, op="get", at=started)
-            kvs = [Present(kv.key, kv.value, kv.mod_revision) for kv in reply.kvs]
+            new = tuple.__new__
+            kvs = [new(Present, (kv.key, kv.value, kv.mod_revision)) for kv in reply.kvs]
             return Page(kvs, int(reply.header.revision), bool(reply.more), int(reply.count))
 
         return finish

@@ -1,7 +1,8 @@
 """How much may be read at once without endangering the source. Pure.
 
 The server builds a bulk read's whole answer in memory, and the sizes are unknown before the first
-read: so the number of reads of unknown size in flight is bounded over all requests of a session,
+read: so the number of data reads in flight is bounded over all requests of a session (a listing's
+size is known from its parent's Stat, so it does not count, unless it is huge: then it goes alone),
 and a parent whose children turned out to be large gets them few at a time.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 
 UNKNOWN_IN_FLIGHT = 256
-WALK_IN_FLIGHT = 192
+WALK_IN_FLIGHT = 224
 """What walks may use of it; the rest is kept for live changes, which must not wait for a walk."""
 
 LARGE_ANSWERS = 4 * 1024 * 1024

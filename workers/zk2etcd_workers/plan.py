@@ -61,22 +61,27 @@ def merge(
 ) -> Iterator[Write | Extra]:
     """The differences, in key order. Both inputs must be strictly ascending by key."""
     have = iter(present)
-    there = next(have, None)
-    for want in wanted:
-        counts.wanted += 1
-        key = want.key
-        while there is not None and there.key < key:
-            counts.present += 1
-            yield Extra(there.key)
-            there = next(have, None)
-        if there is not None and there.key == key:
-            counts.present += 1
-            if want.value is not None and there.value != want.value:
-                yield Write(key, want.value, want.path, want.zxid)
-            there = next(have, None)
-        elif want.value is not None:
-            yield Write(key, want.value, want.path, want.zxid)
-    while there is not None:
-        counts.present += 1
-        yield Extra(there.key)
-        there = next(have, None)
+    end = (None, b"", 0)
+    there, held, _ = next(have, end)
+    wanted_count = present_count = 0
+    try:
+        for key, value, path, zxid in wanted:
+            wanted_count += 1
+            while there is not None and there < key:
+                present_count += 1
+                yield Extra(there)
+                there, held, _ = next(have, end)
+            if there == key:
+                present_count += 1
+                if value is not None and held != value:
+                    yield Write(key, value, path, zxid)
+                there, held, _ = next(have, end)
+            elif value is not None:
+                yield Write(key, value, path, zxid)
+        while there is not None:
+            present_count += 1
+            yield Extra(there)
+            there, held, _ = next(have, end)
+    finally:
+        counts.wanted += wanted_count
+        counts.present += present_count

@@ -12,17 +12,19 @@ from __future__ import annotations
 
 import dataclasses
 import heapq
+import itertools
 import queue
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 
 from zk2etcd import errors
 from zk2etcd_workers import mapping, pacing, plan, tree, turn, zk_protocol, zookeeper
 
-_IN_FLIGHT = 4
-_BATCH = 64
+_IN_FLIGHT = 3
+_BATCH = 112
 _HELD_NODES = 8192
 _HELD_BYTES = 16 * 1024 * 1024
+_RUN = 128
 _LISTING = -1
 
 
@@ -46,6 +48,10 @@ class _Frame:
     dir: _Dir
     at: int = 0
     pending: list[tuple[bytes, _Dir]] = dataclasses.field(default_factory=list)
+
+    def is_done(self) -> bool:
+        names = self.dir.names
+        return names is not None and self.at >= len(names) and not self.pending
 
 
 _Slot = tuple[_Dir, int]
@@ -71,9 +77,11 @@ class Walk:
     ) -> None:
         self._session = session
         self._mapping = shard
+        self._key = shard.key
         self._turn = pulse
         self._skip_ephemeral = skip_ephemeral
         self._batch = min(_BATCH, read_batch)
+        self._most = read_batch
         self._patience = patience
         self._epoch = session.epoch
         self._replies: queue.SimpleQueue[zookeeper.Reply] = queue.SimpleQueue()
@@ -90,24 +98,29 @@ class Walk:
         self.opaque_sample: list[bytes] = []
 
     def __iter__(self) -> Iterator[plan.Wanted]:
+        return itertools.chain.from_iterable(self._runs())
+
+    def _runs(self) -> Iterator[list[plan.Wanted]]:
+        """The nodes in key order, in lists, so that one costs no trip through generators."""
         source = self._mapping.source
         found = self._read_root(source)
         if isinstance(found, tree.Miss):
             if found is not tree.Miss.NO_NODE:
                 self._opaque(source)
-                yield plan.Wanted(self._mapping.key(source), None, source, 0)
+                yield [plan.Wanted(self._mapping.key(source), None, source, 0)]
             return
         self.root = found
-        self.nodes += 1
-        if not (self._skip_ephemeral and tree.is_ephemeral(found)):
-            yield self._wanted(found)
+        run: list[plan.Wanted] = []
+        self._emit(run, found)
         if self._root_dir is not None:
-            yield from self._below(self._root_dir)
+            yield from self._below(self._root_dir, run)
+        yield run
 
     def _read_root(self, source: bytes) -> tree.Node | tree.Miss:
         holder = _Dir(b"", 1)
         holder.names, holder.found, holder.read = [source], [None], 1
-        self._send([(zk_protocol.GET_DATA, source)], [(holder, 0)], self._permits(1))
+        self._wait_for_permit()
+        self._send([(zk_protocol.GET_DATA, source)], [(holder, 0)])
         while holder.found[0] is None:
             self._pump()
         found = holder.found[0]
@@ -118,52 +131,62 @@ class Walk:
 
     # --- emission ----------------------------------------------------------------------------
 
-    def _below(self, root: _Dir) -> Iterator[plan.Wanted]:
+    def _below(self, root: _Dir, run: list[plan.Wanted]) -> Iterator[list[plan.Wanted]]:
+        """Fill `run` and hand it on, whenever it is long enough or there is nothing to add yet."""
         stack = [_Frame(root)]
         while stack:
             frame = stack[-1]
-            sub = yield from self._siblings(frame)
-            if sub is not None:
-                stack.append(_Frame(sub))
-            else:
+            if self._siblings(frame, run):
+                stack.append(_Frame(frame.pending.pop()[1]))
+            elif frame.is_done():
                 stack.pop()
+            elif run:
+                yield run[:]
+                run.clear()
+            else:
+                self._pump()
+            if len(run) >= _RUN:
+                self._absorb()
+                yield run[:]
+                run.clear()
 
-    def _siblings(self, frame: _Frame) -> Generator[plan.Wanted, None, _Dir | None]:
-        """Emit a directory's children up to the next subtree, and return that; None at the end."""
-        names = self._listed(frame.dir)
+    def _siblings(self, frame: _Frame, run: list[plan.Wanted]) -> bool:
+        """Add what is there of a directory's children to `run`; True when a subtree is next."""
+        names = frame.dir.names
+        if names is None:
+            return False
         found, subs, pending = frame.dir.found, frame.dir.subs, frame.pending
-        for at in range(frame.at, len(names)):
+        end = min(len(names), frame.at + _RUN)
+        for at in range(frame.at, end):
             name = names[at]
             if pending and pending[-1][0] < name:
                 frame.at = at
-                return pending.pop()[1]
-            while (node := found[at]) is None:
-                self._pump()
+                return True
+            node = found[at]
+            if node is None:
+                frame.at = at
+                return False
             found[at] = False
             self._held -= 1
             if isinstance(node, tree.Node):
                 self._held_bytes -= len(node.data)
-                self.nodes += 1
-                if not (self._skip_ephemeral and tree.is_ephemeral(node)):
-                    yield self._wanted(node)
-                if (sub := subs.pop(at, None)) is not None:
+                self._emit(run, node)
+                if node.children and (sub := subs.pop(at, None)) is not None:
                     pending.append((name + b"/", sub))
             elif node is not tree.Miss.NO_NODE:
                 path = tree.join(frame.dir.path, name)
                 self._opaque(path)
-                yield plan.Wanted(self._mapping.key(path), None, path, 0)
-        frame.at = len(names)
-        return pending.pop()[1] if pending else None
+                run.append(plan.Wanted(self._mapping.key(path), None, path, 0))
+        frame.at = end
+        return end == len(names) and bool(pending)
 
-    def _listed(self, directory: _Dir) -> list[bytes]:
-        while directory.names is None:
-            self._pump()
-        return directory.names
-
-    def _wanted(self, node: tree.Node) -> plan.Wanted:
-        path, czxid, mzxid = node.path, node.czxid, node.mzxid
+    def _emit(self, run: list[plan.Wanted], node: tree.Node) -> None:
+        self.nodes += 1
+        if self._skip_ephemeral and node.owner and tree.is_ephemeral(node):
+            return
+        path, data, czxid, mzxid, _, _, _ = node
         zxid = mzxid if mzxid > czxid else czxid
-        return plan.Wanted(self._mapping.key(path), node.data, path, zxid)
+        run.append(tuple.__new__(plan.Wanted, (self._key(path), data, path, zxid)))
 
     def _opaque(self, path: bytes) -> None:
         self.opaque += 1
@@ -187,12 +210,14 @@ class Walk:
                 raise errors.SessionDoubt("the ZooKeeper session changed during a walk")
             if self._in_flight and time.monotonic() - started > self._patience + 2:
                 raise errors.SessionDoubt("ZooKeeper did not answer a bulk read")
-        while True:
-            self._process(reply)
-            try:
-                reply = self._replies.get_nowait()
-            except queue.Empty:
-                break
+        self._process(reply)
+        self._absorb()
+
+    def _absorb(self) -> None:
+        """Take in the replies that are there and ask for more, so that the server is never idle
+        while what it sent is being used."""
+        while not self._replies.empty():
+            self._process(self._replies.get())
         self._fill()
 
     def _fill(self) -> None:
@@ -203,57 +228,62 @@ class Walk:
             granted = self._session.take(self._batch, live=False)
             if granted == 0:
                 return
-            ops, slots = self._next_ops(granted)
-            self._send(ops, slots, granted)
+            ops, slots, used = self._next_ops(granted)
+            self._session.give(granted - used)
+            self._send(ops, slots)
 
-    def _permits(self, count: int) -> int:
-        while not (granted := self._session.take(count, live=False)):
+    def _wait_for_permit(self) -> None:
+        while not self._session.take(1, live=False):
             self._turn.beat()
             time.sleep(0.002)
-        return granted
 
-    def _send(self, ops: list[zk_protocol.Op], slots: list[_Slot], granted: int) -> None:
-        self._session.give(granted - len(ops))
+    def _send(self, ops: list[zk_protocol.Op], slots: list[_Slot]) -> None:
         self._in_flight += 1
         self._session.read(ops, self._replies.put, slots)
 
-    def _next_ops(self, count: int) -> tuple[list[zk_protocol.Op], list[_Slot]]:
-        """The `count` reads nearest to emission. A huge listing travels alone."""
+    def _next_ops(self, permits: int) -> tuple[list[zk_protocol.Op], list[_Slot], int]:
+        """The reads nearest to emission, at most `permits` of them data reads, and how many of
+        them are. A huge listing travels alone."""
         ops: list[zk_protocol.Op] = []
         slots: list[_Slot] = []
-        while self._heap and len(ops) < count:
-            key, kind, directory = heapq.heappop(self._heap)
+        left = permits
+        while self._heap and len(ops) < self._most:
+            directory = self._heap[0][2]
             if directory.names is None:
                 alone = directory.expected > pacing.LARGE_LISTING
                 if alone and ops:
-                    heapq.heappush(self._heap, (key, kind, directory))
                     break
+                heapq.heappop(self._heap)
                 ops.append((zk_protocol.GET_CHILDREN, directory.path))
                 slots.append((directory, _LISTING))
                 if alone:
                     break
-            elif not self._take_names(directory, count, ops, slots):
-                break
-        return ops, slots
+            else:
+                room = min(left, self._most - len(ops))
+                taken, full = self._take_names(directory, room, ops, slots)
+                left -= taken
+                if full:
+                    break
+        return ops, slots, permits - left
 
     def _take_names(
-        self, directory: _Dir, count: int, ops: list[zk_protocol.Op], slots: list[_Slot]
-    ) -> bool:
-        """Add reads of a directory's next children; False: this request is full."""
+        self, directory: _Dir, room: int, ops: list[zk_protocol.Op], slots: list[_Slot]
+    ) -> tuple[int, bool]:
+        """Add reads of the first directory's next children: (how many, the request is full)."""
         names = directory.names or []
         path = directory.path
         base = path if path != tree.ROOT else b""
         heavy = path in self._heavy
-        room = min(count, pacing.LARGE_BATCH) if heavy else count
-        end = min(len(names), directory.read + max(0, room - len(ops)))
-        for at in range(directory.read, end):
+        start = directory.read
+        end = min(len(names), start + (min(room, pacing.LARGE_BATCH) if heavy else room))
+        for at in range(start, end):
             ops.append((zk_protocol.GET_DATA, base + b"/" + names[at]))
             slots.append((directory, at))
         directory.read = end
+        heapq.heappop(self._heap)
         if end < len(names):
             self._push(base + b"/" + names[end], directory)
-            return False
-        return not heavy
+        return end - start, heavy or end < len(names)
 
     def _push_listing(self, directory: _Dir) -> None:
         self._push(directory.path + b"/", directory)

@@ -43,17 +43,18 @@ ReplySink = Callable[[Reply], None]
 class _Pending:
     """Shaped like kazoo's async result; hands the answer over without a thread in between."""
 
-    __slots__ = ("done", "epoch", "op", "request", "session", "sink", "started", "tag")
+    __slots__ = ("done", "epoch", "op", "permits", "request", "session", "sink", "started", "tag")
 
     def __init__(
-        self, session: Session, request: Any, op: str, sink: ReplySink, tag: Any, epoch: int
+        self, session: Session, request: Any, op: str, sink: ReplySink, tag: Any, permits: int
     ) -> None:
         self.session = session
         self.request = request
         self.op = op
         self.sink = sink
         self.tag = tag
-        self.epoch = epoch
+        self.permits = permits
+        self.epoch = session.epoch
         self.started = time.monotonic()
         self.done = False
 
@@ -222,8 +223,10 @@ class Session:
             self.protocol = "bulk"
 
     def read(self, ops: Sequence[zk_protocol.Op], sink: ReplySink, tag: Any = None) -> None:
-        """Send one bulk read. The caller took its reads from `budget`; they are given back here."""
-        self._send(zk_protocol.MultiRead(ops), "multiread", sink, tag)
+        """Send one bulk read. The caller `take`s a permit for each data read first; they are given
+        back when the reply is there."""
+        permits = sum(1 for kind, _ in ops if kind == zk_protocol.GET_DATA)
+        self._send(zk_protocol.MultiRead(ops), "multiread", sink, tag, permits)
 
     def watch(self, root: bytes, sink: ReplySink) -> None:
         """Add the persistent recursive watch on `root`."""
@@ -232,8 +235,8 @@ class Session:
     def sync(self, root: bytes, sink: ReplySink, tag: Any = None) -> None:
         self._send(zk_protocol.Sync(root), "", sink, tag)
 
-    def _send(self, request: Any, op: str, sink: ReplySink, tag: Any) -> None:
-        pending = _Pending(self, request, op, sink, tag, self.epoch)
+    def _send(self, request: Any, op: str, sink: ReplySink, tag: Any, permits: int = 0) -> None:
+        pending = _Pending(self, request, op, sink, tag, permits)
         client = self._client
         if client is None or not self.connected:
             # kazoo would queue it, and block after some 278 of them (FACTS, kazoo).
@@ -244,9 +247,8 @@ class Session:
     def _answered(self, pending: _Pending, value: Any, error: BaseException | None) -> None:
         request = pending.request
         ops = getattr(request, "ops", ())
-        if ops:
-            with self._lock:
-                self.budget.give(len(ops))
+        if pending.permits:
+            self.give(pending.permits)
         status = "success" if error is None else type(error).__name__
         if pending.op:
             self._instruments.zk_op(pending.op, status, time.monotonic() - pending.started)
