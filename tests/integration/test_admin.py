@@ -7,6 +7,8 @@ import http.client
 import json
 import pathlib
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -380,6 +382,31 @@ def test_status_exit_codes(url: str, fake: FakeControl, capsys: pytest.CaptureFi
     fake.view = views.view(shards=(views.shard(guard=views.GUARD),), state="degraded")
     assert main.run(["status", "--url", url, "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["shards"][0]["guard"]["deletes"] == 500
+
+
+def test_status_imports_neither_servers_nor_the_data_plane(url: str) -> None:
+    code = (
+        "import sys; from zk2etcd.cli import main;"
+        f"assert main.run(['status', '--json', '--url', '{url}']) == 0;"
+        "heavy = {'flask', 'waitress', 'prometheus_client', 'pydantic', 'kazoo', 'grpc', 'rich',"
+        " 'zk2etcd_workers', 'structlog', 'yaml'} & set(sys.modules); assert not heavy, heavy"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, check=False, timeout=30, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_address_and_token_come_from_the_configuration(
+    url: str, settings: Settings, fake: FakeControl, tmp_path: pathlib.Path
+) -> None:
+    settings.set(token=pydantic.SecretStr(TOKEN))
+    file = tmp_path / "zk2etcd.yaml"
+    listen = url.removeprefix("http://")
+    file.write_text(f"sync: {{prefixes: [/a]}}\nhttp: {{listen: '{listen}', token: {TOKEN}}}\n")
+    assert main.run(["full-sync", "-c", str(file)]) == 0
+    assert main.run(["full-sync", "-c", str(file), "--set", "http.token=wrong"]) == 2
+    assert main.run(["status", "-c", str(tmp_path / "none.yaml")]) == 2
+    assert len(fake.synced) == 1
 
 
 def test_the_asking_commands(

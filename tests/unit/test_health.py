@@ -1,0 +1,54 @@
+"""Alive and ready, in each state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.unit import views
+from zk2etcd import control, health
+
+
+def ready(view: control.View, *exclude: str) -> bool:
+    return all(check.good for check in health.ready(view, exclude))
+
+
+def with_shard(state: str = "degraded", **changes: Any) -> control.View:
+    return views.view(state=state, shards=(views.shard("good"), views.shard("bad", **changes)))
+
+
+@pytest.mark.parametrize(("age", "alive"), [(0.0, True), (10.0, True), (10.1, False)])
+def test_alive_while_the_loop_turns(age: float, alive: bool) -> None:
+    assert health.live(views.view(last_turn_age=age)).good is alive
+    assert ready(views.view(last_turn_age=age)) is alive
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [("ready", True), ("standby", True), ("degraded", True), ("starting", False),
+     ("stopping", False)],
+)  # fmt: skip
+def test_ready_by_state(state: str, expected: bool) -> None:
+    assert ready(views.view(state=state)) is expected
+
+
+def test_an_owned_shard_in_trouble_is_not_ready() -> None:
+    failed = with_shard(phase="error", error="no etcd")
+    assert not ready(failed)
+    assert not ready(failed, "guarded")
+    assert ready(failed, "error")
+    assert "no etcd" in health.ready(failed)[-1].detail
+    guarded = with_shard(guard=views.GUARD)
+    assert not ready(guarded)
+    assert ready(guarded, "guarded")
+    assert not ready(with_shard(phase="guarded"))
+
+
+def test_a_shard_that_others_own_does_not_count() -> None:
+    assert ready(with_shard(phase="error", owned=False))
+    assert ready(with_shard(phase="waiting", owned=False))
+
+
+def test_unsyncable_paths_do_not_make_it_unready() -> None:
+    assert ready(with_shard(unsyncable_total=3))

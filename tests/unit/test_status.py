@@ -1,0 +1,179 @@
+"""The document keeps its contract; text, problems and exit code tell the same story."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pytest
+
+from tests.unit import views
+from zk2etcd import messages, status, status_text, text
+
+GUARDED: dict[str, Any] = {"guard": views.GUARD}
+FAILED: dict[str, Any] = {
+    "phase": "error",
+    "error": "etcd does not answer",
+    "attempt": 3,
+    "retry_at": views.NOW + 4,
+}
+UNSYNCABLE: dict[str, Any] = {
+    "unsyncable": (messages.Unsyncable("/dubbo/x", "TooLarge"),),
+    "unsyncable_total": 12,
+}
+
+
+def document(state: str = "ready", **changes: Any) -> status.Document:
+    return status.document(views.view(state=state, shards=(views.shard(**changes),)), views.NOW)
+
+
+def drawn(found: status.Document, width: int = 160) -> str:
+    out = io.StringIO()
+    console = status_text.console(out)
+    console.width = width
+    console.print(status_text.draw(found, width))
+    return out.getvalue()
+
+
+def test_the_document_has_the_keys_of_the_contract() -> None:
+    found = json.loads(json.dumps(document(**GUARDED, **UNSYNCABLE)))
+    assert found["schema_version"] == 1
+    assert found["started_at"] == "2023-11-14T21:13:20.000Z"
+    assert set(found) >= {
+        "version", "instance", "pid", "started_at", "state", "config", "workers", "shards"
+    }  # fmt: skip
+    assert set(found["config"]) == {"path", "loaded_at", "sha256", "error"}
+    assert set(found["workers"][0]) >= {
+        "slot", "pid", "state", "restarts", "last_exit", "heartbeat_age_seconds",
+        "resident_bytes", "shards",
+    }  # fmt: skip
+    (shard,) = found["shards"]
+    assert set(shard) >= {
+        "id", "from", "to", "worker", "phase", "holder", "protocol", "progress", "keys", "pending",
+        "zxid", "lag_seconds", "unsyncable", "guard", "last_full_sync", "next_full_sync_at",
+        "error",
+    }  # fmt: skip
+    assert set(shard["guard"]) == {"id", "reason", "deletes", "present", "sample", "since"}
+    assert set(shard["last_full_sync"]) >= {"at", "took_seconds", "put", "delete"}
+    assert shard["progress"] == {"done": 1000, "total": 1000}
+    assert shard["unsyncable"] == [{"path": "/dubbo/x", "reason": "TooLarge"}]
+    assert shard["zxid"] == "0x1234"
+
+
+def test_what_is_not_known_is_null() -> None:
+    (shard,) = document(synced_at=None, last_full_sync=None)["shards"]
+    assert (shard["lag_seconds"], shard["last_full_sync"], shard["guard"]) == (None, None, None)
+
+
+def test_lag_grows_while_nothing_is_heard() -> None:
+    view = views.view()
+    lags = [status.document(view, views.NOW + age)["shards"][0]["lag_seconds"] for age in (0, 60)]
+    assert lags == [1.0, 61.0]
+    assert status.document(view, views.NOW - 60)["shards"][0]["lag_seconds"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("state", "changes", "code"),
+    [
+        ("ready", {}, 0),
+        ("standby", {"phase": "waiting", "owned": False}, 0),
+        ("starting", {}, 1),
+        ("stopping", {}, 1),
+        ("degraded", {}, 1),
+        ("ready", GUARDED, 1),
+        ("ready", FAILED, 1),
+        ("ready", UNSYNCABLE, 1),
+    ],
+)
+def test_exit_codes(state: str, changes: dict[str, Any], code: int) -> None:
+    assert status.exit_code(document(state, **changes)) == code
+
+
+@pytest.mark.parametrize(
+    ("changes", "what", "remedy"),
+    [
+        (GUARDED, "guarded: deletes (500 of 1000 keys, such as /a/1)", "nothing is deleted"),
+        (FAILED, "etcd does not answer", "tried again in 4.0 s (attempt 4)"),
+        (UNSYNCABLE, "12 paths cannot be mirrored: /dubbo/x: TooLarge", "the rest is mirrored"),
+    ],
+)
+def test_a_shards_problem_comes_with_what_to_do(
+    changes: dict[str, Any], what: str, remedy: str
+) -> None:
+    (problem,) = status.problems(document(**changes))
+    assert problem.where == "dubbo-12345678"
+    assert what in problem.what
+    assert remedy in problem.remedy
+    shown = " ".join(drawn(document("degraded", **changes)).split())
+    assert what in shown
+    assert "DEGRADED" in shown
+
+
+def test_problems_of_the_supervisor_and_its_workers() -> None:
+    dead = views.worker("w1", state="backoff", pid=None, restarts=4, last_exit=-9)
+    lost = views.worker("w2", zk_connected=False)
+    view = views.view(workers=(views.worker(), dead, lost))
+    assert [problem.where for problem in status.problems(status.document(view, views.NOW))] == [
+        "worker w1",
+        "worker w2",
+    ]
+    assert status.problems(document()) == []
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 120, 200])
+def test_the_table_fits_the_terminal(width: int) -> None:
+    shown = drawn(document(**FAILED), width)
+    assert max(len(line) for line in shown.splitlines()) <= width
+    assert "/dubbo" in shown
+
+
+def test_names_that_a_terminal_would_obey_are_shown() -> None:
+    view = views.view(shards=(views.shard(phase="error", error="a\x1b]0;b\u202e[red]c[/red]"),))
+    shown = drawn(status.document(view, views.NOW))
+    assert "\x1b" not in shown
+    assert "\u202e" not in shown
+    assert "[red]c[/red]" in shown
+
+
+def test_colours_only_on_a_terminal_that_wants_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    def shown() -> str:
+        out = Terminal()
+        status_text.console(out).print(status_text.draw(document(), 80))
+        return out.getvalue()
+
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert "\x1b[" in shown()
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[32m" not in shown()
+    assert "\x1b" not in drawn(document())
+
+
+def test_progress_of_a_full_sync() -> None:
+    for progress, expected in (((1, 4), "full sync 25%"), ((7, 0), "full sync (7)")):
+        (shard,) = document(phase="full_sync", progress=progress)["shards"]
+        assert status.progress(shard) == expected
+    assert status.summary(document()) == "1 shard: 1 following; lag at most 1.0 s"
+    nothing = status.document(views.view(shards=()), views.NOW)
+    assert status.summary(nothing) == "no shards"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0, "0 ms"), (0.12, "120 ms"), (4.2, "4.2 s"), (59, "59 s"), (60, "1m 0s"), (185, "3m 5s"),
+     (3600, "1h 0m"), (90000, "1d 1h")],
+)  # fmt: skip
+def test_durations(seconds: float, said: str) -> None:
+    assert text.duration(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 << 30, "5.0 GiB")]
+)
+def test_sizes(count: float, said: str) -> None:
+    assert text.size(count) == said
