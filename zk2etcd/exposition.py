@@ -17,7 +17,7 @@ from prometheus_client import metrics_core, multiprocess, registry
 
 from zk2etcd import control, logs, messages, metrics, version
 
-CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _PHASES: tuple[str, ...] = typing.get_args(messages.Phase)
 _RESULTS = ("ok", "error")
 

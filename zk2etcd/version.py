@@ -1,7 +1,7 @@
 """Which zk2etcd this is: read from what the build left, never from git at run time.
 
-setuptools-scm may write `_version.py` at the build (`version`, `commit`, `built_at`). Without it
-the installed metadata tell the version; its local part names the commit of an unreleased build.
+setuptools-scm may write `_version.py` at the build (`version`, `commit_id`). Without it the
+installed metadata tell the version; its local part names the commit of an unreleased build.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import datetime
 import functools
 import importlib
 import importlib.metadata
+import importlib.util
+import pathlib
 import platform
 import re
 
@@ -33,9 +35,8 @@ def info() -> Info:
     generated = _generated()
     version = generated.get("version") or _installed() or UNKNOWN
     local = re.search(r"\+(?:.*\.)?g([0-9a-f]{7,40})", version)
-    commit = generated.get("commit") or (local.group(1) if local else None)
-    built_at = generated.get("built_at") or _installed_at()
-    return Info(version, commit, built_at, platform.python_version())
+    commit = generated.get("commit_id", "").removeprefix("g") or (local and local.group(1))
+    return Info(version, commit or None, _built_at(), platform.python_version())
 
 
 def dependencies() -> dict[str, str]:
@@ -53,7 +54,7 @@ def _generated() -> dict[str, str]:
         module = importlib.import_module("zk2etcd._version")
     except ModuleNotFoundError:
         return {}
-    names = ("version", "commit", "built_at")
+    names = ("version", "commit_id")
     return {name: str(getattr(module, name)) for name in names if getattr(module, name, None)}
 
 
@@ -68,13 +69,20 @@ def _version_of(name: str) -> str | None:
         return None
 
 
-def _installed_at() -> str | None:
-    """When the installed metadata were written: the nearest thing to a build date without one."""
+def _built_at() -> str | None:
+    """When what the build wrote was written; for an installed copy, when it was installed."""
+    spec = importlib.util.find_spec("zk2etcd._version")
+    written = pathlib.Path(spec.origin) if spec and spec.origin else _metadata()
+    if written is None or not written.exists():
+        return None
+    moment = datetime.datetime.fromtimestamp(written.stat().st_mtime, datetime.UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _metadata() -> pathlib.Path | None:
     if _installed() is None:
         return None
     for file in importlib.metadata.files("zk2etcd") or ():
         if file.name == "METADATA":
-            written = file.locate().stat().st_mtime  # type: ignore[attr-defined]
-            moment = datetime.datetime.fromtimestamp(written, datetime.UTC)
-            return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+            return pathlib.Path(str(file.locate()))
     return None
