@@ -8,7 +8,7 @@ request that it carries out itself. Neither side knows the other's insides.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol
 
 from zk2etcd import messages
@@ -141,15 +141,13 @@ class Control(Protocol):
 
 
 class Server(Protocol):
-    """A running admin server, as the supervisor sees it: something to close."""
+    """A running admin server; `address` is the host:port that it bound."""
+
+    address: str
 
     def close(self) -> None: ...
 
 
-class Serve(Protocol):
-    """Binds the admin address and serves in threads of its own from then on.
-
-    Called before any worker is started. Raises errors.StartError when it cannot bind.
-    """
-
-    def __call__(self, control: Control) -> Server: ...
+# Binds the admin address and serves in threads of its own from then on; called before any worker
+# is started. Raises errors.StartError when it cannot bind.
+Serve = Callable[[Control], Server]

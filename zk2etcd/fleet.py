@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import selectors
 import time
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing import connection
@@ -149,6 +150,17 @@ class Fleet:
         for child in children:
             while child.exit_code() is None and time.monotonic() < deadline:
                 connection.wait([child.sentinel], 0.05)
+
+    def wait(self, wakeup: int, timeout: float) -> None:
+        """Until a child speaks, takes what waits for it, or ends, or `wakeup` is readable."""
+        with selectors.PollSelector() as selector:
+            selector.register(wakeup, selectors.EVENT_READ)
+            for child in self.children().values():
+                selector.register(child.sentinel, selectors.EVENT_READ)
+                if child.channel.broken is None:  # else it would be ready for ever
+                    writing = selectors.EVENT_WRITE if child.channel.wants_write else 0
+                    selector.register(child.channel, selectors.EVENT_READ | writing)
+            selector.select(timeout)
 
     def wakes_at(self) -> float | None:
         times = (lifecycle.wakes_at(slot.life, self.rules) for slot in self.slots.values())

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Iterable, Mapping
+from typing import Protocol
 
-from zk2etcd import control, fleet, lifecycle, messages
+from zk2etcd import control, fleet, lifecycle, messages, schedule
+
+
+class Roster(Protocol):
+    """As `roster.Roster`."""
+
+    shards: dict[str, messages.Shard]
+    assignment: dict[str, str]
+    reports: dict[str, messages.ShardReport]
+
 
 # A tree so large that its base takes longer is no reason to look unborn.
 STARTING_SECONDS = 60.0
@@ -59,6 +69,16 @@ def workers(
     )
 
 
+def shards(
+    roster: Roster, plan: schedule.Schedule, now: float, wall_now: float
+) -> tuple[control.ShardView, ...]:
+    """The shards of the configuration in force, in its order; `now` is monotonic."""
+    return tuple(
+        _shard(shard, roster, schedule.next_at(plan, shard.id), now, wall_now)
+        for shard in roster.shards.values()
+    )
+
+
 def waiting(shard: str) -> messages.ShardReport:
     """What is known of a shard before its mirror first reports."""
     return messages.ShardReport(id=shard, phase="waiting")
@@ -78,6 +98,20 @@ def orphaned(report: messages.ShardReport, slot: str, code: int | None) -> messa
 
 def _stands_by(report: messages.ShardReport) -> bool:
     return report.phase == "waiting" and report.holder is not None
+
+
+def _shard(
+    shard: messages.Shard, roster: Roster, due_at: float | None, now: float, wall_now: float
+) -> control.ShardView:
+    return control.ShardView(
+        id=shard.id,
+        source=shard.source,
+        target=shard.target,
+        worker=roster.assignment.get(shard.id),
+        report=roster.reports[shard.id],
+        next_full_sync_at=None if due_at is None else wall_now + due_at - now,
+        full_sync_due=due_at is not None and due_at <= now,
+    )
 
 
 def _worker(

@@ -13,12 +13,15 @@ _MOST_BYTES = 1024 * 1024 + 1
 
 
 class Loaded(Protocol):
-    """What a loader returns: the models, and the sha256 of the content they came from."""
+    """As `loader.Loaded`: the models, and digests of the files they came from and of those that
+    these name."""
 
     @property
     def config(self) -> config.Config: ...
     @property
     def sha256(self) -> str: ...
+    @property
+    def secrets_sha256(self) -> str: ...
 
 
 Load = Callable[[], Loaded]
@@ -55,6 +58,9 @@ class Configuration:
     def sha256(self) -> str:
         return self._loaded.sha256
 
+    def view(self) -> control.ConfigView:
+        return control.ConfigView(self.path, self.loaded_at, self.sha256, self.error)
+
     def reload(self, wall_now: float) -> control.ReloadResult:
         """Load again and take it over, unless it is faulty or needs a restart."""
         self._seen = fingerprint(self._paths)
@@ -78,10 +84,19 @@ class Configuration:
         """The files' content is another than at the last reload, a refused one included.
 
         The content, since a ConfigMap changes by a symlink swap that leaves times and inodes
-        of the path itself alone. Unreadable is not another: a swap may be under way.
+        of the path itself alone. Unreadable is not another: a swap may be under way. Files that
+        hold secrets are looked at as well.
         """
         found = fingerprint(self._paths)
-        return found is not None and found != self._seen
+        if found is None or found != self._seen:
+            return found is not None
+        return self.error is None and self._secrets() != self._loaded.secrets_sha256
+
+    def _secrets(self) -> str:
+        try:
+            return self._load().secrets_sha256
+        except (errors.ConfigError, OSError):
+            return self._loaded.secrets_sha256
 
     def _refused(self, reason: str, changed: tuple[str, ...] = ()) -> control.ReloadResult:
         self.error = reason

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import selectors
 import signal
 import time
 import uuid
@@ -20,6 +19,7 @@ from zk2etcd import (
     desk,
     fleet,
     handover,
+    instance,
     lifecycle,
     logs,
     messages,
@@ -27,8 +27,8 @@ from zk2etcd import (
     overview,
     process,
     reloading,
+    roster,
     schedule,
-    sharding,
     signals,
     stacks,
 )
@@ -54,7 +54,6 @@ class Setup:
     version: str
     multiproc_dir: str
     spawn: Callable[[messages.WorkerSpec], fleet.Child] = process.Child
-    admin_url: str = ""
     log_level: str | None = None
     once: bool = False
     dry_run: bool = False
@@ -74,10 +73,8 @@ class Supervisor:
         self._started = (time.time(), now)
         self._turned_at = now
         self._looked_at = now
-        self._shards: dict[str, messages.Shard] = {}
-        self._assignment: dict[str, str] = {}
-        self._reports: dict[str, messages.ShardReport] = {}
-        self._settled: set[str] = set()
+        self._admin_url = ""
+        self._roster = roster.Roster()
         self._generation = 0
         self._settings = 0  # counts the changes that are for the workers to act on
         self._usage: dict[str, tuple[int, float]] = {}
@@ -99,12 +96,21 @@ class Supervisor:
         with contextlib.ExitStack() as closing:
             closing.enter_context(self._inbox)
             if serve is not None:
-                closing.callback(serve(self.desk).close)
+                server = serve(self.desk)
+                closing.callback(server.close)
+                self._admin_url = instance.admin_url(server.address)
             closing.callback(self._end)
-            while self.turn(time.monotonic(), self._inbox.take()):
-                self._wait(time.monotonic())
+            self._mirror()
             self._log.info("stopped", exit_code=self._exit_code)
         return self._exit_code
+
+    def _mirror(self) -> None:
+        try:
+            while self.turn(time.monotonic(), self._inbox.take()):
+                self._wait(time.monotonic())
+        except Exception:
+            self._log.exception("the supervisor failed: this is a bug")
+            raise
 
     def turn(self, now: float, arrived: Sequence[signal.Signals] = ()) -> bool:
         """Drain signals, reap, transition, reconcile. False when all is over."""
@@ -125,9 +131,9 @@ class Supervisor:
 
     def full_sync(self, shards: Sequence[str] | None) -> tuple[str, ...]:
         """See control.Control.request_full_sync."""
-        wanted = tuple(self._shards) if shards is None else tuple(dict.fromkeys(shards))
-        unknown = [shard for shard in wanted if shard not in self._shards]
-        if unknown:
+        known = self._roster.shards
+        wanted = tuple(known) if shards is None else tuple(dict.fromkeys(shards))
+        if unknown := self._roster.unknown(wanted):
             raise control.UnknownShard(unknown)
         self._schedule = schedule.asked(self._schedule, wanted, self._turned_at)
         self._log.info("full sync asked for", shards=list(wanted))
@@ -141,8 +147,11 @@ class Supervisor:
             return result
         if reloading.concerns_workers(result.changed):
             self._settings += 1
+        log = self._configuration.current.log
         if "log.level" in result.changed:
-            self.set_log_level(self._configuration.current.log.level)
+            self.set_log_level(log.level)
+        if any(key.startswith("log.") for key in result.changed):
+            logs.setup("supervisor", log, self._log_level)
         self._take_over(self._turned_at)
         self._log.info("configuration reloaded", changed=list(result.changed))
         return result
@@ -199,21 +208,16 @@ class Supervisor:
 
     def _heard(self, slot: str, report: messages.Report, now: float) -> None:
         for shard in report.shards:
-            if shard.id in self._shards and slot in self._handover.holders(shard.id):
-                self._reports[shard.id] = shard
+            if slot in self._handover.holders(shard.id) and self._roster.heard(shard):
                 self._schedule = schedule.reported(self._schedule, shard.id, shard, now)
-                if overview.is_settled(shard):
-                    self._settled.add(shard.id)
         self._handover.reported(slot, report.generation, report.held)
 
     def _lost(self, gone: fleet.Gone) -> None:
-        for shard in self._shards:
-            if gone.slot not in self._handover.holders(shard):
-                continue
-            self._schedule = schedule.lost(self._schedule, shard)
-            mourned = not self._stopping and not self._is_done(shard)
-            if mourned and self._assignment.get(shard) == gone.slot:
-                self._reports[shard] = overview.orphaned(self._reports[shard], gone.slot, gone.code)
+        for shard, slot in self._roster.assignment.items():
+            if gone.slot in self._handover.holders(shard):
+                self._schedule = schedule.lost(self._schedule, shard)
+                if slot == gone.slot and not self._stopping and not self._is_done(shard):
+                    self._roster.orphan(shard, slot, gone.code)
         self._handover.reaped(gone.slot)
 
     # --- what shall be --------------------------------------------------------------------------
@@ -221,29 +225,25 @@ class Supervisor:
     def _take_over(self, now: float) -> None:
         """Bring all that follows from the configuration up to it; what is unaffected stays."""
         cfg = self._configuration.current
-        self._shards = {shard.id: shard for shard in sharding.shards(cfg)}
-        before = self._assignment
-        self._assignment = sharding.assign(self._shards, sharding.slots(cfg), before)
-        self._reports = {s: self._reports.get(s) or overview.waiting(s) for s in self._shards}
-        self._settled &= self._shards.keys()
+        moved = self._roster.reshape(cfg)
         self._fleet.rules = lifecycle.policy(cfg.workers, self._setup.start_grace)
         self._schedule = schedule.reshaped(
             self._schedule,
-            self._shards,
+            self._roster.shards,
             cfg.sync.full_sync_interval,
             cfg.sync.full_sync_concurrency,
             now,
         )
-        for shard, slot in self._assignment.items():
-            if before.get(shard, slot) != slot:
-                self._schedule = schedule.lost(self._schedule, shard)
+        for shard in moved:
+            self._schedule = schedule.lost(self._schedule, shard)
 
     def _reconcile(self, now: float) -> None:
         """Run the slots that have work, tell each its shards, start the full syncs that are due."""
-        open_shards = [] if self._stopping else [s for s in self._shards if not self._is_done(s)]
-        self._fleet.want({self._assignment[shard] for shard in open_shards}, now)
         if self._stopping:
+            self._fleet.want((), now)
             return
+        assignment = self._roster.assignment.items()
+        self._fleet.want({slot for shard, slot in assignment if not self._is_done(shard)}, now)
         for slot in self._fleet.slots.values():
             if slot.takes_orders:
                 self._assign(slot)
@@ -252,8 +252,8 @@ class Supervisor:
 
     def _assign(self, slot: fleet.Slot) -> None:
         """Send the slot its shards if they, or its settings, differ from what it was last told."""
-        ids = self._handover.grantable(slot.name, self._assignment)
-        shards = tuple(self._shards[shard] for shard in ids)
+        ids = self._handover.grantable(slot.name, self._roster.assignment)
+        shards = self._roster.of(ids)
         if slot.told == (shards, self._settings):
             return
         slot.told = (shards, self._settings)
@@ -267,7 +267,7 @@ class Supervisor:
         self._schedule, due = schedule.due(self._schedule, now)
         for shard in due:
             trace_id = uuid.uuid4().hex[:16]
-            slot = self._assignment[shard]
+            slot = self._roster.assignment[shard]
             self._log.info("full sync due", shard=shard, slot=slot, trace_id=trace_id)
             self._fleet.send(slot, messages.FullSync((shard,), trace_id))
 
@@ -278,7 +278,7 @@ class Supervisor:
         patience = 3 * self._configuration.current.state.lease_ttl
         failures = {slot.name: slot.life.failures for slot in self._fleet.slots.values()}
         waited = now - self._started[1]
-        verdict = once.verdict(self._reports.values(), failures, waited, patience)
+        verdict = once.verdict(self._roster.reports.values(), failures, waited, patience)
         if verdict is None:
             return
         if verdict.reason:
@@ -287,12 +287,12 @@ class Supervisor:
         self._fleet.want((), now)
 
     def _is_done(self, shard: str) -> bool:
-        return self._setup.once and once.finished(self._reports[shard])
+        return self._setup.once and once.finished(self._roster.reports[shard])
 
     # --- the world outside ----------------------------------------------------------------------
 
     def _spawned(self, slot: str, incarnation: int) -> fleet.Child:
-        identity = messages.Identity(self._setup.instance, slot, incarnation, self._setup.admin_url)
+        identity = messages.Identity(self._setup.instance, slot, incarnation, self._admin_url)
         spec = messages.WorkerSpec(
             identity=identity,
             config=self._configuration.current,
@@ -308,14 +308,7 @@ class Supervisor:
         times = [self._fleet.wakes_at(), schedule.wakes_at(self._schedule)]
         soonest = min((at for at in times if at is not None), default=now + LONGEST_WAIT)
         timeout = min(max(soonest - now, _SHORTEST_WAIT), LONGEST_WAIT)
-        with selectors.PollSelector() as selector:
-            selector.register(self._inbox, selectors.EVENT_READ)
-            for child in self._fleet.children().values():
-                selector.register(child.sentinel, selectors.EVENT_READ)
-                writing = selectors.EVENT_WRITE if child.channel.wants_write else 0
-                if child.channel.broken is None:
-                    selector.register(child.channel, selectors.EVENT_READ | writing)
-            selector.select(timeout)
+        self._fleet.wait(self._inbox.fileno(), timeout)
 
     def _end(self) -> None:
         """However the loop ended: no request hangs, no worker stays."""
@@ -324,43 +317,27 @@ class Supervisor:
 
     def _view(self, now: float) -> control.View:
         wall_now = time.time()
-        uptime = now - self._started[1]
         slots = list(self._fleet.slots.values())
-        reports = list(self._reports.values())
-        waits = overview.backing_off(slots)
-        state = overview.state(reports, waits, self._settled, uptime)
         return control.View(
             version=self._setup.version,
             instance=self._setup.instance,
             pid=os.getpid(),
             started_at=self._started[0],
-            state="stopping" if self._stopping else state,
-            config=control.ConfigView(
-                self._configuration.path,
-                self._configuration.loaded_at,
-                self._configuration.sha256,
-                self._configuration.error,
-            ),
-            workers=overview.workers(slots, self._assignment, self._measured(now), now),
-            shards=tuple(
-                self._shard_view(shard, wall_now - now) for shard in self._shards.values()
-            ),
+            state=self._state(slots, now),
+            config=self._configuration.view(),
+            workers=overview.workers(slots, self._roster.assignment, self._measured(now), now),
+            shards=overview.shards(self._roster, self._schedule, now, wall_now),
             last_turn_age=0.0,
             reloads=dict(self._configuration.counts),
             log_level=self._log_level,
         )
 
-    def _shard_view(self, shard: messages.Shard, wall_offset: float) -> control.ShardView:
-        due_at = schedule.next_at(self._schedule, shard.id)
-        return control.ShardView(
-            id=shard.id,
-            source=shard.source,
-            target=shard.target,
-            worker=self._assignment.get(shard.id),
-            report=self._reports[shard.id],
-            next_full_sync_at=None if due_at is None else due_at + wall_offset,
-            full_sync_due=due_at is not None and due_at <= self._turned_at,
-        )
+    def _state(self, slots: Sequence[fleet.Slot], now: float) -> control.State:
+        if self._stopping:
+            return "stopping"
+        reports, waits = list(self._roster.reports.values()), overview.backing_off(slots)
+        uptime = now - self._started[1]
+        return overview.state(reports, waits, self._roster.settled, uptime)
 
     def _measured(self, now: float) -> dict[str, tuple[int, float]]:
         if now - self._usage_at >= _USAGE_EVERY:

@@ -1,0 +1,90 @@
+"""`zk2etcd run`: the supervisor in the foreground, from argv to exit code."""
+
+from __future__ import annotations
+
+import time
+
+import click
+import setproctitle
+
+from zk2etcd import (
+    control,
+    errors,
+    instance,
+    loader,
+    logs,
+    metrics,
+    reloading,
+    supervisor,
+    version,
+)
+
+
+@click.command(name="run")
+@click.option(
+    "-c",
+    "--config",
+    "paths",
+    multiple=True,
+    required=True,
+    metavar="FILE",
+    help="Configuration; of several, later ones are merged over earlier ones.",
+)
+@click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="One setting over the files, such as sync.full_sync_interval=1m.",
+)
+@click.option(
+    "--once", is_flag=True, help="Do one full sync of every shard and exit: 0 equal, 1 not quite."
+)
+@click.option(
+    "--dry-run", is_flag=True, help="Own nothing and write nothing; log what would be done."
+)
+def command(paths: tuple[str, ...], sets: tuple[str, ...], once: bool, dry_run: bool) -> int:
+    """Mirror in the foreground until SIGTERM or Ctrl-C.
+
+    SIGHUP reads the configuration again, SIGUSR1 asks for a full sync of everything, SIGUSR2
+    writes the stacks of all processes to stderr. With --once or --dry-run the admin address is
+    not served, so both may run beside a running supervisor.
+    """
+
+    def load() -> loader.Loaded:
+        return loader.load(paths, sets)
+
+    loaded = load()
+    logs.setup("supervisor", loaded.config.log)
+    setproctitle.setproctitle(f"zk2etcd supervisor [{' '.join(paths)}]")
+    configuration = reloading.Configuration(loaded, load, paths, time.time())
+    setup = supervisor.Setup(
+        configuration=configuration,
+        instance=instance.new(),
+        version=version.info().version,
+        multiproc_dir=_metrics_directory(),
+        once=once,
+        dry_run=dry_run,
+    )
+    serve = None if once or dry_run else _admin(setup)
+    return supervisor.Supervisor(setup, time.monotonic()).run(serve)
+
+
+def _metrics_directory() -> str:
+    try:
+        return metrics.prepare_supervisor()
+    except OSError as error:
+        raise errors.StartError(
+            f"cannot make a temporary folder for metrics: {error.strerror};"
+            " set TMPDIR to one that is writable"
+        ) from error
+
+
+def _admin(setup: supervisor.Setup) -> control.Serve:
+    """Imported late: it must find the metrics' folder, and a single run does without it."""
+    from zk2etcd import admin  # noqa: PLC0415
+
+    def serve(desk: control.Control) -> control.Server:
+        return admin.serve(desk, lambda: setup.configuration.current.http, setup.multiproc_dir)
+
+    return serve

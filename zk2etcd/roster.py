@@ -1,0 +1,48 @@
+"""The shards of the configuration in force: which slot each is meant for, and how it does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from zk2etcd import config, messages, overview, sharding
+
+
+class Roster:
+    """Owned by the supervisor's loop. `assignment` is what shall be, not who holds what yet."""
+
+    def __init__(self) -> None:
+        self.shards: dict[str, messages.Shard] = {}
+        self.assignment: dict[str, str] = {}
+        self.reports: dict[str, messages.ShardReport] = {}
+        # Those that were in order at least once.
+        self.settled: set[str] = set()
+
+    def reshape(self, cfg: config.Config) -> tuple[str, ...]:
+        """Take the shards and slots of this configuration; the shards that changed their slot."""
+        before = self.assignment
+        self.shards = {shard.id: shard for shard in sharding.shards(cfg)}
+        self.assignment = sharding.assign(self.shards, sharding.slots(cfg), before)
+        self.reports = {
+            shard: self.reports.get(shard) or overview.waiting(shard) for shard in self.shards
+        }
+        self.settled &= self.shards.keys()
+        return tuple(s for s, slot in self.assignment.items() if before.get(s, slot) != slot)
+
+    def unknown(self, shards: Iterable[str]) -> list[str]:
+        return [shard for shard in shards if shard not in self.shards]
+
+    def of(self, shards: Iterable[str]) -> tuple[messages.Shard, ...]:
+        return tuple(self.shards[shard] for shard in shards)
+
+    def heard(self, report: messages.ShardReport) -> bool:
+        """Note what a mirror says; False for a shard that is not ours any more."""
+        if report.id not in self.shards:
+            return False
+        self.reports[report.id] = report
+        if overview.is_settled(report):
+            self.settled.add(report.id)
+        return True
+
+    def orphan(self, shard: str, slot: str, code: int | None) -> None:
+        """The shard's worker ended unasked."""
+        self.reports[shard] = overview.orphaned(self.reports[shard], slot, code)
