@@ -115,7 +115,7 @@ def _worker(worker: control.WorkerView) -> Document:
         "last_exit": worker.last_exit,
         "heartbeat_age_seconds": None if age is None else round(age, 3),
         "resident_bytes": worker.resident_bytes,
-        "cpu_seconds": worker.cpu_seconds,
+        "cpu_seconds": None if worker.cpu_seconds is None else round(worker.cpu_seconds, 3),
         "zk_connected": worker.zk_connected,
         "shards": list(worker.shards),
     }
