@@ -39,6 +39,7 @@ class Range(NamedTuple):
     end: bytes = b""
     limit: int = 0
     keys_only: bool = False
+    count_only: bool = False
 
 
 class Compare(NamedTuple):
@@ -80,6 +81,10 @@ class Answer:
 
     def kvs(self, index: int) -> list[Present]:
         return [_present(kv) for kv in self._response.responses[index].response_range.kvs]
+
+    def counts(self) -> list[int]:
+        """How many keys the whole range of each Range holds; all operations must be Ranges."""
+        return [int(part.response_range.count) for part in self._response.responses]
 
     def ranges(self, skip: int = 0) -> Iterator[tuple[list[bytes], bool]]:
         """(keys, more) of every Range in it, inner Txns included, in order; the first `skip`
@@ -360,6 +365,7 @@ def _fill(slots: Any, ops: Sequence[Op]) -> None:
             entry = add().request_range
             entry.key, entry.range_end = op.key, op.end
             entry.limit, entry.keys_only = op.limit, op.keys_only
+            entry.count_only = op.count_only
 
 
 def _channel(endpoint: str, settings: config.Etcd) -> Any:

@@ -18,6 +18,7 @@ from zk2etcd_workers import (
     base,
     confirm,
     context,
+    etcd,
     plan,
     repair,
     tree,
@@ -33,6 +34,8 @@ _BATCH = 64
 _SEND_AT = 512
 _EAGER_TXNS = 2
 _SYNC_EVERY = 1.0
+_COUNT_EVERY = 5.0
+_BIG_SHARD = 100_000
 _WAKE = None
 
 
@@ -41,6 +44,13 @@ class _Synced:
 
     def __init__(self, sent: float) -> None:
         self.sent = sent
+
+
+class _Counted:
+    """How many keys etcd holds in the shard's range, or None if it did not say."""
+
+    def __init__(self, answer: etcd.Answer | None) -> None:
+        self.keys = sum(answer.counts()) if answer is not None else None
 
 
 class Follow:
@@ -59,7 +69,9 @@ class Follow:
         self._reads = 0
         self._sync_at = 0.0
         self._awaited: tuple[float, int] | None = None
-        self._wrote_at = 0.0
+        self._count_at = 0.0
+        self._counted: int | None = None
+        self._wrote = True
         self.repairs = repair.Repairs(ctx, self._applier, self._busy, dirty, inbox.put)
         self.verify: verify.Verify | None = None
 
@@ -107,6 +119,8 @@ class Follow:
             self._replied(item)
         elif isinstance(item, apply.Ack):
             self._acknowledged(item)
+        elif isinstance(item, _Counted):
+            self._recounted(item)
         elif isinstance(item, repair.Found):
             self.repairs.found(item)
         elif isinstance(item, verify.Nominated):
@@ -151,7 +165,7 @@ class Follow:
     def _acknowledged(self, ack: apply.Ack) -> None:
         settled = self._applier.settle(ack)
         self._facts.zxid = max(self._facts.zxid, settled.zxid)
-        self._wrote_at = time.monotonic()
+        self._wrote = True
         now = time.time() * 1000
         guarded = ack.sent.guarded
         for write in settled.done:
@@ -232,6 +246,8 @@ class Follow:
             # Asked again when it was answered, or when an answer is overdue.
             self._sync_at = now + self._ctx.config.zookeeper.request_timeout
             self._ctx.session.sync(self._ctx.root, self._inbox.put, _Synced(time.time()))
+        if self._wrote and now >= self._count_at:
+            self._count(now)
         self.repairs.begin()
         if self.repairs.finished:
             self._complete()
@@ -240,6 +256,27 @@ class Follow:
             self.repairs.reset()
             self.verify = verify.Verify(self._ctx, self._facts, self._inbox.put)
             self.verify.start()
+
+    def _count(self, now: float) -> None:
+        """Ask etcd how many keys there are: what is created, set and deleted at once cannot be told
+        apart here. The count walks etcd's index, so a big shard asks less often."""
+        self._wrote = False
+        self._count_at = now + _COUNT_EVERY * (1 + self._facts.keys // _BIG_SHARD)
+        start, end = self._ctx.mapping.below()
+        ranges = [etcd.Range(start, end, count_only=True)]
+        if start != self._ctx.mapping.target:
+            ranges.append(etcd.Range(self._ctx.mapping.target, count_only=True))
+        self._ctx.etcd.txn_soon(
+            etcd.Txn((), ranges), lambda answer, _: self._inbox.put(_Counted(answer))
+        )
+
+    def _recounted(self, counted: _Counted) -> None:
+        """Foreign and excluded keys are in the count too: only its changes matter."""
+        if counted.keys is None:
+            return
+        if self._counted is not None:
+            self._facts.keys += counted.keys - self._counted
+        self._counted = counted.keys
 
     def _drained(self) -> None:
         """Fresh up to the last `sync`, once all that was dirty when it was answered is written."""
@@ -258,7 +295,7 @@ class Follow:
         """A full sync has ended, and what it nominated has been dealt with."""
         ended = self.repairs.close()
         self.verify = None
-        self._facts.keys = ended.keys
+        self._facts.keys, self._counted, self._wrote = ended.keys, None, True
         self._facts.completed(ended.took, self.repairs.put, self.repairs.deleted)
         self._ctx.instruments.full_sync(ended.took)
         self._ctx.log.info(
