@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 import http.client
 import json
+import os
 import pathlib
+import pty
+import signal
 import socket
 import subprocess
 import sys
@@ -394,6 +397,28 @@ def test_status_imports_neither_servers_nor_the_data_plane(url: str) -> None:
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, check=False, timeout=30, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_watching_on_a_terminal_goes_on_until_ctrl_c(url: str, fake: FakeControl) -> None:
+    screen, terminal = pty.openpty()
+    code = "import sys; from zk2etcd.cli import main; main.main(sys.argv[1:])"
+    command = [sys.executable, "-c", code, "status", "--watch", "--url", url]
+    child = subprocess.Popen(command, stdout=terminal, stderr=terminal)
+    os.close(terminal)
+    try:
+        shown = b""
+        while b"READY" not in shown:
+            shown += os.read(screen, 65536)
+        fake.view = views.view(state="degraded")
+        while b"DEGRADED" not in shown:
+            shown += os.read(screen, 65536)
+        child.send_signal(signal.SIGINT)
+        assert child.wait(10) == main.INTERRUPTED
+    finally:
+        child.kill()
+        child.wait(10)
+        os.close(screen)
+    assert b"Traceback" not in shown
 
 
 def test_the_address_and_token_come_from_the_configuration(
