@@ -220,7 +220,7 @@ def _reload(stage: Stage) -> str:
     _expect_equal(stage)
     if before != {source: _pid(supervisor, source) for source in PREFIXES}:
         raise Broken("workers of unchanged prefixes were restarted")
-    return f"{ADDED} mirrored {took:.1f} s after SIGHUP, the other shards' workers untouched"
+    return f"{ADDED} mirrored {took * 1000:.0f} ms after SIGHUP; no other worker was touched"
 
 
 def _pid(supervisor: sandbox_supervisor.Supervisor, source: str) -> int:
@@ -230,10 +230,10 @@ def _pid(supervisor: sandbox_supervisor.Supervisor, source: str) -> int:
 def _broken_file(stage: Stage) -> str:
     supervisor = stage.supervisor
     good = supervisor.config.read_text("utf-8")
-    supervisor.write(good.replace("prefixes:", "prefixs:"))
+    supervisor.write(good.replace("workers:", "wrokers:"))
     supervisor.reload()
     demo_stage.until(lambda: bool(_config_error(stage)), 10, "the refusal in status")
-    refusal = (_config_error(stage) or "").splitlines()[0]
+    refusal = (_config_error(stage) or "").splitlines()[0].removeprefix(f"{supervisor.folder}/")
     took = _arrival(stage, PROBED, b"still", lambda: stage.writer.set(PROBED, b"still"))
     supervisor.write(good)
     supervisor.reload()
