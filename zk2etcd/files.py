@@ -17,37 +17,24 @@ def read(path: str, limit: int) -> bytes:
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"cannot be read ({_reason(error)})") from None
-    with os.fdopen(descriptor, "rb") as file:
+    except OSError as error:
+        raise ValueError(f"cannot be read ({error.strerror})") from None
+    except ValueError:
+        raise ValueError("cannot be read (not a file name)") from None
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise ValueError("cannot be read (not a regular file)")
-        if status.st_size > limit:
-            raise ValueError(_too_large(limit))
-        try:
-            content = file.read(limit + 1)
-        except OSError as error:
-            raise ValueError(f"cannot be read ({_reason(error)})") from None
-    if len(content) > limit:
-        raise ValueError(_too_large(limit))
+        content = b"" if status.st_size > limit else _content(descriptor, limit + 1)
+    except OSError as error:
+        raise ValueError(f"cannot be read ({error.strerror})") from None
+    finally:
+        os.close(descriptor)
+    if max(status.st_size, len(content)) > limit:
+        raise ValueError(f"is larger than {units.show_size(limit)}")
     return content
 
 
-def read_text(path: str, limit: int) -> str:
-    """As `read`, decoded.
-
-    :raises ValueError: also for a file that is not UTF-8.
-    """
-    try:
-        return read(path, limit).decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise ValueError("is not UTF-8") from None
-
-
-def _too_large(limit: int) -> str:
-    return f"is larger than {units.show_size(limit)}"
-
-
-def _reason(error: OSError | ValueError) -> str:
-    return getattr(error, "strerror", None) or "not a file name"
+def _content(descriptor: int, most: int) -> bytes:
+    with open(descriptor, "rb", closefd=False) as file:
+        return file.read(most)

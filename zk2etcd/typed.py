@@ -57,12 +57,13 @@ class Reader:
             what = "; ".join(map(str, error.args))
             self.faults.append(faults.Fault(node.mark, path, what, spoils=True))
             return None
-        if not node.plain:
-            return text
-        value = yaml_source.resolved(text)
         filled = text != node.text
         if shape.is_text and filled:
             return text or (None if shape.optional else "")
+        # A flow mapping forces quotes on a reference: they do not make its number a text.
+        if not node.plain and not (filled and shape.alternatives):
+            return text
+        value = yaml_source.resolved(text)
         if shape.is_text and node.argument and value is not None:
             return text
         return value

@@ -44,7 +44,10 @@ def validate(data: Any) -> Found:
         return Found(config.Config.model_validate(data, context=fields.AT_EDGE))
     except pydantic.ValidationError as error:
         listed = error.errors(include_url=False, include_input=False)
-        return Found(None, tuple(_told(dict(one)) for one in listed))
+        # A list without its faulty items may be too short, but that is not what is wrong with it.
+        faulty = {tuple(one["loc"][:-depth]) for one in listed for depth in (1, 2)}
+        told = [one for one in listed if one["type"] != "too_short" or one["loc"] not in faulty]
+        return Found(None, tuple(_told(dict(one)) for one in told))
 
 
 def _told(error: dict[str, Any]) -> tuple[faults.Path, str]:

@@ -22,8 +22,9 @@ _NULLS = ("", "~", "null", "Null", "NULL")
 _BOOLS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _INTEGER = re.compile(r"[-+]?[0-9]{1,18}|0x[0-9a-fA-F]{1,15}|0o[0-7]{1,20}")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]{1,18}|[0-9]{1,18}(\.[0-9]{0,18})?)([eE][-+]?[0-9]{1,3})?")
-# A quoted piece of a parser's message may be a piece of a secret; what it expected is not.
-_QUOTED = re.compile(r"(?<!expected )(?<!or )'[^']*'")
+# What a parser quotes of what it found may be a piece of a secret; what it expected is not.
+_FOUND = re.compile(r", but (found|got) .*", re.DOTALL)
+_QUOTED = re.compile(r"'[^']*'")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,5 +202,6 @@ def _problem(error: yaml.YAMLError) -> str:
     problem = getattr(error, "problem", None)
     if problem is None:
         return "holds a character that YAML does not allow; remove it"
-    said = _QUOTED.sub("it", problem.partition(", but found")[0])
+    said = _FOUND.sub("", problem)
+    said = said if "expected" in said else _QUOTED.sub("it", said)
     return f"is not YAML: {said}; look at this line and the one before, and put texts in quotes"
