@@ -11,7 +11,9 @@ from zk2etcd import errors
 Path = tuple[str | int, ...]
 """The way to a value: keys of mappings, places in lists."""
 
-_MOST = 200
+MOST = 200
+"""Faults that are written out; the others are counted."""
+
 _SHOWABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
 
 
@@ -77,6 +79,6 @@ def error(found: Iterable[Fault], sources: Sequence[str]) -> errors.ConfigError:
         return order.get(fault.mark.source, len(order)), fault.mark.line
 
     lines = [str(fault) for fault in sorted(found, key=place)]
-    if len(lines) > _MOST:
-        lines[_MOST:] = [f"... and {len(lines) - _MOST} more faults"]
+    if len(lines) > MOST:
+        lines[MOST:] = [f"... and {len(lines) - MOST} more faults"]
     return errors.ConfigError(lines)

@@ -28,14 +28,16 @@ _SET = re.compile(r"([A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)=(.*)",
 class Loaded:
     """A configuration and where it came from.
 
-    `sha256` is of the content of all files and sets, for status. `secrets_sha256` is of the files
-    that these name (secrets, TLS), so that a change in one of them is noticed; never show it.
+    `sha256` is of the content of all files and sets, for status. `files` are the secret and TLS
+    files that these name; `secrets_sha256` is of their content, so that a change is noticed: never
+    show it.
     """
 
     config: config.Config
     sha256: str
     paths: tuple[str, ...]
     secrets_sha256: str = dataclasses.field(repr=False)
+    files: tuple[str, ...] = ()
 
 
 def load(
@@ -58,13 +60,13 @@ def load(
         outcome = _evaluated(root, os.environ if environ is None else environ, found)
     if outcome is None or found:
         raise faults.error(faults.without_consequences(found), (*paths, _ARGUMENTS))
-    loaded, secrets_sha256 = outcome
-    return Loaded(loaded, digest.hexdigest(), tuple(paths), secrets_sha256)
+    loaded, named = outcome
+    return Loaded(loaded, digest.hexdigest(), tuple(paths), named.sha256, named.names)
 
 
 def _evaluated(
     root: yaml_source.Node, environ: Mapping[str, str], found: list[faults.Fault]
-) -> tuple[config.Config, str] | None:
+) -> tuple[config.Config, secret_files.Files] | None:
     reader = typed.Reader(environ)
     data = reader.data(root, config.Config)
     found += reader.faults
@@ -75,7 +77,7 @@ def _evaluated(
         found.append(_at(root, path, what))
     if outcome.config is None:
         return None
-    return named.with_digests(outcome.config), named.sha256
+    return named.with_digests(outcome.config), named
 
 
 def _at(root: yaml_source.Node, path: faults.Path, what: str) -> faults.Fault:

@@ -47,10 +47,13 @@ def validate(data: Any) -> Found:
         # A list without its faulty items may be too short, but that is not what is wrong with it.
         faulty = {tuple(one["loc"][:-depth]) for one in listed for depth in (1, 2)}
         told = [one for one in listed if one["type"] != "too_short" or one["loc"] not in faulty]
-        return Found(None, tuple(_told(dict(one)) for one in told))
+        hinted = faults.MOST  # looking for the nearest key takes a millisecond
+        return Found(
+            None, tuple(_told(dict(one), hint=place < hinted) for place, one in enumerate(told))
+        )
 
 
-def _told(error: dict[str, Any]) -> tuple[faults.Path, str]:
+def _told(error: dict[str, Any], hint: bool) -> tuple[faults.Path, str]:
     path, kind = tuple(error["loc"]), error["type"]
     context = error.get("ctx", {})
     if kind == "missing" and path in (("sync",), ("sync", "prefixes")):
@@ -58,7 +61,7 @@ def _told(error: dict[str, Any]) -> tuple[faults.Path, str]:
     if kind == fields.WRONG:
         return path, str(context["what"])
     if kind == "extra_forbidden":
-        return path, _unknown(path)
+        return path, _unknown(path) if hint else "unknown key"
     if kind == "literal_error":
         return path, f"must be {str(context['expected']).replace(chr(39), '')}"
     if kind in ("greater_than_equal", "less_than_equal"):

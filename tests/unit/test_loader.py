@@ -241,6 +241,7 @@ zookeeper: {{auth: [{{scheme: digest, credentials_file: {credentials}}}]}}
     assert config.revealed(first.config.zookeeper.auth[0].credentials) == "u:p"
     assert config.redacted(first.config)["etcd"]["password"] is None
     assert "hunter2" not in repr(first)
+    assert set(first.files) == {password, token, credentials}
     files.write("hunter3\n", "password")
     second = loader.load([path], environ={})
     assert second.sha256 == first.sha256
