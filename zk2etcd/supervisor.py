@@ -340,8 +340,9 @@ class Supervisor:
         return overview.state(reports, waits, self._roster.settled, uptime)
 
     def _measured(self, now: float) -> dict[str, tuple[int, float]]:
-        if now - self._usage_at >= _USAGE_EVERY:
+        children = self._fleet.children()
+        if now - self._usage_at >= _USAGE_EVERY or children.keys() != self._usage.keys():
             self._usage_at = now
-            found = {slot: child.usage() for slot, child in self._fleet.children().items()}
+            found = {slot: child.usage() for slot, child in children.items()}
             self._usage = {slot: usage for slot, usage in found.items() if usage is not None}
         return self._usage

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import concurrent.futures
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from tests import polling
+from tests.unit import fakes
+from zk2etcd import control, desk
+
+
+class Loop:
+    def __init__(self) -> None:
+        self.thread: threading.Thread | None = None
+        self.level = ""
+
+    def full_sync(self, shards: Sequence[str] | None) -> tuple[str, ...]:
+        if shards == ["nope"]:
+            raise control.UnknownShard(shards)
+        self.thread = threading.current_thread()
+        return tuple(shards or ("all",))
+
+    def reload(self) -> control.ReloadResult:
+        return control.ReloadResult(False, "faulty")
+
+    def set_log_level(self, level: str) -> None:
+        self.level = level
+
+
+class Desk:
+    """A desk and how often it woke its loop."""
+
+    def __init__(self) -> None:
+        self.loop = Loop()
+        self.woken = threading.Semaphore(0)
+        view = fakes.world("/a").supervisor.desk.snapshot()
+        self.desk = desk.Desk(self.loop, view, self.woken.release)
+
+
+def test_what_is_asked_runs_in_the_loops_thread_and_is_answered() -> None:
+    one = Desk()
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        asked = pool.submit(one.desk.request_full_sync, ["a"])
+        assert one.woken.acquire(timeout=5)
+        one.desk.serve()
+        assert asked.result(5) == ("a",)
+        reloading = pool.submit(one.desk.request_reload)
+        assert one.woken.acquire(timeout=5)
+        one.desk.serve()
+        assert reloading.result(5).error == "faulty"
+    assert one.loop.thread is threading.current_thread()
+
+
+def test_what_it_raises_belongs_to_who_asked() -> None:
+    one = Desk()
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        asked = pool.submit(one.desk.request_full_sync, ["nope"])
+        assert one.woken.acquire(timeout=5)
+        one.desk.serve()
+        with pytest.raises(control.UnknownShard):
+            asked.result(5)
+
+
+def test_a_wrong_level_is_refused_before_the_loop_hears_of_it() -> None:
+    one = Desk()
+    with pytest.raises(ValueError, match="unknown log level"):
+        one.desk.set_log_level("loud")
+    assert not one.woken.acquire(blocking=False)
+
+
+def test_a_loop_that_hangs_gives_an_error_and_later_does_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(desk, "_SHORT", 0.05)
+    one = Desk()
+    with pytest.raises(control.Unavailable):
+        one.desk.set_log_level("debug")
+    one.desk.serve()
+    assert one.loop.level == ""
+
+
+def test_closing_answers_who_waits_and_refuses_who_comes() -> None:
+    one = Desk()
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        asked = pool.submit(one.desk.request_reload)
+        assert one.woken.acquire(timeout=5)
+        one.desk.close()
+        with pytest.raises(control.Unavailable):
+            asked.result(5)
+    with pytest.raises(control.Unavailable):
+        one.desk.request_full_sync(None)
+
+
+def test_the_age_of_the_last_turn_grows_while_the_loop_hangs() -> None:
+    one = Desk()
+    first = one.desk.snapshot()
+    polling.until(lambda: one.desk.snapshot().last_turn_age > first.last_turn_age)
+    polling.until(lambda: one.desk.snapshot().last_turn_age > 0.05)
+    one.desk.publish(first)
+    assert one.desk.snapshot().last_turn_age < 0.05
