@@ -76,6 +76,7 @@ class Base:
             skip_ephemeral=ctx.skips_ephemerals,
             read_batch=ctx.config.zookeeper.read_batch,
             patience=ctx.config.zookeeper.request_timeout,
+            largest=self._facts.largest,
         )
         counts = plan.Counts()
         shown = time.monotonic()
@@ -97,6 +98,7 @@ class Base:
             self._applier.seal()
             self._drain()
         self._facts.progress = (walk.nodes, walk.nodes)
+        self._facts.largest = walk.largest
         return Done(self._put, self._delete, counts.wanted, self._applier.zxid)
 
     # --- puts --------------------------------------------------------------------------------

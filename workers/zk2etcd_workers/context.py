@@ -16,7 +16,8 @@ _UNSYNCABLE_KEPT = 10_000
 
 @dataclasses.dataclass(frozen=True)
 class Context:
-    """The shard, its two sides, and its pulse. `dry_run`: own nothing, write nothing."""
+    """The shard, its two sides, and its pulse. `dry_run`: own nothing, write nothing. `released`:
+    how many deletes a person allowed for this one run, whatever the guard says."""
 
     shard: messages.Shard
     mapping: mapping.Mapping
@@ -29,6 +30,7 @@ class Context:
     turn: turn.Turn
     log: Any
     dry_run: bool = False
+    released: int | None = None
 
     @property
     def root(self) -> bytes:
@@ -52,6 +54,7 @@ class Facts:
         self.pending = 0
         self.zxid = 0
         self.synced_at: float | None = None
+        self.largest: int | None = None
         self.guard: messages.Guard | None = None
         self.last_full_sync: messages.FullSyncResult | None = None
         self.full_sync_running = False

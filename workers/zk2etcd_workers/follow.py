@@ -156,6 +156,7 @@ class Follow:
                 return
         elif isinstance(result, tree.Node):
             zxid = max(result.czxid, result.mzxid)
+            self._facts.largest = max(self._facts.largest or 0, len(result.data))
             self._applier.add(plan.Write(key, result.data, path, zxid, result.mtime))
             return
         else:

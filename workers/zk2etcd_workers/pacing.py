@@ -14,6 +14,10 @@ UNKNOWN_IN_FLIGHT = 256
 WALK_IN_FLIGHT = 224
 """What walks may use of it; the rest is kept for live changes, which must not wait for a walk."""
 
+KNOWN_SMALL = 16 * 1024
+"""Where no value was larger than this when all were last read, reads are of known size: 1,024 of
+them in flight come to 16 MiB."""
+
 LARGE_ANSWERS = 4 * 1024 * 1024
 LARGE_BATCH = 8
 LARGE_LISTING = 10_000

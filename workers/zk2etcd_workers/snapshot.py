@@ -21,6 +21,7 @@ from zk2etcd import errors
 from zk2etcd_workers import mapping, pacing, plan, tree, turn, zk_protocol, zookeeper
 
 _IN_FLIGHT = 3
+_KNOWN_IN_FLIGHT = 4
 _BATCH = 112
 _HELD_NODES = 8192
 _HELD_BYTES = 16 * 1024 * 1024
@@ -59,8 +60,8 @@ _Slot = tuple[_Dir, int]
 
 class Walk:
     """Iterating yields `plan.Wanted` in key order. Afterwards `zxid` is the highest zxid of all
-    replies, `root` the root node or None if there is none, and `opaque` counts the nodes and
-    listings that could not be read (`opaque_sample` names some).
+    replies, `largest` the largest value in bytes, `root` the root node or None if there is none;
+    `opaque` counts the nodes and listings that could not be read, and `opaque_sample` names some.
 
     :raises errors.SessionDoubt: the session changed under way: start over.
     """
@@ -74,13 +75,19 @@ class Walk:
         skip_ephemeral: bool = False,
         read_batch: int = 256,
         patience: float = 10.0,
+        largest: int | None = None,
     ) -> None:
+        """:param largest: the largest value that the last read of all showed, in bytes; None if
+        there was none, and the sizes are unknown.
+        """
         self._session = session
         self._mapping = shard
-        self._key = shard.key
+        self._key = shard.key if shard.source != shard.target else None
         self._turn = pulse
         self._skip_ephemeral = skip_ephemeral
-        self._batch = min(_BATCH, read_batch)
+        self._known = largest is not None and largest <= pacing.KNOWN_SMALL
+        self._batch = read_batch if self._known else min(_BATCH, read_batch)
+        self._parallel = _KNOWN_IN_FLIGHT if self._known else _IN_FLIGHT
         self._most = read_batch
         self._patience = patience
         self._epoch = session.epoch
@@ -93,6 +100,7 @@ class Walk:
         self._held_bytes = 0
         self.zxid = 0
         self.nodes = 0
+        self.largest = 0
         self.root: tree.Node | None = None
         self.opaque = 0
         self.opaque_sample: list[bytes] = []
@@ -136,14 +144,15 @@ class Walk:
         stack = [_Frame(root)]
         while stack:
             frame = stack[-1]
+            before = frame.at
             if self._siblings(frame, run):
                 stack.append(_Frame(frame.pending.pop()[1]))
             elif frame.is_done():
                 stack.pop()
-            elif run:
+            elif frame.at == before and run:
                 yield run[:]
                 run.clear()
-            else:
+            elif frame.at == before:
                 self._pump()
             if len(run) >= _RUN:
                 self._absorb()
@@ -156,37 +165,36 @@ class Walk:
         if names is None:
             return False
         found, subs, pending = frame.dir.found, frame.dir.subs, frame.pending
-        end = min(len(names), frame.at + _RUN)
-        for at in range(frame.at, end):
-            name = names[at]
-            if pending and pending[-1][0] < name:
-                frame.at = at
-                return True
-            node = found[at]
-            if node is None:
-                frame.at = at
-                return False
+        at, end = frame.at, min(len(names), frame.at + _RUN)
+        while at < end and (node := found[at]) is not None:
+            if pending and pending[-1][0] < names[at]:
+                break
             found[at] = False
-            self._held -= 1
-            if isinstance(node, tree.Node):
-                self._held_bytes -= len(node.data)
+            if type(node) is tree.Node:
                 self._emit(run, node)
                 if node.children and (sub := subs.pop(at, None)) is not None:
-                    pending.append((name + b"/", sub))
+                    pending.append((names[at] + b"/", sub))
             elif node is not tree.Miss.NO_NODE:
-                path = tree.join(frame.dir.path, name)
+                path = tree.join(frame.dir.path, names[at])
                 self._opaque(path)
                 run.append(plan.Wanted(self._mapping.key(path), None, path, 0))
-        frame.at = end
-        return end == len(names) and bool(pending)
+            at += 1
+        self._held -= at - frame.at
+        frame.at = at
+        return bool(pending) and (at == len(names) or pending[-1][0] < names[at])
 
     def _emit(self, run: list[plan.Wanted], node: tree.Node) -> None:
+        path, data, czxid, mzxid, _, owner, _ = node
         self.nodes += 1
-        if self._skip_ephemeral and node.owner and tree.is_ephemeral(node):
+        size = len(data)
+        self._held_bytes -= size
+        if size > self.largest:  # noqa: PLR1730 - max() costs a call for each node
+            self.largest = size
+        if owner and self._skip_ephemeral and tree.is_ephemeral(node):
             return
-        path, data, czxid, mzxid, _, _, _ = node
+        key = path if self._key is None else self._key(path)
         zxid = mzxid if mzxid > czxid else czxid
-        run.append(tuple.__new__(plan.Wanted, (self._key(path), data, path, zxid)))
+        run.append(tuple.__new__(plan.Wanted, (key, data, path, zxid)))
 
     def _opaque(self, path: bytes) -> None:
         self.opaque += 1
@@ -221,25 +229,26 @@ class Walk:
         self._fill()
 
     def _fill(self) -> None:
-        while self._heap and self._in_flight < _IN_FLIGHT:
+        while self._heap and self._in_flight < self._parallel:
             ahead = self._held >= _HELD_NODES or self._held_bytes >= _HELD_BYTES
             if ahead and self._in_flight:
                 return
-            granted = self._session.take(self._batch, live=False)
+            granted = self._session.take(self._batch, live=False, known=self._known)
             if granted == 0:
                 return
             ops, slots, used = self._next_ops(granted)
-            self._session.give(granted - used)
+            if not self._known:
+                self._session.give(granted - used)
             self._send(ops, slots)
 
     def _wait_for_permit(self) -> None:
-        while not self._session.take(1, live=False):
+        while not self._session.take(1, live=False, known=self._known):
             self._turn.beat()
             time.sleep(0.002)
 
     def _send(self, ops: list[zk_protocol.Op], slots: list[_Slot]) -> None:
         self._in_flight += 1
-        self._session.read(ops, self._replies.put, slots)
+        self._session.read(ops, self._replies.put, slots, known=self._known)
 
     def _next_ops(self, permits: int) -> tuple[list[zk_protocol.Op], list[_Slot], int]:
         """The reads nearest to emission, at most `permits` of them data reads, and how many of
@@ -305,7 +314,7 @@ class Walk:
                 continue
             directory.found[at] = result
             self._held += 1
-            if isinstance(result, tree.Node):
+            if type(result) is tree.Node:
                 size += len(result.data)
                 if result.children:
                     self._descend(directory, at, result)

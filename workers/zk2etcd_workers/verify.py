@@ -76,6 +76,7 @@ class Verify:
             skip_ephemeral=ctx.skips_ephemerals,
             read_batch=ctx.config.zookeeper.read_batch,
             patience=ctx.config.zookeeper.request_timeout,
+            largest=self._facts.largest,
         )
         counts = plan.Counts()
         shown = time.monotonic()
@@ -91,6 +92,7 @@ class Verify:
                 self._turn.beat()
         self._facts.unreadable(walk.opaque_sample, ctx.log)
         self._facts.progress = (walk.nodes, walk.nodes)
+        self._facts.largest = walk.largest
         root = walk.root is not None or walk.opaque > 0
         self._deletes(guard, counts.present, root=root)
         self._flush()

@@ -222,10 +222,17 @@ class Session:
                 )
             self.protocol = "bulk"
 
-    def read(self, ops: Sequence[zk_protocol.Op], sink: ReplySink, tag: Any = None) -> None:
+    def read(
+        self,
+        ops: Sequence[zk_protocol.Op],
+        sink: ReplySink,
+        tag: Any = None,
+        *,
+        known: bool = False,
+    ) -> None:
         """Send one bulk read. The caller `take`s a permit for each data read first; they are given
-        back when the reply is there."""
-        permits = sum(1 for kind, _ in ops if kind == zk_protocol.GET_DATA)
+        back when the reply is there. `known`: the sizes are known to be small, see `take`."""
+        permits = 0 if known else sum(1 for kind, _ in ops if kind == zk_protocol.GET_DATA)
         self._send(zk_protocol.MultiRead(ops), "multiread", sink, tag, permits)
 
     def watch(self, root: bytes, sink: ReplySink) -> None:
@@ -260,9 +267,14 @@ class Session:
             self.drop(str(failure))
         pending.sink(Reply(ops, pending.tag, pending.epoch, request.zxid, value, failure))
 
-    def take(self, wanted: int, *, live: bool) -> int:
-        """Permits for up to `wanted` reads, now; 0 means: ask again in a few milliseconds."""
+    def take(self, wanted: int, *, live: bool, known: bool = False) -> int:
+        """Permits for up to `wanted` reads, now; 0 means: ask again in a few milliseconds.
+
+        :param known: the reads are known to be small, so only the configured rate bounds them.
+        """
         with self._lock:
+            if known:
+                return self.rate.take(wanted, time.monotonic())
             granted = self.budget.take(wanted, live=live)
             allowed = self.rate.take(granted, time.monotonic())
             self.budget.give(granted - allowed)
