@@ -1,23 +1,22 @@
 """Writes to bounded, fenced Txns: what is sent, how much of it at once, what its answer means.
 
 Every Txn compares the shard's token and raises its checkpoint. A nested Txn carries far more
-operations than etcd's limit of 128: 64 inner ones of 32 puts are one Txn (the limit holds for
-each level; an inner one may have 128 minus the outer's). Nothing is ever sent twice unless etcd
+operations than etcd's limit of 128, which holds for each level (an inner one may have 128 minus
+the outer's): 63 inner ones of 64, and the checkpoint, are one Txn. Nothing is ever sent twice unless etcd
 refused it for certain.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable, Sequence
 
 from zk2etcd import config, errors, logs, metrics
-from zk2etcd_workers import etcd, fence, pacing, plan, state, tree
+from zk2etcd_workers import etcd, fence, plan, state, tree
 
 _INNER = 32
-_GROUPS = 64
-_MOST_OPS = _INNER * _GROUPS
+_GROUPS = 63
+_MOST_OPS = 64 * _GROUPS
 _FLAT = 100
 _BELOW_LIMIT = 1000
 
@@ -75,7 +74,6 @@ class Applier:
         self._instruments = instruments
         self._deliver = deliver
         self._below = below
-        self._rate = pacing.Rate(settings.max_writes_per_second)
         self._limit = min(settings.txn_ops, _MOST_OPS)
         self._flat = 0
         self._waiting: list[plan.Write] = []
@@ -110,9 +108,9 @@ class Applier:
         """
         if not self._waiting or not self.has_room():
             return False
-        # A ranged delete is two operations, and inner Txns have room for 2,048 in all.
+        # A ranged delete is two operations.
         limit = min(self._limit, _MOST_OPS // 2) if ranged else self._limit
-        count = self._rate.take(self._fitting(limit), time.monotonic())
+        count = self._client.take(self._fitting(limit))
         if count == 0:
             return False
         writes = self._waiting[:count]

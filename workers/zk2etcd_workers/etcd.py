@@ -8,6 +8,7 @@ a deadline, nothing is ever re-sent behind the caller's back, and an answer that
 from __future__ import annotations
 
 import pathlib
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +18,7 @@ import etcd3.etcdrpc as rpc
 import grpc
 
 from zk2etcd import config, errors, metrics
-from zk2etcd_workers import etcd_errors, plan
+from zk2etcd_workers import etcd_errors, pacing, plan
 
 Present = plan.Present
 
@@ -120,6 +121,7 @@ class Client:
         self._at = 0
         self._token: tuple[str, float] | None = None
         self._calls: dict[tuple[int, str], Any] = {}
+        self._rate = pacing.Rate(settings.max_writes_per_second)
 
     @property
     def endpoint(self) -> str:
@@ -192,6 +194,11 @@ class Client:
             done(None, failure) if failure else done(Answer(call.result()), None)
 
         future.add_done_callback(settled)
+
+    def take(self, writes: int) -> int:
+        """How many of `writes` puts and deletes may be sent now; 0 means: ask again soon."""
+        with self._lock:
+            return self._rate.take(writes, time.monotonic())
 
     # --- leases ------------------------------------------------------------------------------
 
@@ -386,7 +393,8 @@ def _channel(endpoint: str, settings: config.Etcd) -> Any:
         return grpc.insecure_channel(address, options=options)
     tls = settings.tls or config.EtcdTls()
     credentials = grpc.ssl_channel_credentials(
-        root_certificates=_content(tls.ca),
+        # grpc would take its own bundled list, and not the host's.
+        root_certificates=_content(tls.ca or ssl.get_default_verify_paths().cafile),
         private_key=_content(tls.key),
         certificate_chain=_content(tls.cert),
     )

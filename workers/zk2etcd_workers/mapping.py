@@ -14,8 +14,9 @@ from zk2etcd import messages
 RESERVED = b"/zookeeper"
 """ZooKeeper's own subtree (quotas, the ensemble's config) is never mirrored."""
 
-# PathUtils.validatePath of ZooKeeper: control characters, surrogates and private use, specials.
-_REFUSED = re.compile("[\u0000-\u001f\u007f-\u009f\ud800-\uf8ff\ufff0-\uffff]")
+# PathUtils.validatePath of ZooKeeper: control characters, surrogates (so, in UTF-16, all above
+# U+FFFF) and private use, specials.
+_REFUSED = re.compile("[\u0000-\u001f\u007f-\u009f\ud800-\uf8ff\ufff0-\uffff\U00010000-\U0010ffff]")
 
 
 def is_below(path: bytes, root: bytes) -> bool:

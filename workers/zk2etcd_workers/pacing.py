@@ -62,7 +62,7 @@ class Sizes:
 
 
 class Rate:
-    """At most `per_second` reads a second (None: no bound), as a token bucket of one second."""
+    """At most `per_second` operations a second (None: no bound), a token bucket of one second."""
 
     def __init__(self, per_second: int | None) -> None:
         self._per_second = per_second

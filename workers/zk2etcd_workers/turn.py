@@ -13,7 +13,7 @@ SLICE = 0.25
 """The longest single wait, in seconds, between two beats."""
 
 
-class Stopped(Exception):  # noqa: N818 - not an error: the shard was asked to let go
+class Stopped(Exception):
     """Unwinds a shard's thread when it is asked to stop."""
 
 
