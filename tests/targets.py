@@ -98,3 +98,11 @@ def telling(_spec: messages.WorkerSpec, pipe: Connection) -> None:
     import sys  # noqa: PLC0415
 
     pipe.send(sorted(sys.modules))
+
+
+def parental(spec: messages.WorkerSpec, pipe: Connection) -> None:
+    """Obedient, after leaving an orphan that lives for a second."""
+    import subprocess  # noqa: PLC0415
+
+    subprocess.run(["sh", "-c", "sleep 1 &"], check=True)
+    obedient(spec, pipe)
