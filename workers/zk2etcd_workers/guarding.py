@@ -56,6 +56,8 @@ class Guarding:
         if total and record.trip is not None:
             # A trip stands until a person releases it, or nothing is left to delete.
             reason = record.trip.reason
+        if self._ctx.released is not None and total <= self._ctx.released:
+            reason = None
         if reason is None:
             if self._record is not None:
                 self._end()

@@ -1,0 +1,238 @@
+"""The work behind `diff`: what differs between ZooKeeper and etcd, and stays different.
+
+A running mirror is always a few milliseconds behind, so a difference seen once means nothing. Each
+is looked at again several times, etcd first and then ZooKeeper, as a repair does it; and a key that
+etcd changed between two looks is being mirrored right now, so it is not called different either.
+Memory stays bounded: both sides are compared as streams, and what differs is spooled.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+from zk2etcd import messages
+from zk2etcd_workers import (
+    confirm,
+    context,
+    etcd,
+    plan,
+    present,
+    sides,
+    snapshot,
+    spool,
+    tree,
+)
+
+_CHUNK = 64
+_SAMPLE = 20
+_TOLD = 0.2
+
+
+class Rounds(NamedTuple):
+    """How often each difference is looked at again; `interval` in seconds before each time."""
+
+    times: int = 3
+    interval: float = 1.0
+
+
+class Difference(NamedTuple):
+    """`kind` is one of spool.KINDS; path and key as text, not yet fit for a terminal."""
+
+    kind: str
+    path: str
+    key: str
+
+
+@dataclasses.dataclass
+class Found:
+    """One shard's comparison. `nodes` are ZooKeeper's, `keys` etcd's that could be theirs.
+
+    `foreign` keys are no ZooKeeper path, `kept` ones only etcd has, as `sync.deletes: never` wants
+    it, `changing` ones were written to in etcd between the last two looks. `unreadable` are nodes
+    and listings that ZooKeeper does not let us read: nothing is known about those.
+    """
+
+    shard: messages.Shard
+    nodes: int = 0
+    keys: int = 0
+    foreign: int = 0
+    foreign_sample: list[str] = dataclasses.field(default_factory=list)
+    kept: int = 0
+    changing: int = 0
+    unreadable: int = 0
+    unreadable_sample: list[str] = dataclasses.field(default_factory=list)
+    counts: dict[str, int] = dataclasses.field(
+        default_factory=lambda: dict.fromkeys(spool.KINDS, 0)
+    )
+    records: spool.Spool = dataclasses.field(default_factory=spool.Spool)
+    key_of: Callable[[bytes], bytes] = lambda path: path
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts.values())
+
+    @property
+    def equal(self) -> bool:
+        """Everything could be compared, and nothing differs."""
+        return not self.total and not self.unreadable
+
+    def document(self) -> dict[str, Any]:
+        """Everything but the differences, as plain data."""
+        shard = self.shard
+        counts = {**self.counts, "unreadable": self.unreadable, "changing": self.changing}
+        return {
+            "id": shard.id,
+            "from": shard.source,
+            "to": shard.target,
+            "equal": self.equal,
+            "nodes": self.nodes,
+            "keys": self.keys,
+            **counts,
+            "kept": self.kept,
+            "foreign": self.foreign,
+            "unreadable_sample": self.unreadable_sample,
+            "foreign_sample": self.foreign_sample,
+        }
+
+    def differences(self, kind: str | None = None) -> Iterator[Difference]:
+        """All of them in key order, or those of one kind."""
+        for record in self.records:
+            if kind in (None, record.kind):
+                path = record.path
+                yield Difference(record.kind, tree.shown(path), tree.shown(self.key_of(path)))
+
+    def cannot_read(self, path: bytes) -> None:
+        self.unreadable += 1
+        if len(self.unreadable_sample) < _SAMPLE:
+            self.unreadable_sample.append(tree.shown(path))
+
+
+def compare(
+    both: sides.Sides,
+    shard: messages.Shard,
+    rounds: Rounds,
+    told: Callable[[int], None],
+) -> Found:
+    """Compare one shard, without owning it and without writing anything.
+
+    :param told: called now and then with the number of nodes compared so far.
+    :raises errors.Zk2EtcdError: a side did not answer, or broke off: nothing is known.
+    """
+    ctx = both.context(shard)
+    found = Found(shard, key_of=ctx.mapping.key)
+    both.sync(ctx.root)
+    differing = _first_look(ctx, found, told)
+    for _ in range(rounds.times):
+        if not len(differing):
+            break
+        ctx.turn.pause(rounds.interval)
+        both.sync(ctx.root)
+        differing = _look_again(ctx, found, differing)
+    _judge(ctx, found, differing)
+    return found
+
+
+def _first_look(ctx: context.Context, found: Found, told: Callable[[int], None]) -> spool.Spool:
+    walk = snapshot.Walk(
+        ctx.session,
+        ctx.mapping,
+        ctx.turn,
+        skip_ephemeral=ctx.skips_ephemerals,
+        read_batch=ctx.config.zookeeper.read_batch,
+        patience=ctx.config.zookeeper.request_timeout,
+    )
+    differing, counts, shown = spool.Spool(), plan.Counts(), time.monotonic()
+    theirs = present.stream(ctx.etcd, ctx.mapping)
+    for change in plan.merge(_watched(walk, told, shown), theirs, counts):
+        if isinstance(change, plan.Write):
+            # Whether the key is there at all is known at the next look.
+            differing.add(spool.Record(spool.DIFFERS, change.path))
+        elif (path := _ours(ctx, change.key, found)) is not None:
+            differing.add(spool.Record(spool.EXTRA, path))
+        else:
+            counts.present -= 1
+    found.nodes, found.keys = counts.wanted, counts.present
+    for path in walk.opaque_sample:
+        found.cannot_read(path)
+    found.unreadable = walk.opaque
+    return differing
+
+
+def _watched(
+    walk: snapshot.Walk, told: Callable[[int], None], shown: float
+) -> Iterator[plan.Wanted]:
+    """The walk, told of as it goes on."""
+    for want in walk:
+        if time.monotonic() - shown > _TOLD:
+            shown = time.monotonic()
+            told(walk.nodes)
+        yield want
+
+
+def _ours(ctx: context.Context, key: bytes, found: Found) -> bytes | None:
+    """The path of a key that only etcd has; None if it is foreign or excluded."""
+    path = ctx.mapping.path(key)
+    if path is None:
+        found.foreign += 1
+        if len(found.foreign_sample) < _SAMPLE:
+            found.foreign_sample.append(tree.shown(key))
+        return None
+    return None if ctx.mapping.is_excluded(path) else path
+
+
+def _look_again(ctx: context.Context, found: Found, before: spool.Spool) -> spool.Spool:
+    """What of `before` differs now."""
+    still = spool.Spool()
+    for chunk in _chunks(before, _CHUNK):
+        theirs = _in_etcd(ctx, [record.path for record in chunk])
+        verdicts = confirm.read_again(ctx, [record.path for record in chunk])
+        for record, there, verdict in zip(chunk, theirs, verdicts, strict=True):
+            if isinstance(verdict.node, tree.Miss) and not confirm.is_absent(ctx, verdict.node):
+                found.cannot_read(verdict.path)
+                continue
+            node = None if confirm.is_absent(ctx, verdict.node) else verdict.node
+            kind = _kind(node, there)
+            if kind is not None:
+                revision = there.revision if there else 0
+                moved = record.revision not in (spool.UNKNOWN, revision)
+                still.add(spool.Record(kind, record.path, revision, moved))
+    before.close()
+    return still
+
+
+def _kind(node: tree.Node | tree.Miss | None, there: etcd.Present | None) -> str | None:
+    """How the two differ; None: they are equal."""
+    if isinstance(node, tree.Node):
+        if there is None:
+            return spool.MISSING
+        return spool.DIFFERS if there.value != node.data else None
+    return spool.EXTRA if there is not None else None
+
+
+def _in_etcd(ctx: context.Context, paths: list[bytes]) -> list[etcd.Present | None]:
+    reads = [etcd.Range(ctx.mapping.key(path)) for path in paths]
+    answer = ctx.etcd.txn(etcd.Txn((), reads), write=False)
+    return [next(iter(answer.kvs(at)), None) for at in range(len(paths))]
+
+
+def _judge(ctx: context.Context, found: Found, differing: spool.Spool) -> None:
+    """Keep what counts as a difference; count the rest by what it is."""
+    for record in differing:
+        if record.moved:
+            found.changing += 1
+        elif record.kind == spool.EXTRA and ctx.config.sync.deletes == "never":
+            found.kept += 1
+        else:
+            found.counts[record.kind] += 1
+            found.records.add(record)
+    differing.close()
+
+
+def _chunks(records: Iterable[spool.Record], size: int) -> Iterator[list[spool.Record]]:
+    rest = iter(records)
+    while chunk := list(itertools.islice(rest, size)):
+        yield chunk

@@ -1,0 +1,77 @@
+"""The work behind `diff --fix` for a shard that nobody owns: own it, run one base, let go.
+
+It is the engine's own base, under the same fence, floor and guard as a mirror's, so a repair can do
+nothing that a mirror would not. A shard that somebody owns is theirs to repair (`errors.Held`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from zk2etcd import config, errors, messages
+from zk2etcd_workers import base, context, sides, state
+
+WRITTEN_BY = "zk2etcd diff"
+
+
+@dataclasses.dataclass(frozen=True)
+class Mended:
+    """What was written. `held`: the guard keeps this many deletes back. `refused` are paths that
+    etcd does not take, with the reason."""
+
+    put: int
+    delete: int
+    held: messages.Guard | None
+    refused: tuple[messages.Unsyncable, ...]
+
+
+def mend(both: sides.Sides, shard: messages.Shard, released: int | None = None) -> Mended:
+    """Repair one shard once.
+
+    :param released: a person allowed this many deletes, whatever the guard says; more stay held.
+    :raises errors.Held: somebody owns it; its `admin_url` is where to ask.
+    :raises errors.Zk2EtcdError: it was not finished; what was written is right all the same.
+    """
+    ctx = both.context(shard, released)
+    ctx = dataclasses.replace(ctx, config=_with_room(ctx.config, released or 0))
+    facts = context.Facts()
+    state.ensure_format(ctx.etcd, ctx.keys, WRITTEN_BY)
+    ctx.fence.claim({})
+    try:
+        checkpoints = state.read_checkpoints(ctx.etcd, ctx.keys)
+        floor = max(checkpoints.values(), default=0)
+        both.reach_zookeeper(floor)
+        both.sync(ctx.root)
+        own = checkpoints.get(ctx.keys.checkpoint(shard.id), 0)
+        done = base.Base(ctx, facts, floor, _turned_up, _was_deleted).run(first=own == 0)
+    finally:
+        _release(ctx)
+    return Mended(done.put, done.delete, facts.guard, facts.report(shard.id, None).unsyncable)
+
+
+def _turned_up(_path: bytes) -> None:
+    """Nothing: the comparison that follows finds it."""
+
+
+def _was_deleted(_path: bytes) -> bool:
+    """Nobody watched, so no delete was seen: all are the guard's case."""
+    return False
+
+
+def _with_room(settings: config.Config, released: int) -> config.Config:
+    """The base remembers as many absent paths as the guard lets pass; here, those released too."""
+    guard = settings.sync.delete_guard
+    if released <= guard.max_deletes:
+        return settings
+    roomy = guard.model_copy(update={"max_deletes": released})
+    sync = settings.sync.model_copy(update={"delete_guard": roomy})
+    return settings.model_copy(update={"sync": sync})
+
+
+def _release(ctx: context.Context) -> None:
+    """Our token is worth nothing from here on, also to writes that are still under way. If etcd
+    does not answer, the lease is revoked when the connection is closed, or it ends by itself."""
+    try:
+        ctx.fence.release()
+    except errors.EtcdError as error:
+        ctx.log.debug("owner key not deleted", error=str(error))

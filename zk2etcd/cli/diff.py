@@ -1,0 +1,229 @@
+"""`zk2etcd diff`: are both sides equal, in keys and values? And if not, once, make them so."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from zk2etcd import access, admin_client, diff_text, errors, loader, sharding, text, units
+from zk2etcd.cli import asking
+
+if TYPE_CHECKING:
+    from zk2etcd import config, messages
+    from zk2etcd_workers import compare, mend
+
+_STALLED = 60.0
+_LONGEST = 24 * 3600.0
+_ASKED_ABOUT = 5
+
+
+@click.command("diff")
+@click.option(
+    "-c", "--config", "paths", multiple=True, required=True, metavar="FILE",
+    help="The configuration; may be repeated: mappings merge, lists replace.",
+)  # fmt: skip
+@click.option(
+    "--set", "sets", multiple=True, metavar="KEY=VALUE",
+    help="Override one key, such as sync.ephemeral=skip; wins over every file.",
+)  # fmt: skip
+@click.option("--fix", is_flag=True, help="Repair once, then compare again.")
+@click.option(
+    "--allow-deletes", is_flag=True,
+    help="With --fix: delete also what the guard holds; shows the counts, and asks.",
+)  # fmt: skip
+@click.option("--yes", is_flag=True, help="With --allow-deletes: do not ask.")
+@click.option(
+    "--rounds", type=click.IntRange(1, 100), default=3, show_default=True,
+    help="How often a difference is looked at again before it counts.",
+)  # fmt: skip
+@click.option(
+    "--round-interval", "interval", default="1s", show_default=True, metavar="DURATION",
+    help="How long to wait before each of these looks.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document, with every path.")
+def command(
+    paths: tuple[str, ...],
+    sets: tuple[str, ...],
+    fix: bool,
+    allow_deletes: bool,
+    yes: bool,
+    rounds: int,
+    interval: str,
+    as_json: bool,
+) -> int:
+    """Compare the keys and values of every shard, whether a mirror runs or not.
+
+    With --fix, a shard that a supervisor owns is repaired by its owner, asked through its admin
+    address (a token comes from $ZK2ETCD_TOKEN or from -c); one that nobody owns is owned for the
+    time of the repair. Exit code 0: equal; 1: differences, or nodes that cannot be read; 3: a
+    server, or an owner, does not answer.
+    """
+    _check_usage(fix, allow_deletes, yes)
+    from zk2etcd_workers import compare  # noqa: PLC0415 (as all of the data plane here)
+
+    looks = compare.Rounds(rounds, _seconds(interval))
+    settings = loader.load(paths, sets).config
+    job = _Job(settings, looks)
+    found = {shard.id: job.compare(shard) for shard in sharding.shards(settings)}
+    fixes = _fix_all(job, found, allow_deletes, yes) if fix else None
+    results = list(found.values())
+    if as_json:
+        diff_text.show_json(results, fixes)
+    else:
+        diff_text.show(results, fixes or [])
+    return 0 if all(each.equal for each in results) else 1
+
+
+def _check_usage(fix: bool, allow_deletes: bool, yes: bool) -> None:
+    if allow_deletes and not fix:
+        raise click.UsageError("--allow-deletes goes with --fix")
+    if yes and not allow_deletes:
+        raise click.UsageError("--yes goes with --allow-deletes")
+    if allow_deletes and not yes and not sys.stdin.isatty():
+        raise click.UsageError(
+            "--allow-deletes shows what would go and asks: run it on a terminal, or add --yes"
+        )
+
+
+def _seconds(interval: str) -> float:
+    try:
+        return units.parse_duration(interval)
+    except ValueError:
+        what = f"{interval!r} is no duration, such as 500ms or 2s"
+        raise click.BadParameter(what, param_hint="--round-interval") from None
+
+
+class _Job:
+    """One configuration's comparisons and repairs, told of on stderr."""
+
+    def __init__(self, settings: config.Config, rounds: compare.Rounds) -> None:
+        from zk2etcd_workers import sides  # noqa: PLC0415
+
+        self._settings = settings
+        self._rounds = rounds
+        self._who = sides.identity("diff")
+
+    def compare(self, shard: messages.Shard) -> compare.Found:
+        from zk2etcd_workers import compare, sides  # noqa: PLC0415
+
+        with _progress(f"comparing {_names(shard)}") as told:
+            return sides.attempt(
+                self._settings,
+                self._who,
+                lambda both: compare.compare(both, shard, self._rounds, told),
+            )
+
+    def fix(self, shard: messages.Shard, released: int | None) -> diff_text.Fix:
+        """Repair it ourselves, or have its owner do so; `released` deletes are allowed."""
+        from zk2etcd_workers import mend, sides  # noqa: PLC0415
+
+        try:
+            with _progress(f"repairing {_names(shard)}"):
+                done = sides.attempt(
+                    self._settings, self._who, lambda both: mend.mend(both, shard, released)
+                )
+        except errors.Held as held:
+            return self._hand_over(shard, held)
+        return _own_fix(shard, done)
+
+    def _hand_over(self, shard: messages.Shard, held: errors.Held) -> diff_text.Fix:
+        owner = f"shard {shard.id} is owned by {held.holder}, who alone may write to it"
+        if not held.admin_url:
+            raise errors.Unreachable(f"{owner} and left no admin address: try again later")
+        token = os.environ.get(asking.TOKEN) or access.token(self._settings.http)
+        try:
+            client = admin_client.Client(held.admin_url, token)
+            with _progress(f"repairing {_names(shard)}: its owner does it, {held.holder}"):
+                asked = client.full_sync([shard.id])
+                status = client.wait_full_sync(asked, _LONGEST, _Stall(shard.id).look)
+        except (errors.Unreachable, errors.UsageError) as error:
+            raise type(error)(f"{owner}: {error}") from error
+        theirs = next(each for each in status["shards"] if each["id"] == shard.id)
+        last, guard = theirs["last_full_sync"], theirs["guard"]
+        trip = (str(guard["reason"]), int(guard["deletes"])) if guard else None
+        return diff_text.Fix(shard.id, held.holder, last["put"], last["delete"], trip)
+
+
+def _own_fix(shard: messages.Shard, done: mend.Mended) -> diff_text.Fix:
+    held = (done.held.reason, done.held.deletes) if done.held else None
+    refused = tuple((each.path, each.reason) for each in done.refused)
+    return diff_text.Fix(shard.id, None, done.put, done.delete, held, refused)
+
+
+class _Stall:
+    """Notices that the owner gets nowhere. A big shard may well take minutes; but it moves."""
+
+    def __init__(self, shard: str) -> None:
+        self._shard = shard
+        self._last: list[Any] = []
+        self._since = time.monotonic()
+
+    def look(self, status: dict[str, Any]) -> None:
+        """:raises errors.Zk2EtcdError: nothing has changed for a minute."""
+        for shard in status["shards"]:
+            if shard["id"] == self._shard:
+                self._judge(shard)
+
+    def _judge(self, shard: dict[str, Any]) -> None:
+        now = [shard[key] for key in ("phase", "progress", "last_full_sync", "worker")]
+        if now != self._last:
+            self._last, self._since = now, time.monotonic()
+        elif time.monotonic() - self._since > _STALLED:
+            said = shard["error"] or f"its phase is {shard['phase']}"
+            raise errors.Zk2EtcdError(
+                f"shard {self._shard} did not move for {_STALLED:g} s: {said}; see `zk2etcd status`"
+            )
+
+
+def _fix_all(
+    job: _Job, found: dict[str, compare.Found], allow_deletes: bool, yes: bool
+) -> list[diff_text.Fix]:
+    """Repair what differs; afterwards `found` holds new comparisons of that."""
+    differing = [each for each in found.values() if each.total]
+    if allow_deletes and not yes and not _agreed(differing):
+        click.echo("nothing was repaired", err=True)
+        return []
+    fixes = []
+    for each in differing:
+        fixes.append(job.fix(each.shard, each.counts["extra"] if allow_deletes else None))
+        found[each.shard.id] = job.compare(each.shard)
+    return fixes
+
+
+def _agreed(differing: list[compare.Found]) -> bool:
+    """Show what would be deleted, and ask."""
+    going = [each for each in differing if each.counts["extra"]]
+    for each in going:
+        what = f"{each.counts['extra']:,} of {each.keys:,} keys are in etcd only"
+        click.echo(f"{_names(each.shard)}: {what}", err=True)
+        for shown in itertools.islice(each.differences("extra"), _ASKED_ABOUT):
+            click.echo(f"    {text.printable(shown.key)}", err=True)
+    question = "Delete from etcd those of them that ZooKeeper still does not have?"
+    return not going or click.confirm(question, err=True)
+
+
+@contextlib.contextmanager
+def _progress(what: str) -> Iterator[Callable[[int], None]]:
+    """Say what is going on: on a terminal in one line that goes away, else once."""
+    clear, ended = ("\r\x1b[K", "") if sys.stderr.isatty() else ("", "\n")
+
+    def told(nodes: int) -> None:
+        if clear:
+            click.echo(f"{clear}{what}: {nodes:,} nodes", err=True, nl=False)
+
+    click.echo(f"{clear}{what}{ended}", err=True, nl=False)
+    try:
+        yield told
+    finally:
+        click.echo(clear, err=True, nl=False)
+
+
+def _names(shard: messages.Shard) -> str:
+    return text.printable(f"{shard.source} -> {shard.target}")
