@@ -1,0 +1,29 @@
+"""Worlds for the tests of the engine: shared servers where a test keeps to its prefix, own ones
+where it breaks them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration import mirroring
+from zk2etcd import sandbox as sandboxes
+
+
+@pytest.fixture
+def world(
+    zookeeper: sandboxes.ZooKeeper, etcd: sandboxes.Etcd, prefix: str
+) -> Iterator[mirroring.World]:
+    """A prefix of one's own on the shared servers."""
+    with mirroring.World(zookeeper.address, etcd.address, prefix) as made:
+        yield made
+
+
+@pytest.fixture
+def fresh_world(
+    fresh_zookeeper: sandboxes.ZooKeeper, fresh_etcd: sandboxes.Etcd
+) -> Iterator[mirroring.World]:
+    """Servers of one's own: `fresh_zookeeper` and `fresh_etcd` are theirs, to be broken."""
+    with mirroring.World(fresh_zookeeper.address, fresh_etcd.address, "/own") as made:
+        yield made

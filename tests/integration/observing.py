@@ -1,0 +1,200 @@
+"""Both sides as an outsider sees them: plain kazoo and etcd's raw stubs, none of the engine's code.
+
+What the engine reads and writes is judged by these, so they share nothing with it.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple, cast
+
+import etcd3.etcdrpc as rpc
+import grpc
+import kazoo.client
+
+_TIMEOUT = 20.0
+_PAGE = 20_000
+
+
+class KeyValue(NamedTuple):
+    value: bytes
+    mod_revision: int
+    create_revision: int
+
+
+class Event(NamedTuple):
+    """One change in etcd; `value` None is a delete."""
+
+    revision: int
+    key: bytes
+    value: bytes | None
+
+
+class Etcd:
+    """A client of one etcd."""
+
+    def __init__(self, address: str) -> None:
+        options = [("grpc.max_receive_message_length", -1), ("grpc.enable_http_proxy", 0)]
+        self._channel = grpc.insecure_channel(address, options=options)
+        self._kv = rpc.KVStub(self._channel)
+        self._watches: list[Watch] = []
+
+    def close(self) -> None:
+        for each in self._watches:
+            each.close()
+        self._channel.close()
+
+    def put(self, key: str | bytes, value: bytes) -> None:
+        self._kv.Put(rpc.PutRequest(key=_bytes(key), value=value), timeout=_TIMEOUT)
+
+    def put_many(self, items: Iterable[tuple[str | bytes, bytes]]) -> None:
+        """Puts, a hundred a Txn."""
+        pairs = list(items)
+        for start in range(0, len(pairs), 100):
+            request = rpc.TxnRequest()
+            for key, value in pairs[start : start + 100]:
+                put = request.success.add().request_put
+                put.key, put.value = _bytes(key), value
+            self._kv.Txn(request, timeout=_TIMEOUT)
+
+    def delete(self, key: str | bytes) -> None:
+        self._kv.DeleteRange(rpc.DeleteRangeRequest(key=_bytes(key)), timeout=_TIMEOUT)
+
+    def get(self, key: str | bytes, revision: int = 0) -> KeyValue | None:
+        request = rpc.RangeRequest(key=_bytes(key), revision=revision)
+        kvs = self._kv.Range(request, timeout=_TIMEOUT).kvs
+        return _key_value(kvs[0]) if kvs else None
+
+    def value(self, key: str | bytes, revision: int = 0) -> bytes | None:
+        found = self.get(key, revision)
+        return found.value if found else None
+
+    def range(self, start: bytes, end: bytes) -> dict[bytes, KeyValue]:
+        found: dict[bytes, KeyValue] = {}
+        while True:
+            request = rpc.RangeRequest(key=start, range_end=end, limit=_PAGE)
+            reply = self._kv.Range(request, timeout=_TIMEOUT)
+            found.update((kv.key, _key_value(kv)) for kv in reply.kvs)
+            if not reply.more:
+                return found
+            start = reply.kvs[-1].key + b"\0"
+
+    def below(self, root: str) -> dict[bytes, KeyValue]:
+        """The key `root` and all keys below it, by path element."""
+        base = b"" if root == "/" else root.encode()
+        found = self.range(base + b"/", base + b"0")
+        own = self.get(root)
+        return {root.encode(): own, **found} if own and root != "/" else found
+
+    def values(self, root: str) -> dict[bytes, bytes]:
+        return {key: kv.value for key, kv in self.below(root).items()}
+
+    def revision(self) -> int:
+        return int(self._kv.Range(rpc.RangeRequest(key=b"\0"), timeout=_TIMEOUT).header.revision)
+
+    def compact(self, revision: int) -> None:
+        self._kv.Compact(rpc.CompactionRequest(revision=revision), timeout=_TIMEOUT)
+
+    def grant(self, ttl: int) -> int:
+        lease = rpc.LeaseStub(self._channel)
+        return int(lease.LeaseGrant(rpc.LeaseGrantRequest(TTL=ttl), timeout=_TIMEOUT).ID)
+
+    def watch(self, revision: int) -> Watch:
+        """All changes of all keys from `revision` on."""
+        started = Watch(self._channel, revision)
+        self._watches.append(started)
+        return started
+
+
+class Watch:
+    """Collects every event of a store in a thread of its own."""
+
+    def __init__(self, channel: Any, revision: int) -> None:
+        self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        create = rpc.WatchCreateRequest(key=b"\0", range_end=b"\0", start_revision=revision)
+        self._requests.put(rpc.WatchRequest(create_request=create))
+        self._call = rpc.WatchStub(channel).Watch(iter(self._requests.get, None))
+        self.events: list[Event] = []
+        self._thread = threading.Thread(target=self._collect, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._requests.put(None)
+        self._call.cancel()
+        self._thread.join(5)
+
+    def _collect(self) -> None:
+        try:
+            for reply in self._call:
+                for event in reply.events:
+                    value = None if event.type == 1 else event.kv.value
+                    self.events.append(Event(event.kv.mod_revision, event.kv.key, value))
+        except grpc.RpcError:
+            return
+
+
+def connected(address: str, **options: Any) -> kazoo.client.KazooClient:
+    client = kazoo.client.KazooClient(hosts=address, timeout=30.0, **options)
+    client.start(15)
+    return client
+
+
+def seed(
+    client: kazoo.client.KazooClient, items: Iterable[tuple[str, bytes]], *, batch: int = 500
+) -> None:
+    """Create nodes, parents before children, in transactions of `batch`, several in flight."""
+    pending: deque[Any] = deque()
+    waiting: list[tuple[str, bytes]] = []
+
+    def send() -> None:
+        transaction = client.transaction()
+        for path, value in waiting:
+            transaction.create(path, value)
+        waiting.clear()
+        pending.append(transaction.commit_async())
+
+    def settle(most: int) -> None:
+        while len(pending) > most:
+            failed = [each for each in pending.popleft().get(60) if isinstance(each, Exception)]
+            assert not failed, failed[:3]
+
+    for item in items:
+        waiting.append(item)
+        if len(waiting) >= batch:
+            send()
+            settle(8)
+    if waiting:
+        send()
+    settle(0)
+
+
+def nodes(client: kazoo.client.KazooClient, root: str) -> Iterator[tuple[str, bytes]]:
+    """Every node at and below `root` with its data, read level by level."""
+    level = [root]
+    while level:
+        below: list[str] = []
+        for start in range(0, len(level), 100):
+            paths = level[start : start + 100]
+            asked = [
+                (path, client.get_async(path), client.get_children_async(path)) for path in paths
+            ]
+            for path, data, names in asked:
+                try:
+                    value, children = data.get(20)[0], names.get(20)
+                except kazoo.exceptions.NoNodeError:
+                    continue
+                yield path, value or b""
+                base = "" if path == "/" else path
+                below += (f"{base}/{name}" for name in children)
+        level = below
+
+
+def _bytes(key: str | bytes) -> bytes:
+    return key.encode() if isinstance(key, str) else key
+
+
+def _key_value(kv: Any) -> KeyValue:
+    return KeyValue(cast(bytes, kv.value), kv.mod_revision, kv.create_revision)
