@@ -40,7 +40,7 @@ RUNS: dict[str, Run] = {
     "full-sync": lambda on, size: full_sync.measure(on, SMALL, size.small, size.runs),
     "verify": lambda on, size: verify.measure(on, SMALL, size.small, size.runs),
     "memory": lambda on, size: memory.following(on, SMALL, size.small, None),
-    "full-sync-large": lambda on, size: full_sync.measure(on, LARGE, size.large, 1),
+    "full-sync-large": lambda on, size: full_sync.measure(on, LARGE, size.large, size.runs),
     "memory-large": lambda on, size: memory.following(on, LARGE, size.large, 600.0),
 }
 """By name, the quiet ones first: a large tree in ZooKeeper's heap disturbs the latencies."""
@@ -67,6 +67,7 @@ def _measured(names: list[str], sizes: Sizes) -> Iterator[figures.Figure]:
             path = NEEDS.get(name)
             if path is not None and path not in seeded:
                 on.seed(path, sizes.small if path == SMALL else sizes.large)
+                on.warm(path)
                 seeded.add(path)
             began = time.monotonic()
             print(f"{name} ...", end="", flush=True)

@@ -52,6 +52,13 @@ class World:
         services = nodes // (5 + CHILDREN) + 1
         self.writer.write(generate.limited(generate.dubbo(path, services, CHILDREN), nodes))
 
+    def warm(self, path: str) -> None:
+        """Read all of `path` once: ZooKeeper's code is compiled and its heap settled after that."""
+        client = bare_zookeeper.connect(self.zookeeper.address)
+        for _ in bare_zookeeper.walk(client, path.encode()):
+            pass
+        bare_zookeeper.disconnect(client)
+
     def empty_etcd(self) -> None:
         """A new, empty etcd at the same address, so that no run works on another's history."""
         self.channel.close()
