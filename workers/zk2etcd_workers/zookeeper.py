@@ -200,12 +200,14 @@ class Session:
 
     def subscribe(self, root: bytes, sink: zk_connection.Sink, doubt: Callable[[], None]) -> None:
         """Events at or below `root` go to `sink`, a changed epoch to `doubt`; both only enqueue."""
-        self._doubts[root] = doubt
-        self._sinks = {**self._sinks, root: sink}
+        with self._lock:
+            self._doubts[root] = doubt
+            self._sinks = {**self._sinks, root: sink}
 
     def unsubscribe(self, root: bytes) -> None:
-        self._doubts.pop(root, None)
-        self._sinks = {path: sink for path, sink in self._sinks.items() if path != root}
+        with self._lock:
+            self._doubts.pop(root, None)
+            self._sinks = {path: sink for path, sink in self._sinks.items() if path != root}
 
     def speaks_bulk(self) -> None:
         """Find out, once for each connection's server, whether it knows our opcodes.
