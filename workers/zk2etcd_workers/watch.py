@@ -6,6 +6,7 @@ threads, and the latest state is what counts. So a path that changed ten times i
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable
 
@@ -59,8 +60,13 @@ class Dirty:
         """Forget which paths changed; the base that follows finds out. Deletes are remembered as
         hashes, so that a mass delete that was seen is not taken for a wiped source."""
         self._overflowed = True
-        self._deleted.update(hash(path) for path, mark in self._paths.items() if mark & 1)
+        self._remember_deleted()
         self._paths.clear()
+
+    def _remember_deleted(self) -> None:
+        room = _DELETED_KEPT - len(self._deleted)
+        seen = (hash(path) for path, mark in self._paths.items() if mark & 1)
+        self._deleted.update(itertools.islice(seen, max(0, room)))
 
     def check(self) -> None:
         """:raises errors.Overflow: events were dropped; start over."""
@@ -70,13 +76,16 @@ class Dirty:
     def restart(self) -> None:
         """Forget everything: a base is about to read it all. Deletes seen stay known."""
         with self._lock:
+            self._remember_deleted()
             self._paths.clear()
             self._overflowed = False
 
     def settle(self) -> None:
-        """A base has ended: what was seen deleted before it has been dealt with."""
+        """A base has ended: what was seen deleted before it has been dealt with. If the queue ran
+        over meanwhile, another base follows, and it needs to know what was seen since."""
         with self._lock:
-            self._deleted.clear()
+            if not self._overflowed:
+                self._deleted.clear()
 
     def was_deleted(self, path: bytes) -> bool:
         """A delete of this path was seen before or during an overflow."""
@@ -100,7 +109,8 @@ class Dirty:
     def put_back(self, path: bytes, mark: int) -> None:
         """A dirty path that is busy waits at the end of the queue, with its age kept."""
         with self._lock:
-            self._paths.setdefault(path, mark)
+            newer = self._paths.get(path, mark)
+            self._paths[path] = min(mark & ~1, newer & ~1) | ((mark | newer) & 1)
 
     @property
     def sequence(self) -> int:
