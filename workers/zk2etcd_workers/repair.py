@@ -16,6 +16,7 @@ from zk2etcd_workers import (
     confirm,
     context,
     etcd,
+    pacing,
     plan,
     tree,
     verify,
@@ -128,7 +129,8 @@ class Repairs:
 
     def _read(self, batch: Batch) -> None:
         # Walks of other shards may hold all permits for a moment; repairs are in no hurry.
-        while not (granted := self._ctx.session.take(len(batch.paths), live=True)):
+        wanted = pacing.fitting(batch.paths)
+        while not (granted := self._ctx.session.take(wanted, live=True)):
             self._ctx.turn.pause(0.002)
         now, later = batch.paths[:granted], batch.paths[granted:]
         for path in later:
@@ -139,12 +141,13 @@ class Repairs:
         self._ctx.session.read(ops, self._deliver, batch)
 
     def read(self, reply: zookeeper.Reply) -> None:
-        """Both sides are known; write what differs."""
+        """Both sides are known; write what differs. An event comes before any reply that shows
+        its change: a path that is dirty by now differs because it has just changed."""
         self._reading = False
         writes = []
         for (_, path), node in zip(reply.ops, reply.results, strict=True):
             write = self._compare(path, node, reply.tag.there.get(path))
-            if write is None:
+            if write is None or path in self._dirty:
                 self._busy.pop(path, None)
             else:
                 self._writing.add(path)
