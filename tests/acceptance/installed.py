@@ -1,0 +1,153 @@
+"""The installed `zk2etcd` command as a process: what a user types, and what an operator sees.
+
+Nothing here imports the product's insides; a supervisor is judged by its exit code, its two
+streams, its admin address, and by what stands in the servers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import psutil
+
+from tests import polling
+from zk2etcd import errors, sandbox, sandbox_supervisor
+
+Settings = sandbox_supervisor.Settings
+Document = dict[str, Any]
+
+
+def command() -> str:
+    """The `zk2etcd` that was installed beside this interpreter."""
+    found = shutil.which("zk2etcd", path=str(pathlib.Path(sys.executable).parent))
+    assert found is not None, "zk2etcd is not installed here: pip install -e ."
+    return found
+
+
+def run(
+    *arguments: str, timeout: float = 30.0, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run one `zk2etcd` command to its end; `env` goes over our environment."""
+    return subprocess.run(
+        [command(), *arguments],
+        env={**os.environ, **(env or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=timeout,
+        check=False,
+    )
+
+
+def settings(
+    zookeeper: sandbox.ZooKeeper,
+    etcd: sandbox.Etcd,
+    prefixes: Sequence[str | Mapping[str, Any]],
+    **sections: Mapping[str, Any],
+) -> Settings:
+    """A configuration whose state is its own on shared servers; `sections` are laid over it."""
+    first = prefixes[0]
+    name = first if isinstance(first, str) else str(first["from"])
+    content = sandbox_supervisor.settings(zookeeper, etcd, prefixes)
+    content["state"] = {"prefix": f"zk2etcd{name}", "lease_ttl": "5s"}
+    for section, values in sections.items():
+        content[section] = {**content.get(section, {}), **values}
+    return content
+
+
+class Supervisor(sandbox_supervisor.Supervisor):
+    """`zk2etcd -c <folder>/config.yaml`, installed. `stdout` and `log` (stderr) are files."""
+
+    variables: Mapping[str, str] = {}
+
+    def command(self) -> list[str]:
+        return [command(), "-c", str(self.config)]
+
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, **self.variables}
+
+    def events(self, event: str | None = None, **fields: Any) -> list[Document]:
+        """The log lines so far, as JSON, with this `event` and these fields."""
+        found = []
+        for line in self.log.read_text("utf-8", "replace").splitlines():
+            if not line.startswith("{"):
+                continue
+            entry = json.loads(line)
+            same = all(entry.get(key) == value for key, value in fields.items())
+            if same and event in (None, entry.get("event")):
+                found.append(entry)
+        return found
+
+    def worker(self, slot: str) -> Document:
+        """The slot as it stands in /status; empty when it is not there."""
+        workers: list[Document] = self.status()["workers"]
+        return next((each for each in workers if each["slot"] == slot), {})
+
+    def slot_of(self, source: str) -> str:
+        """The slot that mirrors this `from`."""
+        return str(self.shards()[source]["worker"])
+
+    def end(self, timeout: float = 20.0) -> int:
+        """The exit code of the process, which was told to stop."""
+        process = self._running()
+        try:
+            return process.wait(timeout)
+        finally:
+            process.kill()
+            process.wait()
+            self._process = None
+
+    def stop_with(self, number: signal.Signals, timeout: float = 20.0) -> tuple[int, float]:
+        """Send the signal: (exit code, seconds until the end)."""
+        started = time.monotonic()
+        self.signal(number)
+        code = self.end(timeout)
+        return code, time.monotonic() - started
+
+
+def family(supervisor: Supervisor) -> list[psutil.Process]:
+    """The supervisor's descendants now: workers, and what multiprocessing runs beside them."""
+    return psutil.Process(supervisor.pid).children(recursive=True)
+
+
+def gone(processes: Sequence[psutil.Process]) -> bool:
+    """Whether all of these ended; a zombie that its parent has not reaped yet counts as ended."""
+    return not any(_lives(process) for process in processes)
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def refused(supervisor: Supervisor, timeout: float = 5.0) -> Document:
+    """The status after a reload that was refused: waits for `config.error`."""
+
+    def error() -> Document | None:
+        status = supervisor.status()
+        return status if status["config"]["error"] else None
+
+    found = polling.until(error, timeout, what="config.error in the status")
+    assert found is not None
+    return found
+
+
+def unreachable(supervisor: Supervisor) -> bool:
+    """Whether its admin address does not answer."""
+    try:
+        supervisor.ask("/livez", timeout=1.0)
+    except errors.Unreachable:
+        return True
+    return False

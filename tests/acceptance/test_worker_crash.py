@@ -1,0 +1,120 @@
+"""A worker that dies or hangs, under load: it comes back, and the others do not notice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Mapping
+
+import pytest
+
+from tests import polling
+from tests.acceptance import both_sides, conftest, installed, metrics_text, probing
+from zk2etcd import sandbox as sandboxes
+
+BACK_SECONDS = 3.0
+EQUAL_SECONDS = 5.0
+LAG_SECONDS = 0.25
+
+
+PREFIX = "/crash"
+
+
+@pytest.fixture(scope="module")
+def running(
+    zookeeper: sandboxes.ZooKeeper,
+    etcd: sandboxes.Etcd,
+    sides: both_sides.Sides,
+    supervise_module: conftest.Supervise,
+) -> installed.Supervisor:
+    """Two prefixes, `/crash/a` and `/crash/b`, on two workers."""
+    prefixes = [f"{PREFIX}/a", f"{PREFIX}/b"]
+    for each in prefixes:
+        sides.seed(each, 300)
+    supervisor = supervise_module(
+        installed.settings(
+            zookeeper,
+            etcd,
+            prefixes,
+            state={"prefix": f"zk2etcd{PREFIX}"},
+            workers={"heartbeat_timeout": "1500ms"},
+        )
+    )
+    supervisor.start()
+    supervisor.wait_following()
+    return supervisor
+
+
+def _is_back(supervisor: installed.Supervisor, source: str, old_pid: int) -> bool:
+    """Another process runs in the slot, and has finished the shard's base."""
+    shard = supervisor.shards()[source]
+    worker = supervisor.worker(shard["worker"])
+    fresh = worker["pid"] not in (None, old_pid) and worker["state"] == "running"
+    return fresh and shard["owned"] and shard["phase"] == "following"
+
+
+@pytest.mark.parametrize(("killed", "other"), [("a", "b"), ("b", "a")])
+def test_a_killed_worker_is_back_soon_and_the_others_do_not_notice(
+    running: installed.Supervisor,
+    zookeeper: sandboxes.ZooKeeper,
+    etcd: sandboxes.Etcd,
+    sides: both_sides.Sides,
+    killed: str,
+    other: str,
+) -> None:
+    victim, spared = f"{PREFIX}/{killed}", f"{PREFIX}/{other}"
+    assert running.slot_of(victim) != running.slot_of(spared)
+    pids = running.worker_pids()
+    restarts = running.worker(running.slot_of(victim))["restarts"]
+    old, bystander = pids[running.slot_of(victim)], pids[running.slot_of(spared)]
+    before = metrics_text.parse(running.ask("/metrics")[1])
+    with (
+        probing.Probe(zookeeper.address, etcd.address, f"{spared}/probe") as probe,
+        both_sides.Load(zookeeper.address, victim) as load,
+    ):
+        polling.until(lambda: load.changes > 100)
+        killed_at = time.monotonic()
+        os.kill(old, signal.SIGKILL)
+        polling.until(lambda: _is_back(running, victim, old), what="the worker is back")
+        back = time.monotonic() - killed_at
+        load.end()
+        sides.wait_equal(victim, timeout=EQUAL_SECONDS)
+        lags = probe.lags()
+    assert back < BACK_SECONDS
+    assert len(lags) > 50
+    assert max(lags) < LAG_SECONDS, sorted(lags)[-10:]
+    sides.wait_equal(spared, timeout=EQUAL_SECONDS)
+    assert running.worker_pids()[running.slot_of(spared)] == bystander
+    assert running.worker(running.slot_of(victim))["restarts"] == restarts + 1
+    assert running.worker(running.slot_of(victim))["last_exit"] == -signal.SIGKILL
+    _assert_monotonic(before, metrics_text.parse(running.ask("/metrics")[1]))
+
+
+def _assert_monotonic(before: Mapping[str, float], after: Mapping[str, float]) -> None:
+    counters = [name for name in before if metrics_text.is_cumulative(name)]
+    assert len(counters) > 20
+    fallen = {
+        name: (before[name], after.get(name))
+        for name in counters
+        if after.get(name, 0.0) < before[name]
+    }
+    assert not fallen
+
+
+def test_a_stopped_worker_is_killed_at_the_heartbeat_timeout_and_restarted(
+    running: installed.Supervisor, sides: both_sides.Sides
+) -> None:
+    victim = f"{PREFIX}/a"
+    slot = running.slot_of(victim)
+    restarts = running.worker(slot)["restarts"]
+    old = running.worker_pids()[slot]
+    os.kill(old, signal.SIGSTOP)
+    stopped_at = time.monotonic()
+    polling.until(lambda: running.worker(slot)["restarts"] > restarts, what="killed and restarted")
+    assert 1.0 < time.monotonic() - stopped_at < 4.0
+    assert running.worker(slot)["last_exit"] == -signal.SIGKILL
+    assert running.events("killing worker", slot=slot, pid=old)
+    polling.until(lambda: _is_back(running, victim, old), what="the worker is back")
+    sides.zk.set(f"{victim}/n1", b"after the restart")
+    sides.wait_equal(victim, timeout=EQUAL_SECONDS)
