@@ -26,18 +26,28 @@ def ask(settings: config.ZooKeeper) -> Version:
     reached = False
     for host in settings.hosts:
         try:
-            answer = _srvr(host, settings)
+            answer = srvr(host, settings)
         except OSError:
             continue
         reached = True
-        if match := _VERSION.search(answer):
-            found.append(tuple(int(part or 0) for part in match.groups()))
+        if version := told(answer):
+            found.append(version)
     if not reached:
         raise errors.ZooKeeperError(f"no ZooKeeper server answers at {', '.join(settings.hosts)}")
     return min(found, default=(3, 6, 0))
 
 
-def _srvr(host: str, settings: config.ZooKeeper) -> bytes:
+def told(answer: bytes) -> Version | None:
+    """The version that an answer to `srvr` tells, if it does."""
+    match = _VERSION.search(answer)
+    return tuple(int(part or 0) for part in match.groups()) if match else None
+
+
+def srvr(host: str, settings: config.ZooKeeper) -> bytes:
+    """What one host answers to `srvr`; waits for three seconds at most for each part.
+
+    :raises OSError: it does not answer.
+    """
     name, _, port = host.rpartition(":")
     timeout = min(settings.connect_timeout, 3.0)
     with socket.create_connection((name.strip("[]"), int(port)), timeout) as plain:
