@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zk2etcd import config
+from zk2etcd_workers import guard
+
+LIMITS = config.DeleteGuard()  # 100, 0.3, 10000, hold
+
+
+def _trips(
+    deletes: int,
+    present: int,
+    limits: config.DeleteGuard = LIMITS,
+    *,
+    first: bool = False,
+    root_missing: bool = False,
+) -> str | None:
+    return guard.trips(guard.Walk(deletes, present, first, root_missing), limits)
+
+
+@pytest.mark.parametrize(
+    ("deletes", "present", "held"),
+    [
+        (0, 0, False),
+        (0, 1000, False),
+        (1, 1, False),
+        (9, 9, False),
+        (10, 10, True),
+        (10, 11, True),
+        (10, 12, False),
+        (100, 200, False),
+        (101, 336, True),
+        (101, 337, False),
+        (10_000, 100_000, False),
+        (10_001, 10_000_000, True),
+    ],
+)
+def test_thresholds(deletes: int, present: int, held: bool) -> None:
+    assert (_trips(deletes, present) is not None) is held
+
+
+def test_the_first_sync_holds_a_single_delete_unless_waived() -> None:
+    waived = config.DeleteGuard(first_sync="apply")
+    assert _trips(1, 1000, first=True)
+    assert _trips(0, 1000, first=True) is None
+    assert _trips(1, 1000, waived, first=True) is None
+    assert _trips(10, 11, waived, first=True)
+
+
+def test_a_missing_root_holds_a_single_delete() -> None:
+    assert _trips(1, 1000, root_missing=True)
+    assert _trips(0, 0, root_missing=True) is None
+
+
+def test_nothing_may_go_when_nothing_is_allowed() -> None:
+    strict = config.DeleteGuard(max_deletes=0)
+    assert _trips(1, 1_000_000, strict)
+
+
+@given(st.integers(0, 20_000), st.integers(0, 20_000), st.booleans(), st.booleans())
+def test_more_deletes_never_pass_where_fewer_did_not(
+    deletes: int, rest: int, first: bool, root_missing: bool
+) -> None:
+    present = deletes + rest
+    if _trips(deletes, present, first=first, root_missing=root_missing):
+        assert _trips(deletes + 1, present, first=first, root_missing=root_missing)

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from zk2etcd_workers import mapping
+
+NAMES = st.text(
+    st.characters(codec="utf-8", categories=("L", "N", "P", "S", "Zs")), min_size=1, max_size=6
+).filter(lambda name: "/" not in name and mapping.is_valid_path(f"/{name}".encode()))
+BELOW = st.lists(NAMES, max_size=4)
+ROOTS = st.one_of(st.just([]), st.lists(NAMES, min_size=1, max_size=3))
+
+
+def _path(*parts: list[str]) -> str:
+    return "/" + "/".join(name for part in parts for name in part)
+
+
+@given(ROOTS, ROOTS, BELOW)
+@example([], ["x"], [])
+@example(["x"], [], [])
+@example([], [], ["a"])
+def test_a_path_and_its_key_round_trip(
+    source: list[str], target: list[str], below: list[str]
+) -> None:
+    shard = mapping.Mapping(_path(source), _path(target))
+    path = _path(source, below).encode()
+    key = shard.key(path)
+    assert key == _path(target, below).encode()
+    assert shard.path(key) == path
+    start, end = shard.below()
+    assert key == shard.target or start <= key < end
+
+
+@given(ROOTS, ROOTS, st.binary(max_size=12))
+def test_any_key_is_foreign_or_round_trips(
+    source: list[str], target: list[str], rest: bytes
+) -> None:
+    shard = mapping.Mapping(_path(source), _path(target))
+    for key in (rest, _path(target).encode() + rest, _path(target).encode() + b"/" + rest):
+        path = shard.path(key)
+        if path is not None:
+            assert shard.key(path) == key
+            assert mapping.is_valid_path(path)
+            assert mapping.is_below(path, shard.source)
+
+
+@given(ROOTS, ROOTS, st.lists(BELOW, min_size=2, max_size=8))
+def test_keys_sort_like_paths(
+    source: list[str], target: list[str], several: list[list[str]]
+) -> None:
+    shard = mapping.Mapping(_path(source), _path(target))
+    paths = sorted(_path(source, below).encode() for below in several)
+    keys = [shard.key(path) for path in paths]
+    assert keys == sorted(keys)
+
+
+@given(ROOTS, BELOW, BELOW)
+def test_the_range_below_a_path_is_what_lies_below_it(
+    target: list[str], path: list[str], other: list[str]
+) -> None:
+    shard = mapping.Mapping("/", _path(target))
+    upper, lower = _path(path).encode(), _path(other).encode()
+    start, end = shard.below_path(upper)
+    inside = start <= shard.key(lower) < end
+    assert inside == (mapping.is_below(lower, upper) and (lower != upper or not path + target))
+
+
+@given(BELOW, BELOW)
+def test_excludes_are_by_path_element(excluded: list[str], path: list[str]) -> None:
+    shard = mapping.Mapping("/s", "/t", [_path(["s"], excluded)] if excluded else [])
+    expected = bool(excluded) and path[: len(excluded)] == excluded
+    assert shard.is_excluded(_path(["s"], path).encode()) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "root", "below"),
+    [
+        ("/dubbo", "/dubbo", True),
+        ("/dubbo/a", "/dubbo", True),
+        ("/dubbo2", "/dubbo", False),
+        ("/dubbo-a", "/dubbo", False),
+        ("/dubb", "/dubbo", False),
+        ("/anything", "/", True),
+        ("/", "/", True),
+        ("/", "/a", False),
+    ],
+)
+def test_below(path: str, root: str, below: bool) -> None:
+    assert mapping.is_below(path.encode(), root.encode()) is below
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        b"",
+        b"a",
+        b"//",
+        b"/a/",
+        b"/a//b",
+        b"/a/./b",
+        b"/..",
+        b"/a/..",
+        b"/\0",
+        b"/\x1f",
+        b"/\x7f",
+        "/\x9f".encode(),
+        "/\ue000".encode(),
+        "/\uf8ff".encode(),
+        "/\ufff0".encode(),
+        "/\uffff".encode(),
+        "/\U0001f600".encode(),
+        "/\U0010ffff".encode(),
+        b"/\xff",
+        b"/\xc0\xaf",
+        b"/\xed\xa0\x80",
+    ],
+)
+def test_what_zookeeper_refuses_is_no_path(path: bytes) -> None:
+    assert not mapping.is_valid_path(path)
+
+
+@pytest.mark.parametrize("name", [" ", "...", ".a", "a.", "\xa0", "\uf900", "\uffef", "%2F", "\\"])
+def test_what_zookeeper_accepts_is_a_path(name: str) -> None:
+    assert mapping.is_valid_path(f"/{name}".encode())
+
+
+@pytest.mark.parametrize(("source", "excluded"), [("/", True), ("/zookeeper2", False)])
+def test_zookeepers_own_subtree_is_never_mirrored(source: str, excluded: bool) -> None:
+    shard = mapping.Mapping(source, "/t")
+    assert shard.is_excluded(b"/zookeeper") is excluded
+    assert shard.is_excluded(b"/zookeeper/quota") is excluded
+    assert not shard.is_excluded(b"/zookeeper2")
+
+
+def test_ranges_of_the_root() -> None:
+    assert mapping.Mapping("/a", "/").below() == (b"/", b"0")
+    assert mapping.Mapping("/a", "/").below_path(b"/a") == (b"/", b"0")
+    assert mapping.Mapping("/", "/x").below() == (b"/x/", b"/x0")
