@@ -91,7 +91,12 @@ def ensure_format(client: etcd.Client, keys: Keys, written_by: str) -> None:
     answer = client.txn(etcd.Txn([absent], [etcd.Put(key, value)], [etcd.Range(key)]))
     if answer.succeeded:
         return
-    found = json.loads(answer.kvs(0)[0].value)
+    check_format(answer.kvs(0)[0].value, key)
+
+
+def check_format(value: bytes, key: bytes) -> None:
+    """:raises errors.NewerFormat: this `format` demands a newer reader than we are."""
+    found = json.loads(value)
     if int(found.get("min_reader", 0)) > FORMAT:
         raise errors.NewerFormat(
             f"{key.decode()} asks for a reader of format {found['min_reader']} (written by "
