@@ -179,6 +179,7 @@ class Base:
         sample = [path for path in self._absent if not self._was_deleted(path)]
         if self._guard.allows(sample, unseen, present_keys, root=root or unseen == 0):
             self._apply_deletes(self._absent)
+            self._guard.end()
         elif live:
             self._apply_deletes([path for path in self._absent if self._was_deleted(path)])
 
@@ -209,8 +210,15 @@ def applier(ctx: context.Context, deliver: Callable[[apply.Ack], None]) -> apply
 
 
 def _count(ctx: context.Context) -> int:
-    """How many keys the shard's range holds now, foreign ones included."""
-    start, end = ctx.mapping.below()
-    below = ctx.etcd.range(start, end, count_only=True).total
-    own = ctx.etcd.range(ctx.mapping.target, count_only=True).total
-    return below + (0 if start == ctx.mapping.target else own)
+    """How many keys the shard's range holds now: without excluded ones, with foreign ones."""
+    mapped = ctx.mapping
+    excluded = sum(
+        _size(ctx, mapped.key(path), mapped.below_path(path)) for path in mapped.excluded
+    )
+    return _size(ctx, mapped.target, mapped.below()) - excluded
+
+
+def _size(ctx: context.Context, key: bytes, below: tuple[bytes, bytes]) -> int:
+    start, end = below
+    count = ctx.etcd.range(start, end, count_only=True).total
+    return count if start == key else count + ctx.etcd.range(key, count_only=True).total

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from zk2etcd import errors
-from zk2etcd_workers import context, tree, turn, zk_protocol, zookeeper
+from zk2etcd_workers import context, pacing, tree, turn, zk_protocol, zookeeper
 
 _BATCH = 64
 
@@ -29,7 +29,8 @@ def read_again(ctx: context.Context, paths: Sequence[bytes]) -> Iterator[Verdict
     at = 0
     while at < len(paths):
         ctx.turn.beat()
-        granted = ctx.session.take(min(_BATCH, len(paths) - at), live=False)
+        wanted = pacing.fitting(paths[at : at + _BATCH])
+        granted = ctx.session.take(wanted, live=False)
         if not granted:
             ctx.turn.pause(0.002)
             continue

@@ -18,7 +18,7 @@ import etcd3.etcdrpc as rpc
 import grpc
 
 from zk2etcd import config, errors, metrics
-from zk2etcd_workers import etcd_errors, pacing, plan
+from zk2etcd_workers import etcd_errors, pacing, plan, turn
 
 Present = plan.Present
 
@@ -289,7 +289,9 @@ class Client:
         settled = threading.Event()
         future.add_done_callback(lambda _: settled.set())
         # grpc keeps the deadline; a second more is for grpc itself.
-        settled.wait(self._settings.request_timeout + 1.0)
+        deadline = time.monotonic() + self._settings.request_timeout + 1.0
+        while not settled.wait(turn.SLICE) and time.monotonic() < deadline:
+            turn.touch()
 
     def _failure(self, future: Any, *, write: bool) -> errors.EtcdError | None:
         if not future.done():

@@ -101,6 +101,7 @@ class Fence:
         self._shard = shard
         self._key = keys.owner(shard.id)
         self._epoch = 0
+        self._in_doubt = False
         self.token = 0
 
     def claim(self, reaped: Mapping[str, int]) -> None:
@@ -128,9 +129,12 @@ class Fence:
     def release(self) -> None:
         """Delete our owner key: writes under way can land no more, and others need not wait."""
         token, self.token = self.token, 0
+        if not token and self._in_doubt:
+            token = self._unclaimed()
         if token:
             ours = etcd.Compare(self._key, "mod", "=", token)
             self._client.txn(etcd.Txn([ours], [etcd.Delete(self._key)]))
+        self._in_doubt = False
 
     def compare(self) -> etcd.Compare:
         """What every data Txn must carry.
@@ -165,6 +169,7 @@ class Fence:
         the key: it holds our epoch, or the put is tried again with the same condition."""
         lease = self._lease.obtain()
         self._epoch += 1
+        self._in_doubt = True
         checkpoint = self._keys.checkpoint(self._shard.id)
         absent = etcd.Compare(checkpoint, "create", "=", 0)
         first = etcd.Txn([absent], [etcd.Put(checkpoint, state.encode_zxid(0))])
@@ -187,6 +192,16 @@ class Fence:
         if page.kvs and page.kvs[0].value == self._document():
             return page.kvs[0].revision
         raise errors.AmbiguousWrite("taking the shard was not answered")
+
+    def _unclaimed(self) -> int:
+        """The revision of an owner key that is ours although we hold no token: a put of ours was
+        applied and its answer lost. As long as the lease lives nobody else could take the shard."""
+        for kv in self._client.range(self._key).kvs:
+            owner = state.decode(kv.value, kv.key)
+            mine = (self._identity.instance, self._identity.slot, self._identity.incarnation)
+            if (owner["instance"], owner["slot"], owner["incarnation"]) == mine:
+                return kv.revision
+        return 0
 
     def _document(self) -> bytes:
         below = mapping.Mapping.of(self._shard).below()

@@ -19,6 +19,7 @@ from zk2etcd_workers import (
     confirm,
     context,
     etcd,
+    pacing,
     plan,
     repair,
     tree,
@@ -211,6 +212,9 @@ class Follow:
             if not granted:
                 return
             paths = self._fresh(granted)
+            for path in paths[(fitting := pacing.fitting(paths)) :]:
+                self._dirty.put_back(path, self._busy.pop(path))
+            del paths[fitting:]
             self._ctx.session.give(granted - len(paths))
             if not paths:
                 return

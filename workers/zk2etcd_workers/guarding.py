@@ -23,6 +23,7 @@ class Guarding:
         self._facts = facts
         self._key = ctx.keys.guard(ctx.shard.id)
         self._record: state.GuardRecord | None = None
+        self._inherited = 0
 
     def begin(self, present: int, *, first: bool) -> None:
         """A base starts. What a walk that was cut off knew goes on to count, and so does a trip."""
@@ -30,8 +31,9 @@ class Guarding:
         self._record = state.GuardRecord(present, first)
         if page.kvs:
             old = state.GuardRecord.from_bytes(page.kvs[0].value, self._key)
+            self._inherited = old.present if old.trip is None else 0
             self._record = state.GuardRecord(
-                max(present, old.present), first or old.first, old.trip
+                max(present, self._inherited), first or old.first, old.trip
             )
         self._facts.guard = self._record.trip
         if self._record.trip is None:
@@ -45,12 +47,12 @@ class Guarding:
 
     def allows(self, paths: Sequence[bytes], total: int, present: int, *, root: bool) -> bool:
         """May `total` confirmed deletes happen, of which `paths` are known? A trip is written
-        before this says no; with nothing to delete a standing trip is over.
+        before this says no. After a yes, and the deletes, call `end`.
 
         :param root: the prefix's root node exists in ZooKeeper.
         """
         record = self._record or state.GuardRecord(present, first=False)
-        present = max(present, record.present if record.trip is None else present)
+        present = max(present, self._inherited)
         found = guard.Walk(total, present, record.first, root_missing=not root)
         reason = guard.trips(found, self._ctx.config.sync.delete_guard)
         if total and record.trip is not None:
@@ -59,8 +61,6 @@ class Guarding:
         if self._ctx.released is not None and total <= self._ctx.released:
             reason = None
         if reason is None:
-            if self._record is not None:
-                self._end()
             return True
         self._trip(record, reason, paths, total, present)
         return False
@@ -92,10 +92,12 @@ class Guarding:
             guard=trip.id,
         )
 
-    def _end(self) -> None:
-        self._record = None
-        self._facts.guard = None
-        self._fenced([etcd.Delete(self._key)])
+    def end(self) -> None:
+        """The walk is over, and nothing is held: a standing trip is over too."""
+        if self._record is not None:
+            self._record = None
+            self._facts.guard = None
+            self._fenced([etcd.Delete(self._key)])
 
     def _write(self, record: state.GuardRecord) -> None:
         self._fenced([etcd.Put(self._key, record.to_bytes())])

@@ -6,6 +6,7 @@ never waits for a server: what can take time happens in the mirrors' threads.
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from multiprocessing.connection import Connection, wait
@@ -24,7 +25,10 @@ def main(spec: messages.WorkerSpec, pipe: Connection) -> None:
     sys.setswitchinterval(_SWITCH_INTERVAL)
     instruments = metrics.for_worker(spec.multiproc_dir, spec.identity.slot)
     logs.setup(spec.identity.slot, spec.config.log, spec.log_level)
-    Worker(spec, pipe, instruments).run()
+    worker = Worker(spec, pipe, instruments)
+    # The supervisor drains us by a message; this is for an init system that signals all of us.
+    signal.signal(signal.SIGTERM, lambda *_: worker.terminate())
+    worker.run()
 
 
 class _Sides:
@@ -65,10 +69,19 @@ class Worker:
         self._deadline: float | None = None
         self._reported = 0.0
         self._supervised = True
+        self._terminated = False
+        self._log_level = spec.log_level
+        self._log_settings = spec.config.log
+
+    def terminate(self) -> None:
+        """Let go of everything and end, as after a `Drain`. Safe in a signal handler."""
+        self._terminated = True
 
     def run(self) -> None:
         while not self._finished():
             self._receive(_TURN)
+            if self._terminated and self._deadline is None:
+                self._drain(self._spec.config.workers.stop_timeout)
             self._reconcile()
             if self._sides is not None:
                 self._sides.session.tend(time.monotonic())
@@ -99,12 +112,16 @@ class Worker:
 
     def _carry_out(self, command: messages.Command) -> None:
         if isinstance(command, messages.Assign):
+            if command.config.log != self._log_settings:
+                self._log_settings = command.config.log
+                logs.setup(self._spec.identity.slot, self._log_settings, self._log_level)
             self._target = command
         elif isinstance(command, messages.FullSync):
             for shard in command.shards:
                 if (running := self._mirrors.get(shard)) is not None:
                     running.full_sync()
         elif isinstance(command, messages.SetLogLevel):
+            self._log_level = command.level
             logs.set_level(command.level)
         elif isinstance(command, messages.Drain):
             self._drain(command.timeout)

@@ -80,6 +80,7 @@ class Mirror:
     # --- the thread --------------------------------------------------------------------------
 
     def _run(self) -> None:
+        self._ctx.turn.adopt()
         try:
             while True:
                 try:

@@ -9,10 +9,17 @@ and a parent whose children turned out to be large gets them few at a time.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 UNKNOWN_IN_FLIGHT = 256
 WALK_IN_FLIGHT = 224
 """What walks may use of it; the rest is kept for live changes, which must not wait for a walk."""
+
+REQUEST_BYTES = 512 * 1024
+"""A request must stay under the server's jute.maxbuffer (1 MiB by default), whatever its paths."""
+
+OP_BYTES = 14
+"""What a read adds to a request beside its path (MultiHeader, length, watch flag)."""
 
 KNOWN_SMALL = 16 * 1024
 """Where no value was larger than this when all were last read, reads are of known size: 1,024 of
@@ -80,3 +87,13 @@ class Rate:
         granted = min(wanted, int(self._tokens))
         self._tokens -= granted
         return granted
+
+
+def fitting(paths: Sequence[bytes]) -> int:
+    """How many of these paths, from the first on, one request may read; at least one."""
+    size = 0
+    for count, path in enumerate(paths):
+        size += len(path) + OP_BYTES
+        if size > REQUEST_BYTES and count:
+            return count
+    return len(paths)

@@ -96,6 +96,7 @@ class Walk:
         self._heavy: set[bytes] = set()
         self._root_dir: _Dir | None = None
         self._in_flight = 0
+        self._request_bytes = 0
         self._held = 0
         self._held_bytes = 0
         self.zxid = 0
@@ -256,11 +257,13 @@ class Walk:
         ops: list[zk_protocol.Op] = []
         slots: list[_Slot] = []
         left = permits
+        self._request_bytes = 0
         while self._heap and len(ops) < self._most:
             directory = self._heap[0][2]
             if directory.names is None:
                 alone = directory.expected > pacing.LARGE_LISTING
-                if alone and ops:
+                self._request_bytes += len(directory.path) + pacing.OP_BYTES
+                if ops and (alone or self._request_bytes > pacing.REQUEST_BYTES):
                     break
                 heapq.heappop(self._heap)
                 ops.append((zk_protocol.GET_CHILDREN, directory.path))
@@ -285,9 +288,16 @@ class Walk:
         heavy = path in self._heavy
         start = directory.read
         end = min(len(names), start + (min(room, pacing.LARGE_BATCH) if heavy else room))
+        size = self._request_bytes
         for at in range(start, end):
-            ops.append((zk_protocol.GET_DATA, base + b"/" + names[at]))
+            path = base + b"/" + names[at]
+            size += len(path) + pacing.OP_BYTES
+            if size > pacing.REQUEST_BYTES and ops:
+                end = at
+                break
+            ops.append((zk_protocol.GET_DATA, path))
             slots.append((directory, at))
+        self._request_bytes = size
         directory.read = end
         heapq.heappop(self._heap)
         if end < len(names):

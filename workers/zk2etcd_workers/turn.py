@@ -17,6 +17,17 @@ class Stopped(Exception):
     """Unwinds a shard's thread when it is asked to stop."""
 
 
+_local = threading.local()
+
+
+def touch() -> None:
+    """Beat for whichever shard's thread this is, without noticing a stop: for waits, such as an
+    etcd call with a deadline, that know no shard and must not be cut short."""
+    mine: Turn | None = getattr(_local, "turn", None)
+    if mine is not None:
+        mine.renew()
+
+
 class Turn:
     def __init__(self) -> None:
         self._stop = threading.Event()
@@ -27,6 +38,13 @@ class Turn:
         self._at = time.monotonic()
         if self._stop.is_set():
             raise Stopped
+
+    def adopt(self) -> None:
+        """The calling thread is the shard's own; `touch` in it means this pulse."""
+        _local.turn = self
+
+    def renew(self) -> None:
+        self._at = time.monotonic()
 
     def age(self) -> float:
         """Seconds since the last beat."""

@@ -135,6 +135,7 @@ class Verify:
         if guard.allows(absent, total, present_keys, root=root):
             for path in absent:
                 self._nominate(path)
+            guard.end()
 
     def _absent(self, paths: Sequence[bytes]) -> list[bytes]:
         """Those that etcd still has and ZooKeeper still has not."""

@@ -22,6 +22,7 @@ from zk2etcd import config, errors, metrics
 from zk2etcd_workers import pacing, zk_connection, zk_protocol, zk_version
 
 _STATES = kazoo.protocol.states.KazooState
+_GOODBYE = 1.0
 _QUIET = logging.getLogger("kazoo.client")
 
 
@@ -108,7 +109,10 @@ class Session:
             self._closed = True
             client, self._client = self._client, None
         if client is not None:
-            _discard(client)
+            # kazoo waits for the server to say goodbye; we do not, for long.
+            closing = threading.Thread(target=_discard, args=(client,), daemon=True)
+            closing.start()
+            closing.join(_GOODBYE)
 
     def tend(self, now: float) -> None:
         """Called every second or so: cut a connection that does not answer, and replace a client
