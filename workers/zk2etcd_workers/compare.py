@@ -9,7 +9,6 @@ Memory stays bounded: both sides are compared as streams, and what differs is sp
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ from zk2etcd_workers import (
     confirm,
     context,
     etcd,
+    pacing,
     plan,
     present,
     sides,
@@ -187,7 +187,7 @@ def _ours(ctx: context.Context, key: bytes, found: Found) -> bytes | None:
 def _look_again(ctx: context.Context, found: Found, before: spool.Spool) -> spool.Spool:
     """What of `before` differs now."""
     still = spool.Spool()
-    for chunk in _chunks(before, _CHUNK):
+    for chunk in _chunks(before):
         theirs = _in_etcd(ctx, [record.path for record in chunk])
         verdicts = confirm.read_again(ctx, [record.path for record in chunk])
         for record, there, verdict in zip(chunk, theirs, verdicts, strict=True):
@@ -232,7 +232,16 @@ def _judge(ctx: context.Context, found: Found, differing: spool.Spool) -> None:
     differing.close()
 
 
-def _chunks(records: Iterable[spool.Record], size: int) -> Iterator[list[spool.Record]]:
-    rest = iter(records)
-    while chunk := list(itertools.islice(rest, size)):
+def _chunks(records: Iterable[spool.Record]) -> Iterator[list[spool.Record]]:
+    """Few enough for one request, also when their paths are long."""
+    chunk: list[spool.Record] = []
+    size = 0
+    for record in records:
+        cost = len(record.path) + pacing.OP_BYTES
+        if len(chunk) == _CHUNK or (chunk and size + cost > pacing.REQUEST_BYTES):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(record)
+        size += cost
+    if chunk:
         yield chunk

@@ -23,7 +23,6 @@ _ATTEMPTS_A_HOST = 3
 _LONGEST_WAIT = 30.0
 _TENDED = 0.5
 _TRIES = 3
-_CLOSING = 2.0
 # What kazoo says of a connection stands in the session's `trouble`; a terminal needs it once.
 logging.getLogger("kazoo").addHandler(logging.NullHandler())
 
@@ -77,10 +76,7 @@ class Sides:
     ) -> None:
         self._closed.set()
         self._lease.close()
-        # kazoo waits for a connection attempt that is under way; we need not.
-        closing = threading.Thread(target=self.session.close, name="closing", daemon=True)
-        closing.start()
-        closing.join(_CLOSING)
+        self.session.close()
         self.client.close()
 
     def _tend(self) -> None:
@@ -194,8 +190,14 @@ def attempt(settings: config.Config, who: messages.Identity, work: Callable[[Sid
                 if not _is_passing(error):
                     raise
                 if left == 0:
-                    raise errors.Unreachable(f"gave up after {_TRIES} attempts: {error}") from error
+                    raise errors.Unreachable(_gave_up(error)) from error
     raise AssertionError("unreachable")
+
+
+def _gave_up(error: errors.Zk2EtcdError) -> str:
+    if isinstance(error, errors.StaleRead):
+        return f"{error}: it was wiped, restored or replaced, and is not trusted"
+    return f"gave up after {_TRIES} attempts: {error}"
 
 
 def _is_passing(error: errors.Zk2EtcdError) -> bool:

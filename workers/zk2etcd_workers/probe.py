@@ -1,0 +1,95 @@
+"""The work behind `check`: what a mirror of this configuration would meet, found out beforehand.
+
+Nothing is written on either side. Each finding is one line for a person, with the remedy if it is
+not well; when one side cannot be reached, the other is looked at all the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Generator, Iterator, Sequence
+
+from zk2etcd import config, errors, messages
+from zk2etcd_workers import probe_etcd, probe_fact, probe_zookeeper, sides
+
+Facts = Iterator[probe_fact.Fact]
+
+
+def facts(settings: config.Config, shards: Sequence[messages.Shard]) -> Facts:
+    """Everything there is to say, ZooKeeper first, as it is found out. Raises no error of ours."""
+    zookeeper, etcd = probe_zookeeper.SIDE, probe_etcd.SIDE
+    with sides.Sides(settings, sides.identity("check")) as both:
+        here = yield from _seen(zookeeper, _zookeeper(both, shards))
+        there = yield from _seen(etcd, _etcd(both, shards))
+        if here and there:
+            yield from _seen(zookeeper, _history(both, shards[0]))
+
+
+def _seen(side: probe_fact.Side, looked: Facts) -> Generator[probe_fact.Fact, None, bool]:
+    """Pass the facts of a side on; False when it could not be reached to the end."""
+    reached = True
+    try:
+        for fact in looked:
+            reached = reached and not fact.unreachable
+            yield fact
+    except errors.Zk2EtcdError as error:
+        yield side.fail(str(error), "the connection broke off: try again", unreachable=True)
+        reached = False
+    return reached
+
+
+def _zookeeper(both: sides.Sides, shards: Sequence[messages.Shard]) -> Facts:
+    yield from probe_zookeeper.hosts(both.settings.zookeeper)
+    session = probe_zookeeper.session(both)
+    yield session
+    if session.status == "FAIL":
+        return
+    for shard in shards:
+        yield from probe_zookeeper.prefix(both, shard)
+
+
+def _etcd(both: sides.Sides, shards: Sequence[messages.Shard]) -> Facts:
+    found = list(probe_etcd.endpoints(both.settings.etcd))
+    answered = any(fact.status == "ok" for fact in found)
+    for fact in found:
+        # One that is away is a fault; only when all are, the side is.
+        yield dataclasses.replace(fact, unreachable=fact.unreachable and not answered)
+    if not answered:
+        return
+    with contextlib.suppress(errors.EtcdDenied):  # the rights are looked at by themselves
+        both.reach_etcd()
+    ours = probe_etcd.state_rights(both)
+    yield ours
+    usable = []
+    for shard in shards:
+        target = probe_etcd.target_rights(both, shard)
+        yield target
+        if target.status == "ok":
+            usable.append(shard)
+    if usable:
+        yield from probe_etcd.limits(both, usable[0])
+    if ours.status == "ok":
+        yield probe_etcd.lease(both)
+        yield from probe_etcd.readable_format(both)
+        for shard in usable:
+            yield from probe_etcd.present(both, shard)
+
+
+def _history(both: sides.Sides, shard: messages.Shard) -> Facts:
+    """Is this the ensemble that was mirrored before, or an older state of it?"""
+    try:
+        floor = probe_etcd.floor(both)
+    except errors.EtcdDenied:
+        return  # said already
+    zxid = probe_zookeeper.zxid(both, shard)
+    if zxid < floor:
+        yield probe_zookeeper.SIDE.fail(
+            f"its latest zxid {zxid:#x} is behind {floor:#x}, which was mirrored already",
+            "it was wiped, restored or replaced: nothing is mirrored from it; "
+            "see that zookeeper.hosts is right",
+        )
+    elif floor:
+        yield probe_zookeeper.SIDE.ok(
+            f"its history goes on from what was mirrored, zxid {floor:#x}"
+        )

@@ -1,0 +1,234 @@
+"""What `check` finds out about etcd: the endpoints, our rights, the server's limits, and who owns
+what already.
+
+Rights are tried with Txns whose compare can never hold, so nothing is written: etcd checks the
+rights of the branch not taken as well (tried with 3.4.23). The operations must stand in the Txn
+itself: of nested ones, which our large writes consist of, that release checks none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+
+from zk2etcd import config, errors, messages, metrics
+from zk2etcd_workers import etcd, mapping, probe_fact, sides, state, tree
+
+SIDE = probe_fact.Side("etcd")
+_LARGEST_NODE = 1024 * 1024
+_OLDEST = (3, 4)
+_GROUPS, _INNER = 64, 32
+_KINDS = ("owners", "checkpoints", "guards", "members")
+
+
+# --- the endpoints --------------------------------------------------------------------------------
+
+
+def endpoints(settings: config.Etcd) -> Iterator[probe_fact.Fact]:
+    """Each endpoint by itself."""
+    for endpoint in settings.endpoints:
+        alone = settings.model_copy(update={"endpoints": (endpoint,)})
+        with contextlib.closing(etcd.Client(alone, metrics.null())) as client:
+            yield _endpoint(endpoint, client)
+
+
+def _endpoint(endpoint: str, client: etcd.Client) -> probe_fact.Fact:
+    try:
+        version = client.version()
+        started = time.monotonic()
+        client.version()
+    except errors.EtcdUnavailable as error:
+        remedy = "start it, or correct etcd.endpoints (and etcd.tls)"
+        return SIDE.fail(str(error), remedy, unreachable=True)
+    except errors.EtcdError as error:
+        return SIDE.fail(str(error), "correct etcd.username and etcd.password")
+    took = (time.monotonic() - started) * 1000
+    if _numbers(version) < _OLDEST:
+        return SIDE.fail(f"{endpoint} is etcd {version}", "upgrade to 3.4 or later")
+    return SIDE.ok(f"{endpoint} is etcd {version}, answers in {took:.1f} ms")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """`3.5.0-rc.1` -> (3, 5)."""
+    return tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+
+
+# --- rights ---------------------------------------------------------------------------------------
+
+
+def state_rights(both: sides.Sides) -> probe_fact.Fact:
+    """May our own keys be read and written?"""
+    keys = state.Keys(both.settings.state.prefix)
+    client, base = both.client, keys.prefix + b"/"
+    wanted = [keys.format(), *(base + kind.encode() + b"/check" for kind in _KINDS)]
+    return _right(
+        both.settings.etcd.username,
+        f"our own keys below {_shown(base)}",
+        _grant(base, keys.prefix + b"0"),
+        lambda: client.range(base, keys.prefix + b"0", limit=1, keys_only=True),
+        lambda: _write(client, wanted),
+    )
+
+
+def target_rights(both: sides.Sides, shard: messages.Shard) -> probe_fact.Fact:
+    """May the keys of one shard be read and written: its own, the first and the last below it?"""
+    mapped, client = mapping.Mapping.of(shard), both.client
+    start, end = mapped.below()
+
+    def read() -> None:
+        client.range(mapped.target, limit=1, keys_only=True)
+        client.range(start, end, limit=1, keys_only=True)
+
+    wanted = dict.fromkeys((mapped.target, start + b"\0", start + b"\xff"))
+    return _right(
+        both.settings.etcd.username,
+        f"{shard.target} and the keys below it",
+        f"{_grant(mapped.target)} and {_grant(start, end)}",
+        read,
+        lambda: _write(client, list(wanted)),
+    )
+
+
+def _right(
+    user: str | None, what: str, grant: str, read: Callable[[], object], write: Callable[[], object]
+) -> probe_fact.Fact:
+    try:
+        action = "read"
+        read()
+        action = "written"
+        write()
+    except errors.EtcdDenied:
+        if user is None:
+            login = "set etcd.username and etcd.password: this etcd asks for a login"
+            return SIDE.fail(f"{what} may not be {action} without a login", login)
+        return SIDE.fail(f"{what} may not be {action} by the user {user}", grant)
+    except errors.EtcdUnavailable as error:
+        return SIDE.fail(str(error), "see the endpoints above", unreachable=True)
+    except errors.EtcdError as error:
+        return SIDE.fail(f"{what} cannot be {action}: {error}", "see etcd's log")
+    return SIDE.ok(f"{what} may be read and written")
+
+
+def _grant(key: bytes, end: bytes = b"") -> str:
+    """The command that gives the right; with `end` for the range [key, end)."""
+    span = f"{_shown(key)} {_shown(end)}".rstrip()
+    return f"etcdctl role grant-permission ROLE readwrite {span}"
+
+
+def _write(client: etcd.Client, keys: list[bytes], value: bytes = b"", lease: int = 0) -> None:
+    """Ask for puts that cannot happen."""
+    puts = [etcd.Put(key, value, lease) for key in keys]
+    client.txn(etcd.Txn([_never(keys[0])], puts), write=False)
+
+
+def _never(key: bytes) -> etcd.Compare:
+    """No key was created at a revision below 0."""
+    return etcd.Compare(key, "create", "<", 0)
+
+
+def lease(both: sides.Sides) -> probe_fact.Fact:
+    """A lease is the only thing made here; it is given back at once."""
+    wanted = round(both.settings.state.lease_ttl)
+    owner = state.Keys(both.settings.state.prefix).owner("check")
+    try:
+        made, granted = both.client.grant(wanted)
+        try:
+            _write(both.client, [owner], lease=made)
+        finally:
+            both.client.revoke(made)
+    except errors.EtcdError as error:
+        return SIDE.fail(f"a lease cannot be used: {error}", "see the rights above, and etcd's log")
+    if granted > wanted:
+        return SIDE.note(
+            f"a lease of {wanted} s is granted for {granted} s",
+            "its election time-out allows no shorter one: raise state.lease_ttl to say the same",
+        )
+    return SIDE.ok(f"a lease of {granted} s can be taken")
+
+
+# --- limits ---------------------------------------------------------------------------------------
+
+
+def limits(both: sides.Sides, shard: messages.Shard) -> Iterator[probe_fact.Fact]:
+    """Does the server take Txns of our size, and values of ZooKeeper's?
+
+    :raises errors.EtcdError: it did not answer, or refuses for another reason.
+    """
+    client, base = both.client, mapping.Mapping.of(shard).below()[0]
+    groups = [
+        etcd.Txn((), [etcd.Put(base + b"%d.%d" % (group, at), b"") for at in range(_INNER)])
+        for group in range(_GROUPS)
+    ]
+    try:
+        client.txn(etcd.Txn([_never(base)], groups), write=False)
+        yield SIDE.ok(f"Txns of {_GROUPS} times {_INNER} operations are taken")
+    except errors.TooManyOperations:
+        yield SIDE.note(
+            "Txns of fewer operations than usual are taken, so writing will be slower",
+            "start etcd with --max-txn-ops of 128 or more",
+        )
+    size = both.settings.etcd.txn_bytes
+    if not _takes(client, base, size):
+        remedy = "lower etcd.txn_bytes, or raise etcd's --max-request-bytes"
+        yield SIDE.fail(f"requests of etcd.txn_bytes ({size:,} bytes) are too large", remedy)
+    elif not _takes(client, base, _LARGEST_NODE):
+        yield SIDE.note(
+            "values of 1 MiB, the most that ZooKeeper takes by default, are too large",
+            "raise etcd's --max-request-bytes if there are such nodes",
+        )
+    else:
+        yield SIDE.ok("values of 1 MiB are taken")
+
+
+def _takes(client: etcd.Client, base: bytes, size: int) -> bool:
+    try:
+        _write(client, [base + b"check"], bytes(size))
+    except errors.TooLarge:
+        return False
+    return True
+
+
+# --- what is there already ------------------------------------------------------------------------
+
+
+def present(both: sides.Sides, shard: messages.Shard) -> Iterator[probe_fact.Fact]:
+    """Who owns the shard, and keys that were there before its first sync.
+
+    :raises errors.EtcdError: etcd did not answer.
+    """
+    keys, mapped = state.Keys(both.settings.state.prefix), mapping.Mapping.of(shard)
+    for kv in both.client.range(keys.owner(shard.id)).kvs:
+        owner = state.decode(kv.value, kv.key)
+        who = f"{owner['instance']}/{owner['slot']}.{owner['incarnation']}"
+        where = f" ({owner['admin']})" if owner.get("admin") else ""
+        yield SIDE.ok(f"{shard.target} is being written by {who}{where}")
+    checkpoints = state.read_checkpoints(both.client, keys)
+    if checkpoints.get(keys.checkpoint(shard.id), 0):
+        return
+    count = both.client.range(*mapped.below(), count_only=True).total
+    if count and both.settings.sync.delete_guard.first_sync == "hold":
+        yield SIDE.note(
+            f"{count:,} keys are below {shard.target} already, and not from a mirror of it",
+            "those that ZooKeeper lacks stay until released (sync.delete_guard.first_sync)",
+        )
+
+
+def readable_format(both: sides.Sides) -> Iterator[probe_fact.Fact]:
+    """Nothing, unless a newer zk2etcd wrote our own keys."""
+    key = state.Keys(both.settings.state.prefix).format()
+    for kv in both.client.range(key).kvs:
+        try:
+            state.check_format(kv.value, key)
+        except errors.NewerFormat as error:
+            yield SIDE.fail(str(error), "or use another state.prefix")
+
+
+def floor(both: sides.Sides) -> int:
+    """The zxid that ZooKeeper must have reached: the highest of all checkpoints, or 0."""
+    keys = state.Keys(both.settings.state.prefix)
+    return max(state.read_checkpoints(both.client, keys).values(), default=0)
+
+
+def _shown(key: bytes) -> str:
+    return tree.shown(key)

@@ -1,0 +1,168 @@
+"""What `check` finds out about ZooKeeper: the hosts, a session, and each prefix's root."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Sequence
+
+from zk2etcd import config, errors, messages
+from zk2etcd_workers import probe_fact, sides, tree, zk_protocol, zk_version, zookeeper
+
+SIDE = probe_fact.Side("ZooKeeper")
+_LOOKED_AT = 64
+_OLDEST = (3, 6)
+_ANYONE = "world:anyone"
+_MODE = re.compile(rb"Mode: ([a-z-]+)")
+
+
+def hosts(settings: config.ZooKeeper) -> Iterator[probe_fact.Fact]:
+    """Each host by itself: does it answer, and is it new enough?"""
+    for host in settings.hosts:
+        try:
+            answer = zk_version.srvr(host, settings)
+        except OSError as error:
+            why = error.strerror or str(error) or type(error).__name__
+            remedy = "start it, or correct zookeeper.hosts (and zookeeper.tls)"
+            yield SIDE.fail(f"{host} does not answer: {why}", remedy)
+            continue
+        yield _host(host, answer)
+
+
+def _host(host: str, answer: bytes) -> probe_fact.Fact:
+    version, mode = zk_version.told(answer), _MODE.search(answer)
+    if b"not currently serving" in answer:
+        return SIDE.fail(
+            f"{host} runs, but serves nobody", "its ensemble has no quorum: see its log"
+        )
+    if version is None:
+        return SIDE.note(
+            f"{host} answers, but does not tell its version",
+            "3.6 or later is assumed; add srvr to its 4lw.commands.whitelist to have it checked",
+        )
+    shown = ".".join(map(str, version))
+    if version < _OLDEST:
+        return SIDE.fail(
+            f"{host} is ZooKeeper {shown}",
+            "upgrade to 3.6 or later: older ones have no recursive watches",
+        )
+    return SIDE.ok(f"{host} is ZooKeeper {shown}" + (f", {mode[1].decode()}" if mode else ""))
+
+
+def session(both: sides.Sides) -> probe_fact.Fact:
+    """A session, logged in as a mirror would be. Raises nothing."""
+    started = time.monotonic()
+    who = identity(both.settings.zookeeper)
+    try:
+        both.reach_zookeeper()
+    except errors.ZooKeeperError as error:
+        return SIDE.fail(str(error), "see the hosts above", unreachable=True)
+    except errors.Unreachable as error:
+        denied = "refused the credentials" in str(error)
+        remedy = "correct zookeeper.auth and zookeeper.sasl" if denied else "see the hosts above"
+        return SIDE.fail(str(error), remedy, unreachable=not denied)
+    took = (time.monotonic() - started) * 1000
+    return SIDE.ok(f"a session was made in {took:.0f} ms, as {who}")
+
+
+def prefix(both: sides.Sides, shard: messages.Shard) -> Iterator[probe_fact.Fact]:
+    """The root of one shard: is it there, may it be read and watched, and its children read?
+
+    :raises errors.ZooKeeperError: the session broke off.
+    """
+    root = shard.source.encode()
+    node, names = read(both, [(zk_protocol.GET_DATA, root), (zk_protocol.GET_CHILDREN, root)])
+    yield _root(both, shard, node, names)
+    if isinstance(names, list) and names:
+        yield from _children(both, shard, names)
+    reply = both.ask(lambda sink: both.session.watch(root, sink))
+    if reply.error is None:
+        yield SIDE.ok(f"{shard.source} can be watched, recursively")
+    else:
+        yield SIDE.fail(
+            f"{shard.source} cannot be watched: {reply.error}",
+            "the server must allow persistent recursive watches: not with WatchManagerOptimized",
+        )
+
+
+def read(both: sides.Sides, ops: Sequence[zk_protocol.Op]) -> Sequence[tree.Result]:
+    """One bulk read, waited for.
+
+    :raises errors.ZooKeeperError: it was not answered.
+    """
+    while (granted := both.session.take(len(ops), live=True)) < len(ops):
+        both.session.give(granted)
+        time.sleep(0.01)
+    reply = both.ask(lambda sink: both.session.read(ops, sink))
+    if reply.error is not None:
+        raise reply.error
+    return reply.results
+
+
+def _root(
+    both: sides.Sides, shard: messages.Shard, node: tree.Result, names: tree.Result
+) -> probe_fact.Fact:
+    if isinstance(node, tree.Node) and isinstance(names, list):
+        count = f"{len(names):,} {'child' if len(names) == 1 else 'children'}"
+        return SIDE.ok(f"{shard.source} can be read: {count}")
+    if node is tree.Miss.NO_NODE:
+        return SIDE.note(f"{shard.source} does not exist", "it is mirrored as soon as it does")
+    who = identity(both.settings.zookeeper)
+    return SIDE.fail(f"{shard.source} may not be read by {who}", _readable(both.settings.zookeeper))
+
+
+def _children(
+    both: sides.Sides, shard: messages.Shard, names: list[bytes]
+) -> Iterator[probe_fact.Fact]:
+    """Some of the children: an ACL is not inherited, so the root tells nothing of them."""
+    root = shard.source.encode()
+    paths = [tree.join(root, name) for name in sorted(names)[:_LOOKED_AT]]
+    kept = [path for path in paths if path.decode(errors="replace") not in shard.exclude]
+    if not kept:
+        return
+    found = read(both, [(zk_protocol.GET_DATA, path) for path in kept])
+    denied = [path for path, node in zip(kept, found, strict=True) if node is tree.Miss.NO_AUTH]
+    if denied:
+        who = identity(both.settings.zookeeper)
+        yield SIDE.fail(
+            f"{len(denied)} of {len(kept)} children of {shard.source} looked at may not be read "
+            f"by {who}, such as {tree.shown(denied[0])}",
+            _readable(both.settings.zookeeper) + "; what cannot be read is not mirrored",
+        )
+
+
+def identity(settings: config.ZooKeeper) -> str:
+    """Whom the ACLs see, without a secret in it."""
+    known = [_named(each) for each in settings.auth]
+    if settings.sasl is not None:
+        known.append(f"sasl:{settings.sasl.username}")
+    return ", ".join(known) or _ANYONE
+
+
+def _readable(settings: config.ZooKeeper) -> str:
+    """What to do when an ACL denies READ."""
+    who = identity(settings)
+    login = "set zookeeper.auth to an identity of its ACL, or " if who == _ANYONE else ""
+    return f"{login}grant READ on it and all below it to {who}"
+
+
+def _named(auth: config.ZkAuth) -> str:
+    if auth.scheme != "digest":
+        return auth.scheme
+    user, colon, _ = config.revealed(auth.credentials).partition(":")
+    return f"digest:{user}" if colon else "digest"
+
+
+def zxid(both: sides.Sides, shard: messages.Shard) -> int:
+    """The ensemble's latest zxid, as a synced server tells it.
+
+    :raises errors.ZooKeeperError: it does not.
+    """
+
+    def send(sink: zookeeper.ReplySink) -> None:
+        both.session.sync(shard.source.encode(), sink)
+
+    reply = both.ask(send)
+    if reply.error is not None:
+        raise reply.error
+    return reply.zxid

@@ -1,0 +1,88 @@
+"""`zk2etcd check`: would a mirror of this configuration work? Found out before it runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from zk2etcd import loader, sharding, text
+
+if TYPE_CHECKING:
+    from zk2etcd import config
+    from zk2etcd_workers import probe_fact
+
+_COLOURS = {"ok": "green", "note": "yellow", "FAIL": "red"}
+
+
+@click.command("check")
+@click.option(
+    "-c", "--config", "paths", multiple=True, required=True, metavar="FILE",
+    help="The configuration; may be repeated: mappings merge, lists replace.",
+)  # fmt: skip
+@click.option(
+    "--set", "sets", multiple=True, metavar="KEY=VALUE",
+    help="Override one key, such as sync.ephemeral=skip; wins over every file.",
+)  # fmt: skip
+@click.option("--offline", is_flag=True, help="Only validate the configuration.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def command(paths: tuple[str, ...], sets: tuple[str, ...], offline: bool, as_json: bool) -> int:
+    """Validate the configuration, then reach for both sides: versions, rights and limits.
+
+    Nothing is written to either. Exit code 0: all is well (a note is not a fault); 1: a right is
+    missing, or something else would not work; 2: the configuration is wrong; 3: ZooKeeper or etcd
+    cannot be reached.
+    """
+    settings = loader.load(paths, sets).config
+    facts = []
+    for fact in _facts(settings, paths, offline):
+        facts.append(fact)
+        if not as_json:
+            _show(fact)
+    code = _exit_code(facts)
+    if as_json:
+        _print_json(facts, code)
+    return code
+
+
+def _facts(
+    settings: config.Config, paths: tuple[str, ...], offline: bool
+) -> Iterator[probe_fact.Fact]:
+    from zk2etcd_workers import probe, probe_fact  # noqa: PLC0415 (the data plane, here only)
+
+    side = probe_fact.Side("config")
+    shards, slots = sharding.shards(settings), sharding.slots(settings)
+    yield side.ok(f"{' and '.join(paths)} is valid")
+    for shard in shards:
+        excluded = f", without {', '.join(shard.exclude)}" if shard.exclude else ""
+        yield side.ok(f"{shard.source} -> {shard.target}{excluded} (shard {shard.id})")
+    workers = min(len(shards), len(slots))
+    yield side.ok(f"shards: {len(shards)}, on worker processes: {workers}")
+    if not offline:
+        yield from probe.facts(settings, shards)
+
+
+def _exit_code(facts: list[probe_fact.Fact]) -> int:
+    if any(fact.unreachable for fact in facts):
+        return 3
+    return 1 if any(fact.status == "FAIL" for fact in facts) else 0
+
+
+def _show(fact: probe_fact.Fact) -> None:
+    mark = click.style(f"{fact.status:<4}", fg=_COLOURS[fact.status])
+    click.echo(f"{fact.side:<9}  {mark}  {text.printable(fact.text)}")
+    if fact.remedy:
+        click.echo(f"{'':<9}        {text.printable(fact.remedy)}")
+
+
+def _print_json(facts: list[probe_fact.Fact], code: int) -> None:
+    document = {
+        "schema_version": 1,
+        "ok": code == 0,
+        "exit_code": code,
+        "facts": [dataclasses.asdict(fact) for fact in facts],
+    }
+    click.echo(json.dumps(document, indent=2))
