@@ -2,8 +2,8 @@
 
 Every Txn compares the shard's token and raises its checkpoint. A nested Txn carries far more
 operations than etcd's limit of 128, which holds for each level (an inner one may have 128 minus
-the outer's): 63 inner ones of 64, and the checkpoint, are one Txn. Nothing is ever sent twice unless etcd
-refused it for certain.
+the outer's): 63 inner ones of 64, and the checkpoint, are one Txn. Nothing is ever sent twice
+unless etcd refused it for certain.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _INNER = 32
 _GROUPS = 63
 _MOST_OPS = 64 * _GROUPS
 _FLAT = 100
-_BELOW_LIMIT = 1000
+BELOW_LIMIT = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,13 +43,14 @@ class Ack:
 @dataclasses.dataclass(frozen=True)
 class Settled:
     """`done` were applied; `moved` failed their own compare; `refused` are too large for etcd;
-    `below` are keys found under deleted ones, `again` deletes that found more than one page."""
+    `below` are keys found under deleted ones, `further` the ranges [start, end) in which there
+    may be more of them."""
 
     done: Sequence[plan.Write] = ()
     moved: Sequence[plan.Write] = ()
     refused: Sequence[tuple[plan.Write, str]] = ()
     below: Sequence[bytes] = ()
-    again: Sequence[plan.Write] = ()
+    further: Sequence[tuple[bytes, bytes]] = ()
     zxid: int = 0
 
 
@@ -149,7 +150,7 @@ class Applier:
         ops = [_op(write, guarded=guarded) for write in writes]
         for write in asks:
             start, end = self._below(write.path)
-            ops.append(etcd.Range(start, end, _BELOW_LIMIT, keys_only=True))
+            ops.append(etcd.Range(start, end, BELOW_LIMIT, keys_only=True))
         success = [self._checkpoint_put(zxid), *self._grouped(ops)]
         self.in_flight += 1
         self._client.txn_soon(
@@ -203,13 +204,13 @@ class Applier:
             return self._each(sent, answer)
         self._count(sent.writes, "success")
         below: list[bytes] = []
-        again: list[plan.Write] = []
+        further: list[tuple[bytes, bytes]] = []
         if sent.ranged:
             for write, (keys, more) in zip(sent.ranged, answer.ranges(skip=1), strict=True):
                 below += keys
                 if more:
-                    again.append(write)
-        return Settled(done=sent.writes, below=below, again=again, zxid=sent.zxid)
+                    further.append((keys[-1] + b"\0", self._below(write.path)[1]))
+        return Settled(done=sent.writes, below=below, further=further, zxid=sent.zxid)
 
     def _each(self, sent: Sent, answer: etcd.Answer) -> Settled:
         applied = [answer.inner(at + 1).succeeded for at in range(len(sent.writes))]

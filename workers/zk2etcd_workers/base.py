@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from zk2etcd_workers import (
     apply,
     confirm,
     context,
+    etcd,
     guarding,
     plan,
     present,
@@ -24,6 +25,7 @@ from zk2etcd_workers import (
 )
 
 _CONFIRM_AT = 2048
+_READ_TXN = 100
 
 
 class Done(NamedTuple):
@@ -92,7 +94,7 @@ class Base:
                 ctx.turn.beat()
         self._applier.saw(walk.zxid)
         self._drain()
-        self._facts.unreadable(walk.opaque_sample, ctx.log)
+        self._facts.only_unreadable(walk.opaque_sample, ctx.log)
         self._deletes(counts.present, root=walk.root is not None or walk.opaque > 0)
         if self._facts.zxid < self._applier.zxid:
             self._applier.seal()
@@ -163,16 +165,32 @@ class Base:
         beyond `max_deletes` the guard trips anyway and only their number matters."""
         paths, self._extras = self._extras, []
         cap = self._ctx.config.sync.delete_guard.max_deletes + 1
+        there: list[tuple[tree.Node, int]] = []
         for verdict in confirm.read_again(self._ctx, paths):
             if confirm.is_absent(self._ctx, verdict.node):
                 self._absent_total += 1
                 if len(self._absent) < cap:
                     self._absent.append(verdict.path)
             elif isinstance(verdict.node, tree.Node):
-                self._again(verdict.path)
+                there.append((verdict.node, verdict.zxid))
+        for start in range(0, len(there), _READ_TXN):
+            self._put_if_other(there[start : start + _READ_TXN])
+
+    def _put_if_other(self, nodes: Sequence[tuple[tree.Node, int]]) -> None:
+        """Nodes that the walk could not see, below one whose children it may not list, say: they
+        are written like any other, if etcd has another value."""
+        reads = [etcd.Range(self._ctx.mapping.key(node.path)) for node, _ in nodes]
+        answer = self._ctx.etcd.txn(etcd.Txn((), reads), write=False)
+        for at, (node, zxid) in enumerate(nodes):
+            if [kv.value for kv in answer.kvs(at)] == [node.data]:
+                continue
+            self._put += 1
+            key = self._ctx.mapping.key(node.path)
+            self._write(plan.Write(key, node.data, node.path, max(node.czxid, node.mzxid)), zxid)
 
     def _deletes(self, present_keys: int, *, root: bool) -> None:
         self._confirm()
+        self._drain()
         # Deletes that were seen live, before an overflow, are facts and not a guard case.
         live = sum(1 for path in self._absent if self._was_deleted(path))
         unseen = self._absent_total - live

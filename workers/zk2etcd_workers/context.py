@@ -12,6 +12,7 @@ from zk2etcd_workers import etcd, fence, mapping, state, tree, turn, zookeeper
 
 _UNSYNCABLE_SHOWN = 100
 _UNSYNCABLE_KEPT = 10_000
+_DENIED = "ZooKeeper denies the right to read it"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +75,17 @@ class Facts:
     def unreadable(self, paths: Sequence[bytes], log: Any) -> None:
         """Nodes, or listings of their children, that ZooKeeper does not let us read."""
         for path in paths:
-            self.cannot_sync(path, "ZooKeeper denies the right to read it", log)
+            self.cannot_sync(path, _DENIED, log)
+
+    def only_unreadable(self, paths: Sequence[bytes], log: Any) -> None:
+        """A walk has seen everything: what else was unreadable before is not any more."""
+        kept = set(paths)
+        self._unsyncable = {
+            path: reason
+            for path, reason in self._unsyncable.items()
+            if reason != _DENIED or path in kept
+        }
+        self.unreadable(paths, log)
 
     def can_sync(self, path: bytes) -> None:
         if path in self._unsyncable:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from zk2etcd import errors
 from zk2etcd_workers import (
@@ -52,6 +52,14 @@ class _Counted:
 
     def __init__(self, answer: etcd.Answer | None) -> None:
         self.keys = sum(answer.counts()) if answer is not None else None
+
+
+class _Below(NamedTuple):
+    """A further page of the keys below a deleted one; the range ends at `end`."""
+
+    end: bytes
+    answer: etcd.Answer | None
+    error: errors.EtcdError | None
 
 
 class Follow:
@@ -122,6 +130,8 @@ class Follow:
             self._acknowledged(item)
         elif isinstance(item, _Counted):
             self._recounted(item)
+        elif isinstance(item, _Below):
+            self._looked_below(item)
         elif isinstance(item, repair.Found):
             self.repairs.found(item)
         elif isinstance(item, verify.Nominated):
@@ -180,12 +190,31 @@ class Follow:
             self._facts.cannot_sync(write.path, reason, self._ctx.log)
         if guarded:
             self.repairs.applied(settled)
-        for write in settled.again:
-            self._dirty.mark(write.path)
-        for key in settled.below:
+        self._orphaned(settled.below)
+        for start, end in settled.further:
+            self._look_below(start, end)
+
+    def _orphaned(self, keys: Sequence[bytes]) -> None:
+        """Keys below a deleted node are dirty, unless they are foreign or excluded."""
+        for key in keys:
             path = self._ctx.mapping.path(key)
             if path is not None and not self._ctx.mapping.is_excluded(path):
                 self._dirty.mark(path)
+
+    def _look_below(self, start: bytes, end: bytes) -> None:
+        page = etcd.Range(start, end, apply.BELOW_LIMIT, keys_only=True)
+        self._ctx.etcd.txn_soon(
+            etcd.Txn((), [page]),
+            lambda answer, error: self._inbox.put(_Below(end, answer, error)),
+        )
+
+    def _looked_below(self, below: _Below) -> None:
+        if below.answer is None:
+            raise below.error or errors.EtcdUnavailable("etcd did not answer a read")
+        for keys, more in below.answer.ranges():
+            self._orphaned(keys)
+            if more:
+                self._look_below(keys[-1] + b"\0", below.end)
 
     def _release(self, path: bytes) -> None:
         self._busy.pop(path, None)

@@ -74,7 +74,8 @@ class Guarding:
         present: int,
     ) -> None:
         old = record.trip
-        if old is not None and (old.reason, old.deletes, old.present) == (reason, total, present):
+        if old is not None and old.reason == reason and total <= old.deletes:
+            # A release allows at most the count that was shown, so the trip is still the same.
             return
         sample = tuple(tree.shown(path) for path in paths[:_SAMPLE])
         trip = state.new_trip(reason, total, present, sample, time.time())

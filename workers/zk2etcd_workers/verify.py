@@ -12,10 +12,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from zk2etcd import errors
-from zk2etcd_workers import confirm, context, etcd, guarding, plan, present, snapshot, turn
+from zk2etcd_workers import confirm, context, etcd, guarding, plan, present, snapshot, tree, turn
 
 _NOMINATE_AT = 100
 _CHUNK = 100
+_CONFIRM_AT = 2048
 _SETTLE = 1.0
 
 
@@ -42,7 +43,8 @@ class Verify:
         self._thread = threading.Thread(target=self._run, name="full sync", daemon=True)
         self._nominated: list[bytes] = []
         self._extras: list[bytes] = []
-        self._extras_total = 0
+        self._absent: list[bytes] = []
+        self._absent_total = 0
 
     def start(self) -> None:
         self._thread.start()
@@ -90,7 +92,7 @@ class Verify:
                 shown = time.monotonic()
                 self._facts.progress = (walk.nodes, max(total, walk.nodes))
                 self._turn.beat()
-        self._facts.unreadable(walk.opaque_sample, ctx.log)
+        self._facts.only_unreadable(walk.opaque_sample, ctx.log)
         self._facts.progress = (walk.nodes, walk.nodes)
         self._facts.largest = walk.largest
         root = walk.root is not None or walk.opaque > 0
@@ -113,10 +115,20 @@ class Verify:
         path = self._ctx.mapping.path(key)
         if path is None or self._ctx.mapping.is_excluded(path):
             return False
-        self._extras_total += 1
-        if len(self._extras) <= self._ctx.config.sync.delete_guard.max_deletes:
+        if self._ctx.config.sync.deletes == "apply":
             self._extras.append(path)
+            if len(self._extras) >= _CONFIRM_AT:
+                self._confirm()
         return True
+
+    def _confirm(self) -> None:
+        """Keep of the held paths those that are absent; in bounded memory, since beyond
+        `max_deletes` the guard trips anyway and only their number matters."""
+        paths, self._extras = self._extras, []
+        absent = self._still_absent(paths)
+        room = self._ctx.config.sync.delete_guard.max_deletes + 1 - len(self._absent)
+        self._absent_total += len(absent)
+        self._absent += absent[: max(0, room)]
 
     def _deletes(self, guard: guarding.Guarding, present_keys: int, *, root: bool) -> None:
         """Nominate the deletes that stand a second look, if the guard allows them.
@@ -124,29 +136,28 @@ class Verify:
         A delete that is under way live looks like a missing node for a moment: so each is looked
         at again, after a pause when there are many.
         """
-        if self._ctx.config.sync.deletes == "never":
-            return
-        over = self._extras_total > len(self._extras)
-        absent = self._absent(self._extras)
-        if absent and not over and len(absent) >= self._ctx.config.sync.delete_guard.min_deletes:
-            self._turn.pause(_SETTLE)
-            absent = self._absent(absent)
-        total = self._extras_total if over else len(absent)
-        if guard.allows(absent, total, present_keys, root=root):
-            for path in absent:
+        self._confirm()
+        if self._absent and self._absent_total == len(self._absent):
+            if len(self._absent) >= self._ctx.config.sync.delete_guard.min_deletes:
+                self._turn.pause(_SETTLE)
+            self._absent = self._still_absent(self._absent)
+            self._absent_total = len(self._absent)
+        if guard.allows(self._absent, self._absent_total, present_keys, root=root):
+            for path in self._absent:
                 self._nominate(path)
             guard.end()
 
-    def _absent(self, paths: Sequence[bytes]) -> list[bytes]:
-        """Those that etcd still has and ZooKeeper still has not."""
+    def _still_absent(self, paths: Sequence[bytes]) -> list[bytes]:
+        """Those that etcd still has and ZooKeeper still has not. One that can be read after all,
+        below a node whose children may not be listed, say, is nominated to be compared."""
         there = self._in_etcd(paths)
-        still = [path for path in paths if path in there]
-        ctx = self._ctx
-        return [
-            verdict.path
-            for verdict in confirm.read_again(ctx, still)
-            if confirm.is_absent(ctx, verdict.node)
-        ]
+        absent = []
+        for verdict in confirm.read_again(self._ctx, [path for path in paths if path in there]):
+            if confirm.is_absent(self._ctx, verdict.node):
+                absent.append(verdict.path)
+            elif isinstance(verdict.node, tree.Node):
+                self._nominate(verdict.path)
+        return absent
 
     def _in_etcd(self, paths: Sequence[bytes]) -> set[bytes]:
         there: set[bytes] = set()
