@@ -31,7 +31,7 @@ class Client:
 
     def __init__(self, url: str = DEFAULT_URL, token: str | None = None, timeout: float = 5.0):
         parts = urllib.parse.urlsplit(url if "://" in url else f"http://{url}")
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if not _is_http(parts):
             raise errors.UsageError(f"{url} is not an http URL, such as {DEFAULT_URL}")
         self.url = parts.geturl().rstrip("/")
         self._parts = parts
@@ -154,6 +154,15 @@ class Client:
             context = ssl.create_default_context()
             return http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
         return http.client.HTTPConnection(host, port, timeout=timeout)
+
+
+def _is_http(parts: urllib.parse.SplitResult) -> bool:
+    try:
+        port_is_right = parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+    plain = not any(character.isspace() for character in parts.geturl())
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and port_is_right and plain
 
 
 def _reasons(shards: list[dict[str, Any]]) -> str:
