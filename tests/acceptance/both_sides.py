@@ -97,7 +97,9 @@ class Load:
         while not self._stop.wait(max(0.0, due - time.monotonic())):
             due += self._pause
             path = f"{self._root}/k{luck.randrange(300)}"
-            with contextlib.suppress(kazoo.exceptions.NoNodeError, kazoo.exceptions.NodeExistsError):
+            with contextlib.suppress(
+                kazoo.exceptions.NoNodeError, kazoo.exceptions.NodeExistsError
+            ):
                 self._change(luck, path)
                 self.changes += 1
 

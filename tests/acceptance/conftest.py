@@ -13,9 +13,7 @@ Supervise = Callable[[installed.Settings], installed.Supervisor]
 
 
 @pytest.fixture(scope="session")
-def sides(
-    zookeeper: sandboxes.ZooKeeper, etcd: sandboxes.Etcd
-) -> Iterator[both_sides.Sides]:
+def sides(zookeeper: sandboxes.ZooKeeper, etcd: sandboxes.Etcd) -> Iterator[both_sides.Sides]:
     """Clients of the shared servers."""
     opened = both_sides.Sides(zookeeper.address, etcd.address)
     yield opened

@@ -53,6 +53,7 @@ def settings(
     zookeeper: sandbox.ZooKeeper,
     etcd: sandbox.Etcd,
     prefixes: Sequence[str | Mapping[str, Any]],
+    /,
     **sections: Mapping[str, Any],
 ) -> Settings:
     """A configuration whose state is its own on shared servers; `sections` are laid over it."""

@@ -62,9 +62,6 @@ def test_once_exits_1_when_the_first_sync_finds_keys_to_delete(
     assert sides.etcd.value(f"{prefix}/a/unknown") == b"whose is this?"
     assert sides.equal(f"{prefix}/b")
     assert not sides.owners(f"zk2etcd{prefix}")
-    released = _with(supervisor, sync={"delete_guard": {"first_sync": "apply"}})
-    done = installed.run("run", "--once", "-c", released)
-    assert done.returncode in (0, 1)
 
 
 @pytest.mark.parametrize("side", ["zookeeper", "etcd"])
@@ -73,8 +70,8 @@ def test_once_exits_3_when_a_server_cannot_be_reached(
 ) -> None:
     address = f"127.0.0.1:{sandbox_server.free_port()}"
     setting = {
-        "zookeeper": {"zookeeper": {"hosts": [address], "connect_timeout": "1s"}},
-        "etcd": {"etcd": {"endpoints": [f"http://{address}"], "request_timeout": "1s"}},
+        "zookeeper": {"zookeeper": {"hosts": [address], "connect_timeout": "200ms"}},
+        "etcd": {"etcd": {"endpoints": [f"http://{address}"], "request_timeout": "200ms"}},
     }
     done = installed.run("run", "--once", "-c", _with(supervisor, **setting[side]), timeout=45)
     assert done.returncode == 3, done.stderr
@@ -89,7 +86,7 @@ def test_a_dry_run_writes_nothing_and_says_what_it_would_do(
     sides.etcd.put(f"{prefix}/a/n1", b"another value")
     revision = sides.etcd.revision()
     done = installed.run("run", "--once", "--dry-run", "-c", str(supervisor.config))
-    assert done.returncode in (0, 1), done.stderr
+    assert done.returncode == 0, done.stderr
     assert sides.etcd.revision() == revision
     assert f"{prefix}/a/n1" in done.stderr
     assert f"{prefix}/b/n1" in done.stderr
