@@ -6,6 +6,7 @@ held up; what it finds may be no more than a change that is under way, which the
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -36,10 +37,11 @@ class Verify:
     def __init__(
         self, ctx: context.Context, facts: context.Facts, deliver: Callable[[Any], None]
     ) -> None:
-        self._ctx = ctx
+        # A pulse of its own: this thread's life says nothing of the pipeline's.
+        self._turn = turn.Turn()
+        self._ctx = dataclasses.replace(ctx, turn=self._turn)
         self._facts = facts
         self._deliver = deliver
-        self._turn = turn.Turn()
         self._thread = threading.Thread(target=self._run, name="full sync", daemon=True)
         self._nominated: list[bytes] = []
         self._extras: list[bytes] = []
