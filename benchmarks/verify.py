@@ -41,7 +41,7 @@ def _ours(supervisor: sandbox_supervisor.Supervisor, source: str) -> float:
     while (last := supervisor.shards()[source]["last_full_sync"]) == before:
         if time.monotonic() > deadline:
             raise AssertionError("the full sync did not end")
-        time.sleep(0.02)
+        time.sleep(0.2)
     if last["put"] or last["delete"]:
         raise AssertionError(f"there was something to do: {last}")
     return float(last["took_seconds"])

@@ -6,6 +6,7 @@ never waits for a server: what can take time happens in the mirrors' threads.
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 import time
@@ -17,12 +18,15 @@ from zk2etcd_workers import context, etcd, fence, mapping, mirror, state, turn, 
 _TURN = 0.2
 _REPORT_EVERY = 0.5
 _SWITCH_INTERVAL = 0.0005
+_COLLECT_EVERY = 50_000
 
 
 def main(spec: messages.WorkerSpec, pipe: Connection) -> None:
     """The child's entry. Returns when it has let go of everything, or the supervisor is gone."""
     # A single change crosses three threads; the default of 5 ms a switch would be its latency.
     sys.setswitchinterval(_SWITCH_INTERVAL)
+    # A walk makes many tuples and no cycles: looking for some every 700 tuples is for nothing.
+    gc.set_threshold(_COLLECT_EVERY, 20, 50)
     instruments = metrics.for_worker(spec.multiproc_dir, spec.identity.slot)
     logs.setup(spec.identity.slot, spec.config.log, spec.log_level)
     worker = Worker(spec, pipe, instruments)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 
 from zk2etcd import errors
 from zk2etcd_workers import etcd, mapping, plan
 
+_KEY, _VALUE = operator.itemgetter(0), operator.itemgetter(1)
 _FIRST_PAGE = 256
 _LARGEST_PAGE = 5_000
 _PAGE_BYTES = 4 * 1024 * 1024
@@ -45,6 +47,6 @@ def stream(client: etcd.Client, shard: mapping.Mapping) -> Iterator[plan.Present
 
 
 def _next_limit(kvs: list[plan.Present], limit: int) -> int:
-    size = sum(len(kv.key) + len(kv.value) for kv in kvs)
+    size = sum(map(len, map(_KEY, kvs))) + sum(map(len, map(_VALUE, kvs)))
     fitting = _PAGE_BYTES * len(kvs) // max(size, 1)
     return max(8, min(fitting, limit * 4, _LARGEST_PAGE))
