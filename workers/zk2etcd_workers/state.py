@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import uuid
 from typing import Any
 
@@ -16,6 +17,7 @@ from zk2etcd_workers import etcd
 
 FORMAT = 1
 _HEX = 16
+_ZXID = re.compile(rb"[0-9a-f]{16}")
 
 
 class Keys:
@@ -54,11 +56,8 @@ def encode_zxid(zxid: int) -> bytes:
 
 def decode_zxid(value: bytes) -> int:
     """:raises errors.NewerFormat: the value is not a checkpoint of this format."""
-    try:
-        if len(value) == _HEX:
-            return int(value, 16)
-    except ValueError:
-        pass
+    if _ZXID.fullmatch(value):
+        return int(value, 16)
     raise errors.NewerFormat(f"a checkpoint holds {value[:40]!r}, not {_HEX} hex digits of a zxid")
 
 
@@ -96,10 +95,14 @@ def ensure_format(client: etcd.Client, keys: Keys, written_by: str) -> None:
 
 def check_format(value: bytes, key: bytes) -> None:
     """:raises errors.NewerFormat: this `format` demands a newer reader than we are."""
-    found = json.loads(value)
-    if int(found.get("min_reader", 0)) > FORMAT:
+    try:
+        found = json.loads(value)
+        wanted = int(found["min_reader"])
+    except (ValueError, TypeError, LookupError) as error:
+        raise errors.NewerFormat(f"{key.decode()} in etcd is not ours: {value[:80]!r}") from error
+    if wanted > FORMAT:
         raise errors.NewerFormat(
-            f"{key.decode()} asks for a reader of format {found['min_reader']} (written by "
+            f"{key.decode()} asks for a reader of format {wanted} (written by "
             f"{found.get('written_by', 'unknown')}); this release reads {FORMAT}: upgrade zk2etcd"
         )
 
