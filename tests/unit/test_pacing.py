@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zk2etcd_workers import pacing
+
+
+@given(st.lists(st.tuples(st.integers(0, 300), st.booleans()), max_size=40))
+def test_reads_in_flight_are_bounded_and_live_ones_have_room_left(
+    wishes: list[tuple[int, bool]],
+) -> None:
+    budget = pacing.Budget()
+    taken: list[int] = []
+    for wanted, live in wishes:
+        granted = budget.take(wanted, live=live)
+        assert 0 <= granted <= wanted
+        limit = pacing.UNKNOWN_IN_FLIGHT if live else pacing.WALK_IN_FLIGHT
+        assert granted == 0 or budget.used <= limit
+        assert budget.used <= pacing.UNKNOWN_IN_FLIGHT
+        taken.append(granted)
+        if len(taken) > 3:
+            budget.give(taken.pop(0))
+    for granted in taken:
+        budget.give(granted)
+    assert budget.used == 0
+
+
+def test_walks_leave_some_for_live_changes() -> None:
+    budget = pacing.Budget()
+    assert budget.take(1000, live=False) == pacing.WALK_IN_FLIGHT < pacing.UNKNOWN_IN_FLIGHT
+    assert budget.take(1, live=False) == 0
+    assert budget.take(10, live=True) == 10
+
+
+@given(
+    st.integers(1, 1000),
+    st.lists(st.tuples(st.floats(0, 0.5), st.integers(0, 500)), min_size=1, max_size=50),
+)
+def test_a_rate_holds_over_any_stretch(per_second: int, asks: list[tuple[float, int]]) -> None:
+    rate = pacing.Rate(per_second)
+    now = 100.0
+    granted: list[tuple[float, int]] = []
+    for pause, wanted in asks:
+        now += pause
+        count = rate.take(wanted, now)
+        assert 0 <= count <= wanted
+        granted.append((now, count))
+    for first, (start, _) in enumerate(granted):
+        for last in range(first, len(granted)):
+            total = sum(count for _, count in granted[first : last + 1])
+            assert total <= per_second * (1 + granted[last][0] - start) + 1
+
+
+def test_a_rate_is_used_up_by_steady_asking() -> None:
+    rate = pacing.Rate(100)
+    total = sum(rate.take(50, 5.0 + step / 1000) for step in range(3000))
+    assert 395 <= total <= 401
+
+
+def test_no_rate_is_no_bound() -> None:
+    assert pacing.Rate(None).take(10**9, 0.0) == 10**9
+
+
+@given(st.lists(st.integers(1, 300_000), min_size=1, max_size=200))
+def test_a_request_stays_below_what_a_server_takes(lengths: list[int]) -> None:
+    paths = [b"x" * length for length in lengths]
+    count = pacing.fitting(paths)
+    size = sum(len(path) + 14 for path in paths[:count])
+    assert count >= 1
+    assert count == 1 or size <= pacing.REQUEST_BYTES
+    if count < len(paths):
+        assert size + len(paths[count]) + 14 > pacing.REQUEST_BYTES
+    assert pacing.REQUEST_BYTES < 1024 * 1024 - 1000
+
+
+@pytest.mark.parametrize("paths", [[], [b"/a"]])
+def test_few_paths_fit(paths: list[bytes]) -> None:
+    assert pacing.fitting(paths) == len(paths)
