@@ -15,6 +15,8 @@ import kazoo.exceptions
 from tests import polling
 from tests.integration import observing
 
+_MISSED = (kazoo.exceptions.NoNodeError, kazoo.exceptions.NodeExistsError)
+
 
 class Sides:
     """Clients of one ZooKeeper and one etcd."""
@@ -97,9 +99,7 @@ class Load:
         while not self._stop.wait(max(0.0, due - time.monotonic())):
             due += self._pause
             path = f"{self._root}/k{luck.randrange(300)}"
-            with contextlib.suppress(
-                kazoo.exceptions.NoNodeError, kazoo.exceptions.NodeExistsError
-            ):
+            with contextlib.suppress(*_MISSED):
                 self._change(luck, path)
                 self.changes += 1
 

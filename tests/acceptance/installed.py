@@ -98,6 +98,9 @@ class Supervisor(sandbox_supervisor.Supervisor):
         """The slot that mirrors this `from`."""
         return str(self.shards()[source]["worker"])
 
+    def shard_id(self, source: str) -> str:
+        return str(self.shards()[source]["id"])
+
     def end(self, timeout: float = 20.0) -> int:
         """The exit code of the process, which was told to stop."""
         process = self._running()

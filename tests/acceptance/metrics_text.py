@@ -35,4 +35,4 @@ def help_and_types(text: str) -> dict[str, str]:
     helped = {line.split()[2] for line in text.splitlines() if line.startswith("# HELP ")}
     assert {name for name, _ in types} == helped
     assert len(types) == len(helped), "a family comes twice"
-    return {name: kind for name, kind in types}
+    return {family[0]: family[1] for family in types}

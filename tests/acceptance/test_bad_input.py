@@ -1,4 +1,4 @@
-"""Configurations that are wrong: one clear error, the right exit code, at once, and nothing runs."""
+"""Configurations that are wrong: one clear error, the exit code, at once, and nothing runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`run --once` and `run --dry-run`: the exit code says how it went, and a dry run writes nothing."""
+"""`run --once` says by its exit code how it went; `run --dry-run` writes nothing."""
 
 from __future__ import annotations
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import os
 import pathlib
 import signal
 from collections.abc import Iterator
@@ -300,4 +299,4 @@ class _ConfigMap:
         self._supervisor.config = config
         link = self._folder / "..data_tmp"
         link.symlink_to(folder.name)
-        os.replace(link, self._folder / "..data")
+        link.replace(self._folder / "..data")
