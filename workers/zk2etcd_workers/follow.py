@@ -66,13 +66,19 @@ class Follow:
     """One stretch of following, between two bases."""
 
     def __init__(
-        self, ctx: context.Context, facts: context.Facts, dirty: watch.Dirty, inbox: Inbox
+        self,
+        ctx: context.Context,
+        facts: context.Facts,
+        dirty: watch.Dirty,
+        inbox: Inbox,
+        epoch: int,
     ) -> None:
+        """:param epoch: the session's when the watch was added, which dies with its connection."""
         self._ctx = ctx
         self._facts = facts
         self._dirty = dirty
         self._inbox = inbox
-        self._epoch = ctx.session.epoch
+        self._epoch = epoch
         self._applier = base.applier(ctx, inbox.put)
         self._busy: dict[bytes, int] = {}
         self._reads = 0

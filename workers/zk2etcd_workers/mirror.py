@@ -106,14 +106,14 @@ class Mirror:
         own = checkpoints.get(ctx.keys.checkpoint(ctx.shard.id), 0)
         facts.zxid = own
         self._connect(floor)
-        self._watch()
+        epoch = self._watch()
         zxid = self._base(floor, first=own == 0)
         self._following_since = time.monotonic()
         facts.phase, facts.error, facts.retry_at = "following", None, None
         if self._once:
             while True:
                 ctx.turn.pause(1.0)
-        self._follow = follow.Follow(ctx, facts, self._dirty, self._inbox)
+        self._follow = follow.Follow(ctx, facts, self._dirty, self._inbox, epoch)
         self._follow.run(zxid, self._take_due)
 
     def _take_due(self) -> bool:
@@ -167,8 +167,9 @@ class Mirror:
             self._ctx.turn.pause(0.01)
         session.speaks_bulk()
 
-    def _watch(self) -> None:
-        """From the reply on, dirty paths collect; what was marked before is covered by the base."""
+    def _watch(self) -> int:
+        """From the reply on, dirty paths collect; what was marked before is covered by the base.
+        The epoch in which that is so: a connection lost later, during the base too, ends it."""
         ctx = self._ctx
         ctx.session.subscribe(ctx.root, self._dirty.event, self._wake)
         self._dirty.restart()
@@ -176,6 +177,7 @@ class Mirror:
         for ask in (ctx.session.watch, ctx.session.sync):
             ask(ctx.root, self._inbox.put)
             self._answer(epoch)
+        return epoch
 
     def _answer(self, epoch: int) -> None:
         deadline = time.monotonic() + self._ctx.config.zookeeper.request_timeout + 1
