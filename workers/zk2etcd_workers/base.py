@@ -57,8 +57,9 @@ class Base:
         self._applier = applier(ctx, self._acks.put)
         self._applier.saw(floor)
         self._extras: list[bytes] = []
-        self._absent: list[bytes] = []
-        self._absent_total = 0
+        self._unseen: list[bytes] = []
+        self._unseen_total = 0
+        self._seen: list[bytes] = []
         self._put = 0
         self._delete = 0
 
@@ -161,16 +162,20 @@ class Base:
         return True
 
     def _confirm(self) -> None:
-        """Keep of the held paths those that ZooKeeper says are absent; in bounded memory, since
-        beyond `max_deletes` the guard trips anyway and only their number matters."""
+        """Keep of the held paths those that ZooKeeper says are absent. Deletes that were seen
+        live, before an overflow, are facts and not a guard case. The others stay in bounded
+        memory, since beyond `max_deletes` the guard trips anyway and only their number matters."""
         paths, self._extras = self._extras, []
         cap = self._ctx.config.sync.delete_guard.max_deletes + 1
         there: list[tuple[tree.Node, int]] = []
         for verdict in confirm.read_again(self._ctx, paths):
             if confirm.is_absent(self._ctx, verdict.node):
-                self._absent_total += 1
-                if len(self._absent) < cap:
-                    self._absent.append(verdict.path)
+                if self._was_deleted(verdict.path):
+                    self._seen.append(verdict.path)
+                    continue
+                self._unseen_total += 1
+                if len(self._unseen) < cap:
+                    self._unseen.append(verdict.path)
             elif isinstance(verdict.node, tree.Node):
                 there.append((verdict.node, verdict.zxid))
         for start in range(0, len(there), _READ_TXN):
@@ -191,15 +196,10 @@ class Base:
     def _deletes(self, present_keys: int, *, root: bool) -> None:
         self._confirm()
         self._drain()
-        # Deletes that were seen live, before an overflow, are facts and not a guard case.
-        live = sum(1 for path in self._absent if self._was_deleted(path))
-        unseen = self._absent_total - live
-        sample = [path for path in self._absent if not self._was_deleted(path)]
-        if self._guard.allows(sample, unseen, present_keys, root=root or unseen == 0):
-            self._apply_deletes(self._absent)
+        self._apply_deletes(self._seen)
+        if self._guard.allows(self._unseen, self._unseen_total, present_keys, root=root):
+            self._apply_deletes(self._unseen)
             self._guard.end()
-        elif live:
-            self._apply_deletes([path for path in self._absent if self._was_deleted(path)])
 
     def _apply_deletes(self, paths: list[bytes]) -> None:
         """Each is read once more just before it goes."""
