@@ -109,7 +109,7 @@ class TooLarge(EtcdError):
 
 
 class NoSpace(EtcdError):
-    """etcd's quota is used up: it takes no writes until a person compacts, defragments and disarms."""
+    """etcd's quota is used up: no writes until a person compacts, defragments and disarms."""
 
 
 class EtcdDenied(EtcdError):
@@ -145,7 +145,7 @@ class LeaseDoubt(EtcdError):
 
 
 class NewerFormat(EtcdError):
-    """Our keys in etcd were written by a newer zk2etcd, which says that this one may not read them."""
+    """Our keys in etcd are of a newer zk2etcd, which says that this one may not read them."""
 
     reaction = Reaction.STOP
     exit_code = 2

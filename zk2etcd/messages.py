@@ -87,7 +87,7 @@ class SetLogLevel:
 
 @dataclasses.dataclass(frozen=True)
 class Drain:
-    """Let go of all shards, settle or abandon writes, and exit 0 before `timeout` seconds passed."""
+    """Let go of all shards, settle or abandon writes, and exit 0 within `timeout` seconds."""
 
     timeout: float
 
