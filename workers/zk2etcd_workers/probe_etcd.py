@@ -209,7 +209,7 @@ def present(both: sides.Sides, shard: messages.Shard) -> Iterator[probe_fact.Fac
     count = both.client.range(*mapped.below(), count_only=True).total
     if count and both.settings.sync.delete_guard.first_sync == "hold":
         yield SIDE.note(
-            f"{count:,} keys are below {shard.target} already, and not from a mirror of it",
+            f"below {shard.target} are keys already ({count:,}), and not from a mirror of it",
             "those that ZooKeeper lacks stay until released (sync.delete_guard.first_sync)",
         )
 

@@ -1,0 +1,282 @@
+"""`zk2etcd check` on real servers: rights, versions, limits; and that it writes nothing."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import etcd3.etcdrpc as rpc
+import grpc
+import kazoo.security
+import pytest
+
+from tests.integration import commands, mirroring, observing
+from zk2etcd import sandbox as sandboxes
+from zk2etcd import sandbox_server
+from zk2etcd.cli import main
+
+
+@pytest.fixture
+def check(
+    world: mirroring.World, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> commands.Command:
+    return commands.Command("check", world, tmp_path, capsys)
+
+
+def facts(outcome: commands.Outcome, side: str, status: str) -> list[dict[str, Any]]:
+    found = outcome.document()["facts"]
+    return [fact for fact in found if (fact["side"], fact["status"]) == (side, status)]
+
+
+def texts(outcome: commands.Outcome, side: str, status: str) -> str:
+    return "\n".join(f"{f['text']} [{f['remedy']}]" for f in facts(outcome, side, status))
+
+
+# --- all is well ----------------------------------------------------------------------------------
+
+
+def test_all_is_well(world: mirroring.World, check: commands.Command) -> None:
+    observing.seed(world.zk, [(world.root, b""), (world.path("a"), b""), (world.path("b"), b"")])
+    before = world.etcd.revision()
+    outcome = check()
+    assert outcome.code == 0, outcome
+    lines = outcome.out.splitlines()
+    assert all(line[11:15].strip() in ("ok", "note", "") for line in lines)
+    for said in (
+        f"config     ok    {world.root} -> {world.root} (shard {check.shard})",
+        f"ZooKeeper  ok    {world.root} can be read: 2 children",
+        f"ZooKeeper  ok    {world.root} can be watched, recursively",
+        f"etcd       ok    our own keys below {world.state}/ may be read and written",
+        f"etcd       ok    {world.root} and the keys below it may be read and written",
+        "etcd       ok    Txns of 64 times 32 operations are taken",
+        "etcd       ok    a lease of 10 s can be taken",
+    ):
+        assert said in lines
+    assert f"{world.zookeeper} is ZooKeeper 3." in outcome.out
+    assert f"http://{world.etcd_address} is etcd 3." in outcome.out
+    assert world.etcd.revision() == before
+
+
+def test_a_missing_root_is_a_note(world: mirroring.World, check: commands.Command) -> None:
+    outcome = check("--json")
+    assert outcome.code == 0
+    assert f"{world.root} does not exist" in texts(outcome, "ZooKeeper", "note")
+
+
+def test_offline_reaches_for_nothing(check: commands.Command) -> None:
+    nowhere = f"127.0.0.1:{sandbox_server.free_port()}"
+    check.configure(zookeeper={"hosts": [nowhere]}, etcd={"endpoints": [nowhere]})
+    outcome = check("--offline", "--json")
+    assert outcome.code == 0
+    assert {fact["side"] for fact in outcome.document()["facts"]} == {"config"}
+    check.configure(sync={"prefixes": ["/a", "/a/b"]})
+    outcome = check("--offline")
+    assert outcome.code == 2
+    assert outcome.out == ""
+
+
+def test_the_owner_and_keys_from_before(world: mirroring.World, check: commands.Command) -> None:
+    world.etcd.put(world.path("theirs"), b"")
+    outcome = check("--json")
+    assert outcome.code == 0
+    assert f"below {world.root} are keys already (1)" in texts(outcome, "etcd", "note")
+    who = {"v": 1, "instance": "theirs", "slot": "w0", "incarnation": 3, "target": world.root}
+    owner = json.dumps({**who, "admin": "http://10.0.0.9:9180"})
+    world.etcd.put(f"{world.state}/owners/{check.shard}", owner.encode())
+    outcome = check("--json")
+    assert "is being written by theirs/w0.3 (http://10.0.0.9:9180)" in texts(outcome, "etcd", "ok")
+
+
+# --- unreachable ----------------------------------------------------------------------------------
+
+
+def test_both_sides_are_looked_at_when_one_is_away(
+    world: mirroring.World, check: commands.Command
+) -> None:
+    nowhere = f"127.0.0.1:{sandbox_server.free_port()}"
+    check.configure(zookeeper={"hosts": [nowhere]})
+    started = time.monotonic()
+    outcome = check("--json")
+    assert time.monotonic() - started < 15
+    assert outcome.code == 3
+    assert nowhere in texts(outcome, "ZooKeeper", "FAIL")
+    assert facts(outcome, "etcd", "FAIL") == []
+    assert f"{world.root} and the keys below it" in texts(outcome, "etcd", "ok")
+
+    check.configure(etcd={"endpoints": [nowhere]})
+    outcome = check("--json")
+    assert outcome.code == 3
+    assert nowhere in texts(outcome, "etcd", "FAIL")
+    assert facts(outcome, "ZooKeeper", "FAIL") == []
+
+
+def test_one_of_two_servers_away_is_a_fault_but_not_the_end(
+    world: mirroring.World, check: commands.Command
+) -> None:
+    nowhere = f"127.0.0.1:{sandbox_server.free_port()}"
+    check.configure(
+        zookeeper={"hosts": [nowhere, world.zookeeper]},
+        etcd={"endpoints": [nowhere, world.etcd_address]},
+    )
+    outcome = check("--json")
+    assert outcome.code == 1
+    assert nowhere in texts(outcome, "ZooKeeper", "FAIL")
+    assert nowhere in texts(outcome, "etcd", "FAIL")
+    assert f"{world.root} and the keys below it may be" in texts(outcome, "etcd", "ok")
+
+
+# --- ZooKeeper's rights ---------------------------------------------------------------------------
+
+
+def test_acls_of_zookeeper(world: mirroring.World, check: commands.Command) -> None:
+    acl = [kazoo.security.make_digest_acl("mirror", "pw", all=True)]
+    world.zk.create(world.root, b"", acl=acl)
+    outcome = check("--json")
+    assert outcome.code == 1
+    failed = texts(outcome, "ZooKeeper", "FAIL")
+    assert f"{world.root} may not be read by world:anyone" in failed
+    assert "set zookeeper.auth to an identity of its ACL" in failed
+
+    auth = [{"scheme": "digest", "credentials": "mirror:pw"}]
+    check.configure(zookeeper={"hosts": [world.zookeeper], "auth": auth})
+    outcome = check("--json")
+    assert outcome.code == 0, outcome
+    assert "as digest:mirror" in texts(outcome, "ZooKeeper", "ok")
+    assert "mirror:pw" not in outcome.out
+
+    world.zk.add_auth("digest", "mirror:pw")
+    other = [kazoo.security.make_digest_acl("other", "pw", all=True)]
+    world.zk.create(world.path("hidden"), b"", acl=other)
+    world.zk.create(world.path("open"), b"", acl=acl)
+    outcome = check("--json")
+    assert outcome.code == 1
+    failed = texts(outcome, "ZooKeeper", "FAIL")
+    assert "1 of 2 children" in failed
+    assert world.path("hidden") in failed
+
+
+def test_a_zookeeper_behind_what_was_mirrored(
+    world: mirroring.World, check: commands.Command
+) -> None:
+    world.etcd.put(f"{world.state}/checkpoints/{check.shard}", b"%016x" % 1)
+    assert check().code == 0
+    world.etcd.put(f"{world.state}/checkpoints/{check.shard}", b"%016x" % (1 << 60))
+    outcome = check("--json")
+    assert outcome.code == 1
+    assert "wiped, restored or replaced" in texts(outcome, "ZooKeeper", "FAIL")
+
+
+# --- etcd's rights and limits ---------------------------------------------------------------------
+
+
+class Guarded:
+    """An etcd with authentication and a user m, and its administrator."""
+
+    def __init__(self, address: str) -> None:
+        self._channel = grpc.insecure_channel(address, [("grpc.enable_http_proxy", 0)])
+        self._auth = rpc.AuthStub(self._channel)
+        self._metadata: list[tuple[str, str]] = []
+        for user, password, role in (("root", "rootpw", "root"), ("m", "pw", "mirror")):
+            self._ask("RoleAdd", rpc.AuthRoleAddRequest(name=role))
+            self._ask("UserAdd", rpc.AuthUserAddRequest(name=user, password=password))
+            self._ask("UserGrantRole", rpc.AuthUserGrantRoleRequest(user=user, role=role))
+        self._ask("AuthEnable", rpc.AuthEnableRequest())
+        login = rpc.AuthenticateRequest(name="root", password="rootpw")
+        self._metadata = [("token", self._ask("Authenticate", login).token)]
+
+    def close(self) -> None:
+        self._channel.close()
+
+    def _ask(self, method: str, request: Any) -> Any:
+        return getattr(self._auth, method)(request, timeout=20, metadata=self._metadata)
+
+    def grant(self, remedy: str) -> None:
+        """Do what `check` says."""
+        for command in remedy.split(" and "):
+            words = command.split()
+            assert words[:4] == ["etcdctl", "role", "grant-permission", "ROLE"]
+            kind, key, end = (*words[4:], "")[:3]
+            request = rpc.AuthRoleGrantPermissionRequest(name="mirror")
+            request.perm.permType = {"read": 0, "readwrite": 2}[kind]
+            request.perm.key, request.perm.range_end = key.encode(), end.encode()
+            self._ask("RoleGrantPermission", request)
+
+
+@pytest.fixture
+def guarded(fresh_etcd: sandboxes.Etcd) -> Iterator[Guarded]:
+    made = Guarded(fresh_etcd.address)
+    yield made
+    made.close()
+
+
+def test_rights_in_etcd(
+    world: mirroring.World,
+    check: commands.Command,
+    fresh_etcd: sandboxes.Etcd,
+    guarded: Guarded,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Step by step, doing what each remedy says, until nothing is wrong, and a repair works."""
+    world.zk.create(world.root, b"")
+    world.zk.create(world.path("a"), b"1")
+    endpoint = {"endpoints": [fresh_etcd.address]}
+    check.configure(etcd=endpoint)
+    outcome = check("--json")
+    assert outcome.code == 1
+    assert "without a login [set etcd.username" in texts(outcome, "etcd", "FAIL")
+
+    check.configure(etcd={**endpoint, "username": "m", "password": "wrong"})
+    outcome = check("--json")
+    assert outcome.code == 1
+    assert "authentication failed" in texts(outcome, "etcd", "FAIL")
+    assert "wrong" not in outcome.out
+
+    check.configure(etcd={**endpoint, "username": "m", "password": "pw"})
+    outcome = check("--json")
+    failed = facts(outcome, "etcd", "FAIL")
+    assert outcome.code == 1
+    assert [fact["text"] for fact in failed] == [
+        f"our own keys below {world.state}/ may not be read by the user m",
+        f"{world.root} and the keys below it may not be read by the user m",
+    ]
+    guarded.grant(failed[0]["remedy"])
+    guarded.grant(failed[1]["remedy"].replace("readwrite", "read"))
+
+    failed = facts(check("--json"), "etcd", "FAIL")
+    assert [fact["text"] for fact in failed] == [
+        f"{world.root} and the keys below it may not be written by the user m"
+    ]
+    guarded.grant(failed[0]["remedy"])
+
+    outcome = check("--json")
+    assert outcome.code == 0, outcome
+    assert main.run(["diff", "-c", str(check.path), "--round-interval", "50ms", "--fix"]) == 0
+    assert "2 put" in capsys.readouterr().out
+    assert main.run(["diff", "-c", str(check.path)]) == 0
+
+
+def test_limits_of_etcd(
+    world: mirroring.World, check: commands.Command, sandbox: sandboxes.Sandbox
+) -> None:
+    small = ("--max-request-bytes", "262144", "--max-txn-ops", "64")
+    server = sandbox.etcd(durable=False, arguments=small)
+    server.start()
+    check.configure(etcd={"endpoints": [server.address]})
+    outcome = check("--json")
+    assert outcome.code == 1
+    assert "writing will be slower" in texts(outcome, "etcd", "note")
+    assert "lower etcd.txn_bytes" in texts(outcome, "etcd", "FAIL")
+    outcome = check("--json", "--set", "etcd.txn_bytes=128KiB")
+    assert outcome.code == 0, outcome
+    assert "values of 1 MiB" in texts(outcome, "etcd", "note")
+    assert world.root in outcome.out
+
+
+def test_a_newer_format(world: mirroring.World, check: commands.Command) -> None:
+    world.etcd.put(f"{world.state}/format", b'{"v":9,"min_reader":9,"written_by":"the future"}')
+    outcome = check("--json")
+    assert outcome.code == 1
+    assert "the future" in texts(outcome, "etcd", "FAIL")
