@@ -15,7 +15,6 @@ from zk2etcd_workers import (
     apply,
     confirm,
     context,
-    etcd,
     guarding,
     plan,
     present,
@@ -25,7 +24,6 @@ from zk2etcd_workers import (
 )
 
 _CONFIRM_AT = 2048
-_READ_TXN = 100
 
 
 class Done(NamedTuple):
@@ -178,19 +176,16 @@ class Base:
                     self._unseen.append(verdict.path)
             elif isinstance(verdict.node, tree.Node):
                 there.append((verdict.node, verdict.zxid))
-        for start in range(0, len(there), _READ_TXN):
-            self._put_if_other(there[start : start + _READ_TXN])
+        self._put_if_other(there)
 
     def _put_if_other(self, nodes: Sequence[tuple[tree.Node, int]]) -> None:
         """Nodes that the walk could not see, below one whose children it may not list, say: they
         are written like any other, if etcd has another value."""
-        reads = [etcd.Range(self._ctx.mapping.key(node.path)) for node, _ in nodes]
-        answer = self._ctx.etcd.txn(etcd.Txn((), reads), write=False)
-        for at, (node, zxid) in enumerate(nodes):
-            if [kv.value for kv in answer.kvs(at)] == [node.data]:
+        keys = [self._ctx.mapping.key(node.path) for node, _ in nodes]
+        for key, (node, zxid), held in zip(keys, nodes, self._ctx.etcd.lookup(keys), strict=True):
+            if held is not None and held.value == node.data:
                 continue
             self._put += 1
-            key = self._ctx.mapping.key(node.path)
             self._write(plan.Write(key, node.data, node.path, max(node.czxid, node.mzxid)), zxid)
 
     def _deletes(self, present_keys: int, *, root: bool) -> None:

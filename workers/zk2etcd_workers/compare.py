@@ -214,9 +214,7 @@ def _kind(node: tree.Node | tree.Miss | None, there: etcd.Present | None) -> str
 
 
 def _in_etcd(ctx: context.Context, paths: list[bytes]) -> list[etcd.Present | None]:
-    reads = [etcd.Range(ctx.mapping.key(path)) for path in paths]
-    answer = ctx.etcd.txn(etcd.Txn((), reads), write=False)
-    return [next(iter(answer.kvs(at)), None) for at in range(len(paths))]
+    return ctx.etcd.lookup([ctx.mapping.key(path) for path in paths])
 
 
 def _judge(ctx: context.Context, found: Found, differing: spool.Spool) -> None:

@@ -66,6 +66,7 @@ Op = Put | Delete | Range | Txn
 # Without a line of Python for each of 100,000 keys.
 _FIELDS = operator.attrgetter("key", "value", "mod_revision")
 _PRESENT: Callable[[tuple[bytes, bytes, int]], Present] = functools.partial(tuple.__new__, Present)
+_READS_IN_TXN = 100
 _RELATIONS = {"=": 0, ">": 1, "<": 2}
 _TARGETS = {"create": (1, "create_revision"), "mod": (2, "mod_revision"), "value": (3, "value")}
 
@@ -126,6 +127,7 @@ class Client:
         self._at = 0
         self._token: tuple[str, float] | None = None
         self._calls: dict[tuple[int, str], Any] = {}
+        self.reads_in_txn = _READS_IN_TXN
         self._rate = pacing.Rate(settings.max_writes_per_second)
 
     @property
@@ -181,6 +183,29 @@ class Client:
         started = time.monotonic()
         future = self._begin("KV/Txn", request)
         return Answer(self._finish("KV/Txn", request, future, write=write, op="txn", at=started))
+
+    def lookup(self, keys: Sequence[bytes], *, keys_only: bool = False) -> list[Present | None]:
+        """Each key as it is now, None where it is absent; in Txns as large as the server takes.
+
+        :raises errors.EtcdError: a Txn was refused or not answered.
+        """
+        found: list[Present | None] = []
+        while len(found) < len(keys):
+            chunk = keys[len(found) : len(found) + self.reads_in_txn]
+            reads = [Range(key, keys_only=keys_only) for key in chunk]
+            try:
+                answer = self.txn(Txn((), reads), write=False)
+            except (errors.TooManyOperations, errors.TooLarge) as refusal:
+                if not self.fewer_reads(len(chunk)):
+                    raise refusal
+                continue
+            found += (next(iter(answer.kvs(at)), None) for at in range(len(chunk)))
+        return found
+
+    def fewer_reads(self, refused: int) -> bool:
+        """The server did not take `refused` reads in one Txn; False when it cannot be fewer."""
+        self.reads_in_txn = min(self.reads_in_txn, max(1, refused // 2))
+        return refused > 1
 
     def txn_soon(self, txn: Txn, done: Done) -> None:
         """Send a write Txn; `done` gets its answer or its error, in a thread of grpc's."""

@@ -25,8 +25,6 @@ from zk2etcd_workers import (
     zookeeper,
 )
 
-_BATCH = 100
-
 
 class Batch:
     """Paths under repair, with what etcd had. It is the tag of their read in ZooKeeper."""
@@ -98,12 +96,13 @@ class Repairs:
         if self._reading or self._writing or not self._nominated:
             return
         batch, later = [], []
-        for path in self._nominated[:_BATCH]:
+        most = self._ctx.etcd.reads_in_txn
+        for path in self._nominated[:most]:
             if path in self._busy:
                 later.append(path)
             elif path not in self._dirty:
                 batch.append(path)
-        self._nominated = self._nominated[_BATCH:] + later
+        self._nominated = self._nominated[most:] + later
         if not batch:
             return
         self._reading = True
@@ -119,6 +118,10 @@ class Repairs:
 
         :raises errors.EtcdError: etcd did not answer.
         """
+        too_many = isinstance(found.error, errors.TooManyOperations | errors.TooLarge)
+        if too_many and self._ctx.etcd.fewer_reads(len(found.paths)):
+            self._later(found.paths)
+            return
         if found.error is not None or found.answer is None:
             raise found.error or errors.EtcdUnavailable("etcd did not answer a repair's read")
         there = {}
@@ -126,6 +129,13 @@ class Repairs:
             for kv in found.answer.kvs(at):
                 there[path] = kv
         self._read(Batch(found.paths, there))
+
+    def _later(self, paths: Sequence[bytes]) -> None:
+        """Give a batch up before anything of it was written; it comes again."""
+        self._reading = False
+        for path in paths:
+            self._busy.pop(path, None)
+        self._nominated += paths
 
     def _read(self, batch: Batch) -> None:
         # Walks of other shards may hold all permits for a moment; repairs are in no hurry.

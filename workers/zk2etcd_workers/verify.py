@@ -13,10 +13,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from zk2etcd import errors
-from zk2etcd_workers import confirm, context, etcd, guarding, plan, present, snapshot, tree, turn
+from zk2etcd_workers import confirm, context, guarding, plan, present, snapshot, tree, turn
 
 _NOMINATE_AT = 100
-_CHUNK = 100
 _CONFIRM_AT = 2048
 _SETTLE = 1.0
 
@@ -162,12 +161,6 @@ class Verify:
         return absent
 
     def _in_etcd(self, paths: Sequence[bytes]) -> set[bytes]:
-        there: set[bytes] = set()
-        for start in range(0, len(paths), _CHUNK):
-            chunk = paths[start : start + _CHUNK]
-            reads = [etcd.Range(self._ctx.mapping.key(path), keys_only=True) for path in chunk]
-            answer = self._ctx.etcd.txn(etcd.Txn((), reads), write=False)
-            for path, (keys, _) in zip(chunk, answer.ranges(), strict=True):
-                if keys:
-                    there.add(path)
-        return there
+        keys = [self._ctx.mapping.key(path) for path in paths]
+        found = self._ctx.etcd.lookup(keys, keys_only=True)
+        return {path for path, held in zip(paths, found, strict=True) if held is not None}
