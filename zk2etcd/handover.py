@@ -43,11 +43,15 @@ class Handover:
         self._given.update(dict.fromkeys(wanted, slot))
         self._leave(slot, {shard: since for shard, since in leaving.items() if shard not in wanted})
 
-    def reported(self, slot: str, generation: int, held: Collection[str]) -> None:
-        """The slot's worker has carried out the Assign of `generation` and still holds `held`."""
+    def reported(self, slot: str, generation: int, held: Collection[str]) -> tuple[str, ...]:
+        """The slot's worker has carried out the Assign of `generation` and still holds `held`.
+
+        The shards that it is now known to have let go of.
+        """
         leaving = self._leaving.pop(slot, {})
         still = {shard: at for shard, at in leaving.items() if generation < at or shard in held}
         self._leave(slot, still)
+        return tuple(shard for shard in leaving if shard not in still)
 
     def reaped(self, slot: str) -> None:
         """The slot's process is dead: it holds nothing."""

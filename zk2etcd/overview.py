@@ -84,6 +84,21 @@ def waiting(shard: str) -> messages.ShardReport:
     return messages.ShardReport(id=shard, phase="waiting")
 
 
+def released(report: messages.ShardReport) -> messages.ShardReport:
+    """A shard between two workers: nobody mirrors it; how fresh it was stays true."""
+    return dataclasses.replace(
+        report,
+        phase="waiting",
+        owned=False,
+        holder=None,
+        full_sync_running=False,
+        pending=0,
+        error=None,
+        attempt=0,
+        retry_at=None,
+    )
+
+
 def orphaned(report: messages.ShardReport, slot: str, code: int | None) -> messages.ShardReport:
     """A shard whose worker ended unasked; how fresh it was stays true."""
     return dataclasses.replace(

@@ -43,6 +43,11 @@ class Roster:
             self.settled.add(report.id)
         return True
 
+    def let_go(self, shard: str) -> None:
+        """The shard's mirror stopped, and the next one has not reported yet."""
+        if shard in self.reports:
+            self.reports[shard] = overview.released(self.reports[shard])
+
     def orphan(self, shard: str, slot: str, code: int | None) -> None:
         """The shard's worker ended unasked."""
         self.reports[shard] = overview.orphaned(self.reports[shard], slot, code)

@@ -210,13 +210,16 @@ class Supervisor:
         for shard in report.shards:
             if slot in self._handover.holders(shard.id) and self._roster.heard(shard):
                 self._schedule = schedule.reported(self._schedule, shard.id, shard, now)
-        self._handover.reported(slot, report.generation, report.held)
+        for let_go in self._handover.reported(slot, report.generation, report.held):
+            self._roster.let_go(let_go)
 
     def _lost(self, gone: fleet.Gone) -> None:
         for shard, slot in self._roster.assignment.items():
             if gone.slot in self._handover.holders(shard):
                 self._schedule = schedule.lost(self._schedule, shard)
-                if slot == gone.slot and not self._stopping and not self._is_done(shard):
+                if slot != gone.slot:
+                    self._roster.let_go(shard)
+                elif not self._stopping and not self._is_done(shard):
                     self._roster.orphan(shard, slot, gone.code)
         self._handover.reaped(gone.slot)
 

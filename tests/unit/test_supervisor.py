@@ -208,6 +208,20 @@ def test_a_moved_shard_starts_only_after_its_old_worker_let_go() -> None:
     assert new.shards == moved
 
 
+def test_a_moved_shard_that_nobody_mirrors_yet_is_not_shown_as_followed() -> None:
+    world = fakes.world("/a", "/b", workers=1)
+    world.settle()
+    old = world.started[0]
+    world.config = settings.configured(["/a", "/b"], workers={"count": 2})
+    world.turn(signal.SIGHUP)
+    view = world.report(["w0"])
+    moved = next(shard for shard in view.shards if shard.id not in old.shards)
+    assert (moved.worker, moved.report.phase, moved.report.owned) == ("w1", "waiting", False)
+    world.report(["w1"])
+    view = world.report(["w1"])
+    assert all(shard.report.phase == "following" for shard in view.shards)
+
+
 def test_a_moved_shard_starts_when_its_old_worker_is_dead() -> None:
     world = fakes.world("/a", "/b", workers=1)
     world.settle()
