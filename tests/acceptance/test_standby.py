@@ -1,0 +1,122 @@
+"""Two supervisors of one configuration: one mirrors, the other stands by and takes over."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import time
+
+import pytest
+
+from tests import polling
+from tests.acceptance import both_sides, conftest, installed
+from zk2etcd import sandbox as sandboxes
+
+LEASE_SECONDS = 3.0
+AT_ONCE = 2.0
+
+
+@pytest.fixture
+def pair(
+    zookeeper: sandboxes.ZooKeeper,
+    etcd: sandboxes.Etcd,
+    sides: both_sides.Sides,
+    prefix: str,
+    supervise: conftest.Supervise,
+) -> tuple[installed.Supervisor, installed.Supervisor]:
+    """The first owns both shards, the second stands by."""
+    prefixes = [f"{prefix}/a", f"{prefix}/b"]
+    for each in prefixes:
+        sides.seed(each, 20)
+    content = installed.settings(
+        zookeeper,
+        etcd,
+        prefixes,
+        state={"prefix": f"zk2etcd{prefix}", "lease_ttl": f"{LEASE_SECONDS:g}s"},
+    )
+    first, second = supervise(content), supervise(content)
+    first.start()
+    first.wait_following()
+    second.start()
+    polling.until(lambda: second.status()["state"] == "standby", what="it stands by")
+    return first, second
+
+
+def _taken_over(supervisor: installed.Supervisor) -> bool:
+    status = supervisor.status()
+    return status["state"] == "ready" and all(
+        shard["owned"] and shard["phase"] == "following" for shard in status["shards"]
+    )
+
+
+def _assert_stands_by(supervisor: installed.Supervisor, holder: str) -> None:
+    for shard in supervisor.shards().values():
+        assert shard["phase"] == "waiting"
+        assert not shard["owned"]
+        assert holder in shard["holder"]
+        assert shard["error"] is None
+    assert supervisor.ask("/readyz")[0] == 200
+    told = installed.run("status", "--url", supervisor.url)
+    assert told.returncode == 0
+    assert "STANDBY" in told.stdout
+    asked = installed.run("status", "--json", "--url", supervisor.url)
+    assert holder in json.loads(asked.stdout)["shards"][0]["holder"]
+
+
+def test_the_second_takes_over_at_once_when_the_first_stops(
+    pair: tuple[installed.Supervisor, installed.Supervisor],
+    zookeeper: sandboxes.ZooKeeper,
+    sides: both_sides.Sides,
+    prefix: str,
+) -> None:
+    first, second = pair
+    _assert_stands_by(second, first.status()["instance"])
+    with both_sides.Load(zookeeper.address, f"{prefix}/a"):
+        code, _ = first.stop_with(signal.SIGTERM)
+        stopped_at = time.monotonic()
+        polling.until(lambda: _taken_over(second), what="the second took over")
+        assert time.monotonic() - stopped_at < AT_ONCE
+    assert code == 0
+    sides.wait_equal(f"{prefix}/a", f"{prefix}/b")
+    first.start()
+    polling.until(lambda: first.status()["state"] == "standby", what="the first stands by")
+    _assert_stands_by(first, second.status()["instance"])
+
+
+def test_the_second_takes_over_when_the_first_is_killed(
+    pair: tuple[installed.Supervisor, installed.Supervisor],
+    zookeeper: sandboxes.ZooKeeper,
+    sides: both_sides.Sides,
+    prefix: str,
+) -> None:
+    first, second = pair
+    instance = second.status()["instance"]
+    with both_sides.Load(zookeeper.address, f"{prefix}/b"):
+        first.kill()
+        killed_at = time.monotonic()
+        polling.until(lambda: _taken_over(second), LEASE_SECONDS + 8, what="the second took over")
+        assert time.monotonic() - killed_at < LEASE_SECONDS + 5
+    sides.wait_equal(f"{prefix}/a", f"{prefix}/b")
+    owners = sides.owners(f"zk2etcd{prefix}")
+    assert len(owners) == 2
+    assert all(json.loads(owner.value)["instance"] == instance for owner in owners.values())
+
+
+def test_full_sync_and_diff_of_a_standby_say_who_owns_the_shards(
+    pair: tuple[installed.Supervisor, installed.Supervisor],
+    sides: both_sides.Sides,
+    prefix: str,
+) -> None:
+    """The standby's file names its own address, but the repair is the owner's."""
+    first, second = pair
+    with contextlib.suppress(KeyError):
+        del second.content["http"]
+    sides.etcd.put(f"{prefix}/a/n1", b"tampered with")
+    fixed = installed.run(
+        *("diff", "--fix", "-c", str(second.config), "--rounds", "1", "--round-interval", "50ms")
+    )
+    assert fixed.returncode == 0, fixed.stdout + fixed.stderr
+    assert sides.equal(f"{prefix}/a")
+    assert first.shards()[f"{prefix}/a"]["last_full_sync"]["put"] == 1
+    assert second.status()["state"] == "standby"
