@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from multiprocessing import Pipe
 from typing import Any
@@ -107,9 +108,17 @@ class Worker:
         try:
             found = polling.until(met, timeout, what=what)
         except AssertionError as error:
-            raise AssertionError(f"{error}; latest: {self.shard(number)}") from None
+            said = f"latest, of {len(self.reports)}: {self.shard(number)}"
+            raise AssertionError(f"{error}; {said}\n{self._stack(number)}") from None
         assert found is not None
         return found
+
+    def _stack(self, number: int) -> str:
+        """Where the shard's thread is, for a test that waited in vain."""
+        wanted = self.shards[number].id
+        found = next((each for each in threading.enumerate() if each.name == wanted), None)
+        frame = sys._current_frames().get(found.ident or 0) if found else None
+        return "".join(traceback.format_stack(frame, 8)) if frame else "its thread has ended"
 
     def follows(self, timeout: float = 15.0) -> messages.ShardReport:
         """Every shard has ended its base and follows (guarded or not)."""
