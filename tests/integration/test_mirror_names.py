@@ -9,6 +9,7 @@ from kazoo.security import READ_ACL_UNSAFE, make_acl, make_digest_acl
 
 from tests import polling
 from tests.integration import mirroring, observing
+from zk2etcd import messages
 
 
 def _keys(world: mirroring.World, root: str = "") -> set[str]:
@@ -232,7 +233,7 @@ def test_the_first_contact_holds_deletes_over_restarts(world: mirroring.World) -
     assert worker.full_sync().phase == "guarded"
     worker.drain()
 
-    again = world.worker(identity=mirroring.messages.Identity("other", "w5", 1))
+    again = world.worker(identity=messages.Identity("other", "w5", 1))
     second = again.follows()
     assert second.phase == "guarded"
     assert second.guard is not None

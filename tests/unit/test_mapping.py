@@ -10,7 +10,7 @@ NAMES = st.text(
     st.characters(codec="utf-8", categories=("L", "N", "P", "S", "Zs")), min_size=1, max_size=6
 ).filter(lambda name: "/" not in name and mapping.is_valid_path(f"/{name}".encode()))
 BELOW = st.lists(NAMES, max_size=4)
-ROOTS = st.one_of(st.just([]), st.lists(NAMES, min_size=1, max_size=3))
+ROOTS = st.lists(NAMES, max_size=3)
 
 
 def _path(*parts: list[str]) -> str:

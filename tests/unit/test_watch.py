@@ -166,10 +166,12 @@ def test_every_path_that_was_marked_comes_out(events: list[tuple[int, int]]) -> 
 def test_marks_from_other_threads_are_not_lost() -> None:
     dirty = _dirty(limit=100_000)
     out: set[bytes] = set()
-    threads = [
-        threading.Thread(target=lambda p=p: [dirty.mark(path) for path in _paths(3000, p)])  # type: ignore[misc]
-        for p in "abc"
-    ]
+
+    def mark(prefix: str) -> None:
+        for path in _paths(3000, prefix):
+            dirty.mark(path)
+
+    threads = [threading.Thread(target=mark, args=(prefix,)) for prefix in "abc"]
     for thread in threads:
         thread.start()
     while any(thread.is_alive() for thread in threads):

@@ -1,0 +1,290 @@
+"""The etcd client, the fence and the lease, on a real server."""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests import polling
+from tests.integration import mirroring, observing
+from zk2etcd import config, errors, messages, metrics
+from zk2etcd import sandbox as sandboxes
+from zk2etcd_workers import etcd as engine
+from zk2etcd_workers import fence, mapping, present, state
+
+ME = messages.Identity("me", "w0", 1, "http://127.0.0.1:9180")
+
+
+def _client(url: str, **settings: object) -> engine.Client:
+    parts = {"endpoints": [url], "request_timeout": 2.0, **settings}
+    return engine.Client(config.Etcd.model_validate(parts), metrics.null())
+
+
+@pytest.fixture
+def client(etcd: sandboxes.Etcd) -> Iterator[engine.Client]:
+    made = _client(etcd.url)
+    yield made
+    made.close()
+
+
+def _keys(world: mirroring.World, count: int) -> list[bytes]:
+    return [f"{world.root}/{number:05d}".encode() for number in range(count)]
+
+
+# --- reads and Txns ------------------------------------------------------------------------------
+
+
+def test_pages_of_a_pinned_revision(client: engine.Client, world: mirroring.World) -> None:
+    keys = _keys(world, 1200)
+    world.etcd.put_many((key, b"v") for key in keys)
+    world.etcd.put(world.root, b"own")
+    stream = present.stream(client, mapping.Mapping("/s", world.root))
+    found = [next(stream) for _ in range(100)]
+    world.etcd.put(keys[-1], b"later")
+    world.etcd.put(world.root + "/zzz", b"later")
+    found += stream
+    assert [kv.key for kv in found] == [world.root.encode(), *keys]
+    assert {kv.value for kv in found[1:]} == {b"v"}
+
+
+def test_a_compacted_revision_is_left_for_a_newer_one(
+    client: engine.Client, world: mirroring.World
+) -> None:
+    keys = _keys(world, 3000)
+    world.etcd.put_many((key, b"v") for key in keys)
+    stream = present.stream(client, mapping.Mapping("/s", world.root))
+    found = [next(stream) for _ in range(10)]
+    world.etcd.put(keys[-1], b"later")
+    world.etcd.compact(world.etcd.revision())
+    found += stream
+    assert [kv.key for kv in found] == keys
+    assert found[-1].value == b"later"
+
+
+def test_large_values_make_small_pages(client: engine.Client, world: mirroring.World) -> None:
+    for key in _keys(world, 40):
+        world.etcd.put(key, b"x" * 900_000)
+    stream = present.stream(client, mapping.Mapping("/s", world.root))
+    assert [kv.key for kv in stream] == _keys(world, 40)
+
+
+def test_lookup_learns_what_the_server_takes(sandbox: sandboxes.Sandbox) -> None:
+    server = sandbox.etcd(arguments=["--max-txn-ops", "16"])
+    server.start()
+    client, outsider = _client(server.url), observing.Etcd(server.address)
+    try:
+        keys = [b"/%03d" % number for number in range(250)]
+        for key in keys[::2]:
+            outsider.put(key, b"v" + key)
+        found = client.lookup(keys)
+        assert [kv and kv.value for kv in found] == [
+            None if at % 2 else b"v" + key for at, key in enumerate(keys)
+        ]
+        assert client.reads_in_txn <= 16
+        assert [kv and kv.key for kv in client.lookup(keys[:2], keys_only=True)] == [keys[0], None]
+    finally:
+        outsider.close()
+        client.close()
+
+
+def test_what_compares_mean(client: engine.Client, world: mirroring.World) -> None:
+    key = world.root.encode()
+    put = [engine.Put(key, b"1")]
+    absent = engine.Compare(key, "create", "=", 0)
+    first = client.txn(engine.Txn([absent], put))
+    assert first.succeeded
+    assert not client.txn(engine.Txn([absent], put)).succeeded
+    assert client.txn(engine.Txn([engine.Compare(key, "mod", "=", first.revision)], [])).succeeded
+    assert client.txn(engine.Txn([engine.Compare(key, "value", "<", b"2")], [])).succeeded
+    assert not client.txn(engine.Txn([engine.Compare(key, "value", "<", b"1")], [])).succeeded
+    missing = engine.Compare(key + b"/x", "value", "<", b"2")
+    assert not client.txn(engine.Txn([missing], [])).succeeded
+    unchanged = engine.Compare(key, "mod", "<", first.revision, key + b"0")
+    assert not client.txn(engine.Txn([unchanged], [])).succeeded
+
+
+def test_a_frozen_server_makes_writes_ambiguous_and_reads_not(
+    fresh_etcd: sandboxes.Etcd,
+) -> None:
+    client = _client(fresh_etcd.url, request_timeout=0.5)
+    answers: queue.SimpleQueue[errors.EtcdError | None] = queue.SimpleQueue()
+    try:
+        assert client.range(b"/a").kvs == []
+        fresh_etcd.freeze()
+        started = time.monotonic()
+        with pytest.raises(errors.AmbiguousWrite):
+            client.txn(engine.Txn([], [engine.Put(b"/a", b"1")]))
+        with pytest.raises(errors.EtcdUnavailable):
+            client.range(b"/a")
+        client.txn_soon(
+            engine.Txn([], [engine.Put(b"/a", b"2")]), lambda _, error: answers.put(error)
+        )
+        assert isinstance(answers.get(timeout=3), errors.AmbiguousWrite)
+        assert time.monotonic() - started < 5
+    finally:
+        fresh_etcd.thaw()
+        client.close()
+
+
+def test_another_endpoint_is_tried_and_nothing_is_barred(fresh_etcd: sandboxes.Etcd) -> None:
+    client = _client("http://127.0.0.1:1", endpoints=["http://127.0.0.1:1", fresh_etcd.url])
+    try:
+        with pytest.raises(errors.EtcdUnavailable, match=r"127\.0\.0\.1:1"):
+            client.range(b"/a")
+        assert client.range(b"/a").kvs == []
+        fresh_etcd.kill()
+        for _ in range(4):
+            with pytest.raises(errors.EtcdUnavailable):
+                client.range(b"/a")
+        fresh_etcd.start()
+        polling.until(lambda: _reads(client), 10)
+    finally:
+        client.close()
+
+
+def _reads(client: engine.Client) -> bool:
+    try:
+        client.range(b"/a")
+    except errors.EtcdUnavailable:
+        return False
+    return True
+
+
+# --- lease and fence -----------------------------------------------------------------------------
+
+
+def _fence(
+    client: engine.Client,
+    world: mirroring.World,
+    identity: messages.Identity = ME,
+    target: str = "",
+    ttl: float = 5.0,
+) -> tuple[fence.Fence, fence.Lease]:
+    lease = fence.Lease(client, ttl)
+    shard = mirroring.shard(target or world.root, target or world.root)
+    return fence.Fence(client, state.Keys(world.state), lease, identity, shard), lease
+
+
+def _write(client: engine.Client, compare: engine.Compare, world: mirroring.World) -> bool:
+    return client.txn(engine.Txn([compare], [engine.Put(world.root.encode(), b"1")])).succeeded
+
+
+def test_a_token_holds_until_the_key_is_put_again(
+    client: engine.Client, world: mirroring.World
+) -> None:
+    owned, lease = _fence(client, world)
+    owned.claim({})
+    first = owned.compare()
+    assert _write(client, first, world)
+    owned.renew_token()
+    assert not _write(client, first, world)
+    second = owned.compare()
+    assert _write(client, second, world)
+    owned.release()
+    assert not _write(client, second, world)
+    with pytest.raises(errors.Fenced):
+        owned.compare()
+    lease.close()
+
+
+def test_taking_creates_the_checkpoint_and_keeps_an_old_one(
+    client: engine.Client, world: mirroring.World
+) -> None:
+    owned, lease = _fence(client, world)
+    owned.claim({})
+    [(key, zxid)] = state.read_checkpoints(client, state.Keys(world.state)).items()
+    assert zxid == 0
+    world.etcd.put(key, state.encode_zxid(77))
+    owned.release()
+    owned.claim({})
+    assert state.read_checkpoints(client, state.Keys(world.state)) == {key: 77}
+    owned.release()
+    lease.close()
+
+
+@pytest.mark.parametrize(
+    ("identity", "reaped", "taken"),
+    [
+        (ME, {}, True),
+        (messages.Identity("me", "w0", 2), {}, False),
+        (messages.Identity("me", "w0", 2), {"w0": 1}, True),
+        (messages.Identity("me", "w1", 1), {"w0": 1}, True),
+        (messages.Identity("me", "w1", 1), {"w1": 9}, False),
+        (messages.Identity("you", "w0", 1), {"w0": 9}, False),
+    ],
+)
+def test_who_may_take_a_live_key(
+    client: engine.Client,
+    world: mirroring.World,
+    identity: messages.Identity,
+    reaped: dict[str, int],
+    taken: bool,
+) -> None:
+    owned, lease = _fence(client, world)
+    owned.claim({})
+    old = owned.compare()
+    other, other_lease = _fence(client, world, identity)
+    if taken:
+        other.claim(reaped)
+        assert not _write(client, old, world)
+        with pytest.raises(errors.Fenced):
+            owned.renew_token()
+    else:
+        with pytest.raises(errors.Held, match="me/w0") as held:
+            other.claim(reaped)
+        assert held.value.admin_url == ME.admin_url
+        assert _write(client, old, world)
+    lease.close()
+    other_lease.close()
+
+
+@pytest.mark.parametrize(
+    ("target", "free"), [("/x", False), ("/below", False), ("2", True), ("", False)]
+)
+def test_intersecting_ranges_exclude_each_other(
+    client: engine.Client, world: mirroring.World, target: str, free: bool
+) -> None:
+    owned, lease = _fence(client, world, target=world.root)
+    owned.claim({})
+    other, other_lease = _fence(
+        client, world, messages.Identity("you", "w0", 1), target=world.root + target
+    )
+    if free:
+        other.claim({})
+    else:
+        with pytest.raises(errors.Held):
+            other.claim({})
+    lease.close()
+    other_lease.close()
+
+
+def test_a_lease_that_is_not_renewed_stops_the_writes_before_others_may_start(
+    fresh_world: mirroring.World, fresh_etcd: sandboxes.Etcd
+) -> None:
+    client = _client(fresh_etcd.url, request_timeout=0.5)
+    owned, lease = _fence(client, fresh_world, ttl=3.0)
+    try:
+        owned.claim({})
+        outlived = time.monotonic() + lease.ttl + 1
+        polling.until(lambda: owned.compare() and time.monotonic() > outlived)
+        fresh_etcd.freeze()
+        polling.until(lambda: lease.age() > lease.ttl * fence.WRITABLE)
+        assert lease.age() < lease.ttl
+        with pytest.raises(errors.LeaseDoubt):
+            owned.compare()
+    finally:
+        fresh_etcd.thaw()
+        lease.close()
+        client.close()
+
+
+def test_a_closed_lease_frees_its_keys(client: engine.Client, world: mirroring.World) -> None:
+    owned, lease = _fence(client, world)
+    owned.claim({})
+    key = f"{world.state}/owners/{mirroring.shard(world.root, world.root).id}"
+    assert world.etcd.get(key)
+    lease.close()
+    assert world.etcd.get(key) is None

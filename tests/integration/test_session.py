@@ -1,0 +1,244 @@
+"""The ZooKeeper session: bulk reads, events and doubts, on a real server."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from tests import polling
+from tests.integration import mirroring, observing
+from zk2etcd import config, errors, metrics
+from zk2etcd import sandbox as sandboxes
+from zk2etcd_workers import mapping, snapshot, tree, turn, zk_protocol, zookeeper
+
+GET, LIST = zk_protocol.GET_DATA, zk_protocol.GET_CHILDREN
+
+
+class Opened:
+    """A session that is connected, and the answers to what is asked of it."""
+
+    def __init__(self, address: str, floor: int = 0, **settings: Any) -> None:
+        parts = {"hosts": [address], "session_timeout": 2.0, "connect_timeout": 2.0, **settings}
+        self.session = zookeeper.Session(config.ZooKeeper(**parts), metrics.null())
+        self.replies: queue.SimpleQueue[zookeeper.Reply] = queue.SimpleQueue()
+        self.session.open(floor)
+
+    def connected(self) -> Opened:
+        polling.until(lambda: self.session.connected, what="connected")
+        return self
+
+    def answer(self) -> zookeeper.Reply:
+        return self.replies.get(timeout=10)
+
+    def read(self, ops: Sequence[zk_protocol.Op]) -> zookeeper.Reply:
+        self.session.read(ops, self.replies.put, "tag", known=True)
+        return self.answer()
+
+    def watch(self, root: bytes) -> list[tuple[int, bytes]]:
+        events: list[tuple[int, bytes]] = []
+        self.session.subscribe(root, lambda kind, path: events.append((kind, path)), lambda: None)
+        self.session.watch(root, self.replies.put)
+        assert self.answer().error is None
+        return events
+
+
+@pytest.fixture
+def opened(zookeeper: sandboxes.ZooKeeper) -> Iterator[Opened]:
+    made = Opened(zookeeper.address).connected()
+    yield made
+    made.session.close()
+
+
+def test_a_bulk_read_answers_each_op(opened: Opened, world: mirroring.World) -> None:
+    world.zk.create(world.root, b"root")
+    world.zk.create(world.path("a"), "é".encode())
+    world.zk.create(world.path("none"), None)
+    root = world.root.encode()
+    paths = [root, root + b"/a", root + b"/none", root + b"/missing"]
+    reply = opened.read([*((GET, path) for path in paths), (LIST, root), (LIST, paths[-1])])
+    assert reply.error is None
+    assert reply.tag == "tag"
+    assert reply.epoch == opened.session.epoch
+    first, a, none, missing, names, no_names = reply.results
+    stat = world.zk.get(world.path("a"))[1]
+    assert a == tree.Node(paths[1], "é".encode(), stat.czxid, stat.mzxid, stat.mtime, 0, 0)
+    assert (first.data, first.children) == (b"root", 2)
+    assert none.data == b""
+    assert missing is no_names is tree.Miss.NO_NODE
+    assert sorted(names) == [b"a", b"none"]
+    assert reply.zxid >= stat.mzxid
+
+
+def test_recursive_events_reach_the_nearest_sink(opened: Opened, world: mirroring.World) -> None:
+    one, two = world.path("one"), world.path("one-two")
+    events, others = opened.watch(one.encode()), opened.watch(two.encode())
+    world.zk.create(one + "/a/b", b"", makepath=True)
+    world.zk.set(one + "/a", b"1")
+    world.zk.create(two, b"")
+    world.zk.delete(one, recursive=True)
+    created, deleted, changed = 1, 2, 3
+    path = one.encode()
+    wanted = [
+        (created, path),
+        (created, path + b"/a"),
+        (created, path + b"/a/b"),
+        (changed, path + b"/a"),
+        (deleted, path + b"/a/b"),
+        (deleted, path + b"/a"),
+        (deleted, path),
+    ]
+    polling.until(lambda: len(events) >= len(wanted))
+    assert events == wanted
+    assert others == [(created, two.encode())]
+
+
+def test_an_event_comes_before_any_reply_that_shows_its_change(
+    opened: Opened, world: mirroring.World
+) -> None:
+    """The repairs of a full sync rely on it."""
+    world.zk.create(world.root, b"0")
+    root = world.root.encode()
+    events = opened.watch(root)
+    surprises: list[bytes] = []
+    seen = 0
+
+    def replied(reply: zookeeper.Reply) -> None:
+        if int(reply.results[0].data) > len(events):
+            surprises.append(reply.results[0].data)
+        opened.replies.put(reply)
+
+    writer = threading.Thread(
+        target=lambda: [world.zk.set(world.root, b"%d" % n) for n in range(1, 300)]
+    )
+    writer.start()
+    while seen < 299:
+        opened.session.read([(GET, root)], replied, known=True)
+        seen = int(opened.answer().results[0].data)
+    writer.join(10)
+    assert surprises == []
+
+
+def test_large_and_many_answers_keep_their_order(opened: Opened, world: mirroring.World) -> None:
+    world.zk.create(world.root, b"")
+    for number in range(5):
+        world.zk.create(world.path(f"n{number}"), bytes([number]) * 900_000)
+    root = world.root.encode()
+    for number in range(60):
+        count = 1 + number % 5
+        ops = [(GET, root + b"/n%d" % at) for at in range(count)]
+        opened.session.read(ops, opened.replies.put, number, known=True)
+    for number in range(60):
+        reply = opened.answer()
+        assert reply.tag == number
+        assert [node.data[0] for node in reply.results] == list(range(1 + number % 5))
+
+
+def test_a_broken_connection_is_a_doubt(fresh_zookeeper: sandboxes.ZooKeeper) -> None:
+    doubts = threading.Event()
+    made = Opened(fresh_zookeeper.address).connected()
+    try:
+        made.session.subscribe(b"/x", lambda *_: None, doubts.set)
+        epoch = made.session.epoch
+        made.session.drop("the test says so")
+        assert doubts.wait(5)
+        polling.until(lambda: made.session.connected)
+        assert made.session.epoch >= epoch + 2
+        fresh_zookeeper.stop()
+        polling.until(lambda: not made.session.connected)
+        reply = made.read([(GET, b"/")])
+        assert isinstance(reply.error, errors.SessionDoubt)
+    finally:
+        made.session.close()
+
+
+def test_a_server_that_does_not_answer_is_left(fresh_zookeeper: sandboxes.ZooKeeper) -> None:
+    made = Opened(fresh_zookeeper.address, session_timeout=20.0, request_timeout=0.3).connected()
+    try:
+        fresh_zookeeper.freeze()
+        made.session.read([(GET, b"/")], made.replies.put, known=True)
+        polling.until(lambda: made.session.tend(time.monotonic()) or not made.session.connected, 5)
+        assert isinstance(made.answer().error, errors.SessionDoubt)
+        assert "0.3 s" in made.session.trouble
+    finally:
+        fresh_zookeeper.thaw()
+        made.session.close()
+
+
+def test_a_server_behind_the_floor_is_refused(zookeeper: sandboxes.ZooKeeper) -> None:
+    made = Opened(zookeeper.address, floor=2**40)
+    try:
+        polling.until(lambda: "0x10000000000" in made.session.trouble)
+        assert not made.session.connected
+    finally:
+        made.session.close()
+
+
+def test_permits_come_back(opened: Opened, world: mirroring.World) -> None:
+    world.zk.create(world.root, b"")
+    root = world.root.encode()
+    granted = opened.session.take(1000, live=True)
+    assert granted == opened.session.budget.total
+    assert opened.session.take(1, live=True) == 0
+    opened.session.give(granted - 3)
+    opened.session.read([(GET, root)] * 3 + [(LIST, root)], opened.replies.put)
+    assert opened.answer().error is None
+    assert opened.session.budget.used == 0
+    opened.session.close()
+    assert opened.session.take(2, live=True) == 2
+    opened.session.read([(GET, root)] * 2, opened.replies.put)
+    assert isinstance(opened.answer().error, errors.SessionDoubt)
+    assert opened.session.budget.used == 0
+
+
+def test_subscriptions_of_many_threads_are_all_kept(opened: Opened) -> None:
+    roots = [b"/s%d" % number for number in range(200)]
+    got: list[bytes] = []
+    threads = [
+        threading.Thread(
+            target=lambda part=roots[at::8]: [
+                opened.session.subscribe(root, lambda _, path: got.append(path), lambda: None)
+                for root in part
+            ]
+        )
+        for at in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    for root in roots:
+        opened.session.event(1, root + b"/x")
+    assert len(got) == len(roots)
+    opened.session.unsubscribe(roots[0])
+    opened.session.event(1, roots[0])
+    assert len(got) == len(roots)
+
+
+def test_a_walk_of_a_real_tree(opened: Opened, world: mirroring.World) -> None:
+    world.zk.create(world.root, b"")
+    names = ["a", "a-b", "a!", "a.b", "中", "é", "x y"]
+    items = [(world.path(name), name.encode()) for name in names]
+    items += [(world.path(name, other), b"") for name in names for other in names]
+    items += [(world.path("a", "a", f"{number:04d}"), b"v") for number in range(1500)]
+    observing.seed(world.zk, items)
+    for largest in (None, 10):
+        shard = mapping.Mapping(world.root, "/other")
+        walk = snapshot.Walk(opened.session, shard, turn.Turn(), largest=largest)
+        emitted = list(walk)
+        keys = [wanted.key for wanted in emitted]
+        assert keys == sorted(keys)
+        wanted = dict(observing.nodes(world.zk, world.root))
+        assert {each.path.decode(): each.value for each in emitted} == wanted
+        assert walk.largest == 3
+        assert walk.zxid >= max(each.zxid for each in emitted)
+    assert opened.session.budget.used == 0
+
+
+def test_the_version_is_found_out(opened: Opened) -> None:
+    opened.session.speaks_bulk()
+    assert opened.session.protocol == "bulk"
