@@ -101,6 +101,11 @@ class Supervisor(sandbox_supervisor.Supervisor):
     def shard_id(self, source: str) -> str:
         return str(self.shards()[source]["id"])
 
+    def sequences(self) -> dict[str, int]:
+        """By `from`, which base or full sync was the last to be completed."""
+        shards = self.shards().items()
+        return {source: shard["last_full_sync"]["sequence"] for source, shard in shards}
+
     def end(self, timeout: float = 20.0) -> int:
         """The exit code of the process, which was told to stop."""
         process = self._running()

@@ -40,20 +40,15 @@ def running(
     return supervisor
 
 
-def _sequences(supervisor: installed.Supervisor) -> dict[str, int]:
-    shards = supervisor.shards()
-    return {source: shard["last_full_sync"]["sequence"] for source, shard in shards.items()}
-
-
 def test_sigusr1_asks_for_a_full_sync_of_every_shard(
     running: installed.Supervisor, sides: both_sides.Sides
 ) -> None:
-    before = _sequences(running)
+    before = running.sequences()
     sides.etcd.put("/signals/a/n1", b"tampered with")
     sides.etcd.delete("/signals/b/n2")
     running.signal(signal.SIGUSR1)
     polling.until(
-        lambda: all(now > before[source] for source, now in _sequences(running).items()),
+        lambda: all(now > before[source] for source, now in running.sequences().items()),
         what="a full sync of every shard",
     )
     assert sides.equal("/signals/a")
@@ -92,7 +87,7 @@ def test_the_schedule_compares_each_shard_in_turn(
     content["sync"].update({"full_sync_interval": f"{INTERVAL:g}s", "full_sync_concurrency": 1})
     running.configure(content)
     running.reload()
-    before = _sequences(running)
+    before = running.sequences()
     sides.etcd.put("/signals/c/n3", b"tampered with")
     started = time.monotonic()
     most = max(_running_until(running, {source: now + 2 for source, now in before.items()}))
@@ -113,4 +108,4 @@ def _running_until(supervisor: installed.Supervisor, goal: dict[str, int]) -> It
         done = {source: shard["last_full_sync"]["sequence"] for source, shard in shards.items()}
         if all(done[source] >= wanted for source, wanted in goal.items()):
             return
-    raise AssertionError(f"full syncs did not come: {_sequences(supervisor)}, wanted {goal}")
+    raise AssertionError(f"full syncs did not come: {supervisor.sequences()}, wanted {goal}")

@@ -38,7 +38,7 @@ def running(
             etcd,
             prefixes,
             state={"prefix": f"zk2etcd{PREFIX}"},
-            workers={"heartbeat_timeout": "1500ms"},
+            workers={"heartbeat_timeout": "1500ms", "restart_backoff": {"min": "3s"}},
         )
     )
     supervisor.start()
@@ -112,9 +112,36 @@ def test_a_stopped_worker_is_killed_at_the_heartbeat_timeout_and_restarted(
     os.kill(old, signal.SIGSTOP)
     stopped_at = time.monotonic()
     polling.until(lambda: running.worker(slot)["restarts"] > restarts, what="killed and restarted")
-    assert 1.0 < time.monotonic() - stopped_at < 4.0
+    # Its last heartbeat may have been half a second old already.
+    assert 0.5 < time.monotonic() - stopped_at < 4.0
     assert running.worker(slot)["last_exit"] == -signal.SIGKILL
     assert running.events("killing worker", slot=slot, pid=old)
     polling.until(lambda: _is_back(running, victim, old), what="the worker is back")
     sides.zk.set(f"{victim}/n1", b"after the restart")
     sides.wait_equal(victim, timeout=EQUAL_SECONDS)
+
+
+def test_a_worker_that_keeps_dying_backs_off_alone_and_recovers(
+    running: installed.Supervisor, sides: both_sides.Sides
+) -> None:
+    victim, spared = f"{PREFIX}/b", f"{PREFIX}/a"
+    slot = running.slot_of(victim)
+    bystander = running.worker_pids()[running.slot_of(spared)]
+    polling.until(lambda: _killed_into_backoff(running, slot), 20, what="it backs off")
+    assert running.status()["state"] == "degraded"
+    told = installed.run("status", "--url", running.url)
+    sides.zk.set(f"{spared}/n1", b"meanwhile")
+    sides.wait_equal(spared, timeout=EQUAL_SECONDS)
+    assert told.returncode == 1
+    assert slot in told.stdout
+    polling.until(running.following, 15, what="it runs again by itself")
+    sides.wait_equal(victim, timeout=EQUAL_SECONDS)
+    assert running.worker_pids()[running.slot_of(spared)] == bystander
+
+
+def _killed_into_backoff(supervisor: installed.Supervisor, slot: str) -> bool:
+    """Kill what runs in the slot; whether it waits for its next start now."""
+    worker = supervisor.worker(slot)
+    if worker["state"] == "running" and worker["pid"]:
+        os.kill(worker["pid"], signal.SIGKILL)
+    return bool(worker["state"] == "backoff")
