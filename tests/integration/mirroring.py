@@ -54,13 +54,16 @@ class Worker:
         shards: Sequence[messages.Shard],
         identity: messages.Identity,
         reaped: Mapping[str, int],
+        *,
+        once: bool = False,
+        dry_run: bool = False,
     ) -> None:
         self.shards = tuple(shards)
         self.settings = settings
         self.counts = Counting()
         self.reports: list[messages.Report] = []
         self._pipe, far = Pipe()
-        spec = messages.WorkerSpec(identity, settings, "", "error")
+        spec = messages.WorkerSpec(identity, settings, "", "error", once=once, dry_run=dry_run)
         self._worker = main.Worker(spec, far, self.counts)
         self._thread = threading.Thread(target=self._worker.run, name="worker", daemon=True)
         self._reader = threading.Thread(target=self._read, name="reports", daemon=True)
@@ -216,12 +219,15 @@ class World:
         exclude: Sequence[str] = (),
         identity: messages.Identity = FIRST,
         reaped: Mapping[str, int] | None = None,
+        once: bool = False,
+        dry_run: bool = False,
         **sections: Mapping[str, Any],
     ) -> Worker:
         """Start one. `targets`: from -> to, by default the world's prefix to itself."""
         targets = {self.root: self.root} if targets is None else targets
         shards = [shard(source, target, exclude) for source, target in targets.items()]
-        worker = Worker(self.config(**sections), shards, identity, reaped or {})
+        settings = self.config(**sections)
+        worker = Worker(settings, shards, identity, reaped or {}, once=once, dry_run=dry_run)
         self.workers.append(worker)
         return worker
 

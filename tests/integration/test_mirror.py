@@ -286,6 +286,27 @@ def test_unchanged_keys_are_not_rewritten_by_a_restart(world: mirroring.World) -
     assert changed == {world.path("n7").encode()}
 
 
+def test_a_dry_run_owns_nothing_and_writes_nothing(world: mirroring.World) -> None:
+    world.zk.create(world.path("a"), b"1", makepath=True)
+    world.etcd.put(world.path("extra"), b"")
+    revision = world.etcd.revision()
+    worker = world.worker(dry_run=True)
+    worker.follows()
+    assert worker.full_sync().owned is False
+    worker.drain()
+    assert world.etcd.revision() == revision
+
+
+def test_a_single_run_makes_both_sides_equal_and_stops_there(world: mirroring.World) -> None:
+    world.zk.create(world.path("a"), b"1", makepath=True)
+    worker = world.worker(once=True)
+    report = worker.follows()
+    assert report.last_full_sync is not None
+    world.equal()
+    worker.drain()
+    assert world.owner(worker) is None
+
+
 def test_every_write_carries_a_checkpoint_that_never_falls(world: mirroring.World) -> None:
     world.zk.create(world.root, b"")
     watch = world.etcd.watch(world.etcd.revision() + 1)

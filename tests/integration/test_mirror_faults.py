@@ -106,6 +106,37 @@ def test_a_full_sync_during_churn_finds_nothing_to_repair(world: mirroring.World
     assert report.last_full_sync.sequence == 26, "the shard started over"
 
 
+def test_a_root_that_comes_and_goes_during_full_syncs_is_no_guard_case(
+    world: mirroring.World,
+) -> None:
+    """A live delete that etcd has not seen yet looks like a missing root for a moment."""
+    worker = world.worker()
+    worker.follows()
+    stop = threading.Event()
+
+    def come_and_go() -> None:
+        client = observing.connected(world.zookeeper)
+        while not stop.is_set():
+            observing.seed(
+                client, [(world.root, b""), *((world.path(f"{n}"), b"") for n in range(12))]
+            )
+            client.delete(world.root, recursive=True)
+        client.stop()
+        client.close()
+
+    thread = threading.Thread(target=come_and_go, daemon=True)
+    thread.start()
+    try:
+        for _ in range(40):
+            assert worker.full_sync().guard is None
+    finally:
+        stop.set()
+        thread.join(10)
+    world.equal()
+    assert worker.counts.trips == 0
+    assert worker.counts.fixes == {"put": 0, "delete": 0}
+
+
 def test_a_mass_delete_that_was_seen_is_no_guard_case(
     world: mirroring.World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -161,7 +161,12 @@ def test_a_server_that_does_not_answer_is_left(fresh_zookeeper: sandboxes.ZooKee
     try:
         fresh_zookeeper.freeze()
         made.session.read([(GET, b"/")], made.replies.put, known=True)
-        polling.until(lambda: made.session.tend(time.monotonic()) or not made.session.connected, 5)
+
+        def left() -> bool:
+            made.session.tend(time.monotonic())
+            return not made.session.connected
+
+        polling.until(left, 5)
         assert isinstance(made.answer().error, errors.SessionDoubt)
         assert "0.3 s" in made.session.trouble
     finally:
@@ -198,15 +203,12 @@ def test_permits_come_back(opened: Opened, world: mirroring.World) -> None:
 def test_subscriptions_of_many_threads_are_all_kept(opened: Opened) -> None:
     roots = [b"/s%d" % number for number in range(200)]
     got: list[bytes] = []
-    threads = [
-        threading.Thread(
-            target=lambda part=roots[at::8]: [
-                opened.session.subscribe(root, lambda _, path: got.append(path), lambda: None)
-                for root in part
-            ]
-        )
-        for at in range(8)
-    ]
+
+    def subscribe(part: list[bytes]) -> None:
+        for root in part:
+            opened.session.subscribe(root, lambda _, path: got.append(path), lambda: None)
+
+    threads = [threading.Thread(target=subscribe, args=(roots[at::8],)) for at in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
