@@ -127,7 +127,7 @@ def test_memory_and_cpu_are_those_of_the_workers(running: installed.Supervisor) 
     for worker in running.status()["workers"]:
         true = psutil.Process(worker["pid"])
         assert worker["resident_bytes"] == pytest.approx(true.memory_info().rss, rel=0.3)
-        assert 0 < worker["cpu_seconds"] <= sum(true.cpu_times()[:2])
+        assert 0 < worker["cpu_seconds"] < sum(true.cpu_times()[:2]) + 0.01
 
 
 def test_the_lag_is_true_of_a_quiet_prefix(running: installed.Supervisor) -> None:
