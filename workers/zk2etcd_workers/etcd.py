@@ -111,6 +111,8 @@ class Page(NamedTuple):
     more: bool
     total: int
     """How many keys the whole range holds, whatever the page's limit."""
+    size: int
+    """Bytes on the wire."""
 
 
 Done = Callable[[Answer | None, errors.EtcdError | None], None]
@@ -168,7 +170,8 @@ class Client:
         def finish() -> Page:
             reply = self._finish("KV/Range", request, future, write=False, op="get", at=started)
             kvs = list(map(_PRESENT, map(_FIELDS, reply.kvs)))
-            return Page(kvs, int(reply.header.revision), bool(reply.more), int(reply.count))
+            size = int(reply.ByteSize())
+            return Page(kvs, int(reply.header.revision), bool(reply.more), int(reply.count), size)
 
         return finish
 

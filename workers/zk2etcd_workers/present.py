@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import operator
+import itertools
 from collections.abc import Iterator
 
 from zk2etcd import errors
 from zk2etcd_workers import etcd, mapping, plan
 
-_KEY, _VALUE = operator.itemgetter(0), operator.itemgetter(1)
 _FIRST_PAGE = 256
 _LARGEST_PAGE = 5_000
 _PAGE_BYTES = 4 * 1024 * 1024
@@ -22,11 +21,15 @@ def stream(client: etcd.Client, shard: mapping.Mapping) -> Iterator[plan.Present
 
     :raises errors.EtcdError: a page was refused or not answered.
     """
+    return itertools.chain.from_iterable(_pages(client, shard))
+
+
+def _pages(client: etcd.Client, shard: mapping.Mapping) -> Iterator[list[plan.Present]]:
     start, end = shard.below()
     own = client.range(shard.target)
     if start != shard.target:
         # For `to: /`, whose below-range is [/, 0), the range shows the key `/` itself.
-        yield from own.kvs
+        yield own.kvs
     revision = own.revision
     limit = _FIRST_PAGE
     ask = client.range_soon(start, end, limit=limit, revision=revision)
@@ -39,14 +42,13 @@ def stream(client: etcd.Client, shard: mapping.Mapping) -> Iterator[plan.Present
             continue
         if page.more:
             start = page.kvs[-1].key + b"\0"
-            limit = _next_limit(page.kvs, limit)
+            limit = _next_limit(page, limit)
             ask = client.range_soon(start, end, limit=limit, revision=revision)
-        yield from page.kvs
+        yield page.kvs
         if not page.more:
             return
 
 
-def _next_limit(kvs: list[plan.Present], limit: int) -> int:
-    size = sum(map(len, map(_KEY, kvs))) + sum(map(len, map(_VALUE, kvs)))
-    fitting = _PAGE_BYTES * len(kvs) // max(size, 1)
+def _next_limit(page: etcd.Page, limit: int) -> int:
+    fitting = _PAGE_BYTES * len(page.kvs) // max(page.size, 1)
     return max(8, min(fitting, limit * 4, _LARGEST_PAGE))

@@ -26,7 +26,6 @@ _BATCH = 112
 _HELD_NODES = 8192
 _HELD_BYTES = 16 * 1024 * 1024
 _RUN = 128
-_LISTING = -1
 
 
 class _Dir:
@@ -55,7 +54,8 @@ class _Frame:
         return names is not None and self.at >= len(names) and not self.pending
 
 
-_Slot = tuple[_Dir, int]
+_Slot = tuple[_Dir, int, int]
+"""Whose answers come next in a reply: of `count` names from `start` on, or, with 0, its listing."""
 
 
 class Walk:
@@ -115,12 +115,14 @@ class Walk:
         found = self._read_root(source)
         if isinstance(found, tree.Miss):
             if found is not tree.Miss.NO_NODE:
-                self._opaque(source)
-                yield [plan.Wanted(self._mapping.key(source), None, source, 0)]
+                yield [self._unreadable(source)]
             return
         self.root = found
         run: list[plan.Wanted] = []
-        self._emit(run, found)
+        self.nodes, self.largest = 1, len(found.data)
+        if self._is_wanted(found):
+            zxid = max(found.czxid, found.mzxid)
+            run.append(plan.Wanted(self._mapping.key(source), found.data, source, zxid))
         if self._root_dir is not None:
             yield from self._below(self._root_dir, run)
         yield run
@@ -129,12 +131,12 @@ class Walk:
         holder = _Dir(b"", 1)
         holder.names, holder.found, holder.read = [source], [None], 1
         self._wait_for_permit()
-        self._send([(zk_protocol.GET_DATA, source)], [(holder, 0)])
+        self._send([(zk_protocol.GET_DATA, source)], [(holder, 0, 1)])
         while holder.found[0] is None:
             self._pump()
         found = holder.found[0]
         assert not isinstance(found, bool)
-        self._held -= 1
+        self._held = self._held_bytes = 0
         self._root_dir = holder.subs.get(0)
         return found
 
@@ -166,36 +168,39 @@ class Walk:
         if names is None:
             return False
         found, subs, pending = frame.dir.found, frame.dir.subs, frame.pending
-        at, end = frame.at, min(len(names), frame.at + _RUN)
+        start, end = frame.at, min(len(names), frame.at + _RUN)
+        at, freed, largest = start, 0, self.largest
+        kind, new, key_of = tree.Node, plan.Wanted, self._key
         while at < end and (node := found[at]) is not None:
             if pending and pending[-1][0] < names[at]:
                 break
             found[at] = False
-            if type(node) is tree.Node:
-                self._emit(run, node)
-                if node.children and (sub := subs.pop(at, None)) is not None:
+            if type(node) is kind:
+                path, data, czxid, mzxid, _, owner, children = node
+                freed += (size := len(data))
+                if size > largest:  # noqa: PLR1730 - max() costs a call for each node
+                    largest = size
+                if not owner or self._is_wanted(node):
+                    key = path if key_of is None else key_of(path)
+                    zxid = mzxid if mzxid > czxid else czxid
+                    run.append(new(key, data, path, zxid))
+                if children and (sub := subs.pop(at, None)) is not None:
                     pending.append((names[at] + b"/", sub))
             elif node is not tree.Miss.NO_NODE:
-                path = tree.join(frame.dir.path, names[at])
-                self._opaque(path)
-                run.append(plan.Wanted(self._mapping.key(path), None, path, 0))
+                run.append(self._unreadable(tree.join(frame.dir.path, names[at])))
             at += 1
-        self._held -= at - frame.at
-        frame.at = at
+        frame.at, self.largest = at, largest
+        self.nodes += at - start
+        self._held -= at - start
+        self._held_bytes -= freed
         return bool(pending) and (at == len(names) or pending[-1][0] < names[at])
 
-    def _emit(self, run: list[plan.Wanted], node: tree.Node) -> None:
-        path, data, czxid, mzxid, _, owner, _ = node
-        self.nodes += 1
-        size = len(data)
-        self._held_bytes -= size
-        if size > self.largest:  # noqa: PLR1730 - max() costs a call for each node
-            self.largest = size
-        if owner and self._skip_ephemeral and tree.is_ephemeral(node):
-            return
-        key = path if self._key is None else self._key(path)
-        zxid = mzxid if mzxid > czxid else czxid
-        run.append(tuple.__new__(plan.Wanted, (key, data, path, zxid)))
+    def _is_wanted(self, node: tree.Node) -> bool:
+        return not (self._skip_ephemeral and tree.is_ephemeral(node))
+
+    def _unreadable(self, path: bytes) -> plan.Wanted:
+        self._opaque(path)
+        return plan.Wanted(self._mapping.key(path), None, path, 0)
 
     def _opaque(self, path: bytes) -> None:
         self.opaque += 1
@@ -267,7 +272,7 @@ class Walk:
                     break
                 heapq.heappop(self._heap)
                 ops.append((zk_protocol.GET_CHILDREN, directory.path))
-                slots.append((directory, _LISTING))
+                slots.append((directory, 0, 0))
                 if alone:
                     break
             else:
@@ -296,7 +301,8 @@ class Walk:
                 end = at
                 break
             ops.append((zk_protocol.GET_DATA, path))
-            slots.append((directory, at))
+        if end > start:
+            slots.append((directory, start, end - start))
         self._request_bytes = size
         directory.read = end
         heapq.heappop(self._heap)
@@ -317,20 +323,24 @@ class Walk:
         if reply.epoch != self._epoch:
             raise errors.SessionDoubt("the ZooKeeper session changed during a walk")
         self.zxid = max(self.zxid, reply.zxid)
-        size = 0
-        for (directory, at), result in zip(reply.tag, reply.results, strict=True):
-            if at == _LISTING:
-                self._list(directory, result)
+        results, at, size, kind = reply.results, 0, 0, tree.Node
+        for directory, start, count in reply.tag:
+            if not count:
+                self._list(directory, results[at])
+                at += 1
                 continue
-            directory.found[at] = result
-            self._held += 1
-            if type(result) is tree.Node:
-                size += len(result.data)
-                if result.children:
-                    self._descend(directory, at, result)
+            part = results[at : at + count]
+            at += count
+            directory.found[start : start + count] = part
+            self._held += count
+            for index, node in enumerate(part, start):
+                if type(node) is kind:
+                    size += len(node.data)
+                    if node.children:
+                        self._descend(directory, index, node)
         self._held_bytes += size
         if size > pacing.LARGE_ANSWERS:
-            self._heavy.update(directory.path for directory, _ in reply.tag)
+            self._heavy.update(directory.path for directory, _, _ in reply.tag)
 
     def _descend(self, directory: _Dir, at: int, node: tree.Node) -> None:
         sub = _Dir(node.path, node.children)
