@@ -18,6 +18,7 @@ from zk2etcd_workers import base, context, follow, state, turn, watch, zookeeper
 _DIRTY_LIMIT = 200_000
 _CONNECT_WAIT = 3.0
 _HELD_POLL = 0.5
+_CONTENDED = 0.05
 _STABLE = 5.0
 _SETTLE = 2.0
 _DELAYS = backoff.Backoff(minimum=0.2, maximum=2.0)
@@ -141,6 +142,9 @@ class Mirror:
                 break
             except errors.Held as held:
                 self._wait_for(held)
+            except errors.Fenced:
+                # Some shard was taken between our look at the owners and our put: look again.
+                ctx.turn.pause(self._rng.uniform(0.0, _CONTENDED))
         facts.owned, facts.holder = True, None
         ctx.log.info("shard owned", token=ctx.fence.token)
 
