@@ -7,12 +7,23 @@ import itertools
 import os
 import sys
 import time
+import urllib.parse
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from zk2etcd import access, admin_client, diff_text, errors, loader, sharding, text, units
+from zk2etcd import (
+    access,
+    addresses,
+    admin_client,
+    diff_text,
+    errors,
+    loader,
+    sharding,
+    text,
+    units,
+)
 from zk2etcd.cli import asking
 
 if TYPE_CHECKING:
@@ -47,6 +58,10 @@ _ASKED_ABOUT = 5
     "--round-interval", "interval", default="1s", show_default=True, metavar="DURATION",
     help="How long to wait before each of these looks.",
 )  # fmt: skip
+@click.option(
+    "--url", metavar="URL",
+    help="With --fix: ask the owning supervisor here, not at the address in its owner key.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, with every path.")
 def command(
     paths: tuple[str, ...],
@@ -56,12 +71,14 @@ def command(
     yes: bool,
     rounds: int,
     interval: str,
+    url: str | None,
     as_json: bool,
 ) -> int:
     """Compare the keys and values of every shard, whether a mirror runs or not.
 
     With --fix, a shard that a supervisor owns is repaired by its owner, asked through its admin
-    address (a token comes from $ZK2ETCD_TOKEN or from -c); one that nobody owns is owned for the
+    address (a token comes from $ZK2ETCD_TOKEN or from -c, and goes to this host or to --url
+    only); one that nobody owns is owned for the
     time of the repair. Exit code 0: equal; 1: differences, or nodes that cannot be read; 3: a
     server, or an owner, does not answer.
     """
@@ -70,7 +87,7 @@ def command(
 
     looks = compare.Rounds(rounds, _seconds(interval))
     settings = loader.load(paths, sets).config
-    job = _Job(settings, looks)
+    job = _Job(settings, looks, url)
     found = {shard.id: job.compare(shard) for shard in sharding.shards(settings)}
     fixes = _fix_all(job, found, allow_deletes, yes) if fix else None
     results = list(found.values())
@@ -103,9 +120,10 @@ def _seconds(interval: str) -> float:
 class _Job:
     """One configuration's comparisons and repairs, told of on stderr."""
 
-    def __init__(self, settings: config.Config, rounds: compare.Rounds) -> None:
+    def __init__(self, settings: config.Config, rounds: compare.Rounds, url: str | None) -> None:
         from zk2etcd_workers import sides  # noqa: PLC0415
 
+        self._url = url
         self._settings = settings
         self._rounds = rounds
         self._who = sides.identity("diff")
@@ -135,20 +153,33 @@ class _Job:
 
     def _hand_over(self, shard: messages.Shard, held: errors.Held) -> diff_text.Fix:
         owner = f"shard {shard.id} is owned by {held.holder}, who alone may write to it"
-        if not held.admin_url:
+        url = self._url or held.admin_url
+        if not url:
             raise errors.Unreachable(f"{owner} and left no admin address: try again later")
-        token = os.environ.get(asking.TOKEN) or access.token(self._settings.http)
         try:
-            client = admin_client.Client(held.admin_url, token)
+            client = admin_client.Client(url, self._token_for(url))
             with _progress(f"repairing {_names(shard)}: its owner does it, {held.holder}"):
                 asked = client.full_sync([shard.id])
                 status = client.wait_full_sync(asked, _LONGEST, _Stall(shard.id).look)
         except (errors.Unreachable, errors.UsageError) as error:
-            raise type(error)(f"{owner}: {error}") from error
+            raise type(error)(f"{owner}: {error}{self._hint(url)}") from error
         theirs = next(each for each in status["shards"] if each["id"] == shard.id)
         last, guard = theirs["last_full_sync"], theirs["guard"]
         trip = (str(guard["reason"]), int(guard["deletes"])) if guard else None
         return diff_text.Fix(shard.id, held.holder, last["put"], last["delete"], trip)
+
+    def _token_for(self, url: str) -> str | None:
+        """The owner key is mere data in etcd: whoever may write there must not be able to have the
+        token sent to them. It goes to this host, to our own address, and to --url."""
+        at = urllib.parse.urlsplit(url).netloc
+        known = addresses.is_loopback(at) or at == self._settings.http.listen
+        if not (known or self._url):
+            return None
+        return os.environ.get(asking.TOKEN) or access.token(self._settings.http)
+
+    def _hint(self, url: str) -> str:
+        unsent = self._token_for(url) is None and not self._url
+        return "; if it needs a token, name its address with --url" if unsent else ""
 
 
 def _own_fix(shard: messages.Shard, done: mend.Mended) -> diff_text.Fix:
