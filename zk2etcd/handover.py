@@ -1,7 +1,7 @@
 """Who may hold which shard: the bookkeeping that keeps two workers off one shard.
 
-etcd's fence would stop the second writer anyway (DESIGN I5), but only after both had paid for a
-walk and fought over the owner key. A shard given to a worker counts as held by it until that
+etcd's fence would stop the second writer anyway, but only after both had paid for a walk and
+fought over the owner key. A shard given to a worker counts as held by it until that
 worker said that it let go, or was seen dead; only then another gets it.
 """
 

@@ -44,7 +44,7 @@ class Identity:
 
 @dataclasses.dataclass(frozen=True)
 class WorkerSpec:
-    """All that a spawned worker needs: one picklable value (CONVENTIONS 3)."""
+    """All that a spawned worker needs: one picklable value."""
 
     identity: Identity
     config: config.Config

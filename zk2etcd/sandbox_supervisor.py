@@ -122,7 +122,7 @@ class Supervisor(sandbox_server.Server):
             connection.close()
 
     def status(self) -> dict[str, Any]:
-        """The /status document (DESIGN section 9)."""
+        """The /status document."""
         answer: dict[str, Any] = json.loads(self.ask("/status")[1])
         return answer
 

@@ -34,7 +34,7 @@ def shards(cfg: config.Config) -> tuple[messages.Shard, ...]:
 
 
 def shard_id(source: str, target: str, bucket: int = 0, buckets: int = 1) -> str:
-    """A slug of `source` and 8 hex digits of sha256(from, to, bucket/buckets) (DESIGN section 8).
+    """A slug of `source` and 8 hex digits of sha256(from, to, bucket/buckets).
 
     Safe in URLs, metric labels and etcd keys. No path holds a NUL, so it separates the three.
     """

@@ -21,7 +21,7 @@ Document = dict[str, Any]
 
 
 def document(view: control.View, now: float) -> Document:
-    """The /status document of DESIGN section 9; `now` and all times in wall-clock seconds.
+    """The /status document; `now` and all times in wall-clock seconds.
 
     `lag_seconds` is the age of `synced_at` at `now`, so it grows also while a worker is dead.
     """

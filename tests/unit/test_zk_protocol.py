@@ -1,4 +1,4 @@
-"""Against bytes written by hand from the wire formats of ZooKeeper 3.6 (DESIGN section 5)."""
+"""Against bytes written by hand from the wire formats of ZooKeeper 3.6."""
 
 from __future__ import annotations
 

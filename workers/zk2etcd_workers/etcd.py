@@ -1,4 +1,5 @@
-"""etcd v3 through the etcd3 module's stubs: ranges, Txns, leases. The only importer of etcd3, grpc.
+"""etcd v3 through the etcd3 module's stubs: ranges, Txns, leases. With etcd_wire and
+etcd_channel it is the only importer of etcd3 and grpc.
 
 The module's client class is not used (its faults stand in docs/decisions/0001): every call here has
 a deadline, nothing is ever re-sent behind the caller's back, and an answer that was lost is an
@@ -9,8 +10,6 @@ from __future__ import annotations
 
 import functools
 import operator
-import pathlib
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,89 +19,22 @@ import etcd3.etcdrpc as rpc
 import grpc
 
 from zk2etcd import config, errors, metrics
-from zk2etcd_workers import etcd_errors, pacing, plan, turn
+from zk2etcd_workers import etcd_channel, etcd_errors, etcd_wire, pacing, plan, turn
 
+# The values of etcd_wire are this module's to its callers.
 Present = plan.Present
+Put = etcd_wire.Put
+Delete = etcd_wire.Delete
+Range = etcd_wire.Range
+Compare = etcd_wire.Compare
+Txn = etcd_wire.Txn
+Op = etcd_wire.Op
+Answer = etcd_wire.Answer
 
-
-class Put(NamedTuple):
-    key: bytes
-    value: bytes
-    lease: int = 0
-
-
-class Delete(NamedTuple):
-    key: bytes
-
-
-class Range(NamedTuple):
-    """A read inside a Txn; `end` empty means the one key."""
-
-    key: bytes
-    end: bytes = b""
-    limit: int = 0
-    keys_only: bool = False
-    count_only: bool = False
-
-
-class Compare(NamedTuple):
-    """`field` is "mod", "create" or "value"; `relation` is "=", "<" or ">". With `end`, it must
-    hold for every key in [key, end); an empty range counts as one key with all fields 0."""
-
-    key: bytes
-    field: str
-    relation: str
-    operand: int | bytes
-    end: bytes = b""
-
-
-class Txn(NamedTuple):
-    compare: Sequence[Compare]
-    success: Sequence[Any]
-    failure: Sequence[Any] = ()
-
-
-Op = Put | Delete | Range | Txn
 # Without a line of Python for each of 100,000 keys.
 _FIELDS = operator.attrgetter("key", "value", "mod_revision")
 _PRESENT: Callable[[tuple[bytes, bytes, int]], Present] = functools.partial(tuple.__new__, Present)
 _READS_IN_TXN = 100
-_RELATIONS = {"=": 0, ">": 1, "<": 2}
-_TARGETS = {"create": (1, "create_revision"), "mod": (2, "mod_revision"), "value": (3, "value")}
-
-
-class Answer:
-    """A Txn's response, read where needed only: a big one is never walked for nothing."""
-
-    def __init__(self, response: Any) -> None:
-        self._response = response
-        self.succeeded: bool = response.succeeded
-
-    @property
-    def revision(self) -> int:
-        """The store's revision after this Txn: the mod_revision of what it put."""
-        return int(self._response.header.revision)
-
-    def inner(self, index: int) -> Answer:
-        return Answer(self._response.responses[index].response_txn)
-
-    def kvs(self, index: int) -> list[Present]:
-        return [_present(kv) for kv in self._response.responses[index].response_range.kvs]
-
-    def counts(self) -> list[int]:
-        """How many keys the whole range of each Range holds; all operations must be Ranges."""
-        return [int(part.response_range.count) for part in self._response.responses]
-
-    def ranges(self, skip: int = 0) -> Iterator[tuple[list[bytes], bool]]:
-        """(keys, more) of every Range in it, inner Txns included, in order; the first `skip`
-        operations are left out."""
-        for part in self._response.responses[skip:]:
-            kind = part.WhichOneof("response")
-            if kind == "response_range":
-                reply = part.response_range
-                yield [kv.key for kv in reply.kvs], bool(reply.more)
-            elif kind == "response_txn":
-                yield from Answer(part.response_txn).ranges()
 
 
 class Page(NamedTuple):
@@ -125,7 +57,9 @@ class Client:
         self._settings = settings
         self._instruments = instruments
         self._lock = threading.Lock()
-        self._channels = [_channel(endpoint, settings) for endpoint in settings.endpoints]
+        self._channels = [
+            etcd_channel.connect(endpoint, settings) for endpoint in settings.endpoints
+        ]
         self._at = 0
         self._token: tuple[str, float] | None = None
         self._calls: dict[tuple[int, str], Any] = {}
@@ -182,7 +116,7 @@ class Client:
 
         :raises errors.AmbiguousWrite: `write`, and the answer was lost.
         """
-        request = _request(txn)
+        request = etcd_wire.request(txn)
         started = time.monotonic()
         future = self._begin("KV/Txn", request)
         return Answer(self._finish("KV/Txn", request, future, write=write, op="txn", at=started))
@@ -214,7 +148,7 @@ class Client:
         """Send a write Txn; `done` gets its answer or its error, in a thread of grpc's."""
         started = time.monotonic()
         try:
-            future = self._begin("KV/Txn", _request(txn))
+            future = self._begin("KV/Txn", etcd_wire.request(txn))
         except errors.EtcdError as error:
             done(None, error)
             return
@@ -362,78 +296,3 @@ class Client:
 
 def _range_options(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value}
-
-
-def _present(kv: Any) -> Present:
-    return Present(kv.key, kv.value, kv.mod_revision)
-
-
-def _request(txn: Txn) -> Any:
-    request = rpc.TxnRequest()
-    _fill_txn(request, txn)
-    return request
-
-
-def _fill_txn(request: Any, txn: Txn) -> None:
-    for compare in txn.compare:
-        target, field = _TARGETS[compare.field]
-        entry = request.compare.add()
-        entry.result = _RELATIONS[compare.relation]
-        # etcd's enum: VERSION 0, CREATE 1, MOD 2, VALUE 3.
-        entry.target = target
-        entry.key = compare.key
-        setattr(entry, field, compare.operand)
-        if compare.end:
-            entry.range_end = compare.end
-    _fill(request.success, txn.success)
-    if txn.failure:
-        _fill(request.failure, txn.failure)
-
-
-def _fill(slots: Any, ops: Sequence[Op]) -> None:
-    add = slots.add
-    for op in ops:
-        if type(op) is Put:
-            put = add().request_put
-            put.key, put.value = op.key, op.value
-            if op.lease:
-                put.lease = op.lease
-        elif type(op) is Delete:
-            add().request_delete_range.key = op.key
-        elif type(op) is Txn:
-            _fill_txn(add().request_txn, op)
-        elif type(op) is Range:
-            entry = add().request_range
-            entry.key, entry.range_end = op.key, op.end
-            entry.limit, entry.keys_only = op.limit, op.keys_only
-            entry.count_only = op.count_only
-
-
-def _channel(endpoint: str, settings: config.Etcd) -> Any:
-    scheme, _, address = endpoint.partition("://")
-    options = [
-        # A retried write may land after a newer one (DESIGN section 4, ambiguous writes).
-        ("grpc.enable_retries", 0),
-        ("grpc.max_receive_message_length", -1),
-        ("grpc.max_send_message_length", -1),
-        ("grpc.keepalive_time_ms", 10_000),
-        ("grpc.keepalive_timeout_ms", 5_000),
-        ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.min_reconnect_backoff_ms", 100),
-        ("grpc.max_reconnect_backoff_ms", 1_000),
-        ("grpc.enable_http_proxy", 0),
-    ]
-    if scheme != "https":
-        return grpc.insecure_channel(address, options=options)
-    tls = settings.tls or config.EtcdTls()
-    credentials = grpc.ssl_channel_credentials(
-        # grpc would take its own bundled list, and not the host's.
-        root_certificates=_content(tls.ca or ssl.get_default_verify_paths().cafile),
-        private_key=_content(tls.key),
-        certificate_chain=_content(tls.cert),
-    )
-    return grpc.secure_channel(address, credentials, options=options)
-
-
-def _content(path: str | None) -> bytes | None:
-    return None if path is None else pathlib.Path(path).read_bytes()

@@ -1,7 +1,8 @@
 """One writer a shard, enforced by etcd: the owner key, its lease, and the token in every write.
 
 The owner key's mod_revision is the fencing token. Whoever re-puts or deletes the key makes every
-write that still carries the old token fail its compare, however late it lands (DESIGN section 8).
+write that still carries the old token fail its compare, however late it lands
+(docs/architecture.md).
 """
 
 from __future__ import annotations

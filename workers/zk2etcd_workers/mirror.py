@@ -1,7 +1,7 @@
 """One shard, from owning it to following it, and back to the start after any doubt.
 
-The order matters, and DESIGN section 4 gives the reasons: own the shard, then read the floor, then
-a session at or above it, the watch, a `sync`, the base, and only then the live changes. Any error
+The order matters (docs/architecture.md says why): own the shard, then read the floor, then a
+session at or above it, the watch, a `sync`, the base, and only then the live changes. Any error
 forgets the position and goes back to the beginning; what is already equal is not written again.
 """
 

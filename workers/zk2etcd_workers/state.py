@@ -1,7 +1,7 @@
 """The keys that zk2etcd keeps for itself in etcd: names, formats, and the reads of them.
 
 Values are JSON with `"v": 1`; a checkpoint alone is plain text, 16 hex digits of a zxid, since
-etcd compares it as a string. DESIGN section 8 fixes the layout.
+etcd compares it as a string. The layout stands in docs/architecture.md.
 """
 
 from __future__ import annotations

@@ -252,7 +252,7 @@ class Session:
         pending = _Pending(self, request, op, sink, tag, permits)
         client = self._client
         if client is None or not self.connected:
-            # kazoo would queue it, and block after some 278 of them (FACTS, kazoo).
+            # kazoo would queue it, and block after some 278 of them (tried).
             pending.set_exception(kazoo.exceptions.ConnectionLoss())
             return
         client.send(request, pending)

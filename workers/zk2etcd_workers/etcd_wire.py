@@ -1,0 +1,138 @@
+"""etcd's requests and answers as plain values, and their form in the etcd3 module's messages.
+
+A Txn of 2,000 puts is built and sent many times a second, so this is one loop over values, and an
+answer is looked into only where somebody asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import etcd3.etcdrpc as rpc
+
+from zk2etcd_workers import plan
+
+Present = plan.Present
+
+
+class Put(NamedTuple):
+    key: bytes
+    value: bytes
+    lease: int = 0
+
+
+class Delete(NamedTuple):
+    key: bytes
+
+
+class Range(NamedTuple):
+    """A read inside a Txn; `end` empty means the one key."""
+
+    key: bytes
+    end: bytes = b""
+    limit: int = 0
+    keys_only: bool = False
+    count_only: bool = False
+
+
+class Compare(NamedTuple):
+    """`field` is "mod", "create" or "value"; `relation` is "=", "<" or ">". With `end`, it must
+    hold for every key in [key, end); an empty range counts as one key with all fields 0."""
+
+    key: bytes
+    field: str
+    relation: str
+    operand: int | bytes
+    end: bytes = b""
+
+
+class Txn(NamedTuple):
+    compare: Sequence[Compare]
+    success: Sequence[Any]
+    failure: Sequence[Any] = ()
+
+
+Op = Put | Delete | Range | Txn
+_RELATIONS = {"=": 0, ">": 1, "<": 2}
+_TARGETS = {"create": (1, "create_revision"), "mod": (2, "mod_revision"), "value": (3, "value")}
+
+
+class Answer:
+    """A Txn's response, read where needed only: a big one is never walked for nothing."""
+
+    def __init__(self, response: Any) -> None:
+        self._response = response
+        self.succeeded: bool = response.succeeded
+
+    @property
+    def revision(self) -> int:
+        """The store's revision after this Txn: the mod_revision of what it put."""
+        return int(self._response.header.revision)
+
+    def inner(self, index: int) -> Answer:
+        return Answer(self._response.responses[index].response_txn)
+
+    def kvs(self, index: int) -> list[Present]:
+        return [_present(kv) for kv in self._response.responses[index].response_range.kvs]
+
+    def counts(self) -> list[int]:
+        """How many keys the whole range of each Range holds; all operations must be Ranges."""
+        return [int(part.response_range.count) for part in self._response.responses]
+
+    def ranges(self, skip: int = 0) -> Iterator[tuple[list[bytes], bool]]:
+        """(keys, more) of every Range in it, inner Txns included, in order; the first `skip`
+        operations are left out."""
+        for part in self._response.responses[skip:]:
+            kind = part.WhichOneof("response")
+            if kind == "response_range":
+                reply = part.response_range
+                yield [kv.key for kv in reply.kvs], bool(reply.more)
+            elif kind == "response_txn":
+                yield from Answer(part.response_txn).ranges()
+
+
+def _present(kv: Any) -> Present:
+    return Present(kv.key, kv.value, kv.mod_revision)
+
+
+def request(txn: Txn) -> Any:
+    """The TxnRequest of a `Txn`, inner ones included."""
+    message = rpc.TxnRequest()
+    _fill_txn(message, txn)
+    return message
+
+
+def _fill_txn(request: Any, txn: Txn) -> None:
+    for compare in txn.compare:
+        target, field = _TARGETS[compare.field]
+        entry = request.compare.add()
+        entry.result = _RELATIONS[compare.relation]
+        # etcd's enum: VERSION 0, CREATE 1, MOD 2, VALUE 3.
+        entry.target = target
+        entry.key = compare.key
+        setattr(entry, field, compare.operand)
+        if compare.end:
+            entry.range_end = compare.end
+    _fill(request.success, txn.success)
+    if txn.failure:
+        _fill(request.failure, txn.failure)
+
+
+def _fill(slots: Any, ops: Sequence[Op]) -> None:
+    add = slots.add
+    for op in ops:
+        if type(op) is Put:
+            put = add().request_put
+            put.key, put.value = op.key, op.value
+            if op.lease:
+                put.lease = op.lease
+        elif type(op) is Delete:
+            add().request_delete_range.key = op.key
+        elif type(op) is Txn:
+            _fill_txn(add().request_txn, op)
+        elif type(op) is Range:
+            entry = add().request_range
+            entry.key, entry.range_end = op.key, op.end
+            entry.limit, entry.keys_only = op.limit, op.keys_only
+            entry.count_only = op.count_only
