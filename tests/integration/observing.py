@@ -137,7 +137,11 @@ class Watch:
 
 
 def connected(address: str, **options: Any) -> kazoo.client.KazooClient:
-    client = kazoo.client.KazooClient(hosts=address, timeout=30.0, **options)
+    # kazoo's own delays between attempts double up to an hour.
+    retry = {"max_tries": -1, "delay": 0.05, "max_delay": 0.5}
+    client = kazoo.client.KazooClient(
+        hosts=address, timeout=30.0, connection_retry=retry, **options
+    )
     client.start(15)
     return client
 
