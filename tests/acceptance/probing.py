@@ -104,3 +104,37 @@ def _lags(sent: list[float], seen: Iterable[tuple[int, float]]) -> Iterable[floa
         while number <= newest:
             yield at - sent[number]
             number += 1
+
+
+class Bare:
+    """Puts one key straight into etcd, 50 times a second: how long the machine and etcd take for
+    it while a `Probe` runs. A mirror cannot be faster than that."""
+
+    def __init__(self, etcd: str, key: str) -> None:
+        self._channel = grpc.insecure_channel(etcd, options=[("grpc.enable_http_proxy", 0)])
+        self._put = rpc.KVStub(self._channel).Put
+        self._request = rpc.PutRequest(key=key.encode(), value=b"x")
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="bare probe", daemon=True)
+        self._took: list[float] = []
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(10)
+        self._channel.close()
+
+    def worst(self) -> float:
+        """The longest put so far, in seconds."""
+        return max(self._took, default=0.0)
+
+    def _run(self) -> None:
+        due = time.monotonic()
+        while not self._stop.wait(max(0.0, due - time.monotonic())):
+            # Counted from when it was due: a machine that did not let us run stalled as well.
+            self._put(self._request, timeout=10)
+            self._took.append(time.monotonic() - due)
+            due = max(due + 0.02, time.monotonic())

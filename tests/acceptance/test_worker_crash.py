@@ -16,6 +16,7 @@ from zk2etcd import sandbox as sandboxes
 BACK_SECONDS = 3.0
 EQUAL_SECONDS = 5.0
 LAG_SECONDS = 0.25
+ATTEMPTS = 3
 
 
 PREFIX = "/crash"
@@ -65,12 +66,32 @@ def test_a_killed_worker_is_back_soon_and_the_others_do_not_notice(
 ) -> None:
     victim, spared = f"{PREFIX}/{killed}", f"{PREFIX}/{other}"
     assert running.slot_of(victim) != running.slot_of(spared)
-    pids = running.worker_pids()
-    restarts = running.worker(running.slot_of(victim))["restarts"]
-    old, bystander = pids[running.slot_of(victim)], pids[running.slot_of(spared)]
+    bystander = running.worker_pids()[running.slot_of(spared)]
+    for attempt in range(1, ATTEMPTS + 1):
+        lags, machine = _killed_under_load(running, zookeeper, etcd, sides, victim, spared)
+        if max(lags) < LAG_SECONDS or machine < LAG_SECONDS / 3 or attempt == ATTEMPTS:
+            break
+        # The machine stalled: a bare put took long as well, so this says nothing of the mirror.
+    assert max(lags) < LAG_SECONDS, (sorted(lags)[-10:], machine)
+    sides.wait_equal(spared, timeout=EQUAL_SECONDS)
+    assert running.worker_pids()[running.slot_of(spared)] == bystander
+
+
+def _killed_under_load(
+    running: installed.Supervisor,
+    zookeeper: sandboxes.ZooKeeper,
+    etcd: sandboxes.Etcd,
+    sides: both_sides.Sides,
+    victim: str,
+    spared: str,
+) -> tuple[list[float], float]:
+    """Kill the victim's worker once: the lags of the spared shard, and the longest bare put."""
+    slot = running.slot_of(victim)
+    restarts, old = running.worker(slot)["restarts"], running.worker_pids()[slot]
     before = metrics_text.parse(running.ask("/metrics")[1])
     with (
         probing.Probe(zookeeper.address, etcd.address, f"{spared}/probe") as probe,
+        probing.Bare(etcd.address, "bare-probe") as bare,
         both_sides.Load(zookeeper.address, victim) as load,
     ):
         polling.until(lambda: load.changes > 100)
@@ -81,14 +102,13 @@ def test_a_killed_worker_is_back_soon_and_the_others_do_not_notice(
         load.end()
         sides.wait_equal(victim, timeout=EQUAL_SECONDS)
         lags = probe.lags()
+        machine = bare.worst()
     assert back < BACK_SECONDS
     assert len(lags) > 50
-    assert max(lags) < LAG_SECONDS, sorted(lags)[-10:]
-    sides.wait_equal(spared, timeout=EQUAL_SECONDS)
-    assert running.worker_pids()[running.slot_of(spared)] == bystander
-    assert running.worker(running.slot_of(victim))["restarts"] == restarts + 1
-    assert running.worker(running.slot_of(victim))["last_exit"] == -signal.SIGKILL
+    assert running.worker(slot)["restarts"] == restarts + 1
+    assert running.worker(slot)["last_exit"] == -signal.SIGKILL
     _assert_monotonic(before, metrics_text.parse(running.ask("/metrics")[1]))
+    return lags, machine
 
 
 def _assert_monotonic(before: Mapping[str, float], after: Mapping[str, float]) -> None:
