@@ -126,8 +126,8 @@ def test_what_is_put_back_keeps_its_age_and_its_delete() -> None:
     dirty.event(CREATED, b"/s/old")
     for path, mark in taken.items():
         dirty.put_back(path, mark)
-    assert dirty.oldest() is not None
-    assert dirty.oldest() == min(taken.values())
+    assert dirty.any_until(min(taken.values()))
+    assert not dirty.any_until(min(taken.values()) - 2)
     assert b"/s/old" in dirty
     dirty.restart()
     assert dirty.was_deleted(b"/s/old")
@@ -148,7 +148,7 @@ def test_marks_grow_and_the_sequence_covers_what_was_marked() -> None:
     dirty.event(DELETED, b"/s/b")
     marks = dirty.take(10)
     assert marks[b"/s/a"] <= before < marks[b"/s/b"]
-    assert dirty.oldest() is None
+    assert not dirty.any_until(dirty.sequence)
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.sampled_from([CREATED, DELETED, CHANGED]))))

@@ -7,7 +7,6 @@ happens comes through one inbox and is handled by the shard's own thread.
 
 from __future__ import annotations
 
-import queue
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ from zk2etcd_workers import (
     confirm,
     context,
     etcd,
+    gauges,
     pacing,
     plan,
     repair,
@@ -29,29 +29,12 @@ from zk2etcd_workers import (
     zk_protocol,
     zookeeper,
 )
+from zk2etcd_workers import inbox as inboxes
 
 _READS_IN_FLIGHT = 4
 _BATCH = 64
 _SEND_AT = 512
 _EAGER_TXNS = 2
-_SYNC_EVERY = 1.0
-_COUNT_EVERY = 5.0
-_BIG_SHARD = 100_000
-_WAKE = None
-
-
-class _Synced:
-    """The tag of a `sync`: `sent` in wall-clock seconds."""
-
-    def __init__(self, sent: float) -> None:
-        self.sent = sent
-
-
-class _Counted:
-    """How many keys etcd holds in the shard's range, or None if it did not say."""
-
-    def __init__(self, answer: etcd.Answer | None) -> None:
-        self.keys = sum(answer.counts()) if answer is not None else None
 
 
 class _Below(NamedTuple):
@@ -70,7 +53,7 @@ class Follow:
         ctx: context.Context,
         facts: context.Facts,
         dirty: watch.Dirty,
-        inbox: Inbox,
+        inbox: inboxes.Inbox,
         epoch: int,
     ) -> None:
         """:param epoch: the session's when the watch was added, which dies with its connection."""
@@ -82,11 +65,8 @@ class Follow:
         self._applier = base.applier(ctx, inbox.put)
         self._busy: dict[bytes, int] = {}
         self._reads = 0
-        self._sync_at = 0.0
-        self._awaited: tuple[float, int] | None = None
-        self._count_at = 0.0
-        self._counted: int | None = None
-        self._wrote = True
+        self._freshness = gauges.Freshness(ctx, facts, dirty)
+        self._tally = gauges.Tally(ctx, facts)
         self.repairs = repair.Repairs(ctx, self._applier, self._busy, dirty, inbox.put)
         self.verify: verify.Verify | None = None
 
@@ -125,7 +105,7 @@ class Follow:
     def _receive(self) -> None:
         waiting = bool(self._applier.waiting) or (self._dirty and self._reads == 0)
         item = self._inbox.get(0.005 if waiting else turn.SLICE)
-        while item is not _WAKE:
+        while item is not None:
             self._handle(item)
             item = self._inbox.get(0)
 
@@ -134,8 +114,8 @@ class Follow:
             self._replied(item)
         elif isinstance(item, apply.Ack):
             self._acknowledged(item)
-        elif isinstance(item, _Counted):
-            self._recounted(item)
+        elif isinstance(item, gauges.Counted):
+            self._tally.counted(item)
         elif isinstance(item, _Below):
             self._looked_below(item)
         elif isinstance(item, repair.Found):
@@ -146,10 +126,8 @@ class Follow:
             self._verified(item)
 
     def _replied(self, reply: zookeeper.Reply) -> None:
-        if isinstance(reply.tag, _Synced):
-            if reply.error is None:
-                self._awaited = (reply.tag.sent, self._dirty.sequence)
-                self._sync_at = time.monotonic() + _SYNC_EVERY
+        if isinstance(reply.tag, gauges.Synced):
+            self._freshness.answered(reply)
             return
         if not isinstance(reply.tag, repair.Batch):
             self._reads -= 1
@@ -183,7 +161,7 @@ class Follow:
     def _acknowledged(self, ack: apply.Ack) -> None:
         settled = self._applier.settle(ack)
         self._facts.zxid = max(self._facts.zxid, settled.zxid)
-        self._wrote = True
+        self._tally.wrote()
         now = time.time() * 1000
         guarded = ack.sent.guarded
         for write in settled.done:
@@ -281,13 +259,9 @@ class Follow:
 
     def _tick(self, now: float, due: Callable[[], bool]) -> None:
         self._facts.pending = len(self._dirty) + len(self._busy)
-        self._drained()
-        if now >= self._sync_at:
-            # Asked again when it was answered, or when an answer is overdue.
-            self._sync_at = now + self._ctx.config.zookeeper.request_timeout
-            self._ctx.session.sync(self._ctx.root, self._inbox.put, _Synced(time.time()))
-        if self._wrote and now >= self._count_at:
-            self._count(now)
+        self._freshness.look(self._busy)
+        self._freshness.ask(now, self._inbox.put)
+        self._tally.ask(now, self._inbox.put)
         self.repairs.begin()
         if self.repairs.finished:
             self._complete()
@@ -297,45 +271,11 @@ class Follow:
             self.verify = verify.Verify(self._ctx, self._facts, self._inbox.put)
             self.verify.start()
 
-    def _count(self, now: float) -> None:
-        """Ask etcd how many keys there are: what is created, set and deleted at once cannot be told
-        apart here. The count walks etcd's index, so a big shard asks less often."""
-        self._wrote = False
-        self._count_at = now + _COUNT_EVERY * (1 + self._facts.keys // _BIG_SHARD)
-        start, end = self._ctx.mapping.below()
-        ranges = [etcd.Range(start, end, count_only=True)]
-        if start != self._ctx.mapping.target:
-            ranges.append(etcd.Range(self._ctx.mapping.target, count_only=True))
-        self._ctx.etcd.txn_soon(
-            etcd.Txn((), ranges), lambda answer, _: self._inbox.put(_Counted(answer))
-        )
-
-    def _recounted(self, counted: _Counted) -> None:
-        """Foreign and excluded keys are in the count too: only its changes matter."""
-        if counted.keys is None:
-            return
-        if self._counted is not None:
-            self._facts.keys += counted.keys - self._counted
-        self._counted = counted.keys
-
-    def _drained(self) -> None:
-        """Fresh up to the last `sync`, once all that was dirty when it was answered is written."""
-        if self._awaited is None:
-            return
-        sent, mark = self._awaited
-        oldest = self._dirty.oldest()
-        if oldest is not None and oldest <= mark:
-            return
-        if self._busy and min(self._busy.values()) <= mark:
-            return
-        self._awaited = None
-        self._facts.synced_at = sent
-
     def _complete(self) -> None:
         """A full sync has ended, and what it nominated has been dealt with."""
         ended = self.repairs.close()
         self.verify = None
-        self._facts.keys, self._counted, self._wrote = ended.keys, None, True
+        self._tally.restart(ended.keys)
         self._facts.completed(ended.took, self.repairs.put, self.repairs.deleted)
         self._ctx.instruments.full_sync(ended.took)
         self._ctx.log.info(
@@ -345,22 +285,3 @@ class Follow:
             delete=self.repairs.deleted,
             seconds=round(ended.took, 3),
         )
-
-
-class Inbox:
-    """A queue whose `get` has a deadline and answers None instead of raising."""
-
-    def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self.put = self._queue.put
-
-    def wake(self) -> None:
-        """End the wait of the shard's thread."""
-        self.put(_WAKE)
-
-    def get(self, seconds: float) -> Any:
-        """The next item; None when there is none in time, or the thread was only woken."""
-        try:
-            return self._queue.get(timeout=seconds) if seconds > 0 else self._queue.get_nowait()
-        except queue.Empty:
-            return None

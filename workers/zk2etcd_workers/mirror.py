@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from zk2etcd import backoff, errors
-from zk2etcd_workers import base, context, follow, state, turn, watch, zookeeper
+from zk2etcd_workers import base, context, follow, inbox, state, turn, watch, zookeeper
 
 _DIRTY_LIMIT = 200_000
 _CONNECT_WAIT = 3.0
@@ -43,7 +43,7 @@ class Mirror:
         self._reaped = reaped
         self._once = once
         self._written_by = written_by
-        self._inbox = follow.Inbox()
+        self._inbox = inbox.Inbox()
         self._dirty = watch.Dirty(ctx.mapping, _DIRTY_LIMIT, self._wake)
         self._due = threading.Event()
         self._bases = 0
@@ -100,7 +100,7 @@ class Mirror:
 
     def _cycle(self) -> None:
         ctx, facts = self._ctx, self.facts
-        self._inbox = follow.Inbox()
+        self._inbox = inbox.Inbox()
         self._own()
         checkpoints = state.read_checkpoints(ctx.etcd, ctx.keys)
         floor = max(checkpoints.values(), default=0)

@@ -117,9 +117,11 @@ class Dirty:
         """The youngest mark so far; marks grow."""
         return self._sequence + 1
 
-    def oldest(self) -> int | None:
+    def any_until(self, mark: int) -> bool:
+        """Is a path waiting that was marked at `mark` or before? The first is the oldest, unless
+        paths were put back."""
         with self._lock:
-            return min(self._paths.values()) if self._paths else None
+            return any(each <= mark for each in self._paths.values())
 
     def __contains__(self, path: bytes) -> bool:
         return path in self._paths
