@@ -80,10 +80,14 @@ class Heard:
 
 @dataclasses.dataclass(frozen=True)
 class Gone:
-    """A slot's process was reaped; `code` is a signal as -N, None when it could not be started."""
+    """A slot's process was reaped; `code` is a signal as -N, None when it could not be started.
+
+    `asked`: it had been told to stop, so its end is no failure, whatever the code.
+    """
 
     slot: str
     code: int | None
+    asked: bool
 
 
 class Fleet:
@@ -176,14 +180,14 @@ class Fleet:
 
     def _reap(self, slot: Slot, code: int, now: float) -> Gone:
         assert slot.child is not None
-        level = "info" if slot.life.state is lifecycle.State.STOPPING else "warning"
+        asked = slot.life.state is lifecycle.State.STOPPING
         pid, incarnation = slot.child.pid, slot.life.incarnation
         slot.child.close()
         slot.child, slot.last_exit = None, code
         self.reaped[slot.name] = incarnation
         self._feed(slot, lifecycle.Exited(), now)
         delay = max(0.0, (slot.life.deadline or now) - now)
-        say = self._log.info if level == "info" else self._log.warning
+        say = self._log.info if asked else self._log.warning
         say(
             "worker ended",
             slot=slot.name,
@@ -192,7 +196,7 @@ class Fleet:
             state=slot.life.state.value,
             restart_in_seconds=round(delay, 1),
         )
-        return Gone(slot.name, code)
+        return Gone(slot.name, code, asked)
 
     def _feed(self, slot: Slot, event: lifecycle.Event, now: float) -> None:
         before = slot.life

@@ -219,7 +219,11 @@ class Supervisor:
                 self._schedule = schedule.lost(self._schedule, shard)
                 if slot != gone.slot:
                     self._roster.let_go(shard)
-                elif not self._stopping and not self._is_done(shard):
+                elif self._stopping or self._is_done(shard):
+                    continue
+                elif gone.asked:  # its slot was emptied, and meant for it again before the end
+                    self._roster.let_go(shard)
+                else:
                     self._roster.orphan(shard, slot, gone.code)
         self._handover.reaped(gone.slot)
 

@@ -190,6 +190,22 @@ def test_a_removed_prefix_is_let_go_of_and_its_slot_stops() -> None:
     assert len(world.started) == 2
 
 
+def test_a_prefix_that_comes_back_while_its_worker_stops_is_not_shown_as_an_error() -> None:
+    world = fakes.world("/a", "/b")
+    world.settle()
+    world.config = settings.configured(["/a"], workers={"count": 2})
+    world.turn(signal.SIGHUP)
+    (stopping,) = [child for child in world.started if child.sent(messages.Drain)]
+    world.config = settings.configured(["/a", "/b"], workers={"count": 2})
+    world.turn(signal.SIGHUP)
+    stopping.code = 0
+    found = {shard.id: shard.report for shard in world.turn().shards}
+    assert (found[B].phase, found[B].error) == ("waiting", None)
+    world.turn()
+    assert len(world.started) == 3
+    assert world.report().state == "ready"
+
+
 def test_a_moved_shard_starts_only_after_its_old_worker_let_go() -> None:
     world = fakes.world("/a", "/b", "/c", "/d", workers=1)
     world.settle()
