@@ -122,6 +122,8 @@ class Applier:
 
     def _fitting(self, limit: int) -> int:
         """How many of the waiting writes go into one Txn; a large value travels alone."""
+        if self._bytes <= self._settings.txn_bytes:
+            return min(limit, len(self._waiting))
         count = size = 0
         for write in self._waiting[:limit]:
             size += len(write.key) + len(write.value or b"")

@@ -24,6 +24,7 @@ from zk2etcd_workers import (
 )
 
 _CONFIRM_AT = 2048
+_LOOK_EVERY = 128
 
 
 class Done(NamedTuple):
@@ -80,14 +81,15 @@ class Base:
             largest=self._facts.largest,
         )
         counts = plan.Counts()
-        shown = time.monotonic()
+        shown, changes = time.monotonic(), 0
         for change in plan.merge(walk, present.stream(ctx.etcd, ctx.mapping), counts):
             if isinstance(change, plan.Write):
                 self._put += 1
                 self._write(change, walk.zxid)
             elif not self._is_ours(change.key):
                 counts.present -= 1
-            if time.monotonic() - shown > 0.2:
+            changes += 1
+            if not changes % _LOOK_EVERY and time.monotonic() - shown > 0.2:
                 shown = time.monotonic()
                 self._facts.progress = (walk.nodes, max(total, walk.nodes))
                 ctx.turn.beat()
@@ -109,7 +111,7 @@ class Base:
         self._applier.add(write)
         if self._applier.is_full():
             self._send_one()
-        self._collect()
+            self._collect()
 
     def _send_one(self) -> None:
         while not self._applier.flush():
