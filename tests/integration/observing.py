@@ -137,11 +137,10 @@ class Watch:
 
 
 def connected(address: str, **options: Any) -> kazoo.client.KazooClient:
-    # kazoo's own delays between attempts double up to an hour.
+    # kazoo's own delays between attempts double up to an hour; and a server that is just starting
+    # may take a connection and never answer it, which costs one session time-out.
     retry = {"max_tries": -1, "delay": 0.05, "max_delay": 0.5}
-    client = kazoo.client.KazooClient(
-        hosts=address, timeout=30.0, connection_retry=retry, **options
-    )
+    client = kazoo.client.KazooClient(hosts=address, timeout=4.0, connection_retry=retry, **options)
     client.start(15)
     return client
 

@@ -448,7 +448,7 @@ def test_a_server_that_comes_back(
         back = fault(zookeeper, etcd)
         if etcd.alive:
             back()
-            polling.until(lambda: world.zk.connected)
+            polling.until(lambda: world.zk.connected, 20)
         world.zk.retry(world.zk.set, world.path("n00001"), b"meanwhile")
         world.zk.retry(world.zk.delete, world.path("n00002"))
         if not etcd.alive:
