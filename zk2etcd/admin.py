@@ -25,9 +25,11 @@ from zk2etcd import access, config, control, errors, exposition, health, logs, s
 BODY_LIMIT = 64 * 1024
 _LIMITS = {
     "threads": 4,
-    "connection_limit": 100,
-    "channel_timeout": 20,
-    "cleanup_interval": 5,
+    # Many and briefly: clients that send half a request must not keep a probe from its answer.
+    "connection_limit": 1000,
+    "channel_timeout": 5,
+    "cleanup_interval": 1,
+    "asyncore_use_poll": True,
     "max_request_header_size": 16 * 1024,
     "max_request_body_size": 4 * BODY_LIMIT,
     "ident": "zk2etcd",

@@ -138,6 +138,12 @@ class Held(EtcdError):
         self.admin_url = admin_url
 
 
+class RolledBack(EtcdError):
+    """etcd answered from before what it had answered already: it was restored from a backup."""
+
+    reaction = Reaction.RESYNC
+
+
 class LeaseDoubt(EtcdError):
     """Two thirds of the lease passed without a keepalive: stop writing before others may start."""
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from zk2etcd import errors
 from zk2etcd_workers import (
     apply,
     confirm,
@@ -25,6 +26,7 @@ from zk2etcd_workers import (
 
 _CONFIRM_AT = 2048
 _LOOK_EVERY = 128
+_LOST_AFTER = 5.0
 
 
 class Done(NamedTuple):
@@ -78,17 +80,16 @@ class Base:
             skip_ephemeral=ctx.skips_ephemerals,
             read_batch=ctx.config.zookeeper.read_batch,
             patience=ctx.config.zookeeper.request_timeout,
-            largest=self._facts.largest,
         )
         counts = plan.Counts()
-        shown, changes = time.monotonic(), 0
-        for change in plan.merge(walk, present.stream(ctx.etcd, ctx.mapping), counts):
+        shown = time.monotonic()
+        differing = plan.merge(walk, present.stream(ctx.etcd, ctx.mapping), counts)
+        for changes, change in enumerate(differing, 1):
             if isinstance(change, plan.Write):
                 self._put += 1
                 self._write(change, walk.zxid)
             elif not self._is_ours(change.key):
                 counts.present -= 1
-            changes += 1
             if not changes % _LOOK_EVERY and time.monotonic() - shown > 0.2:
                 shown = time.monotonic()
                 self._facts.progress = (walk.nodes, max(total, walk.nodes))
@@ -127,13 +128,16 @@ class Base:
             self._wait_for_one()
 
     def _wait_for_one(self) -> None:
-        while True:
+        # Every Txn has a deadline of its own; this one is for an answer that never comes.
+        deadline = time.monotonic() + self._ctx.config.etcd.request_timeout + _LOST_AFTER
+        while time.monotonic() < deadline:
             self._ctx.turn.beat()
             try:
                 self._settle(self._acks.get(timeout=turn.SLICE))
                 return
             except queue.Empty:
                 continue
+        raise errors.AmbiguousWrite("etcd's client lost a write")
 
     def _collect(self) -> None:
         while not self._acks.empty():

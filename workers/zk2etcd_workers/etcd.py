@@ -64,6 +64,9 @@ class Client:
         self._token: tuple[str, float] | None = None
         self._calls: dict[tuple[int, str], Any] = {}
         self.reads_in_txn = _READS_IN_TXN
+        self._revision = 0
+        # How often etcd was found to be behind itself: whoever relied on it starts over.
+        self.rollbacks = 0
         self._rate = pacing.Rate(settings.max_writes_per_second)
 
     @property
@@ -98,11 +101,12 @@ class Client:
     def range_soon(self, key: bytes, end: bytes = b"", **options: Any) -> Callable[[], Page]:
         """Send a range now; call the result to wait for its page."""
         request = rpc.RangeRequest(key=key, range_end=end, **_range_options(options))
-        started = time.monotonic()
+        started, known = time.monotonic(), self._revision
         future = self._begin("KV/Range", request)
 
         def finish() -> Page:
             reply = self._finish("KV/Range", request, future, write=False, op="get", at=started)
+            self._saw(reply, known)
             kvs = list(map(_PRESENT, map(_FIELDS, reply.kvs)))
             size = int(reply.ByteSize())
             return Page(kvs, int(reply.header.revision), bool(reply.more), int(reply.count), size)
@@ -117,9 +121,11 @@ class Client:
         :raises errors.AmbiguousWrite: `write`, and the answer was lost.
         """
         request = etcd_wire.request(txn)
-        started = time.monotonic()
+        started, known = time.monotonic(), self._revision
         future = self._begin("KV/Txn", request)
-        return Answer(self._finish("KV/Txn", request, future, write=write, op="txn", at=started))
+        reply = self._finish("KV/Txn", request, future, write=write, op="txn", at=started)
+        self._saw(reply, known)
+        return Answer(reply)
 
     def lookup(self, keys: Sequence[bytes], *, keys_only: bool = False) -> list[Present | None]:
         """Each key as it is now, None where it is absent; in Txns as large as the server takes.
@@ -146,7 +152,7 @@ class Client:
 
     def txn_soon(self, txn: Txn, done: Done) -> None:
         """Send a write Txn; `done` gets its answer or its error, in a thread of grpc's."""
-        started = time.monotonic()
+        started, known = time.monotonic(), self._revision
         try:
             future = self._begin("KV/Txn", etcd_wire.request(txn))
         except errors.EtcdError as error:
@@ -157,7 +163,11 @@ class Client:
             failure = self._failure(call, write=True)
             status = "success" if failure is None else type(failure).__name__
             self._instruments.etcd_op("txn", status, time.monotonic() - started)
-            done(None, failure) if failure else done(Answer(call.result()), None)
+            if failure is not None:
+                done(None, failure)
+                return
+            self._saw(call.result(), known)
+            done(Answer(call.result()), None)
 
         future.add_done_callback(settled)
 
@@ -272,6 +282,17 @@ class Client:
         elif isinstance(failure, errors.EtcdUnavailable | errors.AmbiguousWrite):
             self._rotate()
         return failure
+
+    def _saw(self, reply: Any, known: int) -> None:
+        """A linearizable answer is never behind what was known when it was asked for; if it is,
+        etcd was put back to an earlier state, and all that was written since is gone."""
+        revision = int(reply.header.revision)
+        with self._lock:
+            if revision >= known:
+                self._revision = max(self._revision, revision)
+            elif self._revision >= known:
+                self.rollbacks += 1
+                self._revision = revision
 
     def _rotate(self) -> None:
         with self._lock:

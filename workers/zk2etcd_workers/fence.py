@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from zk2etcd import errors, logs, messages
 from zk2etcd_workers import etcd, mapping, state
@@ -84,6 +84,13 @@ class Lease:
             self._id = 0
 
 
+class Standing(NamedTuple):
+    """What etcd said of the owner key; `answer` None if it did not answer."""
+
+    token: int
+    answer: etcd.Answer | None
+
+
 class Fence:
     """The ownership of one shard. `token` is 0 while it is not owned."""
 
@@ -136,6 +143,21 @@ class Fence:
             ours = etcd.Compare(self._key, "mod", "=", token)
             self._client.txn(etcd.Txn([ours], [etcd.Delete(self._key)]))
         self._in_doubt = False
+
+    def ask(self, deliver: Callable[[Standing], None]) -> None:
+        """Have the owner key read; a shard that has nothing to write would not notice its loss."""
+        token = self.token
+        read = etcd.Range(self._key, keys_only=True)
+        self._client.txn_soon(
+            etcd.Txn((), [read]), lambda answer, _: deliver(Standing(token, answer))
+        )
+
+    def check(self, standing: Standing) -> None:
+        """:raises errors.Fenced: etcd answered, and the key is not as we put it."""
+        if standing.answer is None:
+            return
+        if [kv.revision for kv in standing.answer.kvs(0)] != [standing.token]:
+            raise errors.Fenced("the shard's owner key is not ours any more")
 
     def compare(self) -> etcd.Compare:
         """What every data Txn must carry.

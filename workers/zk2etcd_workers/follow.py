@@ -18,6 +18,7 @@ from zk2etcd_workers import (
     confirm,
     context,
     etcd,
+    fence,
     gauges,
     pacing,
     plan,
@@ -35,6 +36,7 @@ _READS_IN_FLIGHT = 4
 _BATCH = 64
 _SEND_AT = 512
 _EAGER_TXNS = 2
+_STAND_EVERY = 2.0
 
 
 class _Below(NamedTuple):
@@ -62,9 +64,12 @@ class Follow:
         self._dirty = dirty
         self._inbox = inbox
         self._epoch = epoch
+        self._rollbacks = ctx.etcd.rollbacks
+        self._stand_at = 0.0
         self._applier = base.applier(ctx, inbox.put)
         self._busy: dict[bytes, int] = {}
         self._reads = 0
+        self._ramp = pacing.Ramp(_BATCH)
         self._freshness = gauges.Freshness(ctx, facts, dirty)
         self._tally = gauges.Tally(ctx, facts)
         self.repairs = repair.Repairs(ctx, self._applier, self._busy, dirty, inbox.put)
@@ -91,6 +96,9 @@ class Follow:
         finally:
             if self.verify is not None:
                 self.verify.stop()
+            # What was seen deleted and is not acknowledged is still a fact for the next base.
+            for path, mark in self._busy.items():
+                self._dirty.put_back(path, mark)
 
     def settle(self, seconds: float) -> None:
         """Wait for the writes under way, up to a deadline; the fence settles what is left."""
@@ -114,6 +122,8 @@ class Follow:
             self._replied(item)
         elif isinstance(item, apply.Ack):
             self._acknowledged(item)
+        elif isinstance(item, fence.Standing):
+            self._ctx.fence.check(item)
         elif isinstance(item, gauges.Counted):
             self._tally.counted(item)
         elif isinstance(item, _Below):
@@ -139,6 +149,7 @@ class Follow:
         if isinstance(reply.tag, repair.Batch):
             self.repairs.read(reply)
             return
+        self._ramp.saw(sum(len(each.data) for each in reply.results if type(each) is tree.Node))
         for (_, path), result in zip(reply.ops, reply.results, strict=True):
             self._plan(path, result)
 
@@ -216,12 +227,16 @@ class Follow:
                 f"the ZooKeeper session changed ({self._ctx.session.trouble or 'reconnected'})"
             )
         self._dirty.check()
+        if self._ctx.etcd.rollbacks != self._rollbacks:
+            raise errors.RolledBack("etcd went back to an earlier state (restored from a backup?)")
         if not self._ctx.dry_run:
             self._ctx.fence.compare()
 
     def _read(self) -> None:
+        if not self._dirty and not self._reads:
+            self._ramp.rest()
         while self._dirty and self._reads < _READS_IN_FLIGHT:
-            granted = self._ctx.session.take(min(_BATCH, len(self._dirty)), live=True)
+            granted = self._ctx.session.take(min(self._ramp.batch, len(self._dirty)), live=True)
             if not granted:
                 return
             paths = self._fresh(granted)
@@ -262,6 +277,9 @@ class Follow:
         self._freshness.look(self._busy)
         self._freshness.ask(now, self._inbox.put)
         self._tally.ask(now, self._inbox.put)
+        if now >= self._stand_at and not self._ctx.dry_run:
+            self._stand_at = now + _STAND_EVERY
+            self._ctx.fence.ask(self._inbox.put)
         self.repairs.begin()
         if self.repairs.finished:
             self._complete()

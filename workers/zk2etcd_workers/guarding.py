@@ -24,6 +24,7 @@ class Guarding:
         self._key = ctx.keys.guard(ctx.shard.id)
         self._record: state.GuardRecord | None = None
         self._inherited = 0
+        self._token = ctx.fence.token
 
     def begin(self, present: int, *, first: bool) -> None:
         """A base starts. What a walk that was cut off knew goes on to count, and so does a trip."""
@@ -106,6 +107,10 @@ class Guarding:
     def _fenced(self, ops: Sequence[etcd.Op]) -> None:
         if self._ctx.dry_run:
             return
-        answer = self._ctx.etcd.txn(etcd.Txn([self._ctx.fence.compare()], ops))
+        ours = self._ctx.fence.compare()
+        if ours.operand != self._token:
+            # A full sync that outlived its ownership must not write beside the next base.
+            raise errors.Fenced("the ownership under which this walk began is over")
+        answer = self._ctx.etcd.txn(etcd.Txn([ours], ops))
         if not answer.succeeded:
             raise errors.Fenced("another owner took the shard")

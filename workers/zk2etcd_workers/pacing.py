@@ -27,6 +27,7 @@ them in flight come to 16 MiB."""
 
 LARGE_ANSWERS = 4 * 1024 * 1024
 LARGE_BATCH = 8
+_FIRST = 8
 LARGE_LISTING = 10_000
 
 
@@ -47,6 +48,31 @@ class Budget:
 
     def give(self, count: int) -> None:
         self.used -= count
+
+
+class Ramp:
+    """How many reads one request may carry. The first answer tells how large values are, and it
+    must not be a hundred of them: few at first, twice as many after each small answer, few again
+    after a large one."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._now = min(_FIRST, most)
+
+    @property
+    def batch(self) -> int:
+        return self._now
+
+    def saw(self, size: int) -> None:
+        """An answer's values came to `size` bytes."""
+        if size > LARGE_ANSWERS:
+            self._now = min(_FIRST, self._most)
+        elif size * 2 <= LARGE_ANSWERS:
+            self._now = min(self._now * 2, self._most)
+
+    def rest(self) -> None:
+        """Nothing is to be read: what comes next may be of any size."""
+        self._now = min(_FIRST, self._most)
 
 
 class Sizes:

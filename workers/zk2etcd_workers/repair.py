@@ -107,7 +107,7 @@ class Repairs:
             return
         self._reading = True
         for path in batch:
-            self._busy[path] = self._dirty.sequence
+            self._busy[path] = self._dirty.sequence & ~1
         reads = [etcd.Range(self._ctx.mapping.key(path)) for path in batch]
         self._ctx.etcd.txn_soon(
             etcd.Txn((), reads), lambda answer, error: self._deliver(Found(batch, answer, error))

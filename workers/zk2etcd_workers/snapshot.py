@@ -86,7 +86,7 @@ class Walk:
         self._turn = pulse
         self._skip_ephemeral = skip_ephemeral
         self._known = largest is not None and largest <= pacing.KNOWN_SMALL
-        self._batch = read_batch if self._known else min(_BATCH, read_batch)
+        self._ramp = pacing.Ramp(read_batch if self._known else min(_BATCH, read_batch))
         self._parallel = _KNOWN_IN_FLIGHT if self._known else _IN_FLIGHT
         self._most = read_batch
         self._patience = patience
@@ -204,7 +204,7 @@ class Walk:
 
     def _opaque(self, path: bytes) -> None:
         self.opaque += 1
-        if len(self.opaque_sample) < 100:
+        if len(self.opaque_sample) < 1000:
             self.opaque_sample.append(path)
 
     # --- reading ahead -----------------------------------------------------------------------
@@ -239,7 +239,7 @@ class Walk:
             ahead = self._held >= _HELD_NODES or self._held_bytes >= _HELD_BYTES
             if ahead and self._in_flight:
                 return
-            granted = self._session.take(self._batch, live=False, known=self._known)
+            granted = self._session.take(self._ramp.batch, live=False, known=self._known)
             if granted == 0:
                 return
             ops, slots, used = self._next_ops(granted)
@@ -339,6 +339,7 @@ class Walk:
                     if node.children:
                         self._descend(directory, index, node)
         self._held_bytes += size
+        self._ramp.saw(size)
         if size > pacing.LARGE_ANSWERS:
             self._heavy.update(directory.path for directory, _, _ in reply.tag)
 

@@ -135,12 +135,11 @@ class Verify:
         """Nominate the deletes that stand a second look, if the guard allows them.
 
         A delete that is under way live looks like a missing node for a moment: so each is looked
-        at again, after a pause when there are many.
+        at again, after a pause.
         """
         self._confirm()
         if self._absent and self._absent_total == len(self._absent):
-            if len(self._absent) >= self._ctx.config.sync.delete_guard.min_deletes:
-                self._turn.pause(_SETTLE)
+            self._turn.pause(_SETTLE)
             self._absent = self._still_absent(self._absent)
             self._absent_total = len(self._absent)
         if guard.allows(self._absent, self._absent_total, present_keys, root=root):

@@ -23,6 +23,7 @@ from zk2etcd_workers import zk_protocol
 
 _LENGTH = struct.Struct(">i")
 _RECEIVE = 256 * 1024
+_HANDSHAKE = 3.0
 
 
 class Owner(Protocol):
@@ -83,6 +84,10 @@ class Connection(kazoo.protocol.connection.ConnectionHandler):  # type: ignore[m
         except Exception as error:
             self._owner.refused(host, port, str(error) or type(error).__name__)
             raise
+
+    def _invoke(self, timeout: float, request: Any, xid: int | None = None) -> Any:
+        # A server that is just starting may accept a connection and never answer on it.
+        return super()._invoke(min(timeout, _HANDSHAKE), request, xid)
 
     def _read(self, length: int, timeout: float) -> bytes:
         received = self._received
