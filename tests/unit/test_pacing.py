@@ -78,3 +78,21 @@ def test_a_request_stays_below_what_a_server_takes(lengths: list[int]) -> None:
 @pytest.mark.parametrize("paths", [[], [b"/a"]])
 def test_few_paths_fit(paths: list[bytes]) -> None:
     assert pacing.fitting(paths) == len(paths)
+
+
+def test_a_ramp_starts_small_grows_on_small_answers_and_falls_on_a_large_one() -> None:
+    ramp = pacing.Ramp(112)
+    assert ramp.batch == 8
+    ramp.saw(100)
+    assert ramp.batch == 16
+    for _ in range(10):
+        ramp.saw(0)
+    assert ramp.batch == 112
+    ramp.saw(pacing.LARGE_ANSWERS)
+    assert ramp.batch == 112, "neither small nor too large: as it is"
+    ramp.saw(pacing.LARGE_ANSWERS + 1)
+    assert ramp.batch == 8
+    ramp.saw(0)
+    ramp.rest()
+    assert ramp.batch == 8
+    assert pacing.Ramp(3).batch == 3
