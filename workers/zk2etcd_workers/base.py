@@ -19,7 +19,6 @@ from zk2etcd_workers import (
     guarding,
     plan,
     present,
-    snapshot,
     tree,
     turn,
 )
@@ -73,14 +72,7 @@ class Base:
         total = _count(ctx)
         self._guard.begin(total, first=first)
         self._facts.progress = (0, total)
-        walk = snapshot.Walk(
-            ctx.session,
-            ctx.mapping,
-            ctx.turn,
-            skip_ephemeral=ctx.skips_ephemerals,
-            read_batch=ctx.config.zookeeper.read_batch,
-            patience=ctx.config.zookeeper.request_timeout,
-        )
+        walk = ctx.walk()
         counts = plan.Counts()
         shown = time.monotonic()
         differing = plan.merge(walk, present.stream(ctx.etcd, ctx.mapping), counts)

@@ -137,14 +137,7 @@ def compare(
 
 
 def _first_look(ctx: context.Context, found: Found, told: Callable[[int], None]) -> spool.Spool:
-    walk = snapshot.Walk(
-        ctx.session,
-        ctx.mapping,
-        ctx.turn,
-        skip_ephemeral=ctx.skips_ephemerals,
-        read_batch=ctx.config.zookeeper.read_batch,
-        patience=ctx.config.zookeeper.request_timeout,
-    )
+    walk = ctx.walk()
     differing, counts, shown = spool.Spool(), plan.Counts(), time.monotonic()
     theirs = present.stream(ctx.etcd, ctx.mapping)
     for change in plan.merge(_watched(walk, told, shown), theirs, counts):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from zk2etcd import config, messages, metrics
-from zk2etcd_workers import etcd, fence, mapping, state, tree, turn, zookeeper
+from zk2etcd_workers import etcd, fence, mapping, snapshot, state, tree, turn, zookeeper
 
 _UNSYNCABLE_SHOWN = 100
 _UNSYNCABLE_KEPT = 10_000
@@ -36,6 +36,18 @@ class Context:
     @property
     def root(self) -> bytes:
         return self.mapping.source
+
+    def walk(self, largest: int | None = None) -> snapshot.Walk:
+        """A walk of the shard's subtree; for `largest` see `snapshot.Walk`."""
+        return snapshot.Walk(
+            self.session,
+            self.mapping,
+            self.turn,
+            skip_ephemeral=self.skips_ephemerals,
+            read_batch=self.config.zookeeper.read_batch,
+            patience=self.config.zookeeper.request_timeout,
+            largest=largest,
+        )
 
     @property
     def skips_ephemerals(self) -> bool:

@@ -75,25 +75,6 @@ class Ramp:
         self._now = min(_FIRST, self._most)
 
 
-class Sizes:
-    """What the answers below each parent came to, so far, in bytes."""
-
-    def __init__(self) -> None:
-        self._bytes: dict[bytes, int] = {}
-
-    def saw(self, parent: bytes, size: int) -> None:
-        self._bytes[parent] = self._bytes.get(parent, 0) + size
-
-    def forget(self, parent: bytes) -> None:
-        self._bytes.pop(parent, None)
-
-    def batch(self, parent: bytes, normal: int) -> int:
-        """The most children of `parent` that one request may read."""
-        if self._bytes.get(parent, 0) > LARGE_ANSWERS:
-            return min(LARGE_BATCH, normal)
-        return normal
-
-
 class Rate:
     """At most `per_second` operations a second (None: no bound), a token bucket of one second."""
 

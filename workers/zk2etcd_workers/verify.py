@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from zk2etcd import errors
-from zk2etcd_workers import confirm, context, guarding, plan, present, snapshot, tree, turn
+from zk2etcd_workers import confirm, context, guarding, plan, present, tree, turn
 
 _NOMINATE_AT = 100
 _CONFIRM_AT = 2048
@@ -72,15 +72,7 @@ class Verify:
         ctx = self._ctx
         guard = guarding.Guarding(ctx, self._facts)
         guard.resume()
-        walk = snapshot.Walk(
-            ctx.session,
-            ctx.mapping,
-            self._turn,
-            skip_ephemeral=ctx.skips_ephemerals,
-            read_batch=ctx.config.zookeeper.read_batch,
-            patience=ctx.config.zookeeper.request_timeout,
-            largest=self._facts.largest,
-        )
+        walk = ctx.walk(self._facts.largest)
         counts = plan.Counts()
         shown = time.monotonic()
         total = self._facts.keys

@@ -165,10 +165,6 @@ class Client(kazoo.client.KazooClient):  # type: ignore[misc]
             sasl_options=options.get("sasl_options"),
         )
 
-    def negotiated_timeout(self) -> float:
-        """The session's time-out in seconds, as asked for."""
-        return float(self._session_timeout) / 1000.0
-
     def send(self, request: Any, pending: Any) -> None:
         """Queue one request; `pending` has kazoo's `set` and `set_exception`."""
         self._call(request, pending)
