@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import http.client
 import json
@@ -115,6 +116,17 @@ def ask(server: admin.Server) -> Ask:
 @pytest.fixture
 def url(server: admin.Server) -> str:
     return f"http://{server.address}"
+
+
+def test_half_requests_do_not_keep_a_probe_from_its_answer(server: admin.Server, ask: Ask) -> None:
+    host, _, port = server.address.rpartition(":")
+    with contextlib.ExitStack() as held:
+        for _ in range(300):
+            sock = held.enter_context(socket.create_connection((host, int(port)), 5))
+            sock.sendall(b"GET /status HTTP/1.1\r\nHost: ")
+        started = time.monotonic()
+        assert ask("GET", "/livez")[0] == 200
+        assert time.monotonic() - started < 3.0
 
 
 # --- looking ------------------------------------------------------------------------------------
