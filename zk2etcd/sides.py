@@ -117,7 +117,8 @@ class ZooKeeper(Model):
         10.0,
         ge=0.1,
         le=600,
-        description="Duration that a new session may take before another server is tried.",
+        description="Duration that a new session may take before another server is tried; with"
+        " several servers, at most each one's share of session_timeout.",
         json_schema_extra=RECONNECT | DURATION,
     )
     request_timeout: fields.Seconds = Field(

@@ -2,8 +2,9 @@
 
 kazoo knows only one-shot watches, hides the zxid of replies, forgets the last zxid on expiry, and
 builds a selector for each of its several selects a message. This subclass hands every event to
-one sink, each reply's zxid to its request, connects at or above a floor, and reads through a
-buffer (about 70 us of CPU an event without it). Everything here runs in kazoo's connection thread.
+one sink, each reply's zxid to its request, connects at or above a floor, resolves names anew
+whenever it reconnects, and reads through a buffer (about 70 us of CPU an event without it).
+Everything here runs in kazoo's connection thread.
 """
 
 from __future__ import annotations
@@ -19,19 +20,25 @@ import kazoo.handlers.threading
 import kazoo.protocol.connection
 import kazoo.retry
 
-from zk2etcd_workers import zk_protocol
+from zk2etcd_workers import zk_line, zk_protocol, zk_refusal
 
 _LENGTH = struct.Struct(">i")
 _RECEIVE = 256 * 1024
-_HANDSHAKE = 3.0
+_SHORTEST_ATTEMPT = 1.0
+KNOWS_SASL = bool(kazoo.protocol.connection.PURESASL_AVAILABLE)
+HANDSHAKE = 3.0
+"""Seconds for a first handshake; a server that is just starting may never answer it."""
 
 
 class Owner(Protocol):
-    """What the connection tells, and asks, its session."""
+    """What the connection tells, and asks, its session. `handshake`: seconds that one may take."""
+
+    handshake: float
 
     def floor(self) -> int: ...
     def connecting(self) -> None: ...
-    def refused(self, host: str, port: int, why: str) -> None: ...
+    def established(self, client: Any) -> None: ...
+    def refused(self, host: str, why: str, hung_up_at: int | None = None) -> None: ...
     def event(self, kind: int, path: bytes) -> None: ...
 
 
@@ -41,6 +48,13 @@ class Handler(kazoo.handlers.threading.SequentialThreadingHandler):  # type: ign
     def __init__(self, connect_timeout: float) -> None:
         super().__init__()
         self._connect_timeout = connect_timeout
+        self.attempt = connect_timeout
+
+    def share(self, session_timeout: float, hosts: int) -> None:
+        """One attempt takes its share of a session's life, so that a host which swallows packets
+        does not cost us the session while the others are fine."""
+        share = session_timeout / hosts if hosts > 1 else self._connect_timeout
+        self.attempt = min(self._connect_timeout, max(_SHORTEST_ATTEMPT, share))
 
     def select(
         self,
@@ -62,7 +76,7 @@ class Handler(kazoo.handlers.threading.SequentialThreadingHandler):  # type: ign
         )
 
     def create_connection(self, *args: Any, **kwargs: Any) -> Any:
-        kwargs["timeout"] = self._connect_timeout
+        kwargs["timeout"] = self.attempt
         return super().create_connection(*args, **kwargs)
 
 
@@ -71,23 +85,67 @@ class Connection(kazoo.protocol.connection.ConnectionHandler):  # type: ignore[m
         super().__init__(*args, **kwargs)
         self._owner = owner
         self._received = bytearray()
+        self._established = self._greeting = False
+
+    def _connect_loop(self, retry: Any) -> Any:
+        """One round over the hosts, resolved just now. A connection that came about ends its
+        round: the addresses after it may be days old by then."""
+        hosts = self._expand_client_hosts()
+        if not hosts:
+            names = ", ".join(host for host, _ in self.client.hosts)
+            self._owner.refused(names, "the name cannot be resolved")
+            raise kazoo.retry.ForceRetryError("no host resolved")
+        self.handler.share(self.client._session_timeout / 1000, len(hosts))
+        for host, address, port in hosts:
+            self._established = False
+            if self.client._stopped.is_set():
+                return kazoo.protocol.connection.STOP_CONNECTING
+            stop = self._connect_attempt(host, address, port, retry)
+            if stop is kazoo.protocol.connection.STOP_CONNECTING:
+                return stop
+            if self._established:
+                break
+        raise kazoo.retry.ForceRetryError("reconnecting")
 
     def _connect(self, host: str, hostip: str, port: int) -> Any:
         self._received.clear()
+        self._forget_wakes()
+        self._greeting = False
         self._owner.connecting()
         # kazoo resets last_zxid on expiry; the server refuses a client that is ahead of it.
         self.client.last_zxid = max(self.client.last_zxid, self._owner.floor())
         try:
-            return super()._connect(host, hostip, port)
+            timeouts = super()._connect(host, hostip, port)
         except kazoo.exceptions.SessionExpiredError:
             raise
         except Exception as error:
-            self._owner.refused(host, port, str(error) or type(error).__name__)
+            hung_up = self._greeting and isinstance(error, kazoo.exceptions.ConnectionDropped)
+            seen = self.client.last_zxid if hung_up else None
+            self._owner.refused(f"{host}:{port}", zk_refusal.reason(error), seen)
             raise
+        self._established = True
+        self._owner.handshake = HANDSHAKE
+        # Not at kazoo's CONNECTED, which comes before the credentials were looked at.
+        self._owner.established(self.client)
+        return timeouts
+
+    def _forget_wakes(self) -> None:
+        """Requests that failed with the last connection left their wake-up bytes behind."""
+        while self.handler.select([self._read_sock], [], [], 0)[0]:
+            self._read_sock.recv(4096)
+        for _ in range(len(self.client._queue)):
+            self._write_sock.send(b"\0")
 
     def _invoke(self, timeout: float, request: Any, xid: int | None = None) -> Any:
-        # A server that is just starting may accept a connection and never answer on it.
-        return super()._invoke(min(timeout, _HANDSHAKE), request, xid)
+        self._greeting = xid is None
+        try:
+            answer = super()._invoke(min(timeout, self._owner.handshake), request, xid)
+        except self.handler.timeout_exception as error:
+            # Perhaps it is only slow: be more patient with each failure.
+            waited, self._owner.handshake = self._owner.handshake, self._owner.handshake * 2
+            raise self.handler.timeout_exception(f"no answer within {waited:g} s") from error
+        self._greeting = False
+        return answer
 
     def _read(self, length: int, timeout: float) -> bytes:
         received = self._received
@@ -165,16 +223,23 @@ class Client(kazoo.client.KazooClient):  # type: ignore[misc]
             sasl_options=options.get("sasl_options"),
         )
 
-    def send(self, request: Any, pending: Any) -> None:
-        """Queue one request; `pending` has kazoo's `set` and `set_exception`."""
-        self._call(request, pending)
+        self._line = zk_line.Line(
+            self._call, lambda: bool(self.connected), kazoo.exceptions.ConnectionLoss
+        )
+        self.send = self._line.send
+        """Queue one request; its pending has kazoo's `set` and `set_exception`."""
+        self.answered = self._line.answered
+        self.oldest = self._line.oldest
 
-    def oldest_pending(self) -> Any:
-        """The `pending` of the request that has waited longest for its reply, or None."""
-        try:
-            return self._pending[0][1]
-        except IndexError:
-            return None
+    @property
+    def in_flight(self) -> int:
+        """Requests in kazoo's hands."""
+        return len(self._line)
+
+    @property
+    def has_ended(self) -> bool:
+        """kazoo has given up: refused credentials, or a bug."""
+        return bool(self._connection.connection_stopped.is_set())
 
     def cut(self) -> None:
         """Break the connection now; kazoo reconnects by itself."""

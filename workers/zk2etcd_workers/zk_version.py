@@ -3,12 +3,17 @@ opcode makes an older server close it."""
 
 from __future__ import annotations
 
+import queue
 import re
 import socket
 import ssl
+import threading
+import time
 
 from zk2etcd import config, errors
 
+_BUDGET = 3.0
+_ZXID = re.compile(rb"Zxid: 0x([0-9a-f]+)")
 _VERSION = re.compile(rb"Zookeeper version: (\d+)\.(\d+)(?:\.(\d+))?")
 Version = tuple[int, ...]
 
@@ -22,25 +27,45 @@ def ask(settings: config.ZooKeeper) -> Version:
 
     :raises errors.ZooKeeperError: no host could be reached.
     """
-    found: list[Version] = []
-    reached = False
-    for host in settings.hosts:
-        try:
-            answer = srvr(host, settings)
-        except OSError:
-            continue
-        reached = True
-        if version := told(answer):
-            found.append(version)
-    if not reached:
+    answers = _answers(settings)
+    if not answers:
         raise errors.ZooKeeperError(f"no ZooKeeper server answers at {', '.join(settings.hosts)}")
-    return min(found, default=(3, 6, 0))
+    return min(filter(None, map(told, answers)), default=(3, 6, 0))
+
+
+def _answers(settings: config.ZooKeeper) -> list[bytes]:
+    """What the hosts answer to `srvr`, all asked at once: one that takes connections and never
+    answers must not keep a shard's thread longer than a moment."""
+    answers: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+
+    def ask_one(host: str) -> None:
+        try:
+            answers.put(srvr(host, settings))
+        except OSError:
+            answers.put(None)
+
+    for host in settings.hosts:
+        threading.Thread(target=ask_one, args=(host,), daemon=True).start()
+    deadline = time.monotonic() + _BUDGET
+    found = []
+    for _ in settings.hosts:
+        try:
+            found.append(answers.get(timeout=max(0.0, deadline - time.monotonic())))
+        except queue.Empty:
+            break
+    return [answer for answer in found if answer is not None]
 
 
 def told(answer: bytes) -> Version | None:
     """The version that an answer to `srvr` tells, if it does."""
     match = _VERSION.search(answer)
     return tuple(int(part or 0) for part in match.groups()) if match else None
+
+
+def zxid(answer: bytes) -> int | None:
+    """The last zxid that an answer to `srvr` tells, if it does."""
+    match = _ZXID.search(answer)
+    return int(match[1], 16) if match else None
 
 
 def srvr(host: str, settings: config.ZooKeeper) -> bytes:

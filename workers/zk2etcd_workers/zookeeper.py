@@ -19,10 +19,12 @@ import kazoo.exceptions
 import kazoo.protocol.states
 
 from zk2etcd import config, errors, metrics
-from zk2etcd_workers import pacing, zk_connection, zk_protocol, zk_version
+from zk2etcd_workers import pacing, zk_connection, zk_protocol, zk_refusal, zk_version
 
 _STATES = kazoo.protocol.states.KazooState
 _GOODBYE = 1.0
+_TRY_AGAIN = 1.0
+_SHOWN = 3
 _QUIET = logging.getLogger("kazoo.client")
 
 
@@ -44,12 +46,16 @@ ReplySink = Callable[[Reply], None]
 class _Pending:
     """Shaped like kazoo's async result; hands the answer over without a thread in between."""
 
-    __slots__ = ("done", "epoch", "op", "permits", "request", "session", "sink", "started", "tag")
+    __slots__ = (
+        *("client", "done", "epoch", "op", "permits", "request"),
+        *("session", "sink", "started", "tag"),
+    )
 
     def __init__(
         self, session: Session, request: Any, op: str, sink: ReplySink, tag: Any, permits: int
     ) -> None:
         self.session = session
+        self.client: zk_connection.Client | None = None
         self.request = request
         self.op = op
         self.sink = sink
@@ -69,6 +75,8 @@ class _Pending:
         # kazoo sets the exception twice when it is closing (its `_call`).
         if not self.done:
             self.done = True
+            if self.client is not None:
+                self.client.answered(self)
             self.session._answered(self, value, error)
 
 
@@ -86,9 +94,14 @@ class Session:
         self._doubts: dict[bytes, Callable[[], None]] = {}
         self._down_since = time.monotonic()
         self._closed = False
+        self._refusals: dict[str, str] = {}
+        self.handshake = zk_connection.HANDSHAKE
         self.epoch = 0
         self.connected = False
         self.trouble = "not connected yet"
+        self.behind: dict[str, int] = {}
+        """The hosts that refused us since the last connection because they are behind what we
+        have seen, and their zxids."""
         self.protocol: str | None = None
         self.budget = pacing.Budget()
         self.rate = pacing.Rate(settings.max_reads_per_second)
@@ -96,7 +109,10 @@ class Session:
     # --- life --------------------------------------------------------------------------------
 
     def open(self, floor: int) -> None:
-        """Connect in the background, to servers at or above `floor` only. Safe to call again."""
+        """Connect in the background, to servers at or above `floor` only. Safe to call again.
+
+        :raises errors.ZooKeeperError: a package that the settings need is not installed.
+        """
         with self._lock:
             self._floor = max(self._floor, floor)
             if self._client is None and not self._closed:
@@ -116,16 +132,20 @@ class Session:
 
     def tend(self, now: float) -> None:
         """Called every second or so: cut a connection that does not answer, and replace a client
-        that has been without one for longer than a session lasts."""
+        that has been without one for longer than a session lasts, or that has given up. A client
+        that has seen a zxid which the servers lost is refused for ever; a new one knows only the
+        floor."""
         client = self._client
         if client is None:
             return
-        oldest = client.oldest_pending()
-        if oldest is not None and now - oldest.started > self._settings.request_timeout:
-            self.trouble = f"no answer within {self._settings.request_timeout:g} s"
-            client.cut()
+        oldest = client.oldest()
+        if oldest is not None and now - oldest > self._settings.request_timeout:
+            self.drop(f"no answer within {self._settings.request_timeout:g} s")
+        away = now - self._down_since
         patience = max(self._settings.session_timeout, self._settings.connect_timeout) + 1
-        if not self.connected and now - self._down_since > patience:
+        if client.has_ended:
+            patience = _TRY_AGAIN
+        if not self.connected and away > patience:
             self._replace(client)
 
     def _replace(self, client: zk_connection.Client) -> None:
@@ -144,6 +164,10 @@ class Session:
 
     def _make(self) -> zk_connection.Client:
         settings = self._settings
+        if settings.sasl is not None and not zk_connection.KNOWS_SASL:
+            raise errors.ZooKeeperError(
+                "zookeeper.sasl needs the package pure-sasl: pip install 'zk2etcd[sasl]'"
+            )
         client = zk_connection.Client(
             self,
             settings.connect_timeout,
@@ -163,9 +187,24 @@ class Session:
     def connecting(self) -> None:
         self._instruments.zk_connecting()
 
-    def refused(self, host: str, port: int, why: str) -> None:
-        behind = f" (asked for a server at zxid {self._floor:#x} or later)" if self._floor else ""
-        self.trouble = f"{host}:{port}: {why}{behind}"
+    def established(self, client: zk_connection.Client) -> None:
+        if client is self._client:
+            self._instruments.zk_connected()
+            self.trouble = ""
+            self._refusals, self.behind = {}, {}
+            self._turned(connected=True)
+
+    def refused(self, host: str, why: str, hung_up_at: int | None = None) -> None:
+        """:param hung_up_at: the server closed the connection without a word, as it does to a
+        client that has seen a later zxid than its own; the latest that ours has seen."""
+        zxid = zk_refusal.behind(host, self._settings, hung_up_at) if hung_up_at else None
+        if zxid is not None and hung_up_at is not None:
+            why = zk_refusal.told_behind(zxid, hung_up_at)
+            self.behind = {**self.behind, host: zxid}
+        self._refusals = {**self._refusals, host: f"{host}: {why}"}
+        shown = list(self._refusals.values())[:_SHOWN]
+        more = len(self._refusals) - len(shown)
+        self.trouble = "; ".join(shown) + (f"; and {more} more" if more else "")
 
     def event(self, kind: int, path: bytes) -> None:
         sink = self._sinks.get(path)
@@ -184,17 +223,14 @@ class Session:
         return sinks.get(b"/")
 
     def _changed(self, client: zk_connection.Client, state: Any) -> None:
-        if client is not self._client:
-            return
-        connected = state == _STATES.CONNECTED
-        if connected:
-            self._instruments.zk_connected()
-            self.trouble = ""
-        else:
+        if client is self._client and state != _STATES.CONNECTED:
             self._down_since = time.monotonic()
             self.trouble = self.trouble or f"connection {str(state).lower()}"
-            if client.client_state == "AUTH_FAILED":
-                self.trouble = "ZooKeeper refused the credentials (zookeeper.auth, zookeeper.sasl)"
+            self._turned(connected=False)
+
+    def _turned(self, *, connected: bool) -> None:
+        """Every connection is a new epoch, also of a session that lived on, or that the server
+        silently replaced: watches and events in between are gone either way."""
         self.connected = connected
         self.epoch += 1
         for doubt in list(self._doubts.values()):
@@ -255,6 +291,7 @@ class Session:
             # kazoo would queue it, and block after some 278 of them (tried).
             pending.set_exception(kazoo.exceptions.ConnectionLoss())
             return
+        pending.client = client
         client.send(request, pending)
 
     def _answered(self, pending: _Pending, value: Any, error: BaseException | None) -> None:
@@ -266,7 +303,7 @@ class Session:
         if pending.op:
             self._instruments.zk_op(pending.op, status, time.monotonic() - pending.started)
         failure = _translate(error) if error is not None else None
-        if failure is None and 0 < request.zxid < self._floor:
+        if failure is None and request.zxid < self._floor:
             failure = errors.StaleRead(
                 f"a ZooKeeper server answered at zxid {request.zxid:#x}, behind {self._floor:#x}"
             )

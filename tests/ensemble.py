@@ -1,0 +1,95 @@
+"""A ZooKeeper ensemble of several servers on loopback, one of which can be made to lag.
+
+Each member reaches the others' quorum ports through wires of its own, so that what one hears of
+the leader can be held back while it goes on answering its clients from what it knows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from tests import polling, wire
+from zk2etcd import sandbox, sandbox_server
+
+_MODE = re.compile(rb"Mode: (\w+)")
+_SYNC_LIMIT = 60
+"""Ticks that a follower may lag behind before the leader gives it up: half a minute."""
+
+
+class Member(sandbox.ZooKeeper):
+    """One server of an ensemble. `links` are its wires to the quorum ports of the others."""
+
+    number = 0
+    links: Sequence[wire.Wire] = ()
+    lines: Sequence[str] = ()
+
+    def command(self) -> list[str]:
+        (self.data / "myid").write_text(f"{self.number}\n", "ascii")
+        self._settings = (*self.lines, "initLimit=20", f"syncLimit={_SYNC_LIMIT}")
+        return super().command()
+
+    def mode(self) -> str:
+        """leader, follower, or nothing."""
+        found = _MODE.search(self.ask("srvr"))
+        return found[1].decode() if found else ""
+
+    def lag(self) -> None:
+        """Hear nothing of the others any more."""
+        for link in self.links:
+            link.hold()
+
+    def catch_up(self) -> None:
+        for link in self.links:
+            link.release()
+
+
+class Ensemble:
+    """`count` members with data, ports and wires; started, and ended with the sandbox."""
+
+    def __init__(self, box: sandbox.Sandbox, count: int = 3) -> None:
+        self.members = [
+            box.adopt(Member(box.subfolder("member"), durable=False)) for _ in range(count)
+        ]
+        quorum = [sandbox_server.free_port() for _ in self.members]
+        election = [sandbox_server.free_port() for _ in self.members]
+        self._wires: list[wire.Wire] = []
+        for number, member in enumerate(self.members, 1):
+            member.number = number
+            links = {
+                at: wire.Wire(f"127.0.0.1:{port}")
+                for at, port in enumerate(quorum, 1)
+                if at != number
+            }
+            member.links = list(links.values())
+            self._wires += member.links
+            member.lines = [
+                f"server.{at}=127.0.0.1:{links[at].port if at in links else port}:{vote}"
+                for at, (port, vote) in enumerate(zip(quorum, election, strict=True), 1)
+            ]
+        for member in self.members:
+            member.launch()
+        for member in self.members:
+            member.wait_ready()
+
+    @property
+    def addresses(self) -> list[str]:
+        return [member.address for member in self.members]
+
+    def leader(self) -> Member:
+        """The member that leads, once there is one."""
+        return self._in_mode("leader")
+
+    def follower(self) -> Member:
+        """One that follows, once there is one."""
+        return self._in_mode("follower")
+
+    def _in_mode(self, mode: str) -> Member:
+        found = polling.until(
+            lambda: [each for each in self.members if each.mode() == mode], 30, what=f"a {mode}"
+        )
+        return found[0]
+
+    def close(self) -> None:
+        for each in self._wires:
+            each.close()
