@@ -7,7 +7,7 @@ WORKDIR /src
 COPY setup.cfg pyproject.toml README.md ./
 COPY zk2etcd zk2etcd
 COPY workers workers
-RUN python -m venv /opt/zk2etcd && /opt/zk2etcd/bin/pip install --no-cache-dir .
+RUN python -m venv /opt/zk2etcd && /opt/zk2etcd/bin/pip install --no-cache-dir '.[sasl]'
 
 FROM python:3.11-slim
 COPY --from=build /opt/zk2etcd /opt/zk2etcd

@@ -200,9 +200,10 @@ def opened() -> Iterator[Sandbox]:
 
 
 def _class_path() -> str:
-    """ZooKeeper's jar names its own libraries; a binding for its logs is used if installed."""
-    jars = [JAVA_FOLDER / "zookeeper.jar", JAVA_FOLDER / "slf4j-api.jar"]
-    jars.append(JAVA_FOLDER / "slf4j-simple.jar")
+    """ZooKeeper's jar names its own libraries, but not all that its TLS needs; a binding for its
+    logs is used if installed."""
+    names = ["zookeeper", "slf4j-api", "slf4j-simple", "netty-codec", "netty-resolver"]
+    jars = [JAVA_FOLDER / f"{name}.jar" for name in names]
     return os.pathsep.join(str(jar) for jar in jars if jar.exists())
 
 

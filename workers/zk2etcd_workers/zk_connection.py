@@ -10,6 +10,7 @@ Everything here runs in kazoo's connection thread.
 from __future__ import annotations
 
 import select
+import socket
 import struct
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -20,7 +21,8 @@ import kazoo.handlers.threading
 import kazoo.protocol.connection
 import kazoo.retry
 
-from zk2etcd_workers import zk_line, zk_protocol, zk_refusal
+from zk2etcd import config
+from zk2etcd_workers import zk_line, zk_protocol, zk_refusal, zk_tls
 
 _LENGTH = struct.Struct(">i")
 _RECEIVE = 256 * 1024
@@ -43,10 +45,11 @@ class Owner(Protocol):
 
 
 class Handler(kazoo.handlers.threading.SequentialThreadingHandler):  # type: ignore[misc]
-    """kazoo's threads, with `poll` for its selects and our own connect time-out (seconds)."""
+    """kazoo's threads, with `poll` for its selects, our own TLS and connect time-out (seconds)."""
 
-    def __init__(self, connect_timeout: float) -> None:
+    def __init__(self, connect_timeout: float, tls: config.ZkTls | None) -> None:
         super().__init__()
+        self._tls = tls
         self._connect_timeout = connect_timeout
         self.attempt = connect_timeout
 
@@ -75,9 +78,10 @@ class Handler(kazoo.handlers.threading.SequentialThreadingHandler):  # type: ign
             [],
         )
 
-    def create_connection(self, *args: Any, **kwargs: Any) -> Any:
-        kwargs["timeout"] = self.attempt
-        return super().create_connection(*args, **kwargs)
+    def create_connection(self, address: tuple[str, int], hostname: str, **_: Any) -> Any:
+        sock = zk_tls.connected(address, self.attempt, hostname, self._tls)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return sock
 
 
 class Connection(kazoo.protocol.connection.ConnectionHandler):  # type: ignore[misc]
@@ -209,8 +213,10 @@ def _wants_more(error: OSError) -> bool:
 class Client(kazoo.client.KazooClient):  # type: ignore[misc]
     """A KazooClient whose connection is ours. `options` go to kazoo as they are."""
 
-    def __init__(self, owner: Owner, connect_timeout: float, **options: Any) -> None:
-        handler = Handler(connect_timeout)
+    def __init__(
+        self, owner: Owner, connect_timeout: float, tls: config.ZkTls | None, **options: Any
+    ) -> None:
+        handler = Handler(connect_timeout, tls)
         retry = kazoo.retry.KazooRetry(
             max_tries=-1, delay=0.05, backoff=2, max_delay=0.5, sleep_func=handler.sleep_func
         )

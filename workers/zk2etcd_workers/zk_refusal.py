@@ -25,6 +25,8 @@ def reason(error: BaseException) -> str:
         return f"{said} (zookeeper.tls.ca, or its name in zookeeper.hosts)"
     if isinstance(cause, ssl.SSLError):
         return f"TLS failed: {cause.reason or cause} (zookeeper.tls)"
+    if isinstance(cause, FileNotFoundError | PermissionError) and cause.filename:
+        return f"{cause.filename}: {cause.strerror} (zookeeper.tls)"
     said = str(error).removeprefix(_KAZOO)
     return said or type(error).__name__
 

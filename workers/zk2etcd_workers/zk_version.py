@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import queue
 import re
-import socket
-import ssl
 import threading
 import time
 
 from zk2etcd import config, errors
+from zk2etcd_workers import zk_tls
 
 _BUDGET = 3.0
 _ZXID = re.compile(rb"Zxid: 0x([0-9a-f]+)")
@@ -75,20 +74,10 @@ def srvr(host: str, settings: config.ZooKeeper) -> bytes:
     """
     name, _, port = host.rpartition(":")
     timeout = min(settings.connect_timeout, 3.0)
-    with socket.create_connection((name.strip("[]"), int(port)), timeout) as plain:
-        sock = _wrapped(plain, name.strip("[]"), settings.tls) if settings.tls else plain
+    bare = name.strip("[]")
+    with zk_tls.connected((bare, int(port)), timeout, bare, settings.tls) as sock:
         sock.sendall(b"srvr")
         answer = b""
         while chunk := sock.recv(4096):
             answer += chunk
         return answer
-
-
-def _wrapped(sock: socket.socket, name: str, tls: config.ZkTls) -> ssl.SSLSocket:
-    context = ssl.create_default_context(cafile=tls.ca)
-    if not tls.verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    if tls.cert:
-        context.load_cert_chain(tls.cert, tls.key)
-    return context.wrap_socket(sock, server_hostname=name)

@@ -171,6 +171,7 @@ class Session:
         client = zk_connection.Client(
             self,
             settings.connect_timeout,
+            settings.tls,
             hosts=",".join(settings.hosts),
             timeout=settings.session_timeout,
             logger=_QUIET,
@@ -347,10 +348,6 @@ def _security(settings: config.ZooKeeper) -> dict[str, Any]:
             "username": settings.sasl.username,
             "password": config.revealed(settings.sasl.password),
         }
-    if settings.tls is not None:
-        tls = settings.tls
-        options |= {"use_ssl": True, "ca": tls.ca, "certfile": tls.cert, "keyfile": tls.key}
-        options |= {"verify_certs": tls.verify, "check_hostname": tls.verify}
     return options
 
 

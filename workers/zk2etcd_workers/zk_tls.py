@@ -1,0 +1,43 @@
+"""TLS to ZooKeeper, the same for the session and for four-letter words.
+
+The files are read at each connection, so that a certificate that was renewed on disk is used by the
+next one. kazoo's own TLS leaks a socket for each failed attempt and leaves a missing file unnamed.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import socket
+import ssl
+
+from zk2etcd import config
+
+
+def connected(
+    address: tuple[str, int], timeout: float, name: str, tls: config.ZkTls | None
+) -> socket.socket:
+    """A connection to `address`, over TLS unless `tls` is None; `name` is what the server's
+    certificate must say. `timeout` in seconds, for each part of it.
+
+    :raises OSError: it failed; an ssl.SSLError if TLS did, a FileNotFoundError with its file name.
+    """
+    plain = socket.create_connection(address, timeout)
+    if tls is None:
+        return plain
+    try:
+        return _context(tls).wrap_socket(plain, server_hostname=name)
+    except BaseException:
+        plain.close()
+        raise
+
+
+def _context(tls: config.ZkTls) -> ssl.SSLContext:
+    for path in filter(None, (tls.ca, tls.cert, tls.key)):
+        pathlib.Path(path).open("rb").close()  # OpenSSL's error would not name the file.
+    context = ssl.create_default_context(cafile=tls.ca)
+    if not tls.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if tls.cert:
+        context.load_cert_chain(tls.cert, tls.key)
+    return context
