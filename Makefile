@@ -8,12 +8,17 @@ READY := $(VENV)/.ready
 BENCH ?=
 DEMO ?=
 TEST ?=
+# `make faults SEEDS="1 2 3" SECONDS=60 FAULTS="--etcds 3"`; without SEEDS a fresh one
+SEEDS ?=
+SECONDS ?= 60
+FAULTS ?=
 
-.PHONY: help demo test check bench format servers clean
+.PHONY: help demo test faults check bench format servers clean
 
 help:
 	@echo "make demo    a private ZooKeeper and etcd, and the main job shown on them (60 s)"
 	@echo "make test    unit, integration and acceptance tests with real servers"
+	@echo "make faults  long runs of the fault suite: SEEDS=\"1 2 3\" SECONDS=60"
 	@echo "make check   ruff, mypy --strict, import contracts"
 	@echo "make bench   the speed figures, beside bare scripts (10 min; BENCH=--quick for 2)"
 	@echo "make format  let ruff format and fix"
@@ -23,6 +28,9 @@ demo: servers $(READY)
 
 test: servers $(READY)
 	$(BIN)/python -m pytest $(TEST)
+
+faults: servers $(READY)
+	$(BIN)/python -m tests.faults --seeds $(SEEDS) --seconds $(SECONDS) $(FAULTS)
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -1,0 +1,78 @@
+"""Somebody who works on etcd by hand: writes, compactions, alarms, straight to the members.
+
+Each of its writes puts a mark in the same transaction, so that the oracle knows whose revision it
+is, also when the answer was lost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import etcd3.etcdrpc as rpc
+import grpc
+
+MARK = b"driver/mark"
+LAST = b"driver/last"
+_OPTIONS = [("grpc.enable_http_proxy", 0), ("grpc.enable_retries", 0)]
+
+
+class Hand:
+    """Calls are tried on one member after the other, and given up without an error."""
+
+    def __init__(self, endpoints: Sequence[str]) -> None:
+        self._channels = [grpc.insecure_channel(each, options=_OPTIONS) for each in endpoints]
+        self._numbers = itertools.count(1)
+
+    def close(self) -> None:
+        for channel in self._channels:
+            channel.close()
+
+    def write(
+        self, puts: Mapping[bytes, bytes] | None = None, deletes: Iterable[bytes] = ()
+    ) -> bool:
+        """Puts and deletes in one transaction, marked; whether it was answered."""
+        request = rpc.TxnRequest()
+        mark = request.success.add().request_put
+        mark.key, mark.value = MARK, b"%d" % next(self._numbers)
+        for key, value in (puts or {}).items():
+            put = request.success.add().request_put
+            put.key, put.value = key, value
+        for key in deletes:
+            request.success.add().request_delete_range.key = key
+        # A write that another member is asked for as well would have two revisions, both marked.
+        return self._try("KV", "Txn", request) is not None
+
+    def compact(self, revision: int) -> None:
+        """Everything before `revision` is forgotten, the sooner the better."""
+        self._try("KV", "Compact", rpc.CompactionRequest(revision=revision, physical=True))
+
+    def reclaim(self, revision: int) -> None:
+        """What an operator does about NOSPACE: compact, defragment each member, disarm."""
+        self.compact(revision)
+        for _ in self._each("Maintenance", "Defragment", rpc.DefragmentRequest(), 10.0):
+            pass
+        for alarm in self._alarms():
+            off = rpc.AlarmRequest(
+                action=rpc.AlarmRequest.DEACTIVATE, memberID=alarm.memberID, alarm=alarm.alarm
+            )
+            self._try("Maintenance", "Alarm", off)
+
+    def out_of_space(self) -> bool:
+        """Whether an alarm stands."""
+        return bool(self._alarms())
+
+    def _alarms(self) -> list[Any]:
+        reply = self._try("Maintenance", "Alarm", rpc.AlarmRequest(action=rpc.AlarmRequest.GET))
+        return list(reply.alarms) if reply else []
+
+    def _try(self, service: str, method: str, request: Any) -> Any:
+        return next(self._each(service, method, request, 2.0), None)
+
+    def _each(self, service: str, method: str, request: Any, timeout: float) -> Iterator[Any]:
+        for channel in self._channels:
+            stub = getattr(rpc, service + "Stub")(channel)
+            with contextlib.suppress(grpc.RpcError):
+                yield getattr(stub, method)(request, timeout=timeout)

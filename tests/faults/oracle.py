@@ -1,0 +1,422 @@
+"""The judge: ZooKeeper's transaction log against an etcd watch of everything.
+
+Each check returns what it found wrong, named by its invariant, and knows nothing of how zk2etcd
+works: only the configured prefixes, the layout of the state keys, and which revisions are the
+test's own. docs/guarantees.md states the invariants.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from tests.faults import txnlog, watcher
+
+CLOCK_SLACK = 0.05
+"""Seconds: ZooKeeper stamps whole milliseconds, and a commit needs no time at all."""
+
+_CHECKPOINT = re.compile(rb"([0-9a-f]{16})(?:[^0-9a-f]?([0-9a-f]+))?")
+_SHOWN = 40
+
+
+class Prefix(NamedTuple):
+    """What is mirrored where: `source` in ZooKeeper, `target` in etcd, ZooKeeper paths left out."""
+
+    source: str
+    target: str
+    exclude: tuple[str, ...] = ()
+
+    def key(self, path: str) -> bytes | None:
+        """The key of a path, None if it is not mirrored here."""
+        if not _within(path, self.source) or any(_within(path, each) for each in self.exclude):
+            return None
+        return (self.target + path[len(self.source) :]).encode()
+
+    def has(self, key: bytes) -> bool:
+        """Whether the key is one that a mirror of this prefix may write."""
+        text = key.decode("utf-8", "surrogateescape")
+        if not _within(text, self.target):
+            return False
+        path = self.source + text[len(self.target) :]
+        return not any(_within(path, each) for each in self.exclude)
+
+
+def _within(path: str, root: str) -> bool:
+    return path == root or path.startswith(root + "/")
+
+
+@dataclasses.dataclass(frozen=True)
+class Violation:
+    """One broken promise. `check` is the name that the self-check looks for."""
+
+    invariant: str
+    check: str
+    key: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.invariant} ({self.check}) at {self.key}: {self.text}"
+
+
+@dataclasses.dataclass
+class Case:
+    """All that is known about a run.
+
+    :param foreign: revisions that the test itself wrote.
+    :param kept: keys that the test put and nobody may touch, with their values.
+    """
+
+    prefixes: Sequence[Prefix]
+    state: str
+    history: txnlog.History
+    events: Sequence[watcher.Event]
+    foreign: Collection[int] = ()
+    kept: Mapping[bytes, bytes] = dataclasses.field(default_factory=dict)
+
+    def wanted(self) -> dict[bytes, bytes]:
+        """What etcd must hold in the mapped ranges at the end."""
+        return {
+            key: entries[-1].value
+            for path, entries in self.history.items()
+            for prefix in self.prefixes
+            if (key := prefix.key(path)) is not None and entries[-1].value is not None
+        }
+
+    def prefix_of(self, key: bytes) -> Prefix | None:
+        return next((prefix for prefix in self.prefixes if prefix.has(key)), None)
+
+    def own(self) -> Iterator[watcher.Event]:
+        """The events that the test did not cause."""
+        return (event for event in self.events if event.revision not in self.foreign)
+
+
+def judge(case: Case) -> list[Violation]:
+    """All checks on a run that has ended and converged."""
+    checks = (order, inside, kept, equal, owned, covered, rising, held)
+    return [violation for check in checks for violation in check(case)]
+
+
+# --- I1, I2: order, and absence ------------------------------------------------------------------
+
+
+def order(case: Case) -> Iterator[Violation]:
+    """Each key's history in etcd is a subsequence of its node's, at strictly increasing zxids."""
+    entries: dict[bytes, list[txnlog.Entry]] = {}
+    for path, states in case.history.items():
+        for prefix in case.prefixes:
+            if (key := prefix.key(path)) is not None:
+                entries[key] = states
+    for key, events in _by_key(case).items():
+        if case.prefix_of(key) is not None:
+            yield from _one_key(key, events, entries.get(key, []), case.foreign)
+
+
+def _by_key(case: Case) -> dict[bytes, list[watcher.Event]]:
+    grouped: dict[bytes, list[watcher.Event]] = {}
+    for event in case.events:
+        grouped.setdefault(event.key, []).append(event)
+    return grouped
+
+
+class _Cursor:
+    """How far in a node's history its key has come. The earliest state that fits is taken, which
+    leaves most room for what follows."""
+
+    def __init__(self, states: Sequence[txnlog.Entry]) -> None:
+        self._states = [txnlog.Entry(0, 0.0, None), *states]
+        self._at = 0
+
+    def advance(self, event: watcher.Event, *, again: bool) -> bool:
+        """:param again: the state that was matched last may be meant once more."""
+        start = self._at if again else self._at + 1
+        for at in range(start, len(self._states)):
+            state = self._states[at]
+            if state.value == event.value and state.time <= event.at + CLOCK_SLACK:
+                self._at = at
+                return True
+        return False
+
+    @property
+    def zxid(self) -> int:
+        return self._states[self._at].zxid
+
+
+def _one_key(
+    key: bytes,
+    events: Sequence[watcher.Event],
+    states: Sequence[txnlog.Entry],
+    foreign: Collection[int],
+) -> Iterator[Violation]:
+    cursor = _Cursor(states)
+    tampered = False
+    last: bytes | None = None
+    for event in events:
+        if event.revision in foreign:
+            tampered, last = True, event.value
+            continue
+        # A put of what stands already changes nothing for anybody who reads.
+        same = event.value is not None and event.value == last
+        if not same or tampered:
+            if not cursor.advance(event, again=tampered):
+                yield _regress(key, event, events, states, cursor.zxid)
+                return
+            tampered = False
+        last = event.value
+
+
+def _regress(
+    key: bytes,
+    event: watcher.Event,
+    events: Sequence[watcher.Event],
+    states: Sequence[txnlog.Entry],
+    zxid: int,
+) -> Violation:
+    invariant = "I2" if event.value is None else "I1"
+    check = "absence" if event.value is None else "order"
+    did = "deleted" if event.value is None else f"put {event.value[:_SHOWN]!r}"
+    text = (
+        f"{did} at revision {event.revision}, but the node has no such state after zxid "
+        f"{zxid:#x} and before that moment\n  etcd: {_shown_events(events)}\n"
+        f"  ZooKeeper: {_shown_states(states)}"
+    )
+    return Violation(invariant, check, _text(key), text)
+
+
+def _shown_events(events: Iterable[watcher.Event]) -> str:
+    return ", ".join(f"{e.revision}={_value(e.value)}@{e.at:.3f}" for e in events)
+
+
+def _shown_states(states: Iterable[txnlog.Entry]) -> str:
+    return ", ".join(f"{s.zxid:#x}={_value(s.value)}@{s.time:.3f}" for s in states)
+
+
+def _value(value: bytes | None) -> str:
+    return "absent" if value is None else value[:_SHOWN].decode("utf-8", "replace")
+
+
+def _text(key: bytes) -> str:
+    return key.decode("utf-8", "backslashreplace")
+
+
+# --- I3: inside ----------------------------------------------------------------------------------
+
+
+def inside(case: Case) -> Iterator[Violation]:
+    """Nothing outside the mapped ranges and the state prefix is ever touched."""
+    state = case.state.encode() + b"/"
+    for event in case.own():
+        if not event.key.startswith(state) and case.prefix_of(event.key) is None:
+            did = "deleted" if event.value is None else "put"
+            text = f"{did} at revision {event.revision}, outside every mapped range"
+            yield Violation("I3", "inside", _text(event.key), text)
+
+
+def kept(case: Case) -> Iterator[Violation]:
+    """Foreign keys stand as they were put, those in the ranges too."""
+    for event in case.own():
+        if event.key in case.kept:
+            text = f"a foreign key was touched at revision {event.revision}: {event.value!r}"
+            yield Violation("I3", "foreign", _text(event.key), text)
+    final = last_values(case.events)
+    for key, value in case.kept.items():
+        if final.get(key) != value:
+            yield Violation("I3", "foreign", _text(key), f"holds {final.get(key)!r}, not {value!r}")
+
+
+# --- I4: equal -----------------------------------------------------------------------------------
+
+
+def last_values(events: Iterable[watcher.Event]) -> dict[bytes, bytes | None]:
+    return {event.key: event.value for event in events}
+
+
+def equal(case: Case) -> Iterator[Violation]:
+    """In the end etcd holds what ZooKeeper holds, and foreign keys."""
+    wanted = case.wanted()
+    found = {
+        key: value
+        for key, value in last_values(case.events).items()
+        if value is not None and case.prefix_of(key) is not None and key not in case.kept
+    }
+    for key in sorted(wanted.keys() | found.keys()):
+        if wanted.get(key) != found.get(key):
+            text = f"etcd holds {_value(found.get(key))}, ZooKeeper {_value(wanted.get(key))}"
+            yield Violation("I4", "equal", _text(key), text)
+
+
+# --- I5: one writer ------------------------------------------------------------------------------
+
+
+class Step(NamedTuple):
+    """One revision in which mirrored keys changed, and how things stood after it.
+
+    `owner` is the owner key's mod_revision, 0 if there was none; `checkpoint` its value."""
+
+    revision: int
+    prefix: Prefix
+    events: Sequence[watcher.Event]
+    owner: int
+    checkpoint: bytes
+
+
+def steps(case: Case) -> Iterator[Step]:
+    """Every data revision that was not the test's own, in order, one for each prefix in it."""
+    owners: dict[str, tuple[str, int]] = {}
+    checkpoints: dict[str, bytes] = {}
+    for revision, events in _revisions(case.events):
+        touched: dict[Prefix, list[watcher.Event]] = {}
+        for event in events:
+            _note_state(case.state, event, owners, checkpoints)
+            prefix = case.prefix_of(event.key)
+            if prefix is not None:
+                touched.setdefault(prefix, []).append(event)
+        if revision in case.foreign:
+            continue
+        for prefix, changed in touched.items():
+            shard = _shard_of(prefix, owners)
+            _, token = owners.get(shard, ("", 0))
+            yield Step(revision, prefix, changed, token, checkpoints.get(shard, b""))
+
+
+def _shard_of(prefix: Prefix, owners: Mapping[str, tuple[str, int]]) -> str:
+    """The id of the shard: its owner key names the target, also after it went."""
+    return next((shard for shard, (target, _) in owners.items() if target == prefix.target), "")
+
+
+def _revisions(
+    events: Iterable[watcher.Event],
+) -> Iterator[tuple[int, list[watcher.Event]]]:
+    gathered: list[watcher.Event] = []
+    for event in events:
+        if gathered and event.revision != gathered[0].revision:
+            yield gathered[0].revision, gathered
+            gathered = []
+        gathered.append(event)
+    if gathered:
+        yield gathered[0].revision, gathered
+
+
+def _note_state(
+    state: str,
+    event: watcher.Event,
+    owners: dict[str, tuple[str, int]],
+    checkpoints: dict[str, bytes],
+) -> None:
+    kind, shard = state_key(state, event.key)
+    if kind == "checkpoints":
+        checkpoints[shard] = event.value or b""
+    elif kind == "owners":
+        if event.value is None:
+            owners[shard] = (owners.get(shard, ("", 0))[0], 0)
+        else:
+            owners[shard] = (str(json.loads(event.value)["target"]), event.revision)
+
+
+def state_key(state: str, key: bytes) -> tuple[str, str]:
+    """("owners", shard id) and the like; ("", "") for a key that is none of ours."""
+    text = key.decode("utf-8", "replace")
+    if not text.startswith(state + "/"):
+        return "", ""
+    kind, _, name = text[len(state) + 1 :].partition("/")
+    return kind, name
+
+
+def owned(case: Case) -> Iterator[Violation]:
+    """Nobody writes a shard that has no owner, and the checkpoint's token is the owner's."""
+    for step in steps(case):
+        where = _text(step.events[0].key)
+        if not step.owner:
+            text = f"written at revision {step.revision}, when the shard had no owner"
+            yield Violation("I5", "owned", where, text)
+            continue
+        token = token_of(step.checkpoint)
+        if token is not None and token != step.owner:
+            text = (
+                f"written at revision {step.revision} with the checkpoint's token at {token}, "
+                f"when the owner's was {step.owner}"
+            )
+            yield Violation("I5", "token", where, text)
+
+
+def covered(case: Case) -> Iterator[Violation]:
+    """At every revision the checkpoint is at or above what was written: a successor must not
+    read from a server that is behind it."""
+    earliest: dict[tuple[bytes, bytes], int] = {}
+    for path, states in case.history.items():
+        for prefix in case.prefixes:
+            if (key := prefix.key(path)) is not None:
+                for state in states:
+                    if state.value is not None:
+                        earliest.setdefault((key, state.value), state.zxid)
+    for step in steps(case):
+        reached = zxid_of(step.checkpoint)
+        for event in step.events:
+            zxid = earliest.get((event.key, event.value or b""), 0)
+            if event.value is not None and zxid > reached:
+                text = (
+                    f"zxid {zxid:#x} was written at revision {event.revision}, "
+                    f"and the checkpoint said {reached:#x}"
+                )
+                yield Violation("I1", "checkpoint", _text(event.key), text)
+
+
+def rising(case: Case) -> Iterator[Violation]:
+    """A checkpoint never falls, and is never deleted."""
+    highest: dict[bytes, int] = {}
+    for event in case.own():
+        if state_key(case.state, event.key)[0] != "checkpoints":
+            continue
+        zxid = -1 if event.value is None else zxid_of(event.value)
+        if zxid < highest.get(event.key, 0):
+            text = f"fell from {highest[event.key]:#x} to {zxid:#x} at revision {event.revision}"
+            yield Violation("I1", "rising", _text(event.key), text)
+        highest[event.key] = max(zxid, highest.get(event.key, 0))
+
+
+def zxid_of(checkpoint: bytes) -> int:
+    """-1 if it is none."""
+    match = _CHECKPOINT.fullmatch(checkpoint)
+    return int(match[1], 16) if match else -1
+
+
+def token_of(checkpoint: bytes) -> int | None:
+    """The token in a checkpoint's value; None if it has none."""
+    match = _CHECKPOINT.fullmatch(checkpoint)
+    return int(match[2], 16) if match and match[2] else None
+
+
+# --- I2: the guard -------------------------------------------------------------------------------
+
+
+def held(case: Case) -> Iterator[Violation]:
+    """While a trip stands, what its sample names is not deleted, unless it was there again."""
+    states_of: dict[bytes, list[txnlog.Entry]] = {}
+    for path, states in case.history.items():
+        for prefix in case.prefixes:
+            if (key := prefix.key(path)) is not None:
+                states_of[key] = states
+    standing: dict[str, tuple[float, set[bytes]]] = {}
+    for event in case.own():
+        kind, shard = state_key(case.state, event.key)
+        if kind == "guards":
+            trip = json.loads(event.value or b"{}").get("trip")
+            standing.pop(shard, None)
+            if trip:
+                standing[shard] = (event.at, _sampled(case.prefixes, trip["sample"]))
+        elif event.value is None:
+            for tripped_at, keys in standing.values():
+                if event.key in keys and not _came_back(states_of[event.key], tripped_at):
+                    text = f"deleted at revision {event.revision} while the guard held it"
+                    yield Violation("I2", "guard", _text(event.key), text)
+
+
+def _sampled(prefixes: Iterable[Prefix], paths: Iterable[str]) -> set[bytes]:
+    keys = (prefix.key(path) for path in paths for prefix in prefixes)
+    return {key for key in keys if key is not None}
+
+
+def _came_back(states: Sequence[txnlog.Entry], since: float) -> bool:
+    return any(state.value is not None and state.time > since - 1.0 for state in states)

@@ -1,0 +1,231 @@
+"""A TCP proxy that misbehaves on demand: cuts, refuses, delays, and holds bytes back to let them
+go later, also when their sender has long given up.
+
+The last is what a lost answer is made of: a client times out, fails over, writes something newer,
+and only then does its old request reach the server. A request's cancellation follows it on the
+same connection, so a hold keeps only what came in its first moments and loses what came after.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import socket
+import threading
+import time
+
+KEEP_ALL = float("inf")
+_GRACE = 1.0
+"""Seconds that a server gets to carry out what was let go late, before its connection ends."""
+
+
+@dataclasses.dataclass
+class _Gate:
+    """What one direction does with bytes now. Changed under the proxy's condition."""
+
+    delay: float = 0.0
+    held_since: float | None = None
+    held_until: float = KEEP_ALL
+    keep: float = KEEP_ALL
+    lost: tuple[float, float] = (0.0, 0.0)
+
+    def is_lost(self, arrived: float) -> bool:
+        return self.lost[0] < arrived <= self.lost[1]
+
+    def holds(self, arrived: float) -> bool:
+        return self.held_since is not None and arrived <= self.held_until
+
+
+class Proxy:
+    """Listens on a free port of 127.0.0.1 and forwards to `target`, a "host:port"."""
+
+    def __init__(self, target: str, port: int = 0) -> None:
+        host, _, far = target.rpartition(":")
+        self._target = host, int(far)
+        self._listener = socket.create_server(("127.0.0.1", port))
+        self._changed = threading.Condition()
+        self._gates = {"up": _Gate(), "down": _Gate()}
+        self._open: set[socket.socket] = set()
+        self._near: set[socket.socket] = set()
+        self._refusing = False
+        self._closed = False
+        self.port = int(self._listener.getsockname()[1])
+        self.address = f"127.0.0.1:{self.port}"
+        self.connections = 0
+        self.waiting = 0
+        threading.Thread(target=self._accept, daemon=True, name=f"proxy {self.port}").start()
+
+    # --- what a test does to it --------------------------------------------------------------
+
+    def cut(self) -> None:
+        """Break every connection; what was held on them is lost."""
+        with self._changed:
+            broken, self._open = self._open, set()
+            self._near.clear()
+        for end in broken:
+            _end(end)
+
+    def refuse(self, refusing: bool = True) -> None:
+        """End new connections at once, until told otherwise. Those that stand are left alone."""
+        with self._changed:
+            self._refusing = refusing
+
+    def delay(self, seconds: float, direction: str = "up") -> None:
+        """Forward each byte this much later. "up" is towards the server."""
+        with self._changed:
+            self._gates[direction].delay = seconds
+            self._changed.notify_all()
+
+    def hold(self, direction: str = "up", keep: float = KEEP_ALL) -> None:
+        """Forward nothing until `release`.
+
+        :param keep: what comes later than this many seconds after now is lost, and its connection
+            ends after the release.
+        """
+        with self._changed:
+            gate = self._gates[direction]
+            gate.held_since, gate.keep = time.monotonic(), keep
+            gate.held_until = KEEP_ALL
+
+    def divert(self, direction: str = "up") -> None:
+        """Go on holding what was held so far, and let new connections pass: the clients of the
+        old ones are cut off, their bytes towards the server are not."""
+        with self._changed:
+            self._gates[direction].held_until = time.monotonic()
+            left, self._near = self._near, set()
+        for near in left:
+            _shut(near)
+
+    def release(self, direction: str = "up") -> None:
+        """Let go what was held and is not lost, whether or not its sender is still there."""
+        with self._changed:
+            gate = self._gates[direction]
+            if gate.held_since is not None and gate.keep != KEEP_ALL:
+                gate.lost = (gate.held_since + gate.keep, min(gate.held_until, time.monotonic()))
+            gate.held_since = None
+            self._changed.notify_all()
+
+    def heal(self) -> None:
+        """Forward everything at once again."""
+        self.refuse(False)
+        for direction in self._gates:
+            self.delay(0.0, direction)
+            self.release(direction)
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        _end(self._listener)
+        self.cut()
+
+    # --- its threads -------------------------------------------------------------------------
+
+    def _accept(self) -> None:
+        while not self._closed:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self._serve, args=(near,), daemon=True).start()
+
+    def _serve(self, near: socket.socket) -> None:
+        if self._refusing:
+            _end(near)
+            return
+        try:
+            far = socket.create_connection(self._target, 2.0)
+        except OSError:
+            _end(near)
+            return
+        far.settimeout(None)
+        for end in (near, far):
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with self._changed:
+            self._open |= {near, far}
+            self._near.add(near)
+        for source, sink, direction in ((near, far, "up"), (far, near, "down")):
+            threading.Thread(target=_Stream(self, source, sink, direction).run, daemon=True).start()
+
+    def wait_passage(self, direction: str, arrived: float) -> bool:
+        """Return when bytes that arrived then may go on; False if they are lost."""
+        with self._changed:
+            self.waiting += 1
+            try:
+                return self._passes(self._gates[direction], arrived)
+            finally:
+                self.waiting -= 1
+
+    def _passes(self, gate: _Gate, arrived: float) -> bool:
+        while not self._closed:
+            if gate.is_lost(arrived):
+                return False
+            left = arrived + gate.delay - time.monotonic()
+            if not gate.holds(arrived) and left <= 0:
+                return True
+            self._changed.wait(None if gate.holds(arrived) else left)
+        return False
+
+    def forget(self, end: socket.socket) -> None:
+        with self._changed:
+            self._open.discard(end)
+            self._near.discard(end)
+
+
+class _Stream:
+    """One direction of one connection: a thread that takes in, one that gives out."""
+
+    def __init__(
+        self, proxy: Proxy, source: socket.socket, sink: socket.socket, direction: str
+    ) -> None:
+        self._proxy = proxy
+        self._source = source
+        self._sink = sink
+        self._direction = direction
+        self._waiting: collections.deque[tuple[float, bytes]] = collections.deque()
+        self._arrival = threading.Semaphore(0)
+
+    def run(self) -> None:
+        threading.Thread(target=self._give_out, daemon=True).start()
+        part = b"-"
+        while part:
+            try:
+                part = self._source.recv(65536)
+            except OSError:
+                part = b""
+            self._waiting.append((time.monotonic(), part))
+            self._arrival.release()
+
+    def _give_out(self) -> None:
+        """An end of the server's side ends the client's at once, and the other way round once all
+        is delivered. A client that went away does not end what it had sent."""
+        with contextlib.suppress(OSError):
+            while True:
+                self._arrival.acquire()
+                arrived, part = self._waiting.popleft()
+                late = time.monotonic() - arrived > _GRACE / 2
+                passes = self._proxy.wait_passage(self._direction, arrived)
+                if not passes or (late and not part):
+                    self._linger()
+                if not passes or not part:
+                    break
+                self._sink.sendall(part)
+            self._proxy.forget(self._sink)
+            _end(self._sink)
+
+    def _linger(self) -> None:
+        """A server cancels what it has not begun when its client goes: give it the time."""
+        if self._direction == "up":
+            threading.Event().wait(_GRACE)
+
+
+def _end(end: socket.socket) -> None:
+    _shut(end)
+    end.close()
+
+
+def _shut(end: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        end.shutdown(socket.SHUT_RDWR)

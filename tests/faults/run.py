@@ -1,0 +1,302 @@
+"""One run: draw up the plan, start the world, hurt it, put it right, and judge.
+
+`run` is what the tests, `make faults` and the self-check call. It raises nothing about zk2etcd:
+what is wrong stands in the report's violations, and what is needed to look into it in its folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import pathlib
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from tests.faults import (
+    drawing,
+    faults_data,
+    faults_network,
+    faults_process,
+    hand,
+    load,
+    oracle,
+    servers,
+    txnlog,
+    world,
+)
+from zk2etcd import errors, sandbox
+
+EQUAL_SECONDS = 5.0
+STALLED = 0.25
+"""A pause of our own threads that long is the machine's, and not held against zk2etcd."""
+
+_QUOTA = 24 * 1024 * 1024
+_GIVEN_UP = 30.0
+_LINGER = 0.7
+
+
+class Violated(AssertionError):
+    """A run broke a promise; the message has the seed, the checks, and where to look."""
+
+
+@dataclasses.dataclass
+class Report:
+    """What a run showed. `equal_after` in seconds since the last fault, None if never."""
+
+    seed: int
+    seconds: float
+    servers: str
+    violations: list[oracle.Violation]
+    equal_after: float | None
+    allowed: float
+    notes: Sequence[str]
+    counts: Mapping[str, int]
+    folder: pathlib.Path | None
+
+    @property
+    def checks(self) -> set[str]:
+        """The names of the checks that fired."""
+        return {violation.check for violation in self.violations}
+
+    def line(self) -> str:
+        """The run in one line."""
+        after = "never equal"
+        if self.equal_after is not None:
+            after = f"equal after {self.equal_after:.2f} s"
+        counted = ", ".join(f"{count} {name}" for name, count in sorted(self.counts.items()))
+        found = "; ".join(sorted(f"{v.invariant} {v.check}" for v in self.violations)) or "passed"
+        return f"seed {self.seed} {self.seconds:g} s on {self.servers}: {found}; {after}; {counted}"
+
+    def check(self) -> None:
+        """:raises Violated: something is wrong."""
+        if self.violations:
+            shown = "\n".join(str(violation) for violation in self.violations[:5])
+            more = len(self.violations) - 5
+            rest = f"\n... and {more} more" if more > 0 else ""
+            raise Violated(f"{self.line()}\n{shown}{rest}\nsee {self.folder}")
+
+
+def scene(seed: int, made_of: servers.Servers | None = None) -> servers.Servers:
+    """The servers of a seed: one of each, three etcds, or three ZooKeepers; releases are taken from
+    `made_of`, which wins where it asks for more than one."""
+    made_of = made_of or servers.Servers()
+    if made_of.zookeepers > 1 or made_of.etcds > 1 or made_of.etcd_quota:
+        return made_of
+    sizes = ((1, 3), (3, 1), (1, 1))
+    zookeepers, etcds = sizes[seed % 3]
+    quota = _QUOTA if etcds == 1 and seed % 2 else None
+    return dataclasses.replace(made_of, zookeepers=zookeepers, etcds=etcds, etcd_quota=quota)
+
+
+def lanes(made_of: servers.Servers) -> dict[str, list[drawing.Kind]]:
+    """Which kinds of faults can happen to these servers, by lane."""
+    network, data = list(faults_network.KINDS), list(faults_data.KINDS)
+    if made_of.zookeepers > 1:
+        network += faults_network.ENSEMBLE
+    if made_of.etcd_quota:
+        data += faults_data.SMALL
+    return {"process": list(faults_process.KINDS), "network": network, "data": data}
+
+
+def plan(seed: int, seconds: float, made_of: servers.Servers) -> drawing.Plan:
+    """What will be done, on these servers."""
+    return drawing.draw(seed, seconds, lanes(made_of))
+
+
+def run(
+    seed: int,
+    seconds: float,
+    made_of: servers.Servers | None = None,
+    source_tree: pathlib.Path | None = None,
+    drawn: drawing.Plan | None = None,
+) -> Report:
+    """One run of `seconds` and its judgement.
+
+    :param made_of: the servers and their releases; by default as the seed says.
+    :param source_tree: a checkout to run zk2etcd from, instead of the installed command.
+    :param drawn: another plan than the seed's, such as one of a single kind of fault.
+    """
+    made_of = scene(seed, made_of)
+    drawn = drawn or plan(seed, seconds, made_of)
+    with sandbox.opened() as box:
+        on = world.World(box, made_of, source_tree)
+        try:
+            report = _Run(on, drawn).report()
+            if report.violations:
+                report.folder = _keep(box, report, drawn)
+            return report
+        finally:
+            on.close()
+
+
+class _Run:
+    def __init__(self, on: world.World, drawn: drawing.Plan) -> None:
+        self._on = on
+        self._drawn = drawn
+        self._counts: dict[str, int] = {}
+
+    def report(self) -> Report:
+        on = self._on
+        on.seed()
+        on.start()
+        on.started = time.monotonic()
+        self._hurt()
+        on.heal()
+        healed, pace = time.monotonic(), _Pace()
+        on.note("healed")
+        allowed = EQUAL_SECONDS + self._lease_left(healed)
+        after = self._converge(healed, allowed)
+        case = self._case()
+        violations = on.violations + oracle.judge(case)
+        stalled = pace.end()
+        if after is None or after > allowed + stalled:
+            violations.insert(0, _late(after, allowed + stalled))
+        return Report(
+            self._drawn.seed,
+            self._drawn.seconds,
+            on.servers.name,
+            violations,
+            after,
+            allowed + stalled,
+            on.notes,
+            {**self._counts, "events": len(case.events), "nodes": len(case.history)},
+            None,
+        )
+
+    def _hurt(self) -> None:
+        start = time.monotonic()
+        clients = [
+            load.Client(self._on.hosts, self._operations_of(number), start)
+            for number in range(drawing.CLIENTS)
+        ]
+        lanes = [
+            threading.Thread(target=self._lane, args=(name, start), daemon=True, name=name)
+            for name in self._drawn.lanes
+        ]
+        for client in clients:
+            client.begin()
+        for lane in lanes:
+            lane.start()
+        for lane in lanes:
+            lane.join()
+        for client in clients:
+            client.wait(start + self._drawn.seconds + 1 - time.monotonic())
+            client.end()
+            for kind, count in client.counts.items():
+                self._counts[kind] = self._counts.get(kind, 0) + count
+
+    def _operations_of(self, number: int) -> list[drawing.Operation]:
+        return [each for each in self._drawn.operations if each.client == number]
+
+    def _lane(self, name: str, start: float) -> None:
+        inject: Callable[[world.World, drawing.Fault], None] = {
+            "process": faults_process.inject,
+            "network": faults_network.inject,
+            "data": faults_data.inject,
+        }[name]
+        for fault in self._drawn.lanes[name]:
+            time.sleep(max(0.0, start + fault.at - time.monotonic()))
+            if time.monotonic() > start + self._drawn.seconds + 1:
+                return
+            try:
+                inject(self._on, fault)
+            except (errors.StartError, errors.UsageError) as error:
+                # A supervisor that cannot start while its servers are away, or is gone by now.
+                self._on.note(f"{fault.kind} was cut short: {error}")
+            self._counts["faults"] = self._counts.get("faults", 0) + 1
+
+    def _lease_left(self, now: float) -> float:
+        """A shard whose supervisor died may stay taken for as long as the lease lasts."""
+        lost = self._on.supervisor_lost_at
+        if lost is None:
+            return 0.0
+        return max(0.0, lost + world.LEASE_TTL + 1.0 - now)
+
+    def _converge(self, since: float, allowed: float) -> float | None:
+        on = self._on
+        deadline = since + allowed + _GIVEN_UP
+        while time.monotonic() < deadline:
+            if on.release_guards():
+                since = time.monotonic()
+            if on.equal():
+                after = time.monotonic() - since
+                time.sleep(_LINGER)  # what is still under way would land now
+                if on.equal():
+                    return after
+            time.sleep(0.05)
+        return None
+
+    def _case(self) -> oracle.Case:
+        """What both sides have logged, once zk2etcd has stopped."""
+        on = self._on
+        for supervisor in on.supervisors:
+            supervisor.stop()
+        logged = txnlog.records([server.data for server in on.zookeepers])
+        on.hand.write({})
+        self._await_mark()
+        on.watcher.check()
+        events = list(on.watcher.events)
+        foreign = {event.revision for event in events if event.key == hand.MARK}
+        history = txnlog.replay(logged)
+        return oracle.Case(world.PREFIXES, world.STATE, history, events, foreign, world.KEPT)
+
+    def _await_mark(self) -> None:
+        """The watch has seen all there is once it has seen a mark that was put last."""
+        last = b"the last"
+        self._on.hand.write({hand.LAST: last})
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            if any(event.key == hand.LAST for event in self._on.watcher.events[-50:]):
+                return
+            time.sleep(0.02)
+        raise errors.StartError("the suite's own watch did not catch up within 10 s")
+
+
+class _Pace:
+    """Adds up how long the machine kept us from running, beyond what is usual."""
+
+    def __init__(self) -> None:
+        self._over = threading.Event()
+        self._lost = 0.0
+        self._thread = threading.Thread(target=self._run, daemon=True, name="pace")
+        self._thread.start()
+
+    def _run(self) -> None:
+        last = time.monotonic()
+        while not self._over.wait(0.05):
+            now = time.monotonic()
+            if now - last > STALLED:
+                self._lost += now - last
+            last = now
+
+    def end(self) -> float:
+        """Seconds lost so far; it stops."""
+        self._over.set()
+        self._thread.join()
+        return self._lost
+
+
+def _late(after: float | None, allowed: float) -> oracle.Violation:
+    when = "never" if after is None else f"after {after:.1f} s"
+    text = f"etcd became equal to ZooKeeper {when}; {allowed:.1f} s were allowed"
+    return oracle.Violation("I4", "converged", "everything", text)
+
+
+def _keep(box: sandbox.Sandbox, report: Report, drawn: drawing.Plan) -> pathlib.Path:
+    """Copy what tells the story of a failure to a folder that stays."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix=f"zk2etcd-faults-{report.seed}-"))
+    (folder / "violations.txt").write_text("\n\n".join(map(str, report.violations)), "utf-8")
+    (folder / "notes.txt").write_text("\n".join(report.notes), "utf-8")
+    (folder / "plan.txt").write_text("\n".join(drawn.lines()), "utf-8")
+    (folder / "plan.json").write_text(json.dumps(dataclasses.asdict(drawn)), "utf-8")
+    for source in sorted(box.folder.iterdir()):
+        target = folder / source.name
+        target.mkdir()
+        for name in ("log", "config.yaml", "zoo.cfg"):
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copy(source / name, target / name)
+    return folder

@@ -1,0 +1,138 @@
+"""Ensembles of the sandbox's servers: three ZooKeepers whose links can be held, three etcds.
+
+Each may be of another release: a class path for ZooKeeper, a binary for etcd.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import http.client
+import pathlib
+from collections.abc import Sequence
+
+from tests.faults import proxy
+from zk2etcd import sandbox, sandbox_server
+
+
+@dataclasses.dataclass(frozen=True)
+class Servers:
+    """Which servers a world is made of. None: what this machine has installed."""
+
+    zookeepers: int = 1
+    etcds: int = 1
+    zookeeper_classpath: str | None = None
+    etcd_binary: str | None = None
+    etcd_quota: int | None = None
+    """Bytes; a small one makes NOSPACE quick to reach."""
+
+    @property
+    def name(self) -> str:
+        """What a report calls it."""
+        zookeeper = pathlib.Path((self.zookeeper_classpath or "").split(":")[0]).stem or "installed"
+        etcd = self.etcd_binary or "installed"
+        return f"{self.zookeepers} ZooKeeper ({zookeeper}), {self.etcds} etcd ({etcd})"
+
+
+class ZooKeeper(sandbox.ZooKeeper):
+    """A member of an ensemble, or all of it; of any release."""
+
+    def __init__(self, folder: pathlib.Path, classpath: str | None) -> None:
+        super().__init__(folder, durable=False, settings=["autopurge.purgeInterval=0"])
+        self._classpath = classpath
+        self.quorum_port = sandbox_server.free_port()
+        self.election_port = sandbox_server.free_port()
+        self.number = 0
+        self.peers: list[str] = []
+
+    def command(self) -> list[str]:
+        self._settings = ("autopurge.purgeInterval=0", *self._ensemble())
+        if self.number:
+            (self.data / "myid").write_text(f"{self.number}\n", "ascii")
+        command = super().command()
+        if self._classpath is not None:
+            command[command.index("-cp") + 1] = self._classpath
+        return command
+
+    def _ensemble(self) -> Sequence[str]:
+        if not self.number:
+            return ()
+        return ("initLimit=20", "syncLimit=8", "quorumListenOnAllIPs=false", *self.peers)
+
+    def mode(self) -> str:
+        """leader, follower, standalone; empty when it does not say."""
+        lines = self.ask("srvr").decode("utf-8", "replace").splitlines()
+        return next((line[6:] for line in lines if line.startswith("Mode: ")), "")
+
+
+class Etcd(sandbox.Etcd):
+    """A member of a cluster, or all of it; of any release."""
+
+    def __init__(self, folder: pathlib.Path, name: str, servers: Servers) -> None:
+        quota = servers.etcd_quota
+        arguments = () if quota is None else ("--quota-backend-bytes", str(quota))
+        super().__init__(folder, durable=True, arguments=arguments)
+        self._name = name
+        self._binary = servers.etcd_binary
+        self.cluster = ""
+
+    @property
+    def peer_url(self) -> str:
+        return f"http://127.0.0.1:{self._peer_port}"
+
+    @property
+    def member(self) -> str:
+        """Its part of `--initial-cluster`."""
+        return f"{self._name}={self.peer_url}"
+
+    def ready(self) -> bool:
+        """It answers a linearizable read; its /health would say no while an alarm stands."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2.0)
+        with (
+            contextlib.closing(connection),
+            contextlib.suppress(OSError, http.client.HTTPException),
+        ):
+            connection.request("POST", "/v3/kv/range", b'{"key": "AA=="}')
+            return connection.getresponse().status == 200
+        return False
+
+    def command(self) -> list[str]:
+        command = super().command()
+        command[command.index("--name") + 1] = self._name
+        command[command.index("--initial-cluster") + 1] = self.cluster or self.member
+        if self._binary is not None:
+            command[0] = self._binary
+        return command
+
+
+def ensemble(box: sandbox.Sandbox, servers: Servers) -> tuple[list[ZooKeeper], list[proxy.Proxy]]:
+    """ZooKeepers, not yet started, and the proxies of the links between them: each member reaches
+    every other one's quorum port through a proxy of its own, so that a follower can lag behind."""
+    made = [
+        box.adopt(ZooKeeper(box.subfolder("zookeeper"), servers.zookeeper_classpath))
+        for _ in range(servers.zookeepers)
+    ]
+    if len(made) == 1:
+        return made, []
+    links = []
+    for number, member in enumerate(made, 1):
+        member.number = number
+        for other, peer in enumerate(made, 1):
+            port = peer.quorum_port
+            if peer is not member:
+                links.append(proxy.Proxy(f"127.0.0.1:{port}", sandbox_server.free_port()))
+                port = links[-1].port
+            member.peers.append(f"server.{other}=127.0.0.1:{port}:{peer.election_port}")
+    return made, links
+
+
+def cluster(box: sandbox.Sandbox, servers: Servers) -> list[Etcd]:
+    """etcds, not yet started."""
+    made = [
+        box.adopt(Etcd(box.subfolder("etcd"), f"e{number}", servers))
+        for number in range(servers.etcds)
+    ]
+    members = ",".join(each.member for each in made)
+    for each in made:
+        each.cluster = members
+    return made

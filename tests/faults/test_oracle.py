@@ -1,0 +1,219 @@
+"""The oracle on histories that are wrong on purpose: a check that cannot fire proves nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from tests.faults import oracle, txnlog, watcher
+
+PREFIXES = (
+    oracle.Prefix("/dubbo", "/dubbo", ("/dubbo/config",)),
+    oracle.Prefix("/services", "/mirror/services"),
+)
+STATE = "zk2etcd/t"
+OWNER = f"{STATE}/owners/dubbo-0".encode()
+CHECKPOINT = f"{STATE}/checkpoints/dubbo-0".encode()
+GUARD = f"{STATE}/guards/dubbo-0".encode()
+
+Change = tuple[int, bytes, bytes | None]
+Nodes = Mapping[str, Sequence[tuple[int, bytes | None]]]
+
+
+def owner() -> bytes:
+    return json.dumps({"v": 1, "target": "/dubbo"}).encode()
+
+
+def checkpoint(zxid: int, token: int | None = None) -> bytes:
+    return b"%016x" % zxid + (b"" if token is None else b" %016x" % token)
+
+
+def judged(
+    nodes: Nodes,
+    changes: Sequence[Change],
+    *,
+    foreign: Sequence[int] = (),
+    kept: Mapping[bytes, bytes] | None = None,
+) -> set[tuple[str, str]]:
+    """(invariant, check) of all that was found. A zxid is a second of ZooKeeper's clock, and a
+    revision a hundredth of one of etcd's, from 1,000 on."""
+    history = {
+        path: [txnlog.Entry(zxid, float(zxid), value) for zxid, value in states]
+        for path, states in nodes.items()
+    }
+    events = [
+        watcher.Event(revision, key, value, 1000.0 + revision / 100)
+        for revision, key, value in changes
+    ]
+    case = oracle.Case(PREFIXES, STATE, history, events, foreign, kept or {})
+    return {(each.invariant, each.check) for each in oracle.judge(case)}
+
+
+def mirrored(*changes: Change, zxid: int = 0xFF) -> list[Change]:
+    """Changes under an owner and a checkpoint that are in order."""
+    return [(1, OWNER, owner()), (1, CHECKPOINT, checkpoint(zxid, 1)), *changes]
+
+
+def test_a_faithful_mirror_passes() -> None:
+    nodes: Nodes = {
+        "/dubbo": [(1, b"")],
+        "/dubbo/a": [(2, b"1"), (3, b"2"), (4, None), (5, b"1")],
+        "/dubbo/config/x": [(6, b"excluded")],
+    }
+    changes = mirrored(
+        (2, b"/dubbo", b""), (3, b"/dubbo/a", b"2"), (4, b"/dubbo/a", None), (5, b"/dubbo/a", b"1")
+    )
+    assert judged(nodes, changes) == set()
+
+
+def test_a_put_of_what_stands_already_is_no_change() -> None:
+    nodes = {"/dubbo/a": [(2, b"1")]}
+    changes = mirrored((2, b"/dubbo/a", b"1"), (3, b"/dubbo/a", b"1"))
+    assert judged(nodes, changes) == set()
+
+
+def test_an_older_value_over_a_newer_one_is_seen() -> None:
+    nodes = {"/dubbo/a": [(2, b"1"), (3, b"2")]}
+    changes = mirrored(
+        (2, b"/dubbo/a", b"1"),
+        (3, b"/dubbo/a", b"2"),
+        (4, b"/dubbo/a", b"1"),
+        (5, b"/dubbo/a", b"2"),
+    )
+    assert judged(nodes, changes) == {("I1", "order")}
+
+
+def test_a_value_that_the_node_never_had_is_seen() -> None:
+    nodes = {"/dubbo/a": [(2, b"1"), (3, b"2")]}
+    changes = mirrored((2, b"/dubbo/a", b"invented"), (3, b"/dubbo/a", b"2"))
+    assert judged(nodes, changes) == {("I1", "order")}
+
+
+def test_equal_values_are_matched_to_the_earliest_that_fits() -> None:
+    nodes = {"/dubbo/a": [(2, b"same"), (3, b"x"), (4, b"same"), (5, b"y")]}
+    changes = mirrored((2, b"/dubbo/a", b"same"), (3, b"/dubbo/a", b"x"), (4, b"/dubbo/a", b"same"))
+    assert ("I1", "order") not in judged(nodes, changes)
+    again = [*changes, (5, b"/dubbo/a", b"x"), (6, b"/dubbo/a", b"y")]
+    assert judged(nodes, again) == {("I1", "order")}
+
+
+def test_a_delete_of_a_node_that_was_always_there_is_seen() -> None:
+    nodes = {"/dubbo/a": [(2, b"1"), (3, b"2")]}
+    changes = mirrored((2, b"/dubbo/a", b"1"), (3, b"/dubbo/a", None), (4, b"/dubbo/a", b"2"))
+    assert judged(nodes, changes) == {("I2", "absence")}
+
+
+def test_a_delete_before_the_node_went_is_seen() -> None:
+    """ZooKeeper deleted it at second 1,500, etcd at second 1,000.03."""
+    nodes = {"/dubbo/a": [(2, b"1"), (1500, None)]}
+    changes = mirrored((2, b"/dubbo/a", b"1"), (3, b"/dubbo/a", None), zxid=0xFFFF)
+    assert judged(nodes, changes) == {("I2", "absence")}
+
+
+def test_a_second_delete_needs_a_second_absence() -> None:
+    nodes = {"/dubbo/a": [(2, b"1"), (3, None), (4, b"2")]}
+    changes = mirrored(
+        *[(2, b"/dubbo/a", b"1"), (3, b"/dubbo/a", None), (4, b"/dubbo/a", b"2")],
+        *[(5, b"/dubbo/a", None), (6, b"/dubbo/a", b"2")],
+    )
+    assert judged(nodes, changes) == {("I2", "absence")}
+
+
+def test_what_the_test_tampered_with_may_be_put_right() -> None:
+    nodes: Nodes = {"/dubbo/a": [(2, b"1")], "/dubbo/b": [(3, b"1"), (4, None)]}
+    tampered: list[Change] = [
+        *[(3, b"/dubbo/a", b"bad"), (3, b"/dubbo/b", b"bad"), (3, b"/dubbo/never", b"bad")],
+        *[(4, b"/dubbo/a", b"1"), (4, b"/dubbo/b", None), (4, b"/dubbo/never", None)],
+    ]
+    changes = mirrored((2, b"/dubbo/a", b"1"), *tampered)
+    assert judged(nodes, changes, foreign=[3]) == set()
+    assert ("I1", "order") in judged(nodes, changes)
+
+
+@pytest.mark.parametrize("key", [b"/dubbo2", b"/dubbo-x", b"/dubbo/config/x", b"/services/a", b"x"])
+def test_a_key_outside_the_ranges_is_seen(key: bytes) -> None:
+    nodes: Nodes = {"/services/a": [(2, b"1"), (3, None)], "/dubbo/config/x": [(4, b"1")]}
+    assert judged(nodes, mirrored((2, key, b"1"))) == {("I3", "inside")}
+    assert ("I3", "inside") in judged(nodes, mirrored((2, key, None)))
+
+
+def test_a_foreign_key_that_is_touched_is_seen() -> None:
+    put: Change = (2, b"/dubbo//x", b"1")
+    kept = {b"/dubbo//x": b"1"}
+    assert judged({}, mirrored(put), foreign=[2], kept=kept) == set()
+    gone = mirrored(put, (3, b"/dubbo//x", None))
+    assert ("I3", "foreign") in judged({}, gone, foreign=[2], kept=kept)
+
+
+def test_sides_that_differ_in_the_end_are_seen() -> None:
+    nodes = {"/dubbo/a": [(2, b"1"), (3, b"2")]}
+    assert judged(nodes, mirrored((2, b"/dubbo/a", b"1"))) == {("I4", "equal")}
+    assert judged(nodes, mirrored()) == {("I4", "equal")}
+
+
+def test_a_write_to_a_shard_that_nobody_owns_is_seen() -> None:
+    nodes = {"/dubbo/a": [(2, b"1")]}
+    unowned: list[Change] = [(1, CHECKPOINT, checkpoint(9)), (2, b"/dubbo/a", b"1")]
+    assert ("I5", "owned") in judged(nodes, unowned)
+    let_go = mirrored((2, OWNER, None), (3, b"/dubbo/a", b"1"))
+    assert judged(nodes, let_go) == {("I5", "owned")}
+
+
+def test_a_write_under_another_token_than_the_owners_is_seen() -> None:
+    nodes = {"/dubbo/a": [(2, b"1")]}
+    changes = mirrored((2, OWNER, owner()), (3, b"/dubbo/a", b"1"))
+    assert judged(nodes, changes) == {("I5", "token")}
+    renewed = mirrored(
+        (2, OWNER, owner()), (3, CHECKPOINT, checkpoint(0xFF, 2)), (3, b"/dubbo/a", b"1")
+    )
+    assert judged(nodes, renewed) == set()
+
+
+def test_a_checkpoint_below_what_was_written_is_seen() -> None:
+    nodes = {"/dubbo/a": [(0x20, b"1")]}
+    changes = mirrored((2, b"/dubbo/a", b"1"), zxid=0x1F)
+    assert judged(nodes, changes) == {("I1", "checkpoint")}
+    assert judged(nodes, mirrored((2, b"/dubbo/a", b"1"), zxid=0x20)) == set()
+
+
+@pytest.mark.parametrize("value", [checkpoint(0xFE, 1), None, b"nonsense"])
+def test_a_checkpoint_that_falls_is_seen(value: bytes | None) -> None:
+    assert judged({}, mirrored((2, CHECKPOINT, value))) == {("I1", "rising")}
+
+
+def trip(*paths: str) -> bytes:
+    return json.dumps({"v": 1, "trip": {"id": "t", "sample": paths}}).encode()
+
+
+def test_a_delete_of_what_the_guard_holds_is_seen() -> None:
+    nodes = {"/dubbo/a": [(2, b"1"), (3, None)]}
+    held = mirrored((2, b"/dubbo/a", b"1"), (3, GUARD, trip("/dubbo/a")), (4, b"/dubbo/a", None))
+    assert judged(nodes, held) == {("I2", "guard")}
+    released = mirrored(
+        *[(2, b"/dubbo/a", b"1"), (3, GUARD, trip("/dubbo/a"))],
+        *[(4, GUARD, None), (5, b"/dubbo/a", None)],
+    )
+    assert judged(nodes, released) == set()
+
+
+def test_a_live_delete_of_a_node_that_came_back_is_not_held() -> None:
+    nodes = {"/dubbo/a": [(2, b"1"), (3, None), (1001, b"2"), (1002, None)]}
+    changes = mirrored(
+        *[(2, b"/dubbo/a", b"1"), (3, GUARD, trip("/dubbo/a"))],
+        *[(200, b"/dubbo/a", b"2"), (300, b"/dubbo/a", None)],
+        zxid=0xFFFF,
+    )
+    assert judged(nodes, changes) == set()
+
+
+def test_what_is_found_names_the_key_and_both_histories() -> None:
+    history = {"/dubbo/a": [txnlog.Entry(0x2, 0.0, b"one"), txnlog.Entry(0x3, 0.0, b"two")]}
+    events = [
+        watcher.Event(7, b"/dubbo/a", b"two", 1.0),
+        watcher.Event(8, b"/dubbo/a", b"one", 1.0),
+    ]
+    found = next(oracle.order(oracle.Case(PREFIXES, STATE, history, events)))
+    for part in ("I1", "/dubbo/a", "revision 8", "7=two", "8=one", "0x2=one", "0x3=two"):
+        assert part in str(found)

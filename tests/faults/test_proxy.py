@@ -1,0 +1,140 @@
+"""The proxy does what the suite believes it does, above all: let go what is long given up."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests import polling
+from tests.faults import proxy
+
+
+class Sink:
+    """A server that keeps what it was sent, and echoes it."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self.received = b""
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                peer, _ = self._listener.accept()
+                threading.Thread(target=self._take, args=(peer,), daemon=True).start()
+
+    def _take(self, peer: socket.socket) -> None:
+        with contextlib.suppress(OSError), peer:
+            while part := peer.recv(1000):
+                self.received += part
+                peer.sendall(part)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
+@pytest.fixture
+def sink() -> Iterator[Sink]:
+    made = Sink()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def through(sink: Sink) -> Iterator[proxy.Proxy]:
+    made = proxy.Proxy(sink.address)
+    yield made
+    made.close()
+
+
+def _client(through: proxy.Proxy) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", through.port), 5)
+
+
+def test_it_forwards_both_ways(sink: Sink, through: proxy.Proxy) -> None:
+    with _client(through) as client:
+        client.sendall(b"hello")
+        assert client.recv(100) == b"hello"
+    assert sink.received == b"hello"
+
+
+def test_held_bytes_arrive_after_their_sender_has_gone(sink: Sink, through: proxy.Proxy) -> None:
+    with _client(through) as client:
+        client.sendall(b"1")
+        assert client.recv(1) == b"1"
+        through.hold("up")
+        client.sendall(b"late")
+    with _client(through) as other:
+        other.sendall(b"also")
+        assert sink.received == b"1"
+        through.release("up")
+        assert other.recv(4) == b"also"
+    polling.until(lambda: sorted(sink.received) == sorted(b"1latealso"))
+
+
+def test_what_comes_late_in_a_hold_is_lost(sink: Sink, through: proxy.Proxy) -> None:
+    with _client(through) as client:
+        client.sendall(b"1")
+        assert client.recv(1) == b"1"
+        through.hold("up", keep=0.3)
+        client.sendall(b"kept")
+        held = time.monotonic()
+        polling.until(lambda: time.monotonic() > held + 0.5)
+        client.sendall(b"lost")
+        polling.until(lambda: time.monotonic() > held + 0.8)
+        through.release("up")
+        polling.until(lambda: sink.received == b"1kept")
+        client.settimeout(5)
+        assert client.recv(100) == b"kept"
+        assert client.recv(100) == b""
+    assert sink.received == b"1kept"
+
+
+def test_new_connections_pass_once_a_hold_is_diverted(sink: Sink, through: proxy.Proxy) -> None:
+    with _client(through) as client:
+        client.sendall(b"1")
+        assert client.recv(1) == b"1"
+        through.hold("up")
+        client.sendall(b"held")
+        polling.until(lambda: through.waiting == 1)
+        through.divert("up")
+        assert client.recv(100) == b""
+    with _client(through) as other:
+        other.sendall(b"new")
+        assert other.recv(3) == b"new"
+        assert sink.received == b"1new"
+        through.release("up")
+        polling.until(lambda: sink.received == b"1newheld")
+
+
+def test_it_delays(through: proxy.Proxy) -> None:
+    with _client(through) as client:
+        through.delay(0.3)
+        sent = time.monotonic()
+        client.sendall(b"x")
+        assert client.recv(1) == b"x"
+        assert time.monotonic() - sent >= 0.3
+
+
+def test_it_cuts_and_refuses(through: proxy.Proxy) -> None:
+    with _client(through) as client:
+        client.sendall(b"x")
+        assert client.recv(1) == b"x"
+        through.refuse()
+        through.cut()
+        with contextlib.suppress(ConnectionResetError):
+            assert client.recv(1) == b""
+    with _client(through) as refused, contextlib.suppress(ConnectionResetError):
+        assert refused.recv(1) == b""
+    through.heal()
+    with _client(through) as client:
+        client.sendall(b"y")
+        assert client.recv(1) == b"y"

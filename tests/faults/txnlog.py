@@ -1,0 +1,194 @@
+"""ZooKeeper's own transaction log, as the truth about what every node went through.
+
+A client that watches sees states; only the log has each change, in order, with its zxid. The
+layout is jute's: a file header, then records of `adler32, length, TxnHeader, txn`, each closed by
+an end byte (org.apache.zookeeper.server.persistence.FileTxnLog).
+"""
+
+from __future__ import annotations
+
+import pathlib
+import struct
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+MAGIC = b"ZKLG"
+_HEADER = struct.Struct(">4siq")
+_RECORD = struct.Struct(">qi")
+_TXN_HEADER = struct.Struct(">qiqqi")
+
+CREATE, DELETE, SET_DATA, MULTI, CREATE_2 = 1, 2, 5, 14, 15
+CREATE_CONTAINER, DELETE_CONTAINER, CREATE_TTL = 19, 20, 21
+CLOSE_SESSION, ERROR = -11, -1
+
+
+class Record(NamedTuple):
+    """One logged transaction; `time` is the server's wall clock in seconds."""
+
+    zxid: int
+    session: int
+    time: float
+    kind: int
+    body: bytes
+
+
+class Change(NamedTuple):
+    """A node got `value`, or went (None). `owner` is the session of an ephemeral."""
+
+    path: str
+    value: bytes | None
+    owner: int = 0
+
+
+class _Jute:
+    """Reads jute's primitive types, one after the other."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    def integer(self) -> int:
+        return int(self._unpack(">i"))
+
+    def boolean(self) -> bool:
+        return bool(self._unpack(">?"))
+
+    def buffer(self) -> bytes:
+        """A buffer whose length is -1 stands for none."""
+        length = self.integer()
+        if length < 0:
+            return b""
+        taken = self._data[self._at : self._at + length]
+        self._at += length
+        return taken
+
+    def text(self) -> str:
+        return self.buffer().decode()
+
+    def acls(self) -> None:
+        for _ in range(max(0, self.integer())):
+            self.integer()
+            self.text()
+            self.text()
+
+    def _unpack(self, form: str) -> int:
+        (value,) = struct.unpack_from(form, self._data, self._at)
+        self._at += struct.calcsize(form)
+        return int(value)
+
+
+def records(folders: Iterable[pathlib.Path]) -> list[Record]:
+    """All transactions that the servers of one ensemble logged, by zxid, each once.
+
+    :param folders: the servers' dataDirs. A follower that was sent a snapshot lacks what is in
+        it, so the logs complete each other.
+    """
+    found: dict[int, Record] = {}
+    for folder in folders:
+        for file in sorted((folder / "version-2").glob("log.*")):
+            for record in read(file.read_bytes()):
+                found[record.zxid] = record
+    return [found[zxid] for zxid in sorted(found)]
+
+
+def read(data: bytes) -> Iterator[Record]:
+    """The records of one file, up to its padding or to where a crash cut it off."""
+    if len(data) < _HEADER.size or not data.startswith(MAGIC):
+        return
+    at = _HEADER.size
+    while at + _RECORD.size <= len(data):
+        checksum, length = _RECORD.unpack_from(data, at)
+        start, end = at + _RECORD.size, at + _RECORD.size + length
+        if length <= 0 or end >= len(data) or zlib.adler32(data[start:end]) != checksum:
+            return
+        session, _, zxid, milliseconds, kind = _TXN_HEADER.unpack_from(data, start)
+        body = data[start + _TXN_HEADER.size : end]
+        yield Record(zxid, session, milliseconds / 1000, kind, body)
+        at = end + 1
+
+
+def changes(record: Record) -> list[Change]:
+    """What a transaction changes, a session's end apart, which only a replay knows."""
+    if record.kind == MULTI:
+        return _multi(record)
+    parse = _PARSERS.get(record.kind)
+    return [parse(_Jute(record.body), record.session)] if parse else []
+
+
+def _multi(record: Record) -> list[Change]:
+    """All parts of it, or none if one failed."""
+    jute = _Jute(record.body)
+    parts: list[Change] = []
+    for _ in range(jute.integer()):
+        kind, body = jute.integer(), jute.buffer()
+        if kind == ERROR:
+            return []
+        parse = _PARSERS.get(kind)
+        if parse:
+            parts.append(parse(_Jute(body), record.session))
+    return parts
+
+
+def _create(jute: _Jute, session: int) -> Change:
+    path, value = jute.text(), jute.buffer()
+    jute.acls()
+    return Change(path, value, session if jute.boolean() else 0)
+
+
+def _create_lasting(jute: _Jute, _session: int) -> Change:
+    return Change(jute.text(), jute.buffer())
+
+
+def _set(jute: _Jute, _session: int) -> Change:
+    return Change(jute.text(), jute.buffer())
+
+
+def _delete(jute: _Jute, _session: int) -> Change:
+    return Change(jute.text(), None)
+
+
+_PARSERS: dict[int, Callable[[_Jute, int], Change]] = {
+    CREATE: _create,
+    CREATE_2: _create,
+    CREATE_CONTAINER: _create_lasting,
+    CREATE_TTL: _create_lasting,
+    SET_DATA: _set,
+    DELETE: _delete,
+    DELETE_CONTAINER: _delete,
+}
+
+
+class Entry(NamedTuple):
+    """One state of a node: from `zxid` on it had `value`, or was absent (None)."""
+
+    zxid: int
+    time: float
+    value: bytes | None
+
+
+History = dict[str, list[Entry]]
+
+
+def replay(logged: Iterable[Record]) -> History:
+    """What each path went through. Within one transaction only its end counts: nobody can read
+    what is in between."""
+    history: History = {}
+    ephemerals: dict[int, set[str]] = {}
+    for record in logged:
+        if record.kind == CLOSE_SESSION:
+            ended = [Change(path, None) for path in sorted(ephemerals.pop(record.session, ()))]
+        else:
+            ended = changes(record)
+        for path, change in {change.path: change for change in ended}.items():
+            _note(ephemerals, change)
+            history.setdefault(path, []).append(Entry(record.zxid, record.time, change.value))
+    return history
+
+
+def _note(ephemerals: dict[int, set[str]], change: Change) -> None:
+    if change.owner:
+        ephemerals.setdefault(change.owner, set()).add(change.path)
+    elif change.value is None:
+        for paths in ephemerals.values():
+            paths.discard(change.path)

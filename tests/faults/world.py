@@ -1,0 +1,307 @@
+"""The servers, proxies and supervisors of one run, and what it takes to put them right again."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import kazoo.client
+import psutil
+
+from tests.acceptance import installed
+from tests.faults import drawing, hand, load, oracle, proxy, servers, watcher
+from tests.integration import observing
+from zk2etcd import errors, sandbox
+
+STATE = "zk2etcd/faults"
+LEASE_TTL = 3.0
+PREFIXES = (
+    oracle.Prefix("/dubbo", "/dubbo", ("/dubbo/config",)),
+    oracle.Prefix("/services", "/mirror/services"),
+    oracle.Prefix("/conf", "/conf"),
+    oracle.Prefix(drawing.GUARDED, drawing.GUARDED),
+)
+KEPT = {
+    b"/dubbo2": b"a neighbour",
+    b"/dubbo2/x": b"a neighbour's child",
+    b"/dubbo-config/x": b"another neighbour",
+    b"/dubbo/config/secret": b"excluded",
+    b"/mirror/service": b"beside the target",
+    b"/services/x": b"a source that is mirrored elsewhere",
+    b"/conf//x": b"no ZooKeeper path",
+    b"/conf/s0/": b"ends with a slash",
+    b"/conf/\xff\xfe": b"not UTF-8",
+}
+"""Sentinels and foreign keys."""
+
+
+GONE = (psutil.NoSuchProcess, ProcessLookupError)
+"""A process that was to be hit had ended by itself."""
+
+
+class Supervisor(installed.Supervisor):
+    """The installed command, or the one of another source tree."""
+
+    source_tree: pathlib.Path | None = None
+
+    def command(self) -> list[str]:
+        if self.source_tree is None:
+            return super().command()
+        return [sys.executable, "-m", "zk2etcd", "-c", str(self.config)]
+
+    def environment(self) -> dict[str, str]:
+        if self.source_tree is None:
+            return super().environment()
+        roots = [str(self.source_tree), str(self.source_tree / "workers")]
+        return {**os.environ, "PYTHONPATH": os.pathsep.join(roots)}
+
+    def workers(self) -> list[psutil.Process]:
+        """Its live workers, oldest first, also while it does not answer."""
+        found = []
+        with contextlib.suppress(errors.UsageError, psutil.NoSuchProcess):
+            for child in psutil.Process(self.pid).children():
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    if "spawn_main" in " ".join(child.cmdline()) or "worker" in child.name():
+                        found.append(child)
+        return sorted(found, key=lambda each: each.pid)
+
+
+class World:
+    """Everything that a fault can touch. Start it, break it, `heal` it, close its sandbox."""
+
+    def __init__(
+        self, box: sandbox.Sandbox, made_of: servers.Servers, source_tree: pathlib.Path | None
+    ) -> None:
+        self.servers = made_of
+        self.zookeepers, self.links = servers.ensemble(box, made_of)
+        self.etcds = servers.cluster(box, made_of)
+        for server in (*self.zookeepers, *self.etcds):
+            server.launch()
+        for server in (*self.zookeepers, *self.etcds):
+            server.wait_ready()
+        self.zk_proxies = [proxy.Proxy(server.address) for server in self.zookeepers]
+        self.etcd_proxies = [proxy.Proxy(server.address) for server in self.etcds]
+        addresses = [server.address for server in self.etcds]
+        self.watcher = watcher.Watcher(addresses)
+        self.hand = hand.Hand(addresses)
+        self.hosts = ",".join(server.address for server in self.zookeepers)
+        self.zk = observing.connected(self.hosts)
+        self.supervisors: list[Supervisor] = []
+        for _ in range(2):
+            supervisor = box.adopt(Supervisor(box.subfolder("zk2etcd"), self.config()))
+            supervisor.source_tree = source_tree
+            self.supervisors.append(supervisor)
+        self.config_lock = threading.Lock()
+        self.violations: list[oracle.Violation] = []
+        self.notes: list[str] = []
+        self.started = time.monotonic()
+        self.supervisor_lost_at: float | None = None
+
+    def config(self, **sync: Any) -> dict[str, Any]:
+        """The configuration; `sync` is laid over its section."""
+        prefixes = [
+            {"from": each.source, "to": each.target, "exclude": list(each.exclude)}
+            for each in PREFIXES
+        ]
+        return {
+            "zookeeper": {
+                "hosts": [each.address for each in self.zk_proxies],
+                "session_timeout": "2s",
+                "connect_timeout": "1s",
+                "request_timeout": "2s",
+            },
+            "etcd": {
+                "endpoints": [f"http://{each.address}" for each in self.etcd_proxies],
+                "request_timeout": "1s",
+            },
+            "sync": {
+                "prefixes": prefixes,
+                "full_sync_interval": "1s",
+                "full_sync_concurrency": 2,
+                "delete_guard": {"min_deletes": 25, "max_ratio": 0.3},
+                **sync,
+            },
+            "state": {"prefix": STATE, "lease_ttl": f"{LEASE_TTL:g}s"},
+            "workers": {
+                "count": 2,
+                "stop_timeout": "5s",
+                "heartbeat_timeout": "6s",
+                "restart_backoff": {"min": "200ms", "max": "1s"},
+            },
+            "log": {"format": "json", "level": "info"},
+        }
+
+    def seed(self) -> None:
+        """The tree before anything is mirrored, and the keys that nobody may touch."""
+        for prefix in PREFIXES:
+            load.create(self.zk, prefix.source, b"root")
+        items = [(f"{drawing.GUARDED}/n{number}", b"seed") for number in range(40)]
+        items += [(root, b"outside") for root in drawing.OUTSIDE]
+        for root in drawing.ROOTS:
+            items += [(f"{root}/s{number}", b"seed") for number in range(5)]
+            items += [(f"{root}/s{number}/n0", b"seed") for number in range(5)]
+        observing.seed(self.zk, items)
+        assert self.hand.write(KEPT), "etcd did not take the sentinels"
+
+    def start(self) -> None:
+        """The first supervisor, following."""
+        self.supervisors[0].start()
+        self.supervisors[0].wait_following(30.0)
+
+    def note(self, text: str) -> None:
+        """Something that a person who looks into a failure wants to know."""
+        self.notes.append(f"{time.monotonic() - self.started:7.2f}s  {text}")
+
+    def close(self) -> None:
+        """Clients and proxies; the sandbox ends the processes."""
+        self.watcher.close()
+        self.hand.close()
+        load.close(self.zk)
+        for each in (*self.zk_proxies, *self.etcd_proxies, *self.links):
+            each.close()
+
+    # --- putting it right --------------------------------------------------------------------
+
+    def heal(self) -> None:
+        """End every fault that may still be on, and wait until the servers answer."""
+        for each in (*self.links, *self.zk_proxies, *self.etcd_proxies):
+            each.heal()
+        for server in (*self.zookeepers, *self.etcds):
+            if server.alive:
+                server.thaw()
+            server.launch()
+        for server in (*self.zookeepers, *self.etcds):
+            server.wait_ready()
+        if self.hand.out_of_space():
+            self.hand.reclaim(self.watcher.revision)
+        self.heal_supervisors()
+
+    def heal_supervisors(self) -> None:
+        for each in self.supervisors:
+            if each.alive:
+                self.thaw(each)
+        if not any(each.alive for each in self.supervisors):
+            self.supervisors[0].start()
+        self.reconfigure(self.config())
+
+    def thaw(self, supervisor: Supervisor) -> None:
+        """SIGCONT to it and all its workers."""
+        for process in supervisor.workers():
+            with contextlib.suppress(*GONE):
+                process.send_signal(signal.SIGCONT)
+        supervisor.thaw()
+
+    def reconfigure(self, content: dict[str, Any]) -> None:
+        """Every supervisor's file, and SIGHUP to those that run."""
+        with self.config_lock:
+            for each in self.supervisors:
+                each.configure(content)
+                with contextlib.suppress(errors.UsageError):
+                    each.reload()
+
+    def lose_supervisor(self, supervisor: Supervisor) -> None:
+        """kill -9; its successor has to wait for its lease."""
+        self.supervisor_lost_at = time.monotonic()
+        supervisor.kill()
+
+    # --- both sides --------------------------------------------------------------------------
+
+    def wanted(self) -> dict[bytes, bytes]:
+        """What ZooKeeper has, by key."""
+        found = {}
+        for prefix in PREFIXES:
+            for path, value in observing.nodes(self.zk, prefix.source):
+                key = prefix.key(path)
+                if key is not None:
+                    found[key] = value
+        return found
+
+    def found(self) -> dict[bytes, bytes]:
+        """What etcd has in the mapped ranges, foreign keys apart."""
+        last = oracle.last_values(list(self.watcher.events))
+        return {
+            key: value
+            for key, value in last.items()
+            if value is not None and key not in KEPT and any(p.has(key) for p in PREFIXES)
+        }
+
+    def equal(self) -> bool:
+        return self.found() == self.wanted()
+
+    def guarded(self) -> Iterator[tuple[Supervisor, dict[str, Any]]]:
+        """The owned shards whose deletes are held, with the supervisor that holds them."""
+        for supervisor in self.supervisors:
+            if not supervisor.alive:
+                continue
+            with contextlib.suppress(errors.Unreachable, ValueError, KeyError):
+                for shard in supervisor.status()["shards"]:
+                    if shard["owned"] and shard["guard"]:
+                        yield supervisor, shard
+
+    def release_guards(self) -> bool:
+        """What an operator does who has looked: allow the deletes that are held. True if some
+        were."""
+        held = list(self.guarded())
+        for supervisor, shard in held:
+            self.note(f"release {shard['id']}: {shard['guard']['deletes']} deletes")
+            with contextlib.suppress(errors.Unreachable):
+                body = {"trip": shard["guard"]["id"]}
+                status, text = supervisor.ask(f"/shards/{shard['id']}/release", body)
+                self.note(f"release: {status} {text[:200].strip()}")
+                if status == 404:
+                    self._release_by_diff()
+                    break
+        return bool(held)
+
+    def _release_by_diff(self) -> None:
+        """With the supervisors stopped, so that the command owns the shards itself."""
+        stopped = [each for each in self.supervisors if each.alive]
+        for each in stopped:
+            each.stop()
+        self.diff("--fix", "--allow-deletes", "--yes", "--rounds", "1")
+        for each in stopped:
+            each.start()
+
+    def diff(self, *options: str, timeout: float = 20.0) -> None:
+        """`zk2etcd diff` of the tree under test, to its end or to the time-out."""
+        supervisor = self.supervisors[0]
+        whole = supervisor.command()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            done = subprocess.run(
+                [*whole[:-2], "diff", "-c", str(supervisor.config), *options],
+                env=supervisor.environment(),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=timeout,
+                check=False,
+            )
+            self.note(f"diff ended with {done.returncode}: {done.stderr[-200:].strip()}")
+
+    def restart_somebody(self, luck: random.Random) -> None:
+        """kill -9 to the workers, or to a supervisor, which is started again."""
+        supervisor = next((each for each in self.supervisors if each.alive), None)
+        if supervisor is None:
+            return
+        if luck.random() < 0.5:
+            self.note(f"kill -9 supervisor {supervisor.pid} while the guard may hold")
+            self.lose_supervisor(supervisor)
+            supervisor.start()
+            return
+        for worker in supervisor.workers():
+            with contextlib.suppress(*GONE):
+                worker.kill()
+
+    def client(self) -> kazoo.client.KazooClient:
+        """A new session straight to the servers."""
+        return load.session(self.hosts)
