@@ -20,7 +20,7 @@ help:
 	@echo "make test    unit, integration and acceptance tests with real servers"
 	@echo "make faults  long runs of the fault suite: SEEDS=\"1 2 3\" SECONDS=60"
 	@echo "make check   ruff, mypy --strict, import contracts"
-	@echo "make bench   the speed figures, beside bare scripts (10 min; BENCH=--quick for 2)"
+	@echo "make bench   the speed figures, beside bare scripts (13 min; BENCH=--quick for 3)"
 	@echo "make format  let ruff format and fix"
 
 demo: servers $(READY)

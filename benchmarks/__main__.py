@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from benchmarks import burst, figures, full_sync, latency, memory, verify, world
+from benchmarks import burst, figures, full_sync, latency, memory, recovery, verify, world
 
 SMALL, LARGE = "/dubbo", "/million"
 
@@ -40,12 +40,13 @@ RUNS: dict[str, Run] = {
     "full-sync": lambda on, size: full_sync.measure(on, SMALL, size.small, size.runs),
     "verify": lambda on, size: verify.measure(on, SMALL, size.small, size.runs),
     "memory": lambda on, size: memory.following(on, SMALL, size.small, None),
+    "recovery": lambda on, size: recovery.measure(on, SMALL, size.small, size.runs),
     "full-sync-large": lambda on, size: full_sync.measure(on, LARGE, size.large, size.runs),
     "memory-large": lambda on, size: memory.following(on, LARGE, size.large, 600.0),
 }
 """By name, the quiet ones first: a large tree in ZooKeeper's heap disturbs the latencies."""
 
-NEEDS = {"full-sync": SMALL, "verify": SMALL, "memory": SMALL}
+NEEDS = {"full-sync": SMALL, "verify": SMALL, "memory": SMALL, "recovery": SMALL}
 NEEDS |= {"full-sync-large": LARGE, "memory-large": LARGE}
 
 

@@ -317,6 +317,23 @@ def _abandoned(world: mirroring.World, incarnation: int) -> None:
     client.close()
 
 
+def test_a_lease_that_grew_old_is_renewed_before_the_shard_is_taken(
+    world: mirroring.World,
+) -> None:
+    """When etcd was away, recovery must not wait for the renewing thread's next turn."""
+    client = engine_etcd.Client(world.config().etcd, metrics.null())
+    lease = fence.Lease(client, 3.0)
+    first = lease.obtain()
+    assert lease._thread is not None
+    lease._stop.set()
+    lease._thread.join(5)
+    polling.until(lambda: lease.age() > lease.ttl * fence.WRITABLE)
+    assert lease.obtain() == first
+    lease.check()
+    lease.close()
+    client.close()
+
+
 def test_the_shard_of_a_reaped_predecessor_is_taken_at_once(world: mirroring.World) -> None:
     world.zk.create(world.root, b"")
     _abandoned(world, 1)

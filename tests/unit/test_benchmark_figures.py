@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import figures
+from benchmarks import figures, recovery
 
 
 def test_a_ratio_is_of_medians() -> None:
@@ -17,6 +17,12 @@ def test_a_ratio_is_of_medians() -> None:
 def test_a_figure_above_its_target_is_missed() -> None:
     assert not figures.ratio("sync", [3.1], [2.0], 1.5).reached
     assert figures.Figure("shown", 1e9, "MiB", None, "").reached
+
+
+def test_a_recovery_counts_by_its_worst_run() -> None:
+    figure = recovery.figure("killed", 5.0, [(1.0, "quick"), (7.0, "slow"), (2.0, "quick")])
+    assert (figure.value, figure.reached) == (7.0, False)
+    assert figure.detail == "slow, worst of 3"
 
 
 @pytest.mark.parametrize(("percent", "value"), [(0, 1), (50, 51), (99, 100), (100, 100)])

@@ -42,6 +42,9 @@ class Lease:
                 self._id, granted = self._client.grant(self._wanted)
                 self.ttl = float(granted)
                 self._renewed = sent
+            elif self.age() > self.ttl * WRITABLE:
+                # etcd was away; what follows is a write, which need not wait for the thread.
+                self._renew(self._id)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
                 self._thread.start()

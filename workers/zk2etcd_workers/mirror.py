@@ -21,7 +21,7 @@ _HELD_POLL = 0.5
 _CONTENDED = 0.05
 _STABLE = 5.0
 _SETTLE = 2.0
-_DELAYS = backoff.Backoff(minimum=0.2, maximum=2.0)
+_DELAYS = backoff.Backoff(minimum=0.2, maximum=1.0)
 
 
 class Mirror:
