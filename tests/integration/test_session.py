@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests import polling
+from tests import polling, walking
 from tests.integration import mirroring, observing
 from zk2etcd import config, errors, metrics
 from zk2etcd import sandbox as sandboxes
@@ -231,7 +231,7 @@ def test_a_walk_of_a_real_tree(opened: Opened, world: mirroring.World) -> None:
     for largest in (None, 10):
         shard = mapping.Mapping(world.root, "/other")
         walk = snapshot.Walk(opened.session, shard, turn.Turn(), largest=largest)
-        emitted = list(walk)
+        emitted = walking.emitted(walk, shard)
         keys = [wanted.key for wanted in emitted]
         assert keys == sorted(keys)
         wanted = dict(observing.nodes(world.zk, world.root))

@@ -96,3 +96,15 @@ def test_a_ramp_starts_small_grows_on_small_answers_and_falls_on_a_large_one() -
     ramp.rest()
     assert ramp.batch == 8
     assert pacing.Ramp(3).batch == 3
+
+
+@given(st.integers(1, 1000), st.integers(0, pacing.KNOWN_SMALL))
+def test_reads_of_known_size_are_bounded_by_what_they_come_to(batch: int, largest: int) -> None:
+    parallel = pacing.parallel(batch, largest)
+    assert 4 <= parallel <= 12
+    assert parallel == 4 or parallel * batch * largest <= 16 * 1024 * 1024
+
+
+def test_small_values_go_many_at_a_time() -> None:
+    assert pacing.parallel(256, 12) == 12
+    assert pacing.parallel(256, pacing.KNOWN_SMALL) == 4

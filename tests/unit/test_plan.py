@@ -8,21 +8,51 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zk2etcd_workers import plan
+from zk2etcd_workers import plan, tree
 
 KEYS = st.binary(min_size=1, max_size=3)
 VALUES = st.sampled_from([b"", b"1", b"2"])
 
 
-@given(st.dictionaries(KEYS, st.none() | VALUES), st.dictionaries(KEYS, VALUES))
+def _node(key: bytes, value: bytes) -> tree.Node:
+    return tree.Node(b"/" + key, value, 5, 7, 1, 0, 0)
+
+
+def _run(wanted: dict[bytes, bytes | None], keys: list[bytes]) -> plan.Run:
+    run = plan.Run()
+    for key in keys:
+        value = wanted[key]
+        run.add(key, None if value is None else _node(key, value))
+    return run
+
+
+def _held(present: dict[bytes, bytes], keys: list[bytes]) -> plan.Held:
+    return plan.Held(keys, [present[key] for key in keys])
+
+
+def _pieces(keys: list[bytes], size: int) -> Iterator[list[bytes]]:
+    """In pieces, one of them empty."""
+    yield []
+    for start in range(0, len(keys), size):
+        yield keys[start : start + size]
+
+
+@given(
+    st.dictionaries(KEYS, st.none() | VALUES),
+    st.dictionaries(KEYS, VALUES),
+    st.booleans(),
+    st.integers(1, 4),
+)
 def test_the_merge_is_the_difference(
-    wanted: dict[bytes, bytes | None], present: dict[bytes, bytes]
+    wanted: dict[bytes, bytes | None], present: dict[bytes, bytes], similar: bool, pieces: int
 ) -> None:
+    if similar:
+        present |= {key: value for key, value in wanted.items() if value is not None}
     counts = plan.Counts()
     changes = list(
         plan.merge(
-            iter([plan.Wanted(key, wanted[key], b"/" + key, 7) for key in sorted(wanted)]),
-            iter([plan.Present(key, present[key], 1) for key in sorted(present)]),
+            (_run(wanted, keys) for keys in _pieces(sorted(wanted), pieces)),
+            (_held(present, keys) for keys in _pieces(sorted(present), pieces + 1)),
             counts,
         )
     )
@@ -42,12 +72,12 @@ def test_the_merge_is_the_difference(
 def test_nothing_is_planned_before_it_is_known() -> None:
     """The walk may end in an error: what it did not show must not become an extra by then."""
 
-    def broken() -> Iterator[plan.Wanted]:
-        yield plan.Wanted(b"b", b"1", b"/b", 1)
+    def broken() -> Iterator[plan.Run]:
+        yield _run({b"b": b"1"}, [b"b"])
         raise ConnectionError
 
     seen: list[plan.Write | plan.Extra] = []
-    present = [plan.Present(key, b"1", 1) for key in (b"a", b"c", b"d")]
+    present = [plan.Held((b"a", b"c"), (b"1", b"1")), plan.Held((b"d",), (b"1",))]
     with pytest.raises(ConnectionError):
         seen.extend(plan.merge(broken(), present, plan.Counts()))
     assert plan.Extra(b"c") not in seen

@@ -11,8 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests import walking
 from zk2etcd import errors
-from zk2etcd_workers import mapping, pacing, plan, snapshot, tree, turn, zk_protocol, zookeeper
+from zk2etcd_workers import mapping, pacing, snapshot, tree, turn, zk_protocol, zookeeper
+
+SHARD = mapping.Mapping("/s", "/s")
 
 Paths = dict[bytes, bytes | tree.Miss]
 
@@ -119,7 +122,7 @@ def test_every_node_comes_once_in_the_byte_order_of_its_key(
     nodes = _nodes(lists)
     session, shard = Session(nodes, seed), mapping.Mapping("/s", target)
     walk = _walk(session, shard, largest=100 if known else None)
-    emitted = list(walk)
+    emitted = walking.emitted(walk, shard)
     keys = [wanted.key for wanted in emitted]
     assert keys == sorted(keys)
     assert {wanted.path: wanted.value for wanted in emitted} == nodes
@@ -135,8 +138,8 @@ def test_every_node_comes_once_in_the_byte_order_of_its_key(
 def test_from_the_root(lists: list[list[str]], seed: int) -> None:
     nodes = _nodes(lists, "/")
     reserved: Paths = {b"/zookeeper": b"", b"/zookeeper/quota": b""}
-    walk = _walk(Session({**nodes, **reserved}, seed), mapping.Mapping("/", "/x"))
-    emitted = list(walk)
+    shard = mapping.Mapping("/", "/x")
+    emitted = walking.emitted(_walk(Session({**nodes, **reserved}, seed), shard), shard)
     assert {wanted.path for wanted in emitted} == nodes.keys()
     keys = [wanted.key for wanted in emitted]
     assert keys == sorted(keys)
@@ -157,8 +160,8 @@ def test_nodes_that_cannot_be_read_are_kept_and_those_that_are_gone_are_not(
     hidden = {
         path for path in nodes if any(path.startswith(above + b"/") for above in denied | gone)
     }
-    walk = _walk(Session(nodes, seed), mapping.Mapping("/s", "/s"))
-    emitted = {wanted.path: wanted.value for wanted in walk}
+    walk = _walk(Session(nodes, seed), SHARD)
+    emitted = {wanted.path: wanted.value for wanted in walking.emitted(walk, SHARD)}
     assert emitted.keys() == nodes.keys() - hidden - gone
     assert {path for path, value in emitted.items() if value is None} == denied - hidden
     assert walk.opaque == len(denied - hidden)
@@ -166,10 +169,10 @@ def test_nodes_that_cannot_be_read_are_kept_and_those_that_are_gone_are_not(
 
 def test_a_root_that_is_missing_and_one_that_is_denied() -> None:
     walk = _walk(Session({}), mapping.Mapping("/s", "/s"))
-    assert list(walk) == []
+    assert walking.emitted(walk, SHARD) == []
     assert (walk.root, walk.opaque) == (None, 0)
     walk = _walk(Session({b"/s": tree.Miss.NO_AUTH}), mapping.Mapping("/s", "/s"))
-    assert list(walk) == [plan.Wanted(b"/s", None, b"/s", 0)]
+    assert walking.emitted(walk, SHARD) == [walking.Emitted(b"/s", None, b"/s", 0)]
     assert (walk.root, walk.opaque) == (None, 1)
 
 
@@ -177,7 +180,12 @@ def test_excluded_subtrees_are_not_read() -> None:
     nodes = _nodes([["a", "b"], ["ab", "c"], ["b"]])
     session = Session(nodes)
     walk = _walk(session, mapping.Mapping("/s", "/s", ["/s/a"]))
-    assert {wanted.path for wanted in walk} == {b"/s", b"/s/ab", b"/s/ab/c", b"/s/b"}
+    assert {wanted.path for wanted in walking.emitted(walk, SHARD)} == {
+        b"/s",
+        b"/s/ab",
+        b"/s/ab/c",
+        b"/s/b",
+    }
     asked = {path for ops in session.requests for _, path in ops}
     assert not any(mapping.is_below(path, b"/s/a") for path in asked)
 
@@ -186,7 +194,7 @@ def test_ephemerals_left_out() -> None:
     nodes = _nodes([["a"], ["b"], ["c"]])
     owners = {b"/s/a": 77, b"/s/b": tree.CONTAINER_OWNER}
     walk = _walk(Session(nodes, owners=owners), mapping.Mapping("/s", "/s"), skip_ephemeral=True)
-    assert {wanted.path for wanted in walk} == {b"/s", b"/s/b", b"/s/c"}
+    assert {wanted.path for wanted in walking.emitted(walk, SHARD)} == {b"/s", b"/s/b", b"/s/c"}
 
 
 @pytest.mark.parametrize("size", [10, 100_000])
@@ -196,7 +204,7 @@ def test_reads_of_unknown_size_stay_within_the_budget(size: int) -> None:
         nodes[b"/s/p%d" % parent] = b""
         nodes |= {b"/s/p%d/%04d" % (parent, n): b"x" * size for n in range(400)}
     session = Session(nodes)
-    emitted = list(_walk(session, mapping.Mapping("/s", "/s")))
+    emitted = walking.emitted(_walk(session, SHARD), SHARD)
     assert len(emitted) == len(nodes)
     assert session.most_unknown <= pacing.WALK_IN_FLIGHT
     assert max(map(len, session.requests)) <= 256
@@ -211,7 +219,7 @@ def test_requests_stay_below_the_servers_buffer() -> None:
         long = b"/s/" + b"%03d" % number + b"n" * 17_000
         nodes |= {long: b"", long + b"/x": b""}
     session = Session(nodes)
-    assert len(list(_walk(session, mapping.Mapping("/s", "/s"), largest=0))) == len(nodes)
+    assert len(walking.emitted(_walk(session, SHARD, largest=0), SHARD)) == len(nodes)
     for ops in session.requests:
         assert len(zk_protocol.MultiRead(ops).serialize()) < 1_000_000
 
@@ -220,7 +228,7 @@ def test_a_huge_listing_travels_alone() -> None:
     nodes: Paths = {b"/s": b"", b"/s/small": b"", b"/s/small/x": b"", b"/s/huge": b""}
     nodes |= {b"/s/huge/%05d" % number: b"" for number in range(10_001)}
     session = Session(nodes)
-    assert len(list(_walk(session, mapping.Mapping("/s", "/s")))) == len(nodes)
+    assert len(walking.emitted(_walk(session, SHARD), SHARD)) == len(nodes)
     assert [(zk_protocol.GET_CHILDREN, b"/s/huge")] in session.requests
 
 

@@ -155,15 +155,13 @@ def _first_look(ctx: context.Context, found: Found, told: Callable[[int], None])
     return differing
 
 
-def _watched(
-    walk: snapshot.Walk, told: Callable[[int], None], shown: float
-) -> Iterator[plan.Wanted]:
+def _watched(walk: snapshot.Walk, told: Callable[[int], None], shown: float) -> Iterator[plan.Run]:
     """The walk, told of as it goes on."""
-    for want in walk:
+    for run in walk:
         if time.monotonic() - shown > _TOLD:
             shown = time.monotonic()
             told(walk.nodes)
-        yield want
+        yield run
 
 
 def _ours(ctx: context.Context, key: bytes, found: Found) -> bytes | None:

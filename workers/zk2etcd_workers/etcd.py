@@ -8,7 +8,6 @@ a deadline, nothing is ever re-sent behind the caller's back, and an answer that
 
 from __future__ import annotations
 
-import functools
 import operator
 import threading
 import time
@@ -19,10 +18,10 @@ import etcd3.etcdrpc as rpc
 import grpc
 
 from zk2etcd import config, errors, metrics
-from zk2etcd_workers import etcd_channel, etcd_errors, etcd_wire, pacing, plan, turn
+from zk2etcd_workers import etcd_channel, etcd_errors, etcd_wire, pacing, turn
 
 # The values of etcd_wire are this module's to its callers.
-Present = plan.Present
+Present = etcd_wire.Present
 Put = etcd_wire.Put
 Delete = etcd_wire.Delete
 Range = etcd_wire.Range
@@ -31,20 +30,26 @@ Txn = etcd_wire.Txn
 Op = etcd_wire.Op
 Answer = etcd_wire.Answer
 
-# Without a line of Python for each of 100,000 keys.
-_FIELDS = operator.attrgetter("key", "value", "mod_revision")
-_PRESENT: Callable[[tuple[bytes, bytes, int]], Present] = functools.partial(tuple.__new__, Present)
+_PAIR = operator.attrgetter("key", "value")
 _READS_IN_TXN = 100
 
 
 class Page(NamedTuple):
-    kvs: list[Present]
+    """Keys and values in columns, without a line of Python for each of 100,000 keys."""
+
+    keys: Sequence[bytes]
+    values: Sequence[bytes]
     revision: int
     more: bool
     total: int
     """How many keys the whole range holds, whatever the page's limit."""
     size: int
     """Bytes on the wire."""
+    reply: Any
+
+    @property
+    def kvs(self) -> list[Present]:
+        return [Present(kv.key, kv.value, kv.mod_revision) for kv in self.reply.kvs]
 
 
 Done = Callable[[Answer | None, errors.EtcdError | None], None]
@@ -103,14 +108,14 @@ class Client:
         request = rpc.RangeRequest(key=key, range_end=end, **_range_options(options))
         started, known = time.monotonic(), self._revision
         future = self._begin("KV/Range", request)
-        kvs: list[Present] = []
+        columns: list[Sequence[bytes]] = []
         apart = threading.Event()
 
         def arrived(call: Any) -> None:
             # Taken apart in grpc's thread, while the caller's waits for something else.
             try:
                 if call.code() is grpc.StatusCode.OK:
-                    kvs.extend(map(_PRESENT, map(_FIELDS, call.result().kvs)))
+                    columns.extend(_columns(call.result()))
             finally:
                 apart.set()
 
@@ -120,11 +125,11 @@ class Client:
             reply = self._finish("KV/Range", request, future, write=False, op="get", at=started)
             self._saw(reply, known)
             apart.wait()
-            if not kvs:
-                # Asked a second time, with a new token.
-                kvs.extend(map(_PRESENT, map(_FIELDS, reply.kvs)))
+            # Not there if it was asked a second time, with a new token.
+            keys, values = columns or _columns(reply)
             size = int(reply.ByteSize())
-            return Page(kvs, int(reply.header.revision), bool(reply.more), int(reply.count), size)
+            revision, more, total = int(reply.header.revision), bool(reply.more), int(reply.count)
+            return Page(keys, values, revision, more, total, size, reply)
 
         return finish
 
@@ -328,6 +333,15 @@ class Client:
             stub = getattr(rpc, service + "Stub")(self._channels[at])
             call = self._calls[(at, method)] = getattr(stub, name)
         return call
+
+
+def _columns(reply: Any) -> tuple[Sequence[bytes], Sequence[bytes]]:
+    """The keys and the values of a range."""
+    pairs = list(map(_PAIR, reply.kvs))
+    if not pairs:
+        return (), ()
+    keys, values = zip(*pairs, strict=True)
+    return keys, values
 
 
 def _range_options(options: dict[str, Any]) -> dict[str, Any]:

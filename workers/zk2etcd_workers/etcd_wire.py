@@ -11,9 +11,13 @@ from typing import Any, NamedTuple
 
 import etcd3.etcdrpc as rpc
 
-from zk2etcd_workers import plan
 
-Present = plan.Present
+class Present(NamedTuple):
+    """A key as etcd has it. `revision` is its mod_revision."""
+
+    key: bytes
+    value: bytes
+    revision: int
 
 
 class Put(NamedTuple):

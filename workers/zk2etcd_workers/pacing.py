@@ -22,13 +22,25 @@ OP_BYTES = 14
 """What a read adds to a request beside its path (MultiHeader, length, watch flag)."""
 
 KNOWN_SMALL = 16 * 1024
-"""Where no value was larger than this when all were last read, reads are of known size: 1,024 of
-them in flight come to 16 MiB."""
+"""Where no value was larger than this when all were last read, reads are of known size, and their
+number in flight is bounded by what they come to (`parallel`)."""
+
+_KNOWN_BYTES = 16 * 1024 * 1024
+_STAT_BYTES = 80
+_LEAST_PARALLEL = 4
+_MOST_PARALLEL = 12
 
 LARGE_ANSWERS = 4 * 1024 * 1024
 LARGE_BATCH = 8
 _FIRST = 8
 LARGE_LISTING = 10_000
+
+
+def parallel(batch: int, largest: int) -> int:
+    """How many requests of `batch` reads, of at most `largest` bytes each, go side by side: the
+    server is then busy while we use what it sent, and never builds more than 16 MiB for us."""
+    fitting = _KNOWN_BYTES // (batch * (largest + _STAT_BYTES))
+    return max(_LEAST_PARALLEL, min(fitting, _MOST_PARALLEL))
 
 
 @dataclasses.dataclass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 
 from zk2etcd import errors
@@ -13,7 +12,7 @@ _LARGEST_PAGE = 5_000
 _PAGE_BYTES = 4 * 1024 * 1024
 
 
-def stream(client: etcd.Client, shard: mapping.Mapping) -> Iterator[plan.Present]:
+def stream(client: etcd.Client, shard: mapping.Mapping) -> Iterator[plan.Held]:
     """The target's own key, then all below it; foreign and excluded keys included.
 
     Pages adapt to the size of what they hold, and the next one is under way while one is used.
@@ -21,15 +20,11 @@ def stream(client: etcd.Client, shard: mapping.Mapping) -> Iterator[plan.Present
 
     :raises errors.EtcdError: a page was refused or not answered.
     """
-    return itertools.chain.from_iterable(_pages(client, shard))
-
-
-def _pages(client: etcd.Client, shard: mapping.Mapping) -> Iterator[list[plan.Present]]:
     start, end = shard.below()
     own = client.range(shard.target)
     if start != shard.target:
         # For `to: /`, whose below-range is [/, 0), the range shows the key `/` itself.
-        yield own.kvs
+        yield plan.Held(own.keys, own.values)
     revision = own.revision
     limit = _FIRST_PAGE
     ask = client.range_soon(start, end, limit=limit, revision=revision)
@@ -41,14 +36,14 @@ def _pages(client: etcd.Client, shard: mapping.Mapping) -> Iterator[list[plan.Pr
             ask = client.range_soon(start, end, limit=limit, revision=revision)
             continue
         if page.more:
-            start = page.kvs[-1].key + b"\0"
+            start = page.keys[-1] + b"\0"
             limit = _next_limit(page, limit)
             ask = client.range_soon(start, end, limit=limit, revision=revision)
-        yield page.kvs
+        yield plan.Held(page.keys, page.values)
         if not page.more:
             return
 
 
 def _next_limit(page: etcd.Page, limit: int) -> int:
-    fitting = _PAGE_BYTES * len(page.kvs) // max(page.size, 1)
+    fitting = _PAGE_BYTES * len(page.keys) // max(page.size, 1)
     return max(8, min(fitting, limit * 4, _LARGEST_PAGE))

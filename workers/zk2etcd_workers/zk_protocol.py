@@ -22,7 +22,8 @@ Op = tuple[int, bytes]
 _INT = struct.Struct(">i")
 _MULTI_HEADER = struct.Struct(">iBi")
 _HEADER_AND_INT = struct.Struct(">iBii")
-_STAT = struct.Struct(">qq8xq12xq4xi8x")  # czxid mzxid mtime ephemeralOwner numChildren
+# czxid mzxid mtime ephemeralOwner numChildren, then the next answer's type and number
+_STAT_AND_HEAD = struct.Struct(">qq8xq12xq4xi8xi5xi")
 _EVENT = struct.Struct(">iii")
 
 _HEADS = {kind: _MULTI_HEADER.pack(kind, 0, -1) for kind in (GET_DATA, GET_CHILDREN)}
@@ -75,37 +76,39 @@ class MultiRead:
         self.zxid = 0
 
     def serialize(self) -> bytes:
-        pack = _INT.pack
+        pack, heads = _INT.pack, _HEADS
         parts: list[bytes] = []
         for kind, path in self.ops:
-            parts += (_HEADS[kind], pack(len(path)), path, _NO_WATCH)
+            parts += (heads[kind], pack(len(path)), path, _NO_WATCH)
         parts.append(_TERMINATOR)
         return b"".join(parts)
 
     def deserialize(self, buffer: bytes, offset: int) -> list[tree.Result]:
         """One `tree.Result` for each op, in order."""
         results: list[tree.Result] = []
-        add = results.append
-        head = _HEADER_AND_INT.unpack_from
-        stat = _STAT.unpack_from
-        new = tuple.__new__
-        node = tree.Node
+        add, new, node = results.append, tuple.__new__, tree.Node
+        stat_and_head = _STAT_AND_HEAD.unpack_from
+        # The terminator is four bytes shorter than the header and number of a further answer.
+        buffer += b"\0\0\0\0"
+        answered, _, _, number = _HEADER_AND_INT.unpack_from(buffer, offset)
+        offset += 13
         for kind, path in self.ops:
-            answered, _, _, number = head(buffer, offset)
-            offset += 13
             if answered == GET_DATA and kind == GET_DATA:
                 end = offset + number if number > 0 else offset
-                czxid, mzxid, mtime, owner, children = stat(buffer, end)
                 data = buffer[offset:end]
+                czxid, mzxid, mtime, owner, children, answered, number = stat_and_head(buffer, end)
                 add(new(node, (path, data, czxid, mzxid, mtime, owner, children)))
-                offset = end + 68
-            elif answered == GET_CHILDREN and kind == GET_CHILDREN:
+                offset = end + 81
+                continue
+            if answered == GET_CHILDREN and kind == GET_CHILDREN:
                 names, offset = _names(buffer, offset, number)
                 add(names)
             elif answered == -1:
                 add(_MISSES.get(number, tree.Miss.OTHER))
             else:
                 raise ValueError(f"multiRead answered with type {answered} to type {kind}")
+            answered, _, _, number = _HEADER_AND_INT.unpack_from(buffer, offset)
+            offset += 13
         return results
 
 

@@ -1,0 +1,309 @@
+"""Reading a subtree ahead of its use, with bulk reads, in bounded memory.
+
+What is nearest to being used is read first, so that requests are full and what is held stays
+small: the unread parts of the tree wait in a heap, ordered as the walk will come to them.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import queue
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from zk2etcd import errors
+from zk2etcd_workers import mapping, pacing, tree, turn, zk_protocol, zookeeper
+
+_IN_FLIGHT = 3
+_BATCH = 112
+_HELD_NODES = 8192
+_HELD_BYTES = 16 * 1024 * 1024
+
+
+class Leaves(NamedTuple):
+    """Neighbours that are all readable, wanted and without children, in columns, so that they
+    cost no line of Python each."""
+
+    paths: Sequence[bytes]
+    values: Sequence[bytes]
+    nodes: Sequence[tree.Node]
+    size: int
+    """Bytes of all values."""
+
+
+class Dir:
+    """A node with children. `found[i]` is what was read of `names[i]`: None not yet, False when
+    it has been used. `subs` are those with children, by place; `leaves` by the place of the first.
+    """
+
+    __slots__ = ("expected", "found", "leaves", "names", "path", "read", "subs")
+
+    def __init__(self, path: bytes, expected: int) -> None:
+        self.path = path
+        self.expected = expected
+        self.names: list[bytes] | None = None
+        self.found: list[tree.Node | tree.Miss | bool | None] = []
+        self.subs: dict[int, Dir] = {}
+        self.leaves: dict[int, Leaves] = {}
+        self.read = 0
+
+
+_Slot = tuple[Dir, int, int]
+"""Whose answers come next in a reply: of `count` names from `start` on, or, with 0, its listing."""
+
+
+class _Columns:
+    """The nodes of one reply, by column. `are_all`: it misses none that was asked for."""
+
+    def __init__(self, results: Sequence[tree.Result]) -> None:
+        self.nodes = [found for found in results if type(found) is tree.Node]
+        listings = sum(1 for found in results if type(found) is list)
+        self.are_all = len(self.nodes) + listings == len(results)
+        columns: Sequence[Sequence[Any]] = [()] * len(tree.Node._fields)
+        if self.nodes:
+            columns = list(zip(*self.nodes, strict=True))
+        self.paths, self.values, _, _, _, self.owners, self.children = columns
+        self._sizes = list(map(len, self.values))
+        self.size = sum(self._sizes)
+        self.largest = max(self._sizes, default=0)
+
+    def leaves(self, start: int, end: int) -> Leaves:
+        return Leaves(
+            self.paths[start:end],
+            self.values[start:end],
+            self.nodes[start:end],
+            sum(self._sizes[start:end]),
+        )
+
+
+class Reader:
+    """Fills directories. `zxid` is the highest zxid of all replies, `largest` the largest value in
+    bytes; `held` and `held_bytes` count what was read and not used yet (`used`)."""
+
+    def __init__(
+        self,
+        session: zookeeper.Session,
+        shard: mapping.Mapping,
+        pulse: turn.Turn,
+        denied: Callable[[bytes], None],
+        *,
+        skip_ephemeral: bool,
+        read_batch: int,
+        patience: float,
+        largest: int | None,
+    ) -> None:
+        """:param denied: called with each node whose children may not be listed.
+        :param largest: the largest value that the last read of all showed, in bytes; None if
+            there was none, and the sizes are unknown.
+        """
+        self._session = session
+        self._excluded = frozenset(shard.excluded)
+        self._turn = pulse
+        self._denied = denied
+        self._skip_ephemeral = skip_ephemeral
+        self._known = largest is not None and largest <= pacing.KNOWN_SMALL
+        self._ramp = pacing.Ramp(read_batch if self._known else min(_BATCH, read_batch))
+        self._parallel = _IN_FLIGHT
+        if self._known and largest is not None:
+            self._parallel = pacing.parallel(read_batch, largest)
+        self._most = read_batch
+        self._patience = patience
+        self._epoch = session.epoch
+        self._replies: queue.SimpleQueue[zookeeper.Reply] = queue.SimpleQueue()
+        self._heap: list[tuple[bytes, int, Dir]] = []
+        self._heavy: set[bytes] = set()
+        self._in_flight = 0
+        self._request_bytes = 0
+        self._held = 0
+        self._held_bytes = 0
+        self.zxid = 0
+        self.largest = 0
+
+    def root(self, path: bytes) -> Dir:
+        """Read one node: a directory of nothing but that node."""
+        holder = Dir(b"", 1)
+        holder.names, holder.found, holder.read = [path], [None], 1
+        self._wait_for_permit()
+        self._send([(zk_protocol.GET_DATA, path)], [(holder, 0, 1)])
+        while holder.found[0] is None:
+            self.pump()
+        self._held = self._held_bytes = 0
+        return holder
+
+    def pump(self) -> None:
+        """Keep requests under way, and wait for at least one reply.
+
+        :raises errors.SessionDoubt: the session changed, or it does not answer.
+        """
+        self._fill()
+        started = time.monotonic()
+        while True:
+            self._turn.beat()
+            try:
+                reply = self._replies.get(timeout=turn.SLICE if self._in_flight else 0.002)
+                break
+            except queue.Empty:
+                self._fill()
+            if self._session.epoch != self._epoch:
+                raise errors.SessionDoubt("the ZooKeeper session changed during a walk")
+            if self._in_flight and time.monotonic() - started > self._patience + 2:
+                raise errors.SessionDoubt("ZooKeeper did not answer a bulk read")
+        self._process(reply)
+        self.absorb()
+
+    def absorb(self) -> None:
+        """Take in the replies that are there and ask for more, so that the server is never idle
+        while what it sent is being used."""
+        while not self._replies.empty():
+            self._process(self._replies.get())
+        self._fill()
+
+    def used(self, nodes: int, size: int) -> None:
+        """So many nodes with so many bytes of values need not be held any more."""
+        self._held -= nodes
+        self._held_bytes -= size
+
+    # --- requests ----------------------------------------------------------------------------
+
+    def _fill(self) -> None:
+        while self._heap and self._in_flight < self._parallel:
+            ahead = self._held >= _HELD_NODES or self._held_bytes >= _HELD_BYTES
+            if ahead and self._in_flight:
+                return
+            granted = self._session.take(self._ramp.batch, live=False, known=self._known)
+            if granted == 0:
+                return
+            ops, slots, used = self._next_ops(granted)
+            if not self._known:
+                self._session.give(granted - used)
+            self._send(ops, slots)
+
+    def _wait_for_permit(self) -> None:
+        while not self._session.take(1, live=False, known=self._known):
+            self._turn.beat()
+            time.sleep(0.002)
+
+    def _send(self, ops: list[zk_protocol.Op], slots: list[_Slot]) -> None:
+        self._in_flight += 1
+        self._session.read(ops, self._replies.put, slots, known=self._known)
+
+    def _next_ops(self, permits: int) -> tuple[list[zk_protocol.Op], list[_Slot], int]:
+        """The reads nearest to use, at most `permits` of them data reads, and how many of them
+        are. A huge listing travels alone."""
+        ops: list[zk_protocol.Op] = []
+        slots: list[_Slot] = []
+        left = permits
+        self._request_bytes = 0
+        while self._heap and len(ops) < self._most:
+            directory = self._heap[0][2]
+            if directory.names is None:
+                alone = directory.expected > pacing.LARGE_LISTING
+                self._request_bytes += len(directory.path) + pacing.OP_BYTES
+                if ops and (alone or self._request_bytes > pacing.REQUEST_BYTES):
+                    break
+                heapq.heappop(self._heap)
+                ops.append((zk_protocol.GET_CHILDREN, directory.path))
+                slots.append((directory, 0, 0))
+                if alone:
+                    break
+            else:
+                room = min(left, self._most - len(ops))
+                taken, full = self._take_names(directory, room, ops, slots)
+                left -= taken
+                if full:
+                    break
+        return ops, slots, permits - left
+
+    def _take_names(
+        self, directory: Dir, room: int, ops: list[zk_protocol.Op], slots: list[_Slot]
+    ) -> tuple[int, bool]:
+        """Add reads of the first directory's next children: (how many, the request is full)."""
+        names = directory.names or []
+        base = directory.path + b"/" if directory.path != tree.ROOT else tree.ROOT
+        heavy = directory.path in self._heavy
+        start = directory.read
+        end = start + (min(room, pacing.LARGE_BATCH) if heavy else room)
+        paths = [base + name for name in names[start:end]]
+        paths = paths[: self._fitting(paths, first=not ops)]
+        end = start + len(paths)
+        if paths:
+            ops.extend(zip(itertools.repeat(zk_protocol.GET_DATA), paths))
+            slots.append((directory, start, len(paths)))
+        directory.read = end
+        heapq.heappop(self._heap)
+        if end < len(names):
+            self._push(base + names[end], directory)
+        return len(paths), heavy or end < len(names)
+
+    def _fitting(self, paths: list[bytes], *, first: bool) -> int:
+        """How many of these fit into the request; the first of all always does."""
+        size = sum(map(len, paths)) + len(paths) * pacing.OP_BYTES
+        if self._request_bytes + size <= pacing.REQUEST_BYTES:
+            self._request_bytes += size
+            return len(paths)
+        for count, path in enumerate(paths):
+            size = len(path) + pacing.OP_BYTES
+            if self._request_bytes + size > pacing.REQUEST_BYTES and not (first and count == 0):
+                return count
+            self._request_bytes += size
+        return len(paths)
+
+    def _push(self, key: bytes, directory: Dir) -> None:
+        heapq.heappush(self._heap, (key, id(directory), directory))
+
+    # --- replies -----------------------------------------------------------------------------
+
+    def _process(self, reply: zookeeper.Reply) -> None:
+        self._in_flight -= 1
+        if reply.error is not None:
+            raise reply.error
+        if reply.epoch != self._epoch:
+            raise errors.SessionDoubt("the ZooKeeper session changed during a walk")
+        self.zxid = max(self.zxid, reply.zxid)
+        columns = _Columns(reply.results)
+        self.largest = max(self.largest, columns.largest)
+        plain = columns.are_all and not (self._skip_ephemeral and any(columns.owners))
+        at = node = 0
+        for directory, start, count in reply.tag:
+            if not count:
+                self._list(directory, reply.results[at])
+                at += 1
+                continue
+            part = reply.results[at : at + count]
+            directory.found[start : start + count] = part
+            if not plain or any(columns.children[node : node + count]):
+                self._descend(directory, start, part)
+            else:
+                directory.leaves[start] = columns.leaves(node, node + count)
+            at += count
+            node += count
+            self._held += count
+        self._held_bytes += columns.size
+        self._ramp.saw(columns.size)
+        if columns.size > pacing.LARGE_ANSWERS:
+            self._heavy.update(directory.path for directory, _, _ in reply.tag)
+
+    def _descend(self, directory: Dir, start: int, part: Sequence[tree.Node | tree.Miss]) -> None:
+        for place, node in enumerate(part, start):
+            if isinstance(node, tree.Node) and node.children:
+                sub = directory.subs[place] = Dir(node.path, node.children)
+                self._push(sub.path + b"/", sub)
+
+    def _list(self, directory: Dir, result: tree.Listing | tree.Miss) -> None:
+        if isinstance(result, tree.Miss):
+            names: list[bytes] = []
+            if result is not tree.Miss.NO_NODE:
+                self._denied(directory.path)
+        else:
+            names = sorted(result)
+            if self._excluded:
+                names = self._kept(directory.path, names)
+        directory.names = names
+        directory.found = [None] * len(names)
+        if names:
+            self._push(tree.join(directory.path, names[0]), directory)
+
+    def _kept(self, parent: bytes, names: list[bytes]) -> list[bytes]:
+        return [name for name in names if tree.join(parent, name) not in self._excluded]
