@@ -67,6 +67,7 @@ class Case:
 
     :param foreign: revisions that the test itself wrote.
     :param kept: keys that the test put and nobody may touch, with their values.
+    :param released: the guard's trips that were released, by id, and when (wall clock).
     """
 
     prefixes: Sequence[Prefix]
@@ -75,6 +76,7 @@ class Case:
     events: Sequence[watcher.Event]
     foreign: Collection[int] = ()
     kept: Mapping[bytes, bytes] = dataclasses.field(default_factory=dict)
+    released: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     def wanted(self) -> dict[bytes, bytes]:
         """What etcd must hold in the mapped ranges at the end."""
@@ -104,11 +106,7 @@ def judge(case: Case) -> list[Violation]:
 
 def order(case: Case) -> Iterator[Violation]:
     """Each key's history in etcd is a subsequence of its node's, at strictly increasing zxids."""
-    entries: dict[bytes, list[txnlog.Entry]] = {}
-    for path, states in case.history.items():
-        for prefix in case.prefixes:
-            if (key := prefix.key(path)) is not None:
-                entries[key] = states
+    entries = _states_by_key(case)
     for key, events in _by_key(case).items():
         if case.prefix_of(key) is not None:
             yield from _one_key(key, events, entries.get(key, []), case.foreign)
@@ -345,12 +343,10 @@ def covered(case: Case) -> Iterator[Violation]:
     """At every revision the checkpoint is at or above what was written: a successor must not
     read from a server that is behind it."""
     earliest: dict[tuple[bytes, bytes], int] = {}
-    for path, states in case.history.items():
-        for prefix in case.prefixes:
-            if (key := prefix.key(path)) is not None:
-                for state in states:
-                    if state.value is not None:
-                        earliest.setdefault((key, state.value), state.zxid)
+    for key, states in _states_by_key(case).items():
+        for state in states:
+            if state.value is not None:
+                earliest.setdefault((key, state.value), state.zxid)
     for step in steps(case):
         reached = zxid_of(step.checkpoint)
         for event in step.events:
@@ -391,32 +387,58 @@ def token_of(checkpoint: bytes) -> int | None:
 # --- I2: the guard -------------------------------------------------------------------------------
 
 
+class _Trip(NamedTuple):
+    """A trip that stands: since when, and what it is known to hold."""
+
+    name: str
+    since: float
+    keys: frozenset[bytes]
+
+
 def held(case: Case) -> Iterator[Violation]:
-    """While a trip stands, what its sample names is not deleted, unless it was there again."""
-    states_of: dict[bytes, list[txnlog.Entry]] = {}
-    for path, states in case.history.items():
-        for prefix in case.prefixes:
-            if (key := prefix.key(path)) is not None:
-                states_of[key] = states
-    standing: dict[str, tuple[float, set[bytes]]] = {}
+    """While a trip stands that nobody released, no walk deletes what its sample names. A delete
+    seen live is another matter: the node, or one above it, changed since."""
+    states_of = _states_by_key(case)
+    standing: dict[str, _Trip] = {}
     for event in case.own():
         kind, shard = state_key(case.state, event.key)
         if kind == "guards":
-            trip = json.loads(event.value or b"{}").get("trip")
-            standing.pop(shard, None)
-            if trip:
-                standing[shard] = (event.at, _sampled(case.prefixes, trip["sample"]))
+            _note_trip(case, standing, shard, event)
         elif event.value is None:
-            for tripped_at, keys in standing.values():
-                if event.key in keys and not _came_back(states_of[event.key], tripped_at):
+            for trip in standing.values():
+                free = event.at >= case.released.get(trip.name, float("inf"))
+                is_held = event.key in trip.keys and not free
+                if is_held and not _changed_since(states_of, event.key, trip.since - 1.0):
                     text = f"deleted at revision {event.revision} while the guard held it"
                     yield Violation("I2", "guard", _text(event.key), text)
 
 
-def _sampled(prefixes: Iterable[Prefix], paths: Iterable[str]) -> set[bytes]:
-    keys = (prefix.key(path) for path in paths for prefix in prefixes)
-    return {key for key in keys if key is not None}
+def _states_by_key(case: Case) -> dict[bytes, list[txnlog.Entry]]:
+    return {
+        key: states
+        for path, states in case.history.items()
+        for prefix in case.prefixes
+        if (key := prefix.key(path)) is not None
+    }
 
 
-def _came_back(states: Sequence[txnlog.Entry], since: float) -> bool:
-    return any(state.value is not None and state.time > since - 1.0 for state in states)
+def _note_trip(case: Case, standing: dict[str, _Trip], shard: str, event: watcher.Event) -> None:
+    trip = json.loads(event.value or b"{}").get("trip")
+    if not trip:
+        standing.pop(shard, None)
+        return
+    keys = (prefix.key(path) for path in trip["sample"] for prefix in case.prefixes)
+    sampled = frozenset(key for key in keys if key is not None)
+    standing[shard] = _Trip(str(trip["id"]), event.at, sampled)
+
+
+def _changed_since(
+    states_of: Mapping[bytes, Sequence[txnlog.Entry]], key: bytes, since: float
+) -> bool:
+    """Whether the node was there again since then, or one above it went."""
+    if any(s.value is not None and s.time > since for s in states_of.get(key, ())):
+        return True
+    while key := key.rpartition(b"/")[0]:
+        if any(s.value is None and s.time > since for s in states_of.get(key, ())):
+            return True
+    return False

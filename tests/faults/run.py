@@ -242,7 +242,9 @@ class _Run:
         events = list(on.watcher.events)
         foreign = {event.revision for event in events if event.key == hand.MARK}
         history = txnlog.replay(logged)
-        return oracle.Case(world.PREFIXES, world.STATE, history, events, foreign, world.KEPT)
+        return oracle.Case(
+            world.PREFIXES, world.STATE, history, events, foreign, world.KEPT, on.released
+        )
 
     def _await_mark(self) -> None:
         """The watch has seen all there is once it has seen a mark that was put last."""

@@ -36,6 +36,7 @@ def judged(
     *,
     foreign: Sequence[int] = (),
     kept: Mapping[bytes, bytes] | None = None,
+    released: Mapping[str, float] | None = None,
 ) -> set[tuple[str, str]]:
     """(invariant, check) of all that was found. A zxid is a second of ZooKeeper's clock, and a
     revision a hundredth of one of etcd's, from 1,000 on."""
@@ -47,7 +48,7 @@ def judged(
         watcher.Event(revision, key, value, 1000.0 + revision / 100)
         for revision, key, value in changes
     ]
-    case = oracle.Case(PREFIXES, STATE, history, events, foreign, kept or {})
+    case = oracle.Case(PREFIXES, STATE, history, events, foreign, kept or {}, released or {})
     return {(each.invariant, each.check) for each in oracle.judge(case)}
 
 
@@ -188,24 +189,27 @@ def trip(*paths: str) -> bytes:
 
 
 def test_a_delete_of_what_the_guard_holds_is_seen() -> None:
-    nodes = {"/dubbo/a": [(2, b"1"), (3, None)]}
+    nodes: Nodes = {"/dubbo/a": [(2, b"1"), (3, None)]}
     held = mirrored((2, b"/dubbo/a", b"1"), (3, GUARD, trip("/dubbo/a")), (4, b"/dubbo/a", None))
     assert judged(nodes, held) == {("I2", "guard")}
-    released = mirrored(
+    assert judged(nodes, held, released={"other": 1000.0}) == {("I2", "guard")}
+    assert judged(nodes, held, released={"t": 1000.035}) == set()
+    over = mirrored(
         *[(2, b"/dubbo/a", b"1"), (3, GUARD, trip("/dubbo/a"))],
         *[(4, GUARD, None), (5, b"/dubbo/a", None)],
     )
-    assert judged(nodes, released) == set()
+    assert judged(nodes, over) == set()
 
 
-def test_a_live_delete_of_a_node_that_came_back_is_not_held() -> None:
-    nodes = {"/dubbo/a": [(2, b"1"), (3, None), (1001, b"2"), (1002, None)]}
-    changes = mirrored(
-        *[(2, b"/dubbo/a", b"1"), (3, GUARD, trip("/dubbo/a"))],
-        *[(200, b"/dubbo/a", b"2"), (300, b"/dubbo/a", None)],
-        zxid=0xFFFF,
-    )
-    assert judged(nodes, changes) == set()
+def test_a_delete_seen_live_is_not_held() -> None:
+    """The node came back and went again; or one above it went."""
+    held: list[Change] = [(2, b"/dubbo/a", b"1"), (3, GUARD, trip("/dubbo/a"))]
+    back: Nodes = {"/dubbo/a": [(2, b"1"), (3, None), (1001, b"2"), (1002, None)]}
+    changes = mirrored(*held, (200, b"/dubbo/a", b"2"), (300, b"/dubbo/a", None), zxid=0xFFFF)
+    assert judged(back, changes) == set()
+    above: Nodes = {"/dubbo/a": [(2, b"1"), (3, None)], "/dubbo": [(1, b""), (1002, None)]}
+    changes = mirrored((2, b"/dubbo", b""), *held, (300, b"/dubbo/a", None), (301, b"/dubbo", None))
+    assert judged(above, changes) == set()
 
 
 def test_what_is_found_names_the_key_and_both_histories() -> None:

@@ -103,6 +103,7 @@ class World:
         self.config_lock = threading.Lock()
         self.violations: list[oracle.Violation] = []
         self.notes: list[str] = []
+        self.released: dict[str, float] = {}
         self.started = time.monotonic()
         self.supervisor_lost_at: float | None = None
 
@@ -251,8 +252,10 @@ class World:
         """What an operator does who has looked: allow the deletes that are held. True if some
         were."""
         held = list(self.guarded())
-        for supervisor, shard in held:
+        for _, shard in held:
             self.note(f"release {shard['id']}: {shard['guard']['deletes']} deletes")
+            self.released.setdefault(shard["guard"]["id"], time.time())
+        for supervisor, shard in held:
             with contextlib.suppress(errors.Unreachable):
                 body = {"trip": shard["guard"]["id"]}
                 status, text = supervisor.ask(f"/shards/{shard['id']}/release", body)
