@@ -156,7 +156,7 @@ def test_sides_that_differ_in_the_end_are_seen() -> None:
 
 def test_a_write_to_a_shard_that_nobody_owns_is_seen() -> None:
     nodes = {"/dubbo/a": [(2, b"1")]}
-    unowned: list[Change] = [(1, CHECKPOINT, checkpoint(9)), (2, b"/dubbo/a", b"1")]
+    unowned: list[Change] = [(1, CHECKPOINT, checkpoint(9, 1)), (2, b"/dubbo/a", b"1")]
     assert ("I5", "owned") in judged(nodes, unowned)
     let_go = mirrored((2, OWNER, None), (3, b"/dubbo/a", b"1"))
     assert judged(nodes, let_go) == {("I5", "owned")}
@@ -166,6 +166,8 @@ def test_a_write_under_another_token_than_the_owners_is_seen() -> None:
     nodes = {"/dubbo/a": [(2, b"1")]}
     changes = mirrored((2, OWNER, owner()), (3, b"/dubbo/a", b"1"))
     assert judged(nodes, changes) == {("I5", "token")}
+    bare = mirrored((2, CHECKPOINT, checkpoint(0x100)), (2, b"/dubbo/a", b"1"))
+    assert judged(nodes, bare) == {("I5", "token")}
     renewed = mirrored(
         (2, OWNER, owner()), (3, CHECKPOINT, checkpoint(0xFF, 2)), (3, b"/dubbo/a", b"1")
     )

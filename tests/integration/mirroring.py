@@ -261,7 +261,7 @@ class World:
 
     def checkpoint(self, worker: Worker, number: int = 0) -> int:
         value = self.etcd.value(f"{self.state}/checkpoints/{worker.shards[number].id}")
-        return int(value or b"0", 16)
+        return int((value or b"0")[:16], 16)
 
     def owner(self, worker: Worker, number: int = 0) -> observing.KeyValue | None:
         return self.etcd.get(f"{self.state}/owners/{worker.shards[number].id}")

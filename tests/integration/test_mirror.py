@@ -12,6 +12,7 @@ import pytest
 
 from tests import polling
 from tests.integration import mirroring, observing
+from zk2etcd_workers import state
 
 
 def _created(world: mirroring.World) -> None:
@@ -343,8 +344,7 @@ def _replay(
         for event in revisions[revision]:
             if event.key == checkpoint_key:
                 assert event.value is not None
-                zxid = int(event.value, 16)
-                assert len(event.value) == 16
+                zxid = state.decode_zxid(event.value)
                 assert zxid >= checkpoint, "the checkpoint fell"
                 checkpoint = zxid
         for event in revisions[revision]:

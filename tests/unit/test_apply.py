@@ -16,6 +16,7 @@ from zk2etcd_workers import apply, etcd, fence, mapping, plan, state
 
 CHECKPOINT = b"zk2etcd/checkpoints/s"
 OWNER = b"zk2etcd/owners/s"
+TOKEN = 7
 SHARD = mapping.Mapping("/s", "/s")
 
 
@@ -109,11 +110,12 @@ class Owned:
     """A fence that holds."""
 
     lost = False
+    token = TOKEN
 
     def compare(self) -> etcd.Compare:
         if self.lost:
             raise errors.LeaseDoubt("too old")
-        return etcd.Compare(OWNER, "mod", "=", 7)
+        return etcd.Compare(OWNER, "mod", "=", self.token)
 
 
 @dataclasses.dataclass
@@ -258,12 +260,12 @@ def test_the_checkpoint_covers_replies_and_values_and_never_falls() -> None:
     run = _run()
     run.applier.saw(50)
     run.write([plan.Write(b"/s/a", b"", b"/s/a", 40)])
-    assert (run.zxid, run.store.keys[CHECKPOINT]) == (50, state.encode_zxid(50))
+    assert (run.zxid, run.store.keys[CHECKPOINT]) == (50, state.encode_zxid(50, TOKEN))
     run.write([plan.Write(b"/s/b", b"", b"/s/b", 60)])
-    assert run.store.keys[CHECKPOINT] == state.encode_zxid(60)
+    assert run.store.keys[CHECKPOINT] == state.encode_zxid(60, TOKEN)
     run.applier.saw(55)
     run.write([plan.Write(b"/s/c", b"", b"/s/c", 0)])
-    assert (run.zxid, run.store.keys[CHECKPOINT]) == (60, state.encode_zxid(60))
+    assert (run.zxid, run.store.keys[CHECKPOINT]) == (60, state.encode_zxid(60, TOKEN))
 
 
 def test_txns_that_land_in_another_order_leave_the_highest_checkpoint() -> None:
@@ -275,7 +277,7 @@ def test_txns_that_land_in_another_order_leave_the_highest_checkpoint() -> None:
     run.store.under_way.reverse()
     run.settle()
     assert len(run.done) == 5
-    assert run.store.keys[CHECKPOINT] == state.encode_zxid(5)
+    assert run.store.keys[CHECKPOINT] == state.encode_zxid(5, TOKEN)
 
 
 def test_every_txn_carries_the_fence_and_the_checkpoint() -> None:
@@ -286,7 +288,7 @@ def test_every_txn_carries_the_fence_and_the_checkpoint() -> None:
     run.applier.seal()
     run.settle()
     for txn in run.store.sent:
-        assert txn.compare == [etcd.Compare(OWNER, "mod", "=", 7)]
+        assert txn.compare == [etcd.Compare(OWNER, "mod", "=", TOKEN)]
         assert txn.success[0].compare[0].key == CHECKPOINT
 
 

@@ -20,6 +20,16 @@ def test_checkpoints_compare_as_strings_like_numbers(one: int, other: int) -> No
     assert state.decode_zxid(a) == one
 
 
+@given(st.integers(0, 2**63 - 1), st.integers(1, 2**63 - 1), st.integers(1, 2**63 - 1))
+def test_at_the_same_zxid_the_younger_token_is_the_higher_checkpoint(
+    zxid: int, one: int, other: int
+) -> None:
+    a, b = state.encode_zxid(zxid, one), state.encode_zxid(zxid, other)
+    assert (a < b) == (one < other)
+    assert state.encode_zxid(zxid) < a < state.encode_zxid(zxid + 1)
+    assert state.decode_zxid(a) == zxid
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -33,6 +43,9 @@ def test_checkpoints_compare_as_strings_like_numbers(one: int, other: int) -> No
         b"0000_0000_000001",
         b"  00000000000001",
         b"\xff" * 16,
+        b"0" * 16 + b" ",
+        b"0" * 16 + b" " + b"0" * 15,
+        b"0" * 33,
     ],
 )
 def test_what_is_no_checkpoint_is_refused(value: bytes) -> None:

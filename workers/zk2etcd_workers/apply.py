@@ -153,15 +153,15 @@ class Applier:
         for write in asks:
             start, end = self._below(write.path)
             ops.append(etcd.Range(start, end, BELOW_LIMIT, keys_only=True))
-        success = [self._checkpoint_put(zxid), *self._grouped(ops)]
+        success = [self._checkpoint_put(zxid, self._fence.token), *self._grouped(ops)]
         self.in_flight += 1
         self._client.txn_soon(
             etcd.Txn([compare], success),
             lambda answer, error: self._deliver(Ack(sent, answer, error)),
         )
 
-    def _checkpoint_put(self, zxid: int) -> etcd.Txn:
-        value = state.encode_zxid(zxid)
+    def _checkpoint_put(self, zxid: int, token: int) -> etcd.Txn:
+        value = state.encode_zxid(zxid, token)
         rises = etcd.Compare(self._checkpoint, "value", "<", value)
         return etcd.Txn(
             [rises], [etcd.Put(self._checkpoint, value)], [etcd.Range(self._checkpoint)]

@@ -1,7 +1,7 @@
 """The keys that zk2etcd keeps for itself in etcd: names, formats, and the reads of them.
 
-Values are JSON with `"v": 1`; a checkpoint alone is plain text, 16 hex digits of a zxid, since
-etcd compares it as a string. The layout stands in docs/architecture.md.
+Values are JSON with `"v": 1`; a checkpoint alone is plain text, a zxid and the token of who wrote
+it, 16 hex digits each, since etcd compares it as a string. docs/architecture.md has the layout.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from zk2etcd_workers import etcd
 
 FORMAT = 1
 _HEX = 16
-_ZXID = re.compile(rb"[0-9a-f]{16}")
+_ZXID = re.compile(rb"([0-9a-f]{16})(?: [0-9a-f]{16})?")
 
 
 class Keys:
@@ -50,14 +50,18 @@ class Keys:
         return self.prefix + f"/{kind}/{name}".encode()
 
 
-def encode_zxid(zxid: int) -> bytes:
-    return b"%016x" % zxid
+def encode_zxid(zxid: int, token: int = 0) -> bytes:
+    """A checkpoint, ascending by zxid, then by token; 0 for none, as when a shard is first taken.
+
+    With the token in it, every revision in etcd tells whose write it was.
+    """
+    return b"%016x %016x" % (zxid, token) if token else b"%016x" % zxid
 
 
 def decode_zxid(value: bytes) -> int:
     """:raises errors.NewerFormat: the value is not a checkpoint of this format."""
-    if _ZXID.fullmatch(value):
-        return int(value, 16)
+    if match := _ZXID.fullmatch(value):
+        return int(match[1], 16)
     raise errors.NewerFormat(f"a checkpoint holds {value[:40]!r}, not {_HEX} hex digits of a zxid")
 
 
