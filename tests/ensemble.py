@@ -13,6 +13,8 @@ from tests import polling, wire
 from zk2etcd import sandbox, sandbox_server
 
 _MODE = re.compile(rb"Mode: (\w+)")
+_JVM = (*sandbox.QUICK_JVM, "-Dzookeeper.fastleader.maxNotificationInterval=500")
+"""An election whose first words were lost tries again in half a second, not in ever longer ones."""
 _SYNC_LIMIT = 60
 """Ticks that a follower may lag behind before the leader gives it up: half a minute."""
 
@@ -49,7 +51,8 @@ class Ensemble:
 
     def __init__(self, box: sandbox.Sandbox, count: int = 3) -> None:
         self.members = [
-            box.adopt(Member(box.subfolder("member"), durable=False)) for _ in range(count)
+            box.adopt(Member(box.subfolder("member"), durable=False, jvm=_JVM))
+            for _ in range(count)
         ]
         quorum = [sandbox_server.free_port() for _ in self.members]
         election = [sandbox_server.free_port() for _ in self.members]
