@@ -1,18 +1,23 @@
 """A wire between client and server that a test can cut, hold, refuse, lead elsewhere or rewrite.
 
-Held bytes are not lost: they go on in order when the wire is released, as on a slow network.
+Held bytes are not lost: they go on in order when the wire is released, as on a slow network, or
+only those that were sent until some moment, as when the client's host died then.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
+import select
 import socket
 import threading
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 Rewrite = Callable[[bytes], bytes]
+_LOOK_EVERY = 0.02
 
 
 class Wire:
@@ -27,10 +32,12 @@ class Wire:
     ) -> None:
         self.target = target
         self.connections = 0
+        self.returned = 0
+        """Bytes that the target has answered."""
         self._rewrite = rewrite
         self._refuses = False
-        self._flows = threading.Event()
-        self._flows.set()
+        self._holds = False
+        self._until = math.inf
         self._listener = socket.create_server(at)
         self._open: list[socket.socket] = []
         self.address = "{}:{}".format(*self._listener.getsockname())
@@ -56,14 +63,18 @@ class Wire:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self.cut()
-        self._flows.set()
+        self._holds = False
 
     def hold(self) -> None:
         """Nothing gets through, in either direction; connections stay open."""
-        self._flows.clear()
+        self._until = math.inf
+        self._holds = True
 
-    def release(self) -> None:
-        self._flows.set()
+    def release(self, until: float = math.inf) -> None:
+        """What was held goes on; what the client sent after `until`, in monotonic seconds, is lost,
+        also on connections that are still open."""
+        self._until = until
+        self._holds = False
 
     def refuse(self) -> None:
         """Break every connection, and close each new one at once."""
@@ -101,15 +112,29 @@ class Wire:
             near.close()
             return
         self._open += [near, far]
-        threading.Thread(target=self._pump, args=(far, near, None), daemon=True).start()
-        self._pump(near, far, self._rewrite)
+        back = threading.Thread(target=self._pump, args=(far, near), daemon=True)
+        back.start()
+        self._pump(near, far, forth=True)
 
-    def _pump(self, source: socket.socket, sink: socket.socket, rewrite: Rewrite | None) -> None:
-        with contextlib.suppress(OSError):
-            while part := source.recv(65536):
-                self._flows.wait()
-                sink.sendall(part if rewrite is None else rewrite(part))
-                rewrite = None
+    def _pump(self, source: socket.socket, sink: socket.socket, *, forth: bool = False) -> None:
+        rewrite = self._rewrite if forth else None
+        held: list[tuple[float, bytes]] = []
+        with contextlib.suppress(OSError, ValueError):  # a closed socket has no number
+            more = True
+            while more or held:
+                if more and select.select([source], [], [], _LOOK_EVERY)[0]:
+                    part = source.recv(65536)
+                    more = bool(part)
+                    held.append((time.monotonic(), part))
+                elif not more:
+                    time.sleep(_LOOK_EVERY)
+                while held and not self._holds:
+                    sent, part = held.pop(0)
+                    if forth and sent > self._until:
+                        continue
+                    self.returned += 0 if forth else len(part)
+                    sink.sendall(part if rewrite is None else rewrite(part))
+                    rewrite = None
         for end in (source, sink):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)

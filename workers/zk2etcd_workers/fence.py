@@ -7,6 +7,7 @@ write that still carries the old token fail its compare, however late it lands
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
 import time
@@ -16,6 +17,8 @@ from typing import Any, NamedTuple
 from zk2etcd import errors, logs, messages
 from zk2etcd_workers import etcd, mapping, state
 
+# Of the whole process: a shard that left it and came back puts no owner key that it put before.
+_EPOCHS = itertools.count(1)
 WRITABLE = 2 / 3
 """The part of the TTL after which a shard stops writing by itself."""
 
@@ -194,7 +197,7 @@ class Fence:
         """Put the key with the next epoch under `condition`; settle an ambiguous answer by reading
         the key: it holds our epoch, or the put is tried again with the same condition."""
         lease = self._lease.obtain()
-        self._epoch += 1
+        self._epoch = next(_EPOCHS)
         self._in_doubt = True
         checkpoint = self._keys.checkpoint(self._shard.id)
         absent = etcd.Compare(checkpoint, "create", "=", 0)
