@@ -34,6 +34,8 @@ class Wire:
         self.connections = 0
         self.returned = 0
         """Bytes that the target has answered."""
+        self.delay = 0.0
+        """Seconds that each part is under way."""
         self._rewrite = rewrite
         self._refuses = False
         self._holds = False
@@ -128,7 +130,7 @@ class Wire:
                     held.append((time.monotonic(), part))
                 elif not more:
                     time.sleep(_LOOK_EVERY)
-                while held and not self._holds:
+                while held and not self._holds and time.monotonic() >= held[0][0] + self.delay:
                     sent, part = held.pop(0)
                     if forth and sent > self._until:
                         continue

@@ -18,7 +18,7 @@ import pytest
 from tests import polling, wire
 from tests.integration import mirroring, test_session
 from zk2etcd import errors, sandbox, sandbox_server
-from zk2etcd_workers import zk_line, zk_protocol, zookeeper
+from zk2etcd_workers import zk_connection, zk_line, zk_protocol, zookeeper
 
 GET = zk_protocol.GET_DATA
 _CONNECT = struct.Struct(">iiqiqi16s")  # length, protocol, last zxid, time-out, session, password
@@ -233,6 +233,19 @@ def test_a_dead_host_and_one_that_never_answers_are_passed_over(world: mirroring
             world.zk.create(world.path(f"n{number}"), b"1")
             world.equal(8)
         assert worker.follows().guard is None
+
+
+def test_a_server_that_is_slow_to_greet_gets_more_time_with_each_attempt(
+    world: mirroring.World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zk_connection, "HANDSHAKE", 0.5)
+    with wire.Wire(world.zookeeper) as line:
+        line.delay = 0.6
+        made = test_session.Opened(line.address, session_timeout=20.0).connected()
+        assert 2 <= line.connections <= 4
+        assert made.session.handshake == 0.5, "it is not impatient again"
+        line.delay = 0.0
+        made.session.close()
 
 
 def test_names_are_resolved_again_at_each_reconnect(

@@ -11,8 +11,8 @@ import pytest
 
 from tests import certificates, polling, wire
 from tests.integration import mirroring
-from zk2etcd import logs, sandbox, sandbox_server
-from zk2etcd_workers import zk_connection
+from zk2etcd import config, logs, sandbox, sandbox_server
+from zk2etcd_workers import probe_zookeeper, zk_connection
 
 SECRET = "sesame-and-more"
 QUICK = {"session_timeout": 2.0, "connect_timeout": 2.0}
@@ -170,7 +170,9 @@ def test_sasl_reads_what_only_it_may_and_again_after_a_reconnect(
 
 
 def test_a_wrong_sasl_password_is_an_error_of_the_shard_and_tried_again(
-    world: mirroring.World, capfd: pytest.CaptureFixture[str]
+    world: mirroring.World,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     _protect(world, kazoo.security.make_acl("sasl", "mirror", read=True))
     worker = world.worker(zookeeper={"sasl": {**SASL, "password": "mistyped"}, **QUICK})
@@ -181,6 +183,7 @@ def test_a_wrong_sasl_password_is_an_error_of_the_shard_and_tried_again(
     assert not world.etcd.below(world.root)
     said = capfd.readouterr()
     assert "Traceback" not in said.err
+    assert caplog.records == [], "kazoo warns of every attempt"
     assert "mistyped" not in said.err + said.out + repr(worker.reports)
 
 
@@ -213,6 +216,17 @@ def test_tls_that_trusts_another_authority(world: mirroring.World, secured: Secu
     error = _error(worker, "certificate is not trusted")
     assert "zookeeper.tls.ca" in error
     assert secured.address in error
+
+
+def test_check_says_the_same_of_a_host(secured: Secured) -> None:
+    tls = secured.settings(ca=secured.other.ca)
+    settings = config.ZooKeeper.model_validate({"hosts": [secured.address], "tls": tls})
+    (fact,) = probe_zookeeper.hosts(settings)
+    assert fact.status == "FAIL"
+    assert f"{secured.address} does not answer: its certificate is not trusted" in fact.text
+    trusting = settings.model_copy(update={"tls": config.ZkTls(**secured.settings())})
+    (fact,) = probe_zookeeper.hosts(trusting)
+    assert fact.status == "ok"
 
 
 def test_tls_to_a_server_of_another_name(world: mirroring.World, secured: Secured) -> None:

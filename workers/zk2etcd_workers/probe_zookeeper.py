@@ -7,7 +7,15 @@ import time
 from collections.abc import Iterator, Sequence
 
 from zk2etcd import config, errors, messages
-from zk2etcd_workers import probe_fact, sides, tree, zk_protocol, zk_version, zookeeper
+from zk2etcd_workers import (
+    probe_fact,
+    sides,
+    tree,
+    zk_protocol,
+    zk_refusal,
+    zk_version,
+    zookeeper,
+)
 
 SIDE = probe_fact.Side("ZooKeeper")
 _LOOKED_AT = 64
@@ -22,9 +30,8 @@ def hosts(settings: config.ZooKeeper) -> Iterator[probe_fact.Fact]:
         try:
             answer = zk_version.srvr(host, settings)
         except OSError as error:
-            why = error.strerror or str(error) or type(error).__name__
             remedy = "start it, or correct zookeeper.hosts (and zookeeper.tls)"
-            yield SIDE.fail(f"{host} does not answer: {why}", remedy)
+            yield SIDE.fail(f"{host} does not answer: {zk_refusal.reason(error)}", remedy)
             continue
         yield _host(host, answer)
 

@@ -11,15 +11,15 @@ import ssl
 from zk2etcd import config
 from zk2etcd_workers import zk_version
 
-_KAZOO = "socket connection error: "
 CREDENTIALS = "refused the credentials (zookeeper.auth, zookeeper.sasl)"
 
 
 def reason(error: BaseException) -> str:
-    """What went wrong with one attempt to connect; never a secret."""
+    """What went wrong with one attempt to connect; never a secret. An error of kazoo's is judged by
+    the OSError that it came from."""
     if type(error).__name__ == "AuthFailedError":
         return CREDENTIALS
-    cause = error.__context__
+    cause = error if isinstance(error, OSError) else error.__context__
     if isinstance(cause, ssl.SSLCertVerificationError):
         said = f"its certificate is not trusted: {cause.verify_message}"
         return f"{said} (zookeeper.tls.ca, or its name in zookeeper.hosts)"
@@ -27,7 +27,8 @@ def reason(error: BaseException) -> str:
         return f"TLS failed: {cause.reason or cause} (zookeeper.tls)"
     if isinstance(cause, FileNotFoundError | PermissionError) and cause.filename:
         return f"{cause.filename}: {cause.strerror} (zookeeper.tls)"
-    said = str(error).removeprefix(_KAZOO)
+    # kazoo makes "socket connection error: None" of a time-out.
+    said = (cause.strerror or str(cause)) if isinstance(cause, OSError) else str(error)
     return said or type(error).__name__
 
 

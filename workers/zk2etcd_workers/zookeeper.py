@@ -25,7 +25,9 @@ _STATES = kazoo.protocol.states.KazooState
 _GOODBYE = 1.0
 _TRY_AGAIN = 1.0
 _SHOWN = 3
-_QUIET = logging.getLogger("kazoo.client")
+_QUIET = logging.getLogger("kazoo.quiet")
+# kazoo warns of each attempt that fails, for hours; a shard says it once, and status why.
+_QUIET.setLevel(logging.ERROR)
 
 
 @dataclasses.dataclass(frozen=True)
