@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zk2etcd import config, errors, metrics
-from zk2etcd_workers import apply, etcd, fence, mapping, plan, state
+from zk2etcd_workers import apply, etcd, fence, learned, mapping, plan, state
 
 CHECKPOINT = b"zk2etcd/checkpoints/s"
 OWNER = b"zk2etcd/owners/s"
@@ -30,6 +30,7 @@ class Store:
         self.refused = 0
         self.under_way: list[Callable[[], None]] = []
         self.allowance: int | None = None
+        self.learned = learned.Learned()
 
     def take(self, wanted: int) -> int:
         if self.allowance is None:
@@ -386,6 +387,62 @@ def test_many_repairs_on_a_server_that_allows_few_operations() -> None:
     run.applier.guarded(writes)
     run.settle()
     assert sorted(run.done) == sorted(writes)
+
+
+def test_parts_of_a_refused_txn_wait_for_room() -> None:
+    run = _run(Store(most_bytes=3000), txn_in_flight=2)
+    for write in _puts(100, size=200):
+        run.applier.add(write)
+    while run.applier.flush():
+        pass
+    most = 0
+    while run.store.under_way:
+        most = max(most, len(run.store.under_way), run.applier.in_flight)
+        run.store.under_way.pop(0)()
+        run.take_in(run.applier.settle(run.acks.pop(0)))
+    assert most == 2
+    assert len(run.done) == 100
+    assert run.applier.in_flight == 0
+
+
+@pytest.mark.parametrize("limits", [{"most_ops": 16}, {"most_bytes": 3000}])
+def test_what_the_server_takes_is_learned_once_for_all_shards(limits: dict[str, int]) -> None:
+    store = Store(**limits)
+    _run(store).write(_puts(500, size=100))
+    assert store.refused
+    store.refused = 0
+    _run(store).write(_puts(500, size=100))
+    assert store.refused == 0
+
+
+def test_a_refusal_for_size_is_told_the_same_whoever_refuses() -> None:
+    run = _run()
+    [write] = _puts(1, size=5000)
+    reasons = set()
+    for endpoint in ("http://a:2379", "http://b:2379"):
+        run.applier.add(write)
+        run.applier.flush()
+        run.store.under_way.clear()
+        error = errors.TooLarge(f"etcd {endpoint}: request is too large")
+        sent = apply.Sent([write], 1, (), False)
+        [(_, reason)] = run.applier.settle(apply.Ack(sent, None, error)).refused
+        reasons.add(reason)
+    assert len(reasons) == 1
+    assert "--max-request-bytes" in reasons.pop()
+
+
+def test_reading_ahead_of_a_slow_etcd_has_an_end() -> None:
+    run = _run(txn_ops=10)
+    for write in _puts(19):
+        run.applier.add(write)
+    assert run.applier.is_full()
+    assert not run.applier.is_ahead()
+    run.applier.add(_puts(1)[0])
+    assert run.applier.is_ahead()
+    heavy = _run(txn_bytes=1024)
+    for write in _puts(3, size=900):
+        heavy.applier.add(write)
+    assert heavy.applier.is_ahead()
 
 
 def test_a_dry_run_sends_nothing() -> None:

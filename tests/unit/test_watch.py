@@ -80,6 +80,15 @@ def test_a_full_queue_overflows_and_says_so() -> None:
     assert list(dirty.take(10)) == [b"/s/again"]
 
 
+def test_an_overflow_wakes_once_whatever_comes_after() -> None:
+    """Nobody may be there to empty the inbox: while etcd is away, the shard's thread waits."""
+    woken = _Woken()
+    dirty = watch.Dirty(mapping.Mapping("/s", "/s"), 10, woken)
+    for path in _paths(1000):
+        dirty.event(CHANGED, path)
+    assert woken.times == 2
+
+
 def test_deletes_seen_around_an_overflow_stay_known_until_a_base_has_dealt_with_them() -> None:
     dirty = _dirty(limit=10)
     before, after = _paths(10, "before"), _paths(30, "after")

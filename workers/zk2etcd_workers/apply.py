@@ -8,7 +8,10 @@ unless etcd refused it for certain.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
+import itertools
+import time
 from collections.abc import Callable, Sequence
 
 from zk2etcd import config, errors, logs, metrics
@@ -19,6 +22,7 @@ _GROUPS = 63
 _MOST_OPS = 64 * _GROUPS
 _FLAT = 100
 BELOW_LIMIT = 1000
+_AHEAD = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +33,7 @@ class Sent:
     zxid: int
     ranged: Sequence[plan.Write]
     guarded: bool
+    number: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,27 +80,49 @@ class Applier:
         self._instruments = instruments
         self._deliver = deliver
         self._below = below
-        self._limit = min(settings.txn_ops, _MOST_OPS)
-        self._flat = 0
+        self._learned = client.learned
         self._waiting: list[plan.Write] = []
         self._bytes = 0
+        # Parts of Txns that were refused for their size: (writes, ranged, guarded).
+        self._again: collections.deque[tuple[Sequence[plan.Write], bool, bool]]
+        self._again = collections.deque()
+        self._numbers = itertools.count()
+        self._sent_at: dict[int, float] = {}
         self.in_flight = 0
         self.zxid = 0
 
     def add(self, write: plan.Write) -> None:
         self._waiting.append(write)
-        self._bytes += len(write.key) + len(write.value or b"")
+        self._bytes += _size(write)
 
     @property
     def waiting(self) -> int:
         return len(self._waiting)
 
-    def is_full(self) -> bool:
-        """Enough for one Txn is waiting."""
-        return len(self._waiting) >= self._limit or self._bytes >= self._settings.txn_bytes
+    @property
+    def _limit(self) -> int:
+        most = min(self._settings.txn_ops, _MOST_OPS)
+        return min(most, self._learned.operations or most)
+
+    @property
+    def _most_bytes(self) -> int:
+        most = self._settings.txn_bytes
+        return min(most, self._learned.bytes or most)
+
+    def is_full(self, txns: int = 1) -> bool:
+        """Enough for `txns` Txns is waiting."""
+        return len(self._waiting) >= txns * self._limit or self._bytes >= txns * self._most_bytes
+
+    def is_ahead(self) -> bool:
+        """So much is waiting that reading more would only pile up: etcd is slow, or stands."""
+        return self.is_full(_AHEAD)
 
     def has_room(self) -> bool:
         return self.in_flight < self._settings.txn_in_flight
+
+    def oldest(self, now: float) -> float:
+        """Seconds that the oldest Txn has been under way."""
+        return now - min(self._sent_at.values(), default=now)
 
     def saw(self, zxid: int) -> None:
         """A zxid that a reply used here carried: the checkpoint covers it."""
@@ -116,18 +143,18 @@ class Applier:
             return False
         writes = self._waiting[:count]
         del self._waiting[:count]
-        self._bytes -= sum(len(write.key) + len(write.value or b"") for write in writes)
+        self._bytes -= sum(_size(write) for write in writes)
         self._send(writes, ranged=ranged)
         return True
 
     def _fitting(self, limit: int) -> int:
         """How many of the waiting writes go into one Txn; a large value travels alone."""
-        if self._bytes <= self._settings.txn_bytes:
+        if self._bytes <= self._most_bytes:
             return min(limit, len(self._waiting))
         count = size = 0
         for write in self._waiting[:limit]:
-            size += len(write.key) + len(write.value or b"")
-            if count and size > self._settings.txn_bytes:
+            size += _size(write)
+            if count and size > self._most_bytes:
                 break
             count += 1
         return count
@@ -148,13 +175,14 @@ class Applier:
         zxid = max(self.zxid, max((write.zxid for write in writes), default=0))
         self.zxid = zxid
         asks = _topmost(writes) if ranged else ()
-        sent = Sent(writes, zxid, asks, guarded)
+        sent = Sent(writes, zxid, asks, guarded, next(self._numbers))
         ops = [_op(write, guarded=guarded) for write in writes]
         for write in asks:
             start, end = self._below(write.path)
             ops.append(etcd.Range(start, end, BELOW_LIMIT, keys_only=True))
         success = [self._checkpoint_put(zxid, self._fence.token), *self._grouped(ops)]
         self.in_flight += 1
+        self._sent_at[sent.number] = time.monotonic()
         self._client.txn_soon(
             etcd.Txn([compare], success),
             lambda answer, error: self._deliver(Ack(sent, answer, error)),
@@ -168,7 +196,7 @@ class Applier:
         )
 
     def _grouped(self, ops: Sequence[etcd.Op]) -> Sequence[etcd.Op]:
-        if len(ops) <= _FLAT or self._flat:
+        if len(ops) <= _FLAT or self._learned.operations:
             return ops
         per = max(_INNER, -(-len(ops) // _GROUPS))
         return [etcd.Txn((), ops[at : at + per]) for at in range(0, len(ops), per)]
@@ -182,17 +210,38 @@ class Applier:
         :raises errors.EtcdError: any other refusal, or an answer that was lost.
         """
         self.in_flight -= 1
-        sent = ack.sent
-        if isinstance(ack.error, errors.TooManyOperations) and self._shrink(len(sent.writes)):
-            return self._resend(sent, self._limit)
-        if isinstance(ack.error, errors.TooLarge):
-            if len(sent.writes) > 1:
-                return self._resend(sent, len(sent.writes) // 2)
-            return Settled(refused=[(sent.writes[0], str(ack.error))], zxid=sent.zxid)
-        if ack.error is not None:
-            self._count(sent.writes, type(ack.error).__name__)
-            raise ack.error
+        self._sent_at.pop(ack.sent.number, None)
+        settled = self._meaning(ack.sent, ack)
+        # There is room for one at least, so nothing is left here once nothing is under way.
+        while self._again and self.has_room():
+            writes, ranged, guarded = self._again.popleft()
+            self._send(writes, ranged=ranged, guarded=guarded)
+        return settled
+
+    def _meaning(self, sent: Sent, ack: Ack) -> Settled:
+        count, error = len(sent.writes), ack.error
+        if isinstance(error, errors.TooManyOperations) and self._learned.fewer_operations(
+            count, _FLAT
+        ):
+            return self._split(sent, self._limit)
+        if isinstance(error, errors.TooLarge):
+            if count > 1:
+                self._learned.fewer_bytes(sum(_size(write) for write in sent.writes))
+                return self._split(sent, count // 2)
+            if count:
+                return self._refused(sent)
+        if error is not None:
+            self._count(sent.writes, type(error).__name__)
+            raise error
         return self._succeeded(sent, ack.answer)
+
+    def _refused(self, sent: Sent) -> Settled:
+        """One write alone is too large. The reason names no endpoint, so that it is the same
+        whichever of them refuses it."""
+        self._count(sent.writes, errors.TooLarge.__name__)
+        size = _size(sent.writes[0])
+        reason = f"etcd takes no request of its size, {size:,} bytes (see --max-request-bytes)"
+        return Settled(refused=[(sent.writes[0], reason)], zxid=sent.zxid)
 
     def _succeeded(self, sent: Sent, answer: etcd.Answer | None) -> Settled:
         if answer is None or not answer.succeeded:
@@ -221,16 +270,10 @@ class Applier:
         self._count(done, "success")
         return Settled(done=done, moved=moved, zxid=sent.zxid)
 
-    def _shrink(self, sent: int) -> bool:
-        """Learn that the server allows fewer operations; False when there is nothing to give."""
-        self._flat = min(self._flat or _FLAT, max(1, sent // 2))
-        self._limit = self._flat
-        return sent > 1
-
-    def _resend(self, sent: Sent, size: int) -> Settled:
+    def _split(self, sent: Sent, size: int) -> Settled:
         for start in range(0, len(sent.writes), size):
             part = sent.writes[start : start + size]
-            self._send(part, ranged=bool(sent.ranged), guarded=sent.guarded)
+            self._again.append((part, bool(sent.ranged), sent.guarded))
         return Settled()
 
     def _count(self, writes: Sequence[plan.Write], status: str) -> None:
@@ -247,6 +290,10 @@ def _op(write: plan.Write, *, guarded: bool) -> etcd.Op:
     if not guarded:
         return op
     return etcd.Txn([etcd.Compare(write.key, "mod", "=", write.expect or 0)], [op])
+
+
+def _size(write: plan.Write) -> int:
+    return len(write.key) + len(write.value or b"")
 
 
 def _topmost(writes: Sequence[plan.Write]) -> list[plan.Write]:

@@ -88,7 +88,7 @@ class Base:
                 ctx.turn.beat()
         self._applier.saw(walk.zxid)
         self._drain()
-        self._facts.only_unreadable(walk.opaque_sample, ctx.log)
+        self._facts.only_unreadable(walk.opaque_sample, walk.opaque, ctx.log)
         self._deletes(counts.present, root=walk.root is not None or walk.opaque > 0)
         if self._facts.zxid < self._applier.zxid:
             self._applier.seal()

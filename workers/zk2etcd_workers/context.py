@@ -8,11 +8,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from zk2etcd import config, messages, metrics
-from zk2etcd_workers import etcd, fence, mapping, snapshot, state, tree, turn, zookeeper
+from zk2etcd_workers import (
+    etcd,
+    fence,
+    mapping,
+    snapshot,
+    state,
+    tree,
+    turn,
+    unsyncable,
+    zookeeper,
+)
 
 _UNSYNCABLE_SHOWN = 100
-_UNSYNCABLE_KEPT = 10_000
-_DENIED = "ZooKeeper denies the right to read it"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,37 +82,23 @@ class Facts:
         self.error: str | None = None
         self.attempt = 0
         self.retry_at: float | None = None
-        self._unsyncable: dict[bytes, str] = {}
+        self.unsyncable = unsyncable.Unsyncable()
 
     def cannot_sync(self, path: bytes, reason: str, log: Any) -> None:
         """Remember a path that could not be mirrored; said once, until it or its reason changes."""
-        if self._unsyncable.get(path) == reason:
-            return
-        if len(self._unsyncable) < _UNSYNCABLE_KEPT:
-            self._unsyncable = {**self._unsyncable, path: reason}
-            log.warning("path cannot be mirrored", path=tree.shown(path), reason=reason)
+        self.unsyncable.add(path, reason, log)
 
     def unreadable(self, paths: Sequence[bytes], log: Any) -> None:
         """Nodes, or listings of their children, that ZooKeeper does not let us read."""
         for path in paths:
-            self.cannot_sync(path, _DENIED, log)
+            self.cannot_sync(path, unsyncable.DENIED, log)
 
-    def only_unreadable(self, paths: Sequence[bytes], log: Any) -> None:
-        """A walk has seen everything: what else was unreadable before is not any more."""
-        kept = set(paths)
-        self._unsyncable = {
-            path: reason
-            for path, reason in self._unsyncable.items()
-            if reason != _DENIED or path in kept
-        }
-        self.unreadable(paths, log)
+    def only_unreadable(self, paths: Sequence[bytes], total: int, log: Any) -> None:
+        """A walk has seen everything, and could not read `total`, of which `paths` are some."""
+        self.unsyncable.walked(paths, total, log)
 
     def can_sync(self, path: bytes) -> None:
-        if path in self._unsyncable:
-            self._unsyncable = {p: r for p, r in self._unsyncable.items() if p != path}
-
-    def forget_unsyncable(self) -> None:
-        self._unsyncable = {}
+        self.unsyncable.discard(path)
 
     def completed(self, took: float, put: int, delete: int) -> None:
         """A base or full sync ended well."""
@@ -113,10 +107,10 @@ class Facts:
         self.full_sync_running = False
 
     def report(self, shard: str, protocol: str | None) -> messages.ShardReport:
-        synced, unsyncable = self.synced_at, self._unsyncable
+        synced = self.synced_at
         shown = [
             messages.Unsyncable(tree.shown(path), reason)
-            for path, reason in list(unsyncable.items())[:_UNSYNCABLE_SHOWN]
+            for path, reason in self.unsyncable.sample(_UNSYNCABLE_SHOWN)
         ]
         following = self.phase == "following"
         return messages.ShardReport(
@@ -132,7 +126,7 @@ class Facts:
             lag_seconds=None if synced is None else max(0.0, time.time() - synced),
             synced_at=synced,
             unsyncable=tuple(shown),
-            unsyncable_total=len(unsyncable),
+            unsyncable_total=len(self.unsyncable),
             guard=self.guard,
             last_full_sync=self.last_full_sync,
             full_sync_running=self.full_sync_running,

@@ -18,7 +18,7 @@ import etcd3.etcdrpc as rpc
 import grpc
 
 from zk2etcd import config, errors, metrics
-from zk2etcd_workers import etcd_channel, etcd_errors, etcd_wire, pacing, turn
+from zk2etcd_workers import etcd_channel, etcd_errors, etcd_wire, learned, pacing, turn
 
 # The values of etcd_wire are this module's to its callers.
 Present = etcd_wire.Present
@@ -69,6 +69,7 @@ class Client:
         self._token: tuple[str, float] | None = None
         self._calls: dict[tuple[int, str], Any] = {}
         self.reads_in_txn = _READS_IN_TXN
+        self.learned = learned.Learned()
         self._revision = 0
         # How often etcd was found to be behind itself: whoever relied on it starts over.
         self.rollbacks = 0

@@ -37,6 +37,8 @@ _BATCH = 64
 _SEND_AT = 512
 _EAGER_TXNS = 2
 _STAND_EVERY = 2.0
+LOST_AFTER = 5.0
+"""Seconds beyond its own deadline after which an answer is not waited for any more."""
 
 
 class _Below(NamedTuple):
@@ -69,6 +71,7 @@ class Follow:
         self._applier = base.applier(ctx, inbox.put)
         self._busy: dict[bytes, int] = {}
         self._reads = 0
+        self._read_at = 0.0
         self._ramp = pacing.Ramp(_BATCH)
         self._freshness = gauges.Freshness(ctx, facts, dirty)
         self._tally = gauges.Tally(ctx, facts)
@@ -141,6 +144,7 @@ class Follow:
             return
         if not isinstance(reply.tag, repair.Batch):
             self._reads -= 1
+            self._read_at = time.monotonic()
         if reply.error is not None:
             raise reply.error
         if reply.epoch != self._epoch:
@@ -235,7 +239,7 @@ class Follow:
     def _read(self) -> None:
         if not self._dirty and not self._reads:
             self._ramp.rest()
-        while self._dirty and self._reads < _READS_IN_FLIGHT:
+        while self._dirty and self._reads < _READS_IN_FLIGHT and not self._applier.is_ahead():
             granted = self._ctx.session.take(min(self._ramp.batch, len(self._dirty)), live=True)
             if not granted:
                 return
@@ -246,6 +250,8 @@ class Follow:
             self._ctx.session.give(granted - len(paths))
             if not paths:
                 return
+            if not self._reads:
+                self._read_at = time.monotonic()
             self._reads += 1
             ops = [(zk_protocol.GET_DATA, path) for path in paths]
             self._ctx.session.read(ops, self._inbox.put)
@@ -274,6 +280,7 @@ class Follow:
 
     def _tick(self, now: float, due: Callable[[], bool]) -> None:
         self._facts.pending = len(self._dirty) + len(self._busy)
+        self._lost(now)
         self._freshness.look(self._busy)
         self._freshness.ask(now, self._inbox.put)
         self._tally.ask(now, self._inbox.put)
@@ -288,6 +295,20 @@ class Follow:
             self.repairs.reset()
             self.verify = verify.Verify(self._ctx, self._facts, self._inbox.put)
             self.verify.start()
+
+    def _lost(self, now: float) -> None:
+        """Every call has a deadline of its own; this one is for an answer that never comes, and
+        would leave its paths busy for good.
+
+        :raises errors.AmbiguousWrite: a Txn, `SessionDoubt`: a read was not answered.
+        """
+        settings = self._ctx.config
+        patience = settings.etcd.request_timeout + LOST_AFTER
+        if self._applier.oldest(now) > patience or self.repairs.waited(now) > patience:
+            raise errors.AmbiguousWrite("etcd's client lost an answer")
+        patience = settings.zookeeper.request_timeout + LOST_AFTER
+        if self._reads and now - self._read_at > patience:
+            raise errors.SessionDoubt("ZooKeeper's client lost an answer")
 
     def _complete(self) -> None:
         """A full sync has ended, and what it nominated has been dealt with."""

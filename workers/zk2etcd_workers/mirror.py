@@ -200,10 +200,11 @@ class Mirror:
         """One base; the checkpoint's zxid after it."""
         ctx, facts = self._ctx, self.facts
         facts.phase, facts.full_sync_running = "full_sync", True
-        facts.forget_unsyncable()
+        facts.unsyncable.base_begins()
         started = time.monotonic()
         run = base.Base(ctx, facts, floor, self._dirty.mark, self._dirty.was_deleted)
         done = run.run(first=first)
+        facts.unsyncable.base_ended()
         took = time.monotonic() - started
         self._dirty.settle()
         facts.keys = done.keys

@@ -7,6 +7,7 @@ who wrote into etcd by hand): it is counted and logged with its path.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any, Literal
 
@@ -63,6 +64,7 @@ class Repairs:
         self._deliver = deliver
         self._nominated: list[bytes] = []
         self._reading = False
+        self._began = 0.0
         self._writing: set[bytes] = set()
         self._ended: verify.Ended | None = None
         self.put = 0
@@ -83,6 +85,10 @@ class Repairs:
     def finished(self) -> bool:
         idle = not (self._nominated or self._reading or self._writing)
         return self._ended is not None and idle
+
+    def waited(self, now: float) -> float:
+        """Seconds since the batch began that is still being read."""
+        return now - self._began if self._reading else 0.0
 
     def close(self) -> verify.Ended:
         """Hand over the end of the full sync, for the one report of it."""
@@ -106,6 +112,7 @@ class Repairs:
         if not batch:
             return
         self._reading = True
+        self._began = time.monotonic()
         for path in batch:
             self._busy[path] = self._dirty.sequence & ~1
         reads = [etcd.Range(self._ctx.mapping.key(path)) for path in batch]

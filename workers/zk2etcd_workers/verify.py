@@ -85,7 +85,7 @@ class Verify:
                 shown = time.monotonic()
                 self._facts.progress = (walk.nodes, max(total, walk.nodes))
                 self._turn.beat()
-        self._facts.only_unreadable(walk.opaque_sample, ctx.log)
+        self._facts.only_unreadable(walk.opaque_sample, walk.opaque, ctx.log)
         self._facts.progress = (walk.nodes, walk.nodes)
         self._facts.largest = walk.largest
         root = walk.root is not None or walk.opaque > 0

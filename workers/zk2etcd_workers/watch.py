@@ -40,7 +40,7 @@ class Dirty:
 
     def mark(self, path: bytes, *, deleted: bool = False) -> None:
         with self._lock:
-            first = not self._paths
+            first = not self._paths and not self._overflowed
             if path not in self._paths and not self._overflowed:
                 if len(self._paths) >= self._limit:
                     self._overflow()

@@ -1,0 +1,174 @@
+"""What piles up when one side is slow or silent, and that it has an end."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import psutil
+import pytest
+
+from tests import polling
+from tests.integration import mirroring, observing
+from zk2etcd import messages, sandbox
+from zk2etcd_workers import etcd as engine_etcd
+from zk2etcd_workers import follow, main, mirror
+
+MIB = 1024 * 1024
+
+
+def test_an_answer_that_never_comes_does_not_leave_its_path_busy(
+    world: mirroring.World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """grpc keeps a deadline for every call; this is for a callback that is lost all the same."""
+    lost = threading.Event()
+    send = engine_etcd.Client.txn_soon
+
+    def losing(self: Any, txn: engine_etcd.Txn, done: engine_etcd.Done) -> None:
+        puts = [op for op in txn.success if isinstance(op, engine_etcd.Put)]
+        if not lost.is_set() and any(put.value == b"lost" for put in puts):
+            lost.set()
+            return
+        send(self, txn, done)
+
+    monkeypatch.setattr(engine_etcd.Client, "txn_soon", losing)
+    monkeypatch.setattr(follow, "LOST_AFTER", 0.3)
+    world.zk.create(world.root, b"")
+    worker = world.worker(etcd={"request_timeout": 1.0})
+    worker.follows()
+    world.zk.set(world.root, b"lost")
+    assert lost.wait(5)
+    world.equal()
+    polling.until(lambda: world.etcd.value(world.root) == b"lost", 5)
+
+
+# --- an etcd that stands still -------------------------------------------------------------------
+
+
+class Spawned:
+    """A worker in a process of its own, so that its memory can be told from the test's."""
+
+    def __init__(self, world: mirroring.World, **sections: Any) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, far = context.Pipe()
+        shard = mirroring.shard(world.root, world.root)
+        settings = world.config(**sections)
+        spec = messages.WorkerSpec(mirroring.FIRST, settings, "", "error")
+        self.process = context.Process(target=_small_queue, args=(spec, far), daemon=True)
+        self.process.start()
+        far.close()
+        self.pipe.send(messages.Assign(1, (shard,), {}, settings))
+        self.report: messages.ShardReport | None = None
+        self._usage = psutil.Process(self.process.pid)
+
+    def hears(self) -> messages.ShardReport | None:
+        """The latest report."""
+        while self.pipe.poll():
+            for each in self.pipe.recv().shards:
+                self.report = each
+        return self.report
+
+    def phase(self) -> str:
+        report = self.hears()
+        return report.phase if report else ""
+
+    def resident(self) -> int:
+        return int(self._usage.memory_info().rss)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self.pipe.send(messages.Drain(3.0))
+        deadline = time.monotonic() + 8
+        while self.process.is_alive() and time.monotonic() < deadline:
+            with contextlib.suppress(EOFError, OSError):
+                self.hears()
+            self.process.join(0.05)
+        self.process.kill()
+        self.process.join(5)
+        self.pipe.close()
+
+
+def _small_queue(spec: messages.WorkerSpec, pipe: Any) -> None:
+    """A worker whose queue of dirty paths overflows within the test."""
+    mirror._DIRTY_LIMIT = 20_000
+    main.main(spec, pipe)
+
+
+class Storm:
+    """Ever new nodes with heavy values, and ever new values for old ones, as fast as ZooKeeper
+    takes them; in all at most `most` nodes."""
+
+    def __init__(self, world: mirroring.World, most: int, size: int) -> None:
+        self._client = observing.connected(world.zookeeper)
+        self._world, self._most, self._size = world, most, size
+        self._stop = threading.Event()
+        self.changes = 0
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            transaction = self._client.transaction()
+            # ZooKeeper keeps the last 500 transactions in memory.
+            for _ in range(40):
+                number, value = self.changes % self._most, b"%d" % self.changes
+                path = self._world.path(f"s{number:06d}")
+                value = value.ljust(self._size, b".")
+                if self.changes < self._most:
+                    transaction.create(path, value)
+                else:
+                    transaction.set_data(path, value)
+                self.changes += 1
+            failed = [each for each in transaction.commit() if isinstance(each, Exception)]
+            assert not failed, failed[:3]
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join(20)
+        self._client.stop()
+        self._client.close()
+
+
+@pytest.fixture
+def own(fresh_zookeeper: sandbox.ZooKeeper, fresh_etcd: sandbox.Etcd) -> Iterator[mirroring.World]:
+    with mirroring.World(fresh_zookeeper.address, fresh_etcd.address, "/own") as world:
+        yield world
+
+
+@pytest.mark.slow
+def test_a_frozen_etcd_under_churn_does_not_make_a_worker_grow(
+    own: mirroring.World, fresh_etcd: sandbox.Etcd
+) -> None:
+    own.zk.create(own.root, b"")
+    # The deadline is long on purpose: as long as it runs, the shard follows, and could read on.
+    worker = Spawned(own, etcd={"request_timeout": 8.0})
+    storm = None
+    try:
+        polling.until(lambda: worker.phase() == "following", 30)
+        storm = Storm(own, 25_000, 4_000)
+        polling.until(lambda: storm is not None and storm.changes > 4000, 30)
+        before = worker.resident()
+        fresh_etcd.freeze()
+        most, until = before, time.monotonic() + 12
+        while time.monotonic() < until:
+            most = max(most, worker.resident())
+            worker.hears()
+            time.sleep(0.05)
+        changes = storm.changes
+        storm.stop()
+        storm = None
+        fresh_etcd.thaw()
+        assert changes > 25_000, "too little happened to show anything"
+        # 20,000 dirty paths, Txns under way and two more that wait: about 20 MiB.
+        assert most - before < 60 * MIB, f"grew by {(most - before) // MIB} MiB"
+        own.equal(40)
+        polling.until(lambda: worker.phase() == "following", 30)
+    finally:
+        fresh_etcd.thaw()
+        if storm is not None:
+            storm.stop()
+        worker.close()
