@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import pathlib
 import random
 import sys
 
@@ -24,7 +25,7 @@ def main(arguments: list[str]) -> int:
         if asked.plan:
             _say("\n".join(drawn.lines()))
             continue
-        report = run.run(seed, asked.seconds, made_of)
+        report = run.run(seed, asked.seconds, made_of, asked.source_tree)
         _say(report.line())
         if report.violations:
             broken += 1
@@ -48,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--etcds", type=int, default=1, help="1: as the seed says; or 3")
     parser.add_argument("--zookeeper-classpath", help="another release of ZooKeeper")
     parser.add_argument("--etcd-binary", help="another release of etcd")
+    parser.add_argument("--source-tree", type=pathlib.Path, help="run zk2etcd from there")
     parser.add_argument("--plan", action="store_true", help="print what would be done, do nothing")
     return parser
 

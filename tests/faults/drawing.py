@@ -69,10 +69,13 @@ class Kind:
     weight: int = 2
 
 
-def draw(seed: int, seconds: float, lanes: Mapping[str, Sequence[Kind]]) -> Plan:
-    """:param lanes: which kinds of faults may happen in each lane, one at a time."""
+def draw(
+    seed: int, seconds: float, lanes: Mapping[str, Sequence[Kind]], rate: float = RATE
+) -> Plan:
+    """:param lanes: which kinds of faults may happen in each lane, one at a time.
+    :param rate: operations a second, of all clients together."""
     luck = random.Random(seed)
-    operations = _operations(luck, seconds)
+    operations = _operations(luck, seconds, rate)
     faults = {name: _faults(luck, seconds, kinds) for name, kinds in lanes.items() if kinds}
     return Plan(seed, seconds, operations, faults)
 
@@ -103,15 +106,15 @@ _KINDS = {
 }
 
 
-def _operations(luck: random.Random, seconds: float) -> list[Operation]:
+def _operations(luck: random.Random, seconds: float, rate: float) -> list[Operation]:
     names, weights = list(_KINDS), list(_KINDS.values())
     made = []
-    for number in range(int(seconds * RATE)):
+    for number in range(int(seconds * rate)):
         kind = luck.choices(names, weights)[0]
         count = luck.randint(2, 5) if kind == "transaction" else 1
         chosen = tuple(_path(luck, kind) for _ in range(count))
         value = f"{number}" + "." * (luck.randrange(3000) if luck.random() < 0.02 else 0)
-        at = round(number / RATE, 3)
+        at = round(number / rate, 3)
         made.append(Operation(at, luck.randrange(CLIENTS), kind, chosen, value))
     return made
 

@@ -25,6 +25,7 @@ KINDS = (
     drawing.Kind("etcd_deaf", 0.5, 3.0, 3),
     drawing.Kind("recreate_root", 1.0, 3.0, 1),
     drawing.Kind("mass_delete", 1.5, 3.0, 2),
+    drawing.Kind("stale_server", 0.5, 2.0, 3),
 )
 ENSEMBLE = (drawing.Kind("follower_lag", 1.0, 3.0, 8),)
 _KEEP = 0.7
@@ -50,6 +51,7 @@ def inject(on: world.World, fault: drawing.Fault) -> None:
         "etcd_deaf": lambda: _hold(on, _some(on.etcd_proxies, luck), "down", fault.lasts),
         "recreate_root": lambda: faults_unseen.recreate_root(on, luck, fault.lasts),
         "mass_delete": lambda: faults_unseen.mass_delete(on, luck, fault.lasts),
+        "stale_server": lambda: faults_unseen.stale_server(on, luck, fault.lasts),
         "follower_lag": lambda: _follower_lag(on, luck, fault.lasts),
     }
     steps[fault.kind]()

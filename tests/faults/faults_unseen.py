@@ -1,5 +1,5 @@
-"""What happens in ZooKeeper while zk2etcd cannot look: a root that is another one afterwards, and
-most of a prefix gone, which the guard has to hold."""
+"""What happens in ZooKeeper while zk2etcd cannot look: a root that is another one afterwards, most
+of a prefix gone, which the guard has to hold, and a server that is behind what was mirrored."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from collections.abc import Iterator
 import kazoo.client
 
 from tests.faults import drawing, load, oracle, world
+
+SESSION_SECONDS = 2.0
 
 
 @contextlib.contextmanager
@@ -59,6 +61,29 @@ def mass_delete(on: world.World, luck: random.Random, lasts: float) -> None:
     _must_be_held(on, keys)
     on.release_guards()
     _refill(on, deleted)
+
+
+def stale_server(on: world.World, luck: random.Random, lasts: float) -> None:
+    """A server that stopped learning a while ago, as a leader that was voted out does, or one from
+    a backup: it answers, `sync` too, and must not be believed. Sessions end meanwhile."""
+    member = luck.choice(on.zookeepers)
+    twin = on.box.adopt(member.twin(on.box.subfolder("twin")))
+    on.note("a server stops learning")
+    twin.start()
+    time.sleep(luck.uniform(0.1, 0.8))
+    with unseen(on):
+        if luck.random() < 0.5:
+            on.kill_workers()
+        time.sleep(luck.choice((0.2, SESSION_SECONDS + 0.7)))
+        on.note("zk2etcd can reach it, and nobody else")
+        stale = luck.choice(on.zk_proxies)
+        stale.retarget(twin.address)
+        stale.refuse(False)
+        time.sleep(lasts)
+        on.note("the others are back")
+        for each in on.zk_proxies:
+            each.heal()
+    twin.kill()
 
 
 def _must_be_held(on: world.World, keys: set[bytes]) -> None:

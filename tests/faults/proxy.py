@@ -41,8 +41,8 @@ class Proxy:
     """Listens on a free port of 127.0.0.1 and forwards to `target`, a "host:port"."""
 
     def __init__(self, target: str, port: int = 0) -> None:
-        host, _, far = target.rpartition(":")
-        self._target = host, int(far)
+        self.target = target
+        self._target = _split(target)
         self._listener = socket.create_server(("127.0.0.1", port))
         self._changed = threading.Condition()
         self._gates = {"up": _Gate(), "down": _Gate()}
@@ -70,6 +70,11 @@ class Proxy:
         """End new connections at once, until told otherwise. Those that stand are left alone."""
         with self._changed:
             self._refusing = refusing
+
+    def retarget(self, target: str) -> None:
+        """Forward new connections to another "host:port"; the old ones break."""
+        self._target = _split(target)
+        self.cut()
 
     def delay(self, seconds: float, direction: str = "up") -> None:
         """Forward each byte this much later. "up" is towards the server."""
@@ -107,7 +112,9 @@ class Proxy:
             self._changed.notify_all()
 
     def heal(self) -> None:
-        """Forward everything at once again."""
+        """Forward everything at once again, to where it belongs."""
+        if self._target != _split(self.target):
+            self.retarget(self.target)
         self.refuse(False)
         for direction in self._gates:
             self.delay(0.0, direction)
@@ -219,6 +226,11 @@ class _Stream:
         """A server cancels what it has not begun when its client goes: give it the time."""
         if self._direction == "up":
             threading.Event().wait(_GRACE)
+
+
+def _split(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host, int(port)
 
 
 def _end(end: socket.socket) -> None:

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import http.client
 import pathlib
+import shutil
 from collections.abc import Sequence
 
 from tests.faults import proxy
@@ -58,6 +59,13 @@ class ZooKeeper(sandbox.ZooKeeper):
         if not self.number:
             return ()
         return ("initLimit=20", "syncLimit=8", "quorumListenOnAllIPs=false", *self.peers)
+
+    def twin(self, folder: pathlib.Path) -> ZooKeeper:
+        """A standalone server, not yet started, that knows what this one has logged by now, and
+        will never learn of anything later."""
+        made = ZooKeeper(folder, self._classpath)
+        shutil.copytree(self.data, made.data)
+        return made
 
     def mode(self) -> str:
         """leader, follower, standalone; empty when it does not say."""

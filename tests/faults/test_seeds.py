@@ -53,7 +53,7 @@ def test_the_servers_of_a_seed_keep_the_releases_that_were_asked_for() -> None:
 
 
 def test_operations_and_faults_are_within_the_time() -> None:
-    plan = run.plan(3, 10.0, servers.Servers())
+    plan = run.plan(4, 10.0, servers.Servers())
     assert len(plan.operations) == 10 * drawing.RATE
     assert all(0 <= each.at < 10 for each in plan.operations)
     assert all(f.at + f.lasts <= 10.01 for lane in plan.lanes.values() for f in lane)

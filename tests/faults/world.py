@@ -82,6 +82,7 @@ class World:
         self, box: sandbox.Sandbox, made_of: servers.Servers, source_tree: pathlib.Path | None
     ) -> None:
         self.servers = made_of
+        self.box = box
         self.zookeepers, self.links = servers.ensemble(box, made_of)
         self.etcds = servers.cluster(box, made_of)
         for server in (*self.zookeepers, *self.etcds):
@@ -301,9 +302,15 @@ class World:
             self.lose_supervisor(supervisor)
             supervisor.start()
             return
-        for worker in supervisor.workers():
-            with contextlib.suppress(*GONE):
-                worker.kill()
+        self.kill_workers()
+
+    def kill_workers(self) -> None:
+        """kill -9 to all workers of all supervisors."""
+        self.note("kill -9 all workers")
+        for supervisor in self.supervisors:
+            for worker in supervisor.workers() if supervisor.alive else ():
+                with contextlib.suppress(*GONE):
+                    worker.kill()
 
     def client(self) -> kazoo.client.KazooClient:
         """A new session straight to the servers."""
