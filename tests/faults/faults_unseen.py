@@ -65,16 +65,20 @@ def mass_delete(on: world.World, luck: random.Random, lasts: float) -> None:
 
 def stale_server(on: world.World, luck: random.Random, lasts: float) -> None:
     """A server that stopped learning a while ago, as a leader that was voted out does, or one from
-    a backup: it answers, `sync` too, and must not be believed. Sessions end meanwhile."""
+    a backup: it answers, `sync` too, and must not be believed. Sessions end meanwhile.
+
+    It runs for less than the clients' sessions last, or it would end those by itself: what it says
+    then is news to everybody, and no mirror could tell.
+    """
     member = luck.choice(on.zookeepers)
     twin = on.box.adopt(member.twin(on.box.subfolder("twin")))
     on.note("a server stops learning")
-    twin.start()
     time.sleep(luck.uniform(0.1, 0.8))
     with unseen(on):
         if luck.random() < 0.5:
             on.kill_workers()
         time.sleep(luck.choice((0.2, SESSION_SECONDS + 0.7)))
+        twin.start()
         on.note("zk2etcd can reach it, and nobody else")
         stale = luck.choice(on.zk_proxies)
         stale.retarget(twin.address)
