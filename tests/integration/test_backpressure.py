@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import pathlib
 import threading
 import time
 from collections.abc import Iterator
@@ -52,12 +53,13 @@ def test_an_answer_that_never_comes_does_not_leave_its_path_busy(
 class Spawned:
     """A worker in a process of its own, so that its memory can be told from the test's."""
 
-    def __init__(self, world: mirroring.World, **sections: Any) -> None:
+    def __init__(self, world: mirroring.World, folder: pathlib.Path, **sections: Any) -> None:
+        """:param folder: for the files of its counters."""
         context = multiprocessing.get_context("spawn")
         self.pipe, far = context.Pipe()
         shard = mirroring.shard(world.root, world.root)
         settings = world.config(**sections)
-        spec = messages.WorkerSpec(mirroring.FIRST, settings, "", "error")
+        spec = messages.WorkerSpec(mirroring.FIRST, settings, str(folder), "error")
         self.process = context.Process(target=_small_queue, args=(spec, far), daemon=True)
         self.process.start()
         far.close()
@@ -141,11 +143,11 @@ def own(fresh_zookeeper: sandbox.ZooKeeper, fresh_etcd: sandbox.Etcd) -> Iterato
 
 @pytest.mark.slow
 def test_a_frozen_etcd_under_churn_does_not_make_a_worker_grow(
-    own: mirroring.World, fresh_etcd: sandbox.Etcd
+    own: mirroring.World, fresh_etcd: sandbox.Etcd, tmp_path: pathlib.Path
 ) -> None:
     own.zk.create(own.root, b"")
     # The deadline is long on purpose: as long as it runs, the shard follows, and could read on.
-    worker = Spawned(own, etcd={"request_timeout": 8.0})
+    worker = Spawned(own, tmp_path, etcd={"request_timeout": 8.0})
     storm = None
     try:
         polling.until(lambda: worker.phase() == "following", 30)
