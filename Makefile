@@ -13,7 +13,7 @@ SEEDS ?=
 SECONDS ?= 60
 FAULTS ?=
 
-.PHONY: help demo test faults check bench format servers clean
+.PHONY: help demo test faults check bench format servers releases clean
 
 help:
 	@echo "make demo    a private ZooKeeper and etcd, and the main job shown on them (60 s)"
@@ -26,10 +26,10 @@ help:
 demo: servers $(READY)
 	$(BIN)/zk2etcd demo $(DEMO)
 
-test: servers $(READY)
+test: servers releases $(READY)
 	$(BIN)/python -m pytest $(TEST)
 
-faults: servers $(READY)
+faults: servers releases $(READY)
 	$(BIN)/python -m tests.faults --seeds $(SEEDS) --seconds $(SECONDS) $(FAULTS)
 
 check: $(READY)
@@ -47,6 +47,10 @@ format: $(READY)
 
 servers:
 	@scripts/system-packages.sh
+
+# Tests of other releases skip, each with the reason, where these cannot be had.
+releases:
+	@scripts/other-releases.sh || echo "the tests of other releases will be skipped" >&2
 
 $(READY): setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

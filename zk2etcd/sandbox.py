@@ -57,8 +57,11 @@ class ZooKeeper(sandbox_server.Server):
         durable: bool = True,
         jvm: Sequence[str] = QUICK_JVM,
         settings: Sequence[str] = (),
+        class_path: str | None = None,
     ) -> None:
+        """:param class_path: of another release than the one installed."""
         super().__init__(folder)
+        self._class_path = class_path or _class_path()
         self._durable = durable
         self._jvm = tuple(jvm)
         self._settings = tuple(settings)
@@ -73,7 +76,7 @@ class ZooKeeper(sandbox_server.Server):
         ]
         return [
             *("java", *self._jvm, *properties),
-            *("-cp", _class_path(), ZOOKEEPER_MAIN, str(config)),
+            *("-cp", self._class_path, ZOOKEEPER_MAIN, str(config)),
         ]
 
     def _defaults(self) -> tuple[str, ...]:
@@ -110,9 +113,16 @@ class Etcd(sandbox_server.Server):
     name = "etcd"
 
     def __init__(
-        self, folder: pathlib.Path, *, durable: bool = True, arguments: Sequence[str] = ()
+        self,
+        folder: pathlib.Path,
+        *,
+        durable: bool = True,
+        arguments: Sequence[str] = (),
+        binary: str = "etcd",
     ) -> None:
+        """:param binary: the program, if it is another release than the one installed."""
         super().__init__(folder)
+        self._program = binary
         self._peer_port = sandbox_server.free_port()
         self._durable = durable
         self._arguments = tuple(arguments)
@@ -123,17 +133,16 @@ class Etcd(sandbox_server.Server):
 
     def command(self) -> list[str]:
         peer = f"http://127.0.0.1:{self._peer_port}"
-        fsync = (
-            () if self._durable or not _etcd_knows("unsafe-no-fsync") else ("--unsafe-no-fsync",)
-        )
+        knows = functools.partial(_etcd_knows, self._program)
+        quick = not self._durable and knows("unsafe-no-fsync")
         return [
-            *("etcd", "--name", "sandbox", "--data-dir", str(self.data)),
+            *(self._program, "--name", "sandbox", "--data-dir", str(self.data)),
             *("--listen-client-urls", self.url, "--advertise-client-urls", self.url),
             *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer),
             *("--initial-cluster", f"sandbox={peer}"),
             *("--heartbeat-interval", "50", "--election-timeout", "500"),
-            *("--logger", "zap", "--log-level", "warn"),
-            *fsync,
+            *(("--logger", "zap", "--log-level", "warn") if knows("logger") else ()),
+            *(("--unsafe-no-fsync",) if quick else ()),
             *self._arguments,
         ]
 
@@ -165,14 +174,24 @@ class Sandbox:
         durable: bool = True,
         jvm: Sequence[str] = QUICK_JVM,
         settings: Sequence[str] = (),
+        class_path: str | None = None,
     ) -> ZooKeeper:
         """A new ZooKeeper, not yet started. `settings` are further lines of zoo.cfg."""
-        folder = self.subfolder("zookeeper")
-        return self.adopt(ZooKeeper(folder, durable=durable, jvm=jvm, settings=settings))
+        server = ZooKeeper(
+            self.subfolder("zookeeper"),
+            durable=durable,
+            jvm=jvm,
+            settings=settings,
+            class_path=class_path,
+        )
+        return self.adopt(server)
 
-    def etcd(self, *, durable: bool = True, arguments: Sequence[str] = ()) -> Etcd:
+    def etcd(
+        self, *, durable: bool = True, arguments: Sequence[str] = (), binary: str = "etcd"
+    ) -> Etcd:
         """A new etcd, not yet started. `arguments` are further command line flags."""
-        return self.adopt(Etcd(self.subfolder("etcd"), durable=durable, arguments=arguments))
+        folder = self.subfolder("etcd")
+        return self.adopt(Etcd(folder, durable=durable, arguments=arguments, binary=binary))
 
     def adopt(self, server: Adopted) -> Adopted:
         """Have `server` ended with the sandbox; later ones go first."""
@@ -208,7 +227,7 @@ def _class_path() -> str:
 
 
 @functools.cache
-def _etcd_knows(flag: str) -> bool:
+def _etcd_knows(binary: str, flag: str) -> bool:
     """Whether this etcd has the command line flag `--<flag>`."""
-    asked = subprocess.run(["etcd", "--help"], capture_output=True, check=False, timeout=30)
+    asked = subprocess.run([binary, "--help"], capture_output=True, check=False, timeout=30)
     return f"--{flag}".encode() in asked.stdout + asked.stderr
