@@ -92,17 +92,7 @@ class Drain:
     timeout: float
 
 
-@dataclasses.dataclass(frozen=True)
-class Release:
-    """A person saw the trip `trip` of this shard's guard and lets its deletes happen, once. `by`
-    says who, for the log."""
-
-    shard: str
-    trip: str
-    by: str
-
-
-Command = Assign | FullSync | Release | SetLogLevel | Drain
+Command = Assign | FullSync | SetLogLevel | Drain
 
 
 # --- worker -> supervisor -----------------------------------------------------------------------

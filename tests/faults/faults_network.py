@@ -10,24 +10,26 @@ from collections.abc import Sequence
 from tests.faults import drawing, faults_unseen, proxy, world
 from zk2etcd import sandbox_server
 
-KINDS = (
+ZOOKEEPER = (
     drawing.Kind("zk_kill", 0.1, 2.0, 2),
     drawing.Kind("zk_freeze", 0.5, 5.0, 2),
     drawing.Kind("zk_cut", 0.1, 1.0, 3),
     drawing.Kind("zk_away", 0.5, 5.0, 2),
     drawing.Kind("zk_delay", 0.5, 3.0, 2),
     drawing.Kind("zk_hold", 0.5, 4.0, 2),
+    drawing.Kind("recreate_root", 1.0, 3.0, 1),
+    drawing.Kind("mass_delete", 1.5, 3.0, 2),
+    drawing.Kind("stale_server", 0.5, 2.0, 3),
+)
+ENSEMBLE = (drawing.Kind("follower_lag", 1.0, 3.0, 8),)
+ETCD = (
     drawing.Kind("etcd_kill", 0.1, 2.0, 2),
     drawing.Kind("etcd_freeze", 0.5, 5.0, 3),
     drawing.Kind("etcd_cut", 0.1, 1.0, 2),
     drawing.Kind("etcd_delay", 0.5, 4.0, 3),
     drawing.Kind("etcd_hold", 1.2, 5.0, 6),
     drawing.Kind("etcd_deaf", 0.5, 3.0, 3),
-    drawing.Kind("recreate_root", 1.0, 3.0, 1),
-    drawing.Kind("mass_delete", 1.5, 3.0, 2),
-    drawing.Kind("stale_server", 0.5, 2.0, 3),
 )
-ENSEMBLE = (drawing.Kind("follower_lag", 1.0, 3.0, 8),)
 _KEEP = 0.7
 """Seconds of a hold of which the bytes are kept: less than a request's deadline, whose
 cancellation would otherwise be let go right after the request."""

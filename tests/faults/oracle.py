@@ -97,7 +97,7 @@ class Case:
 
 def judge(case: Case) -> list[Violation]:
     """All checks on a run that has ended and converged."""
-    checks = (order, inside, kept, equal, owned, covered, rising, held)
+    checks = (order, inside, kept, equal, owned, leased, covered, rising, held)
     return [violation for check in checks for violation in check(case)]
 
 
@@ -337,6 +337,15 @@ def owned(case: Case) -> Iterator[Violation]:
                 f"when the owner's was {step.owner}"
             )
             yield Violation("I5", "token", where, text)
+
+
+def leased(case: Case) -> Iterator[Violation]:
+    """An owner key hangs on a lease, or its owner's death would keep the shard from everybody."""
+    for event in case.own():
+        is_owner = state_key(case.state, event.key)[0] == "owners"
+        if is_owner and event.value is not None and event.lease == 0:
+            text = f"put without a lease at revision {event.revision}"
+            yield Violation("I5", "leased", _text(event.key), text)
 
 
 def covered(case: Case) -> Iterator[Violation]:

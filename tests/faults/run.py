@@ -37,6 +37,13 @@ STALLED = 0.25
 RATES = (drawing.RATE, drawing.RATE, 15.0, 3.0)
 """Operations a second, by seed."""
 
+_INJECT: Mapping[str, Callable[[world.World, drawing.Fault], None]] = {
+    "process": faults_process.inject,
+    "zookeeper": faults_network.inject,
+    "etcd": faults_network.inject,
+    "data": faults_data.inject,
+}
+
 _QUOTA = 24 * 1024 * 1024
 _GIVEN_UP = 30.0
 _LINGER = 0.7
@@ -97,12 +104,17 @@ def scene(seed: int, made_of: servers.Servers | None = None) -> servers.Servers:
 
 def lanes(made_of: servers.Servers) -> dict[str, list[drawing.Kind]]:
     """Which kinds of faults can happen to these servers, by lane."""
-    network, data = list(faults_network.KINDS), list(faults_data.KINDS)
+    zookeeper, data = list(faults_network.ZOOKEEPER), list(faults_data.KINDS)
     if made_of.zookeepers > 1:
-        network += faults_network.ENSEMBLE
+        zookeeper += faults_network.ENSEMBLE
     if made_of.etcd_quota:
         data += faults_data.SMALL
-    return {"process": list(faults_process.KINDS), "network": network, "data": data}
+    return {
+        "process": list(faults_process.KINDS),
+        "zookeeper": zookeeper,
+        "etcd": list(faults_network.ETCD),
+        "data": data,
+    }
 
 
 def plan(seed: int, seconds: float, made_of: servers.Servers) -> drawing.Plan:
@@ -131,7 +143,7 @@ def run(
         try:
             report = _Run(on, drawn).report()
             if report.violations:
-                report.folder = _keep(box, report, drawn)
+                report.folder = _keep(on, report, drawn)
             return report
         finally:
             on.close()
@@ -197,11 +209,7 @@ class _Run:
         return [each for each in self._drawn.operations if each.client == number]
 
     def _lane(self, name: str, start: float) -> None:
-        inject: Callable[[world.World, drawing.Fault], None] = {
-            "process": faults_process.inject,
-            "network": faults_network.inject,
-            "data": faults_data.inject,
-        }[name]
+        inject = _INJECT[name]
         for fault in self._drawn.lanes[name]:
             time.sleep(max(0.0, start + fault.at - time.monotonic()))
             if time.monotonic() > start + self._drawn.seconds + 1:
@@ -292,14 +300,16 @@ def _late(after: float | None, allowed: float) -> oracle.Violation:
     return oracle.Violation("I4", "converged", "everything", text)
 
 
-def _keep(box: sandbox.Sandbox, report: Report, drawn: drawing.Plan) -> pathlib.Path:
+def _keep(on: world.World, report: Report, drawn: drawing.Plan) -> pathlib.Path:
     """Copy what tells the story of a failure to a folder that stays."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix=f"zk2etcd-faults-{report.seed}-"))
     (folder / "violations.txt").write_text("\n\n".join(map(str, report.violations)), "utf-8")
     (folder / "notes.txt").write_text("\n".join(report.notes), "utf-8")
     (folder / "plan.txt").write_text("\n".join(drawn.lines()), "utf-8")
     (folder / "plan.json").write_text(json.dumps(dataclasses.asdict(drawn)), "utf-8")
-    for source in sorted(box.folder.iterdir()):
+    events = (f"{e.revision} {e.at:.3f} {e.key!r} {e.value!r}" for e in on.watcher.events)
+    (folder / "etcd.txt").write_text("\n".join(events), "utf-8")
+    for source in sorted(on.box.folder.iterdir()):
         target = folder / source.name
         target.mkdir()
         for name in ("log", "config.yaml", "zoo.cfg"):

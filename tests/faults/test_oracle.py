@@ -37,6 +37,7 @@ def judged(
     foreign: Sequence[int] = (),
     kept: Mapping[bytes, bytes] | None = None,
     released: Mapping[str, float] | None = None,
+    lease: int = 1,
 ) -> set[tuple[str, str]]:
     """(invariant, check) of all that was found. A zxid is a second of ZooKeeper's clock, and a
     revision a hundredth of one of etcd's, from 1,000 on."""
@@ -45,7 +46,7 @@ def judged(
         for path, states in nodes.items()
     }
     events = [
-        watcher.Event(revision, key, value, 1000.0 + revision / 100)
+        watcher.Event(revision, key, value, 1000.0 + revision / 100, lease)
         for revision, key, value in changes
     ]
     case = oracle.Case(PREFIXES, STATE, history, events, foreign, kept or {}, released or {})
@@ -172,6 +173,11 @@ def test_a_write_under_another_token_than_the_owners_is_seen() -> None:
         (2, OWNER, owner()), (3, CHECKPOINT, checkpoint(0xFF, 2)), (3, b"/dubbo/a", b"1")
     )
     assert judged(nodes, renewed) == set()
+
+
+def test_an_owner_key_without_a_lease_is_seen() -> None:
+    nodes: Nodes = {"/dubbo/a": [(2, b"1")]}
+    assert judged(nodes, mirrored((2, b"/dubbo/a", b"1")), lease=0) == {("I5", "leased")}
 
 
 def test_a_checkpoint_below_what_was_written_is_seen() -> None:

@@ -25,12 +25,14 @@ _OPTIONS = [
 
 
 class Event(NamedTuple):
-    """One change; `value` None is a delete. `at` is the wall clock when we heard of it."""
+    """One change; `value` None is a delete. `at` is the wall clock when we heard of it; `lease`
+    0 if the key hangs on none."""
 
     revision: int
     key: bytes
     value: bytes | None
     at: float
+    lease: int = 0
 
 
 class LostHistory(Exception):
@@ -94,5 +96,6 @@ class Watcher:
         for event in events:
             value = None if event.type == 1 else bytes(event.kv.value)
             revision = int(event.kv.mod_revision)
-            self.events.append(Event(revision, bytes(event.kv.key), value, now))
+            lease = int(event.kv.lease)
+            self.events.append(Event(revision, bytes(event.kv.key), value, now, lease))
             self.revision = max(self.revision, revision)

@@ -334,6 +334,24 @@ def test_a_lease_that_grew_old_is_renewed_before_the_shard_is_taken(
     client.close()
 
 
+def test_a_lease_that_ended_unnoticed_is_replaced_before_the_shard_is_taken(
+    world: mirroring.World,
+) -> None:
+    """An owner key without a lease would outlive its owner, and nobody could take the shard."""
+    client = engine_etcd.Client(world.config().etcd, metrics.null())
+    lease = fence.Lease(client, 3.0)
+    first = lease.obtain()
+    assert lease._thread is not None
+    lease._stop.set()
+    lease._thread.join(5)
+    client.revoke(first)
+    polling.until(lambda: lease.age() > lease.ttl * fence.WRITABLE)
+    assert lease.obtain() not in (0, first)
+    lease.check()
+    lease.close()
+    client.close()
+
+
 def test_the_shard_of_a_reaped_predecessor_is_taken_at_once(world: mirroring.World) -> None:
     world.zk.create(world.root, b"")
     _abandoned(world, 1)

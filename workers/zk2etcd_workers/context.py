@@ -11,7 +11,6 @@ from zk2etcd import config, messages, metrics
 from zk2etcd_workers import (
     etcd,
     fence,
-    grants,
     mapping,
     snapshot,
     state,
@@ -27,8 +26,7 @@ _UNSYNCABLE_SHOWN = 100
 @dataclasses.dataclass(frozen=True)
 class Context:
     """The shard, its two sides, and its pulse. `dry_run`: own nothing, write nothing. `released`:
-    how many deletes a person allowed for this one run, whatever the guard says; `grants`: the
-    release of a trip, as it came from the supervisor."""
+    how many deletes a person allowed for this one run, whatever the guard says."""
 
     shard: messages.Shard
     mapping: mapping.Mapping
@@ -42,7 +40,6 @@ class Context:
     log: Any
     dry_run: bool = False
     released: int | None = None
-    grants: grants.Grants = dataclasses.field(default_factory=grants.Grants)
 
     @property
     def root(self) -> bytes:

@@ -38,20 +38,22 @@ class Lease:
         self.ttl = float(self._wanted)
 
     def obtain(self) -> int:
-        """The lease's id; a new one is granted if there is none or it was lost."""
+        """The lease's id, never 0; a new one is granted if there is none or it was lost."""
         with self._lock:
-            if self._id == 0:
-                sent = time.monotonic()
-                self._id, granted = self._client.grant(self._wanted)
-                self.ttl = float(granted)
-                self._renewed = sent
-            elif self.age() > self.ttl * WRITABLE:
+            if self._id and self.age() > self.ttl * WRITABLE:
                 # etcd was away; what follows is a write, which need not wait for the thread.
                 self._renew(self._id)
+            # The thread may find the lease gone at any time and set the id to 0; a key that is put
+            # without a lease would keep the shard from everybody, for ever.
+            lease = self._id
+            if lease == 0:
+                sent = time.monotonic()
+                lease, granted = self._client.grant(self._wanted)
+                self._id, self.ttl, self._renewed = lease, float(granted), sent
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
                 self._thread.start()
-            return self._id
+            return lease
 
     def age(self) -> float:
         return time.monotonic() - self._renewed
