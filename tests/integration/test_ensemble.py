@@ -99,7 +99,7 @@ def test_one_dead_member_of_three(world: mirroring.World, three: ensemble.Ensemb
     used.kill()
     try:
         numbers.go_on()
-        numbers.arrived(15)
+        numbers.arrived(30)  # the leader may have been the one
         assert _peer(worker) != used.address
     finally:
         used.start()

@@ -97,7 +97,7 @@ def test_a_write_of_a_dead_worker_lands_after_its_successor_wrote(
     only_first = {"endpoints": [f"http://{ways.first.address}"], "request_timeout": 30.0}
     dead = world.worker(etcd=only_first)
     dead.follows()
-    watch = world.etcd.watch(world.etcd.revision())
+    watch, reached = world.etcd.watch(world.etcd.revision()), world.checkpoint(dead)
     ways.first.hold()
     held, answered = time.monotonic(), ways.first.returned
     world.zk.set(world.root, b"1")
@@ -106,6 +106,7 @@ def test_a_write_of_a_dead_worker_lands_after_its_successor_wrote(
     successor = world.worker(identity=SUCCESSOR, reaped={"w0": 1}, etcd=only_second)
     world.zk.set(world.root, b"2")
     successor.follows()
+    assert _floor(successor) >= reached > 0
     world.equal()
     ways.first.release(until=held + _SOON)
     _answered(ways.first, answered)

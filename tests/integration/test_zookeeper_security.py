@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import kazoo.security
+import psutil
 import pytest
 
 from tests import certificates, polling, wire
 from tests.integration import mirroring
-from zk2etcd import config, logs, sandbox, sandbox_server
+from zk2etcd import config, logs, sandbox, sandbox_server, sandbox_supervisor
 from zk2etcd_workers import probe_zookeeper, zk_connection
 
 SECRET = "sesame-and-more"
@@ -193,6 +194,31 @@ def test_sasl_without_its_package_names_what_to_install(
     monkeypatch.setattr(zk_connection, "KNOWS_SASL", False)
     worker = world.worker(zookeeper={"sasl": SASL})
     assert "zk2etcd[sasl]" in _error(worker, "pure-sasl")
+
+
+def test_a_supervisor_goes_on_and_shows_no_secret(
+    world: mirroring.World, secured: Secured, etcd: sandbox.Etcd, tmp_path: pathlib.Path
+) -> None:
+    content = sandbox_supervisor.settings(secured.server, etcd, [world.root])
+    content["zookeeper"] |= {"sasl": {**SASL, "password": f"not-{SECRET}"}, "auth": [DIGEST]}
+    content |= {"log": {"level": "debug", "format": "json"}, "state": {"prefix": world.state}}
+    running = sandbox_supervisor.Supervisor(tmp_path / "run", content)
+    running.start()
+    try:
+        polling.until(
+            lambda: "refused the credentials" in (running.shards()[world.root]["error"] or ""),
+            20,
+            what="the error in status",
+        )
+        assert running.status()["state"] == "degraded"
+        family = [psutil.Process(running.pid), *psutil.Process(running.pid).children(True)]
+        shown = [" ".join(each.cmdline()) for each in family]
+        shown += [running.ask(path)[1] for path in ("/status", "/metrics", "/")]
+    finally:
+        running.stop()
+    shown.append(running.log.read_text("utf-8"))
+    assert "refused the credentials" in shown[-1]
+    assert not [text for text in shown if SECRET in text]
 
 
 # --- TLS -----------------------------------------------------------------------------------------

@@ -140,7 +140,8 @@ class Session:
         client = self._client
         if client is None:
             return
-        oldest = client.oldest()
+        # While there is no connection the client ends all requests; a late one goes with the next.
+        oldest = client.oldest() if self.connected else None
         if oldest is not None and now - oldest > self._settings.request_timeout:
             self.drop(f"no answer within {self._settings.request_timeout:g} s")
         away = now - self._down_since
