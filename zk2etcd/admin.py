@@ -195,6 +195,16 @@ def _ask(app: flask.Flask, control: control.Control) -> None:
             accepted = control.request_full_sync(asked)
         return _json({"accepted": list(accepted), "requested_at": requested_at}, 202)
 
+    @app.post("/shards/<shard>/release")
+    def release(shard: str) -> Answer:
+        trip = _body("trip").get("trip")
+        if not isinstance(trip, str):
+            raise exceptions.BadRequest("trip must be the guard's id, as /status shows it")
+        with _answered():
+            guard = control.request_release(shard, trip, f"{flask.request.remote_addr} (HTTP)")
+        answer = {"shard": shard, "trip": guard.id, "deletes": guard.deletes}
+        return _json({**answer, "requested_at": time.time()}, 202)
+
     @app.post("/reload")
     def reload() -> Answer:
         _body()
@@ -225,6 +235,8 @@ def _answered() -> Iterator[None]:
         yield
     except control.UnknownShard as error:
         raise exceptions.NotFound(f"no such shard: {', '.join(error.ids)}") from error
+    except control.Conflict as error:
+        raise exceptions.Conflict(str(error)) from error
     except control.Unavailable as error:
         raise exceptions.ServiceUnavailable(str(error)) from error
     except ValueError as error:

@@ -11,7 +11,7 @@ import json
 import ssl
 import time
 import urllib.parse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from zk2etcd import errors, status
@@ -80,6 +80,36 @@ class Client:
                 raise errors.Zk2EtcdError(f"not done after {timeout:g} s: {_reasons(open_)}")
             time.sleep(_POLL)
 
+    def release(self, shard: str, trip: str) -> dict[str, Any]:
+        """Let the deletes of the shard's guard happen, if its trip is still `trip`.
+
+        Raises errors.Zk2EtcdError when it is another by now, or none.
+        """
+        place = urllib.parse.quote(shard, safe="")
+        return self._ask("POST", f"/shards/{place}/release", {"trip": trip})
+
+    def wait_released(
+        self,
+        trips: Mapping[str, str],
+        timeout: float,
+        progress: Callable[[dict[str, Any]], None] | None = None,
+    ) -> dict[str, Any]:
+        """Wait until none of these trips, by shard, stands; the last status. `progress` sees each.
+
+        Raises errors.Zk2EtcdError when `timeout` seconds pass.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            found = self.status()
+            if progress is not None:
+                progress(found)
+            open_ = [each for each in found["shards"] if _stands(each, trips)]
+            if not open_:
+                return found
+            if time.monotonic() >= deadline:
+                raise errors.Zk2EtcdError(f"not done after {timeout:g} s: {_reasons(open_)}")
+            time.sleep(_POLL)
+
     def reload(self) -> tuple[str, ...]:
         """Have the configuration read again; the keys that changed.
 
@@ -119,6 +149,8 @@ class Client:
         said = str(answer.get("error", f"HTTP {code}"))
         if code == 422:
             return errors.ConfigError([str(fault) for fault in answer.get("faults", [said])])
+        if code == 409:
+            return errors.Zk2EtcdError(said)
         if code == 401:
             said += ": give it in ZK2ETCD_TOKEN, or the configuration with -c"
         if code >= 500:
@@ -163,6 +195,15 @@ def _is_http(parts: urllib.parse.SplitResult) -> bool:
         return False
     plain = not any(character.isspace() for character in parts.geturl())
     return parts.scheme in ("http", "https") and bool(parts.hostname) and port_is_right and plain
+
+
+def _stands(shard: dict[str, Any], trips: Mapping[str, str]) -> bool:
+    trip = trips.get(shard["id"])
+    if trip is None:
+        return False
+    # A worker that starts over knows of the trip again when its base has begun.
+    guard = shard["guard"]
+    return guard["id"] == trip if guard else shard["phase"] not in ("following", "guarded")
 
 
 def _reasons(shards: list[dict[str, Any]]) -> str:

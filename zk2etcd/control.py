@@ -25,6 +25,10 @@ class UnknownShard(KeyError):
         self.ids = tuple(ids)
 
 
+class Conflict(RuntimeError):
+    """What is asked speaks of a state that is not so, or not so any more."""
+
+
 class Unavailable(RuntimeError):
     """The supervisor is stopping, or its loop did not take the request in time."""
 
@@ -125,6 +129,14 @@ class Control(Protocol):
         """Ask for a full sync of these shards now, of all with None; the ids accepted.
 
         Raises UnknownShard, and then asks for none; Unavailable.
+        """
+        ...
+
+    def request_release(self, shard: str, trip: str, by: str) -> messages.Guard:
+        """Let the deletes that this trip of the shard's guard holds happen, once; `by` says who
+        asks. Returns the trip as it stands.
+
+        Raises UnknownShard; Conflict when no trip stands, or another one; Unavailable.
         """
         ...
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
-from zk2etcd import control
+from zk2etcd import control, messages
 
 LEVELS = ("debug", "info", "warning", "error")
 _SHORT = 5.0
@@ -27,6 +27,7 @@ class Loop(Protocol):
     """What the desk asks for; called in the loop's own thread only."""
 
     def full_sync(self, shards: Sequence[str] | None) -> tuple[str, ...]: ...
+    def release(self, shard: str, trip: str, by: str) -> messages.Guard: ...
     def reload(self) -> control.ReloadResult: ...
     def set_log_level(self, level: str) -> None: ...
 
@@ -52,6 +53,9 @@ class Desk:
 
     def request_full_sync(self, shards: Sequence[str] | None) -> tuple[str, ...]:
         return self._ask(lambda: self._loop.full_sync(shards), _SHORT)
+
+    def request_release(self, shard: str, trip: str, by: str) -> messages.Guard:
+        return self._ask(lambda: self._loop.release(shard, trip, by), _SHORT)
 
     def request_reload(self) -> control.ReloadResult:
         return self._ask(self._loop.reload, _RELOAD)

@@ -116,11 +116,7 @@ def _show_fix(fix: Fix) -> None:
     if fix.held:
         reason, deletes = fix.held
         click.echo(text.printable(f"  the delete guard holds {deletes:,} deletes: {reason}"))
-        click.echo(
-            "  (they are the owner's to release, which zk2etcd cannot ask of it yet)"
-            if fix.holder
-            else "  (make sure that ZooKeeper is right, then use --fix --allow-deletes)"
-        )
+        click.echo("  (make sure that ZooKeeper is right, then use --fix --allow-deletes)")
 
 
 def show_json(results: Sequence[Result], fixes: Sequence[Fix] | None) -> None:

@@ -144,6 +144,12 @@ class RolledBack(EtcdError):
     reaction = Reaction.RESYNC
 
 
+class Released(Zk2EtcdError):
+    """A person released the shard's guard: what it held goes with a base."""
+
+    reaction = Reaction.RESYNC
+
+
 class LeaseDoubt(EtcdError):
     """Two thirds of the lease passed without a keepalive: stop writing before others may start."""
 

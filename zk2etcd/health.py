@@ -45,9 +45,12 @@ def ready(view: control.View, exclude: Collection[str] = ()) -> list[Check]:
 
 def _shard(shard: control.ShardView, exclude: Collection[str]) -> Check:
     report = shard.report
-    if report.phase == "error" and "error" not in exclude:
+    # While it tries again it is in other phases for moments; the error stands until one went well.
+    failing = report.phase == "error" or report.error is not None
+    if failing and "error" not in exclude:
         return Check(shard.id, False, f"error: {report.error or 'not said'}")
     guarded = report.guard is not None or report.phase == "guarded"
     if guarded and "guarded" not in exclude:
-        return Check(shard.id, False, "guarded")
+        why = f": {report.guard.reason}" if report.guard else ""
+        return Check(shard.id, False, f"guarded{why} (zk2etcd release {shard.id})")
     return Check(shard.id, True, report.phase)

@@ -92,7 +92,17 @@ class Drain:
     timeout: float
 
 
-Command = Assign | FullSync | SetLogLevel | Drain
+@dataclasses.dataclass(frozen=True)
+class Release:
+    """A person saw the trip `trip` of this shard's guard and lets its deletes happen, once. `by`
+    says who, for the log."""
+
+    shard: str
+    trip: str
+    by: str
+
+
+Command = Assign | FullSync | Release | SetLogLevel | Drain
 
 
 # --- worker -> supervisor -----------------------------------------------------------------------

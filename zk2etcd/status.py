@@ -209,9 +209,10 @@ def _of_shard(shard: Mapping[str, Any], now: float) -> list[Problem]:
 def _of_guard(where: str, guard: Mapping[str, Any]) -> Problem:
     sample = f", such as {guard['sample'][0]}" if guard["sample"] else ""
     what = f"guarded: {guard['reason']} ({guard['deletes']} of {guard['present']} keys{sample})"
-    remedy = "nothing is deleted while this stands: `zk2etcd diff -c F` shows what it holds back"
-    if guard["reason"].startswith("first sync"):
-        remedy += "; if those may go, set sync.delete_guard.first_sync: apply and reload"
+    remedy = (
+        "nothing is deleted while this stands: `zk2etcd diff -c F` shows what it holds back, "
+        f"`zk2etcd release {where}` lets it happen"
+    )
     return Problem(where, what, remedy)
 
 

@@ -26,6 +26,7 @@ from zk2etcd import (
     once,
     overview,
     process,
+    releasing,
     reloading,
     roster,
     schedule,
@@ -138,6 +139,13 @@ class Supervisor:
         self._schedule = schedule.asked(self._schedule, wanted, self._turned_at)
         self._log.info("full sync asked for", shards=list(wanted))
         return wanted
+
+    def release(self, shard: str, trip: str, by: str) -> messages.Guard:
+        """See control.Control.request_release."""
+        slot, guard = releasing.judge(self._roster, self._fleet.slots, shard, trip)
+        self._fleet.send(slot, messages.Release(shard, trip, by))
+        self._log.warning("release asked for", shard=shard, guard=trip, by=by)
+        return guard
 
     def reload(self) -> control.ReloadResult:
         """See control.Control.request_reload."""

@@ -143,6 +143,10 @@ class Worker:
             what="a full sync",
         )
 
+    def release(self, trip: str, number: int = 0) -> None:
+        """Let the deletes of this trip happen, as a person does."""
+        self._pipe.send(messages.Release(self.shards[number].id, trip, "a test"))
+
     # --- its end -------------------------------------------------------------------------------
 
     def drain(self, seconds: float = 5.0) -> None:

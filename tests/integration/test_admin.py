@@ -21,7 +21,7 @@ import pytest
 
 from tests import polling
 from tests.unit import views
-from zk2etcd import admin, admin_client, config, control, errors, metrics
+from zk2etcd import admin, admin_client, config, control, errors, messages, metrics
 from zk2etcd.cli import main
 
 TOKEN = "s3cret"
@@ -36,6 +36,7 @@ class FakeControl:
     def __init__(self) -> None:
         self.view = views.view()
         self.synced: list[tuple[str, ...]] = []
+        self.released: list[tuple[str, str, str]] = []
         self.level = "info"
         self.result = control.ReloadResult(ok=True, changed=("sync.prefixes",))
         self.unavailable = False
@@ -52,6 +53,14 @@ class FakeControl:
             raise control.UnknownShard(unknown)
         self.synced.append(tuple(known if shards is None else shards))
         return self.synced[-1]
+
+    def request_release(self, shard: str, trip: str, by: str) -> messages.Guard:
+        if shard not in [each.id for each in self.view.shards]:
+            raise control.UnknownShard([shard])
+        if trip != views.GUARD.id:
+            raise control.Conflict(f"the trip is {views.GUARD.id} now, not {trip}")
+        self.released.append((shard, trip, by))
+        return views.GUARD
 
     def request_reload(self) -> control.ReloadResult:
         return self.result
@@ -187,7 +196,8 @@ def test_ready_unless_an_owned_shard_is_guarded(ask: Ask, fake: FakeControl) -> 
     assert ask("GET", "/readyz")[2] == "ok\n"
     fake.view = views.view(shards=(views.shard(guard=views.GUARD),), state="degraded")
     code, _, text = ask("GET", "/readyz")
-    assert (code, text) == (503, "[-] dubbo-12345678: guarded\nnot ok\n")
+    why = f"{views.GUARD.reason} (zk2etcd release dubbo-12345678)"
+    assert (code, text) == (503, f"[-] dubbo-12345678: guarded: {why}\nnot ok\n")
     assert ask("GET", "/readyz?exclude=guarded")[0] == 200
     assert "[+] supervisor: degraded" in ask("GET", "/readyz?verbose")[2]
     assert ask("GET", "/readyz?exclude=everything")[0] == 400
@@ -479,3 +489,18 @@ def test_the_server_runs_on_what_the_supervisor_prepares(
         polling.until(lambda: bool(admin_client.Client(f"http://{server.address}").status()))
     finally:
         server.close()
+
+
+def test_a_release_names_the_trip_that_was_seen(url: str, fake: FakeControl, ask: Ask) -> None:
+    client = admin_client.Client(url)
+    shard = fake.view.shards[0].id
+    answer = client.release(shard, views.GUARD.id)
+    assert (answer["trip"], answer["deletes"]) == (views.GUARD.id, views.GUARD.deletes)
+    assert fake.released == [(shard, views.GUARD.id, "127.0.0.1 (HTTP)")]
+    with pytest.raises(errors.Zk2EtcdError, match="not another"):
+        client.release(shard, "another")
+    place = f"/shards/{shard}/release"
+    assert ask("POST", place, '{"trip": "another"}', JSON)[0] == 409
+    assert ask("POST", place, "{}", JSON)[0] == 400
+    assert ask("POST", "/shards/nope/release", '{"trip": "t"}', JSON)[0] == 404
+    assert len(fake.released) == 1

@@ -251,15 +251,20 @@ def test_a_running_supervisor_repairs_what_it_owns(
     assert tree.etcd.get(key) == owner
     assert "s3cret" not in outcome.out + outcome.err
 
-    # Deletes that its guard holds are its own to release.
+    # Deletes that its guard holds go once they are released, through the owner.
     tree.etcd.put_many([(tree.path(f"many{number}"), b"") for number in range(150)])
-    outcome = diff(*FIX, "--allow-deletes", "--yes")
+    outcome = diff(*FIX)
     assert outcome.code == 1, outcome
     assert "the delete guard holds 150 deletes" in outcome.out
-    assert "the owner's to release" in outcome.out
+    assert "--fix --allow-deletes" in outcome.out
     assert len(tree.etcd.values(tree.root)) == 350
+    outcome = diff(*FIX, "--allow-deletes", "--yes")
+    assert outcome.code == 0, outcome
+    assert "150 deleted" in outcome.out
+    assert tree.etcd.values(tree.root) == tree.wanted()
 
     # Without the token nothing can be asked of it.
+    tree.etcd.put(tree.path("n5"), b"tampered")
     diff.path.write_text(diff.path.read_text("utf-8").replace("s3cret", "wrong"), "utf-8")
     outcome = diff(*FIX)
     assert outcome.code == 2

@@ -8,7 +8,7 @@ import pytest
 
 from tests import polling
 from tests.unit import fakes
-from zk2etcd import control, desk
+from zk2etcd import control, desk, messages
 
 
 class Loop:
@@ -21,6 +21,9 @@ class Loop:
             raise control.UnknownShard(shards)
         self.thread = threading.current_thread()
         return tuple(shards or ("all",))
+
+    def release(self, shard: str, trip: str, by: str) -> messages.Guard:
+        raise control.Conflict(f"{shard}: {trip} by {by}")
 
     def reload(self) -> control.ReloadResult:
         return control.ReloadResult(False, "faulty")

@@ -38,10 +38,15 @@ def test_an_owned_shard_in_trouble_is_not_ready() -> None:
     assert not ready(failed)
     assert not ready(failed, "guarded")
     assert ready(failed, "error")
+    # Between two attempts it is in other phases, for moments; it is no better for that.
+    assert not ready(with_shard(phase="full_sync", error="no space left"))
     assert "no etcd" in health.ready(failed)[-1].detail
     guarded = with_shard(guard=views.GUARD)
     assert not ready(guarded)
     assert ready(guarded, "guarded")
+    detail = health.ready(guarded)[-1].detail
+    assert views.GUARD.reason in detail
+    assert "zk2etcd release bad" in detail
     assert not ready(with_shard(phase="guarded"))
 
 

@@ -160,9 +160,9 @@ class Base:
     def _confirm(self) -> None:
         """Keep of the held paths those that ZooKeeper says are absent. Deletes that were seen
         live, before an overflow, are facts and not a guard case. The others stay in bounded
-        memory, since beyond `max_deletes` the guard trips anyway and only their number matters."""
+        memory, since beyond the guard's room it trips anyway and only their number matters."""
         paths, self._extras = self._extras, []
-        cap = self._ctx.config.sync.delete_guard.max_deletes + 1
+        cap = self._guard.room + 1
         there: list[tuple[tree.Node, int]] = []
         for verdict in confirm.read_again(self._ctx, paths):
             if confirm.is_absent(self._ctx, verdict.node):

@@ -11,6 +11,7 @@ from zk2etcd import config, messages, metrics
 from zk2etcd_workers import (
     etcd,
     fence,
+    grants,
     mapping,
     snapshot,
     state,
@@ -26,7 +27,8 @@ _UNSYNCABLE_SHOWN = 100
 @dataclasses.dataclass(frozen=True)
 class Context:
     """The shard, its two sides, and its pulse. `dry_run`: own nothing, write nothing. `released`:
-    how many deletes a person allowed for this one run, whatever the guard says."""
+    how many deletes a person allowed for this one run, whatever the guard says; `grants`: the
+    release of a trip, as it came from the supervisor."""
 
     shard: messages.Shard
     mapping: mapping.Mapping
@@ -40,6 +42,7 @@ class Context:
     log: Any
     dry_run: bool = False
     released: int | None = None
+    grants: grants.Grants = dataclasses.field(default_factory=grants.Grants)
 
     @property
     def root(self) -> bytes:

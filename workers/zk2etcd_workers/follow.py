@@ -231,6 +231,8 @@ class Follow:
                 f"the ZooKeeper session changed ({self._ctx.session.trouble or 'reconnected'})"
             )
         self._dirty.check()
+        if self._ctx.grants.names(self._facts.guard):
+            raise errors.Released("a person released the guard")
         if self._ctx.etcd.rollbacks != self._rollbacks:
             raise errors.RolledBack("etcd went back to an earlier state (restored from a backup?)")
         if not self._ctx.dry_run:

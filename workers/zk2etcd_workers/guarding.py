@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from zk2etcd import errors
+from zk2etcd import errors, messages
 from zk2etcd_workers import context, etcd, guard, state, tree
 
 _SAMPLE = 20
@@ -24,10 +24,12 @@ class Guarding:
         self._key = ctx.keys.guard(ctx.shard.id)
         self._record: state.GuardRecord | None = None
         self._inherited = 0
+        self._writes = False
         self._token = ctx.fence.token
 
     def begin(self, present: int, *, first: bool) -> None:
         """A base starts. What a walk that was cut off knew goes on to count, and so does a trip."""
+        self._writes = True
         page = self._ctx.etcd.range(self._key)
         self._record = state.GuardRecord(present, first)
         if page.kvs:
@@ -46,6 +48,13 @@ class Guarding:
         if page.kvs:
             self._record = state.GuardRecord.from_bytes(page.kvs[0].value, self._key)
 
+    @property
+    def room(self) -> int:
+        """How many absent paths are worth remembering: with one more, no delete happens."""
+        trip = self._record.trip if self._record is not None else None
+        most = self._ctx.config.sync.delete_guard.max_deletes
+        return max(most, trip.deletes) if trip and self._ctx.grants.names(trip) else most
+
     def allows(self, paths: Sequence[bytes], total: int, present: int, *, root: bool) -> bool:
         """May `total` confirmed deletes happen, of which `paths` are known? A trip is written
         before this says no. After a yes, and the deletes, call `end`.
@@ -59,12 +68,26 @@ class Guarding:
         if total and record.trip is not None:
             # A trip stands until a person releases it, or nothing is left to delete.
             reason = record.trip.reason
-        if self._ctx.released is not None and total <= self._ctx.released:
-            reason = None
-        if reason is None:
+        if reason is None or self._is_released(record.trip, total):
             return True
         self._trip(record, reason, paths, total, present)
         return False
+
+    def _is_released(self, trip: messages.Guard | None, total: int) -> bool:
+        """A person allowed it: at most as many deletes as they were shown, in one base."""
+        if self._ctx.released is not None:
+            return total <= self._ctx.released
+        if trip is None or not self._writes or (release := self._ctx.grants.use(trip)) is None:
+            return False
+        allowed = total <= trip.deletes
+        self._ctx.log.warning(
+            "delete guard released" if allowed else "release refused: there are more deletes now",
+            guard=trip.id,
+            by=release.by,
+            deletes=total,
+            shown=trip.deletes,
+        )
+        return allowed
 
     def _trip(
         self,

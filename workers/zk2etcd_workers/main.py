@@ -124,6 +124,9 @@ class Worker:
             for shard in command.shards:
                 if (running := self._mirrors.get(shard)) is not None:
                     running.full_sync()
+        elif isinstance(command, messages.Release):
+            if (running := self._mirrors.get(command.shard)) is not None:
+                running.release(command)
         elif isinstance(command, messages.SetLogLevel):
             self._log_level = command.level
             logs.set_level(command.level)

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-from zk2etcd import backoff, errors
+from zk2etcd import backoff, errors, messages
 from zk2etcd_workers import base, context, follow, inbox, state, turn, watch, zookeeper
 
 _DIRTY_LIMIT = 200_000
@@ -73,6 +73,11 @@ class Mirror:
         """A full sync is due; it starts as soon as the shard follows."""
         self.facts.full_sync_running = True
         self._due.set()
+        self._wake()
+
+    def release(self, order: messages.Release) -> None:
+        """A person lets the deletes of one trip happen; a base does them, as soon as may be."""
+        self._ctx.grants.give(order)
         self._wake()
 
     def _wake(self) -> None:
@@ -232,6 +237,9 @@ class Mirror:
         if self._following_since and time.monotonic() - self._following_since > _STABLE:
             facts.attempt = 0
         self._following_since = 0.0
+        if isinstance(error, errors.Released):
+            ctx.log.info("starting over", reason=str(error))
+            return
         facts.attempt += 1
         facts.full_sync_running = self._due.is_set()
         self._check_token(error)

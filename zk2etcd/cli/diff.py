@@ -148,10 +148,12 @@ class _Job:
                     self._settings, self._who, lambda both: mend.mend(both, shard, released)
                 )
         except errors.Held as held:
-            return self._hand_over(shard, held)
+            return self._hand_over(shard, held, released)
         return _own_fix(shard, done)
 
-    def _hand_over(self, shard: messages.Shard, held: errors.Held) -> diff_text.Fix:
+    def _hand_over(
+        self, shard: messages.Shard, held: errors.Held, released: int | None
+    ) -> diff_text.Fix:
         owner = f"shard {shard.id} is owned by {held.holder}, who alone may write to it"
         url = self._url or held.admin_url
         if not url:
@@ -161,6 +163,7 @@ class _Job:
             with _progress(f"repairing {_names(shard)}: its owner does it, {held.holder}"):
                 asked = client.full_sync([shard.id])
                 status = client.wait_full_sync(asked, _LONGEST, _Stall(shard.id).look)
+                status = _release(client, status, shard.id, released)
         except (errors.Unreachable, errors.UsageError) as error:
             raise type(error)(f"{owner}: {error}{self._hint(url)}") from error
         theirs = next(each for each in status["shards"] if each["id"] == shard.id)
@@ -180,6 +183,17 @@ class _Job:
     def _hint(self, url: str) -> str:
         unsent = self._token_for(url) is None and not self._url
         return "; if it needs a token, name its address with --url" if unsent else ""
+
+
+def _release(
+    client: admin_client.Client, status: dict[str, Any], shard: str, released: int | None
+) -> dict[str, Any]:
+    """Release what the owner's guard holds, if it is no more than the person was shown."""
+    guard = next(each["guard"] for each in status["shards"] if each["id"] == shard)
+    if guard is None or released is None or guard["deletes"] > released:
+        return status
+    client.release(shard, guard["id"])
+    return client.wait_released({shard: guard["id"]}, _LONGEST, _Stall(shard).look)
 
 
 def _own_fix(shard: messages.Shard, done: mend.Mended) -> diff_text.Fix:

@@ -1,0 +1,89 @@
+"""`zk2etcd release`: a person has looked at what the delete guard holds, and lets it happen."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from zk2etcd import errors, status, text
+from zk2etcd.cli import asking
+
+_SAMPLE = 5
+
+
+@click.command("release")
+@asking.options
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--wait", is_flag=True, help="Return when the deletes are done.")
+@click.option(
+    "--timeout", default=600.0, show_default=True, metavar="SECONDS", help="At most, with --wait."
+)
+@click.argument("shards", nargs=-1, metavar="[SHARD]...")
+def command(
+    url: str | None,
+    config: tuple[str, ...],
+    overrides: tuple[str, ...],
+    yes: bool,
+    wait: bool,
+    timeout: float,
+    shards: tuple[str, ...],
+) -> int:
+    """Let the deletes happen, once, that the guard of these shards holds back; of all without any.
+
+    Shows what would go, and asks on a terminal. Each key is looked up in ZooKeeper once more before
+    it is deleted, and never more go than were shown. A SHARD is an id as `zk2etcd status` shows
+    it. Exit code with --wait: that of `status` for these shards.
+    """
+    if not yes and not sys.stdin.isatty():
+        raise click.UsageError("this shows what would go and asks: run it on a terminal, or --yes")
+    client = asking.client(url, config, overrides)
+    held = _held(client.status(), shards)
+    if not held:
+        click.echo("no guard holds anything: there is nothing to release")
+        return 0
+    for shard, guard in held.items():
+        _show(shard, guard)
+    if not yes and not click.confirm("Delete from etcd those that ZooKeeper still does not have?"):
+        click.echo("nothing was released", err=True)
+        return 1
+    for shard, guard in held.items():
+        client.release(shard, guard["id"])
+        click.echo(f"{shard}: released, {guard['deletes']:,} deletes at most")
+    if not wait:
+        return 0
+    found = client.wait_released({shard: guard["id"] for shard, guard in held.items()}, timeout)
+    asked = [shard for shard in found["shards"] if shard["id"] in held]
+    for shard in asked:
+        click.echo(f"{shard['id']}: {_result(shard)}")
+    return status.exit_code({**found, "shards": asked})
+
+
+def _held(found: dict[str, Any], shards: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """The guards of these shards, of all without any.
+
+    :raises errors.UsageError: a shard is unknown, or its guard holds nothing.
+    """
+    guards = {shard["id"]: shard["guard"] for shard in found["shards"]}
+    if unknown := [shard for shard in shards if shard not in guards]:
+        raise errors.UsageError(f"no such shard: {', '.join(unknown)} (zk2etcd status shows them)")
+    if idle := [shard for shard in shards if guards[shard] is None]:
+        raise errors.UsageError(f"the guard holds nothing of {', '.join(idle)}")
+    return {id_: guard for id_, guard in guards.items() if guard and (not shards or id_ in shards)}
+
+
+def _show(shard: str, guard: dict[str, Any]) -> None:
+    what = f"{guard['deletes']:,} of {guard['present']:,} keys would go ({guard['reason']})"
+    click.echo(f"{shard}: {text.printable(what)}")
+    for path in guard["sample"][:_SAMPLE]:
+        click.echo(f"    {text.printable(path)}")
+    if guard["deletes"] > len(guard["sample"][:_SAMPLE]):
+        click.echo(f"    ... all of them: zk2etcd diff -c F (trip {guard['id']})")
+
+
+def _result(shard: dict[str, Any]) -> str:
+    if shard["guard"] is not None:
+        return f"the guard holds {shard['guard']['deletes']:,} deletes: look again"
+    last = shard["last_full_sync"]
+    return f"done, {last['delete']:,} deleted" if last else "done"
