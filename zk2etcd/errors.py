@@ -108,6 +108,10 @@ class TooLarge(EtcdError):
     """The request, or one value in it, exceeds what the server takes."""
 
 
+class Overloaded(EtcdError):
+    """etcd has more requests under way than it can apply ("too many requests")."""
+
+
 class NoSpace(EtcdError):
     """etcd's quota is used up: no writes until a person compacts, defragments and disarms."""
 

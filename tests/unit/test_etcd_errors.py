@@ -25,7 +25,7 @@ REFUSED = [
     ),
     ("INVALID_ARGUMENT", "etcdserver: user name is empty", errors.EtcdDenied),
     ("RESOURCE_EXHAUSTED", "etcdserver: mvcc: database space exceeded", errors.NoSpace),
-    ("RESOURCE_EXHAUSTED", "etcdserver: too many requests", errors.EtcdError),
+    ("RESOURCE_EXHAUSTED", "etcdserver: too many requests", errors.Overloaded),
     (
         "RESOURCE_EXHAUSTED",
         "grpc: received message larger than max (3000070 vs. 2097152)",
@@ -89,6 +89,22 @@ def test_what_to_do_is_said() -> None:
     assert "--quota-backend-bytes" in str(full)
     denied = etcd_errors.translate("PERMISSION_DENIED", "denied", "http://e:1", True)
     assert "etcd.username" in str(denied)
+
+
+@pytest.mark.parametrize(
+    ("details", "said"),
+    [
+        ("Tls handshake failed: OPENSSL_internal:CERTIFICATE_VERIFY_FAILED: x", "etcd.tls.ca"),
+        ("Custom verification check failed: Hostname Verification Check failed.", "another name"),
+        ("Failed to create security handshaker.", "etcd.tls"),
+        ("Unwrap failed (TSI_DATA_CORRUPTED)", "etcd.tls.cert"),
+    ],
+)
+def test_a_handshake_that_failed_is_told_in_our_words(details: str, said: str) -> None:
+    for write in (False, True):
+        error = etcd_errors.translate("UNAVAILABLE", details, "https://e:1", write)
+        assert said in str(error)
+        assert details in str(error)
 
 
 def test_long_details_are_cut() -> None:

@@ -1,5 +1,5 @@
-"""etcd v3 through the etcd3 module's stubs: ranges, Txns, leases. With etcd_wire and
-etcd_channel it is the only importer of etcd3 and grpc.
+"""etcd v3 through the etcd3 module's stubs: ranges, Txns, leases. With the other etcd
+rooms it is the only importer of etcd3 and grpc.
 
 The module's client class is not used (its faults stand in docs/decisions/0001): every call here has
 a deadline, nothing is ever re-sent behind the caller's back, and an answer that was lost is an
@@ -18,7 +18,7 @@ import etcd3.etcdrpc as rpc
 import grpc
 
 from zk2etcd import config, errors, metrics
-from zk2etcd_workers import etcd_channel, etcd_errors, etcd_wire, learned, pacing, turn
+from zk2etcd_workers import etcd_endpoints, etcd_errors, etcd_login, etcd_wire, learned, pacing
 
 # The values of etcd_wire are this module's to its callers.
 Present = etcd_wire.Present
@@ -62,12 +62,8 @@ class Client:
         self._settings = settings
         self._instruments = instruments
         self._lock = threading.Lock()
-        self._channels = [
-            etcd_channel.connect(endpoint, settings) for endpoint in settings.endpoints
-        ]
-        self._at = 0
-        self._token: tuple[str, float] | None = None
-        self._calls: dict[tuple[int, str], Any] = {}
+        self._endpoints = etcd_endpoints.Endpoints(settings)
+        self._login = etcd_login.Login(settings, self._endpoints)
         self.reads_in_txn = _READS_IN_TXN
         self.learned = learned.Learned()
         self._revision = 0
@@ -77,11 +73,10 @@ class Client:
 
     @property
     def endpoint(self) -> str:
-        return self._settings.endpoints[self._at]
+        return self._endpoints.current.endpoint
 
     def close(self) -> None:
-        for channel in self._channels:
-            channel.close()
+        self._endpoints.close()
 
     # --- reads -------------------------------------------------------------------------------
 
@@ -108,22 +103,22 @@ class Client:
         """Send a range now; call the result to wait for its page."""
         request = rpc.RangeRequest(key=key, range_end=end, **_range_options(options))
         started, known = time.monotonic(), self._revision
-        future = self._begin("KV/Range", request)
+        call = self._begin("KV/Range", request)
         columns: list[Sequence[bytes]] = []
         apart = threading.Event()
 
-        def arrived(call: Any) -> None:
+        def arrived(future: Any) -> None:
             # Taken apart in grpc's thread, while the caller's waits for something else.
             try:
-                if call.code() is grpc.StatusCode.OK:
-                    columns.extend(_columns(call.result()))
+                if future.code() is grpc.StatusCode.OK:
+                    columns.extend(_columns(future.result()))
             finally:
                 apart.set()
 
-        future.add_done_callback(arrived)
+        call.future.add_done_callback(arrived)
 
         def finish() -> Page:
-            reply = self._finish("KV/Range", request, future, write=False, op="get", at=started)
+            reply = self._finish("KV/Range", request, call, write=False, op="get", at=started)
             self._saw(reply, known)
             apart.wait()
             # Not there if it was asked a second time, with a new token.
@@ -143,8 +138,8 @@ class Client:
         """
         request = etcd_wire.request(txn)
         started, known = time.monotonic(), self._revision
-        future = self._begin("KV/Txn", request)
-        reply = self._finish("KV/Txn", request, future, write=write, op="txn", at=started)
+        call = self._begin("KV/Txn", request)
+        reply = self._finish("KV/Txn", request, call, write=write, op="txn", at=started)
         self._saw(reply, known)
         return Answer(reply)
 
@@ -173,24 +168,64 @@ class Client:
 
     def txn_soon(self, txn: Txn, done: Done) -> None:
         """Send a write Txn; `done` gets its answer or its error, in a thread of grpc's."""
-        started, known = time.monotonic(), self._revision
+        since = time.monotonic(), self._revision
         try:
-            future = self._begin("KV/Txn", etcd_wire.request(txn))
+            call = self._begin("KV/Txn", request := etcd_wire.request(txn))
         except errors.EtcdError as error:
             done(None, error)
             return
+        self._settle_soon(call, request, done, since, first=True)
 
-        def settled(call: Any) -> None:
-            failure = self._failure(call, write=True)
+    def _settle_soon(
+        self,
+        call: etcd_endpoints.Call,
+        request: Any,
+        done: Done,
+        since: tuple[float, int],
+        *,
+        first: bool,
+    ) -> None:
+        """:param since: when it was sent, and the revision known before."""
+        started, known = since
+
+        def settled(future: Any) -> None:
+            failure = self._endpoints.failure(call, write=True)
+            if first and self._login.needed and isinstance(failure, etcd_errors.TokenExpired):
+                self._anew(call, request, done, failure)
+                return
             status = "success" if failure is None else type(failure).__name__
             self._instruments.etcd_op("txn", status, time.monotonic() - started)
             if failure is not None:
                 done(None, failure)
                 return
-            self._saw(call.result(), known)
-            done(Answer(call.result()), None)
+            self._saw(future.result(), known)
+            done(Answer(future.result()), None)
 
-        future.add_done_callback(settled)
+        call.future.add_done_callback(settled)
+
+    def _anew(
+        self, call: etcd_endpoints.Call, request: Any, done: Done, refusal: errors.EtcdError
+    ) -> None:
+        """Send a Txn with a new token that was refused unseen for its old one. This runs in a
+        thread of grpc's, so it waits for nothing."""
+        self._login.rejected(call.token)
+
+        def logged_in(failure: errors.EtcdError | None) -> None:
+            if failure is not None or self._login.token is None:
+                done(None, failure or refusal)
+                return
+            since = time.monotonic(), self._revision
+            try:
+                again = self._sent("KV/Txn", request)
+            except errors.EtcdError as error:
+                done(None, error)
+                return
+            self._settle_soon(again, request, done, since, first=False)
+
+        if self._login.token is not None:
+            logged_in(None)
+        else:
+            self._login.soon(logged_in)
 
     def take(self, writes: int) -> int:
         """How many of `writes` puts and deletes may be sent now; 0 means: ask again soon."""
@@ -216,14 +251,21 @@ class Client:
             yield rpc.LeaseKeepAliveRequest(ID=lease)
             answered.wait(deadline)
 
-        call = self._bind("Lease/LeaseKeepAlive")(
-            requests(), timeout=deadline, metadata=self._metadata()
+        member, token = self._endpoints.current, self._fresh_token()
+        metadata = [("token", token)] if token else None
+        call = member.method("Lease/LeaseKeepAlive")(
+            requests(), timeout=deadline, metadata=metadata
         )
         try:
             return int(next(iter(call)).TTL)
-        except (grpc.RpcError, StopIteration) as error:
-            self._rotate()
-            raise errors.EtcdUnavailable(f"lease keepalive to {self.endpoint} failed") from error
+        except grpc.RpcError as error:
+            failure = self._endpoints.refused(error, member, write=False)
+            if isinstance(failure, etcd_errors.TokenExpired):
+                self._login.rejected(token)
+            raise failure from error
+        except StopIteration as error:
+            self._endpoints.failed(member)
+            raise errors.EtcdUnavailable(f"lease keepalive to {member.endpoint} failed") from error
         finally:
             answered.set()
             call.cancel()
@@ -239,70 +281,57 @@ class Client:
 
     def authenticate(self, older_than: float = 0.0) -> None:
         """Fetch a token if a user is configured and the present one is older (seconds)."""
-        settings = self._settings
-        if settings.username is None:
-            return
-        token = self._token
-        if token is not None and older_than and time.monotonic() - token[1] < older_than:
-            return
-        password = config.revealed(settings.password)
-        request = rpc.AuthenticateRequest(name=settings.username, password=password)
-        future = self._bind("Auth/Authenticate").future(request, timeout=settings.request_timeout)
-        self._await(future)
-        failure = self._failure(future, write=False)
-        if failure is not None:
-            raise failure
-        self._token = (future.result().token, time.monotonic())
+        if self._login.needed and self._login.age() >= older_than:
+            self._login.now()
 
     def _call(self, method: str, request: Any) -> Any:
         started = time.monotonic()
-        future = self._begin(method, request)
-        return self._finish(method, request, future, write=False, op="", at=started)
+        call = self._begin(method, request)
+        return self._finish(method, request, call, write=False, op="", at=started)
 
-    def _begin(self, method: str, request: Any) -> Any:
-        return self._bind(method).future(
-            request, timeout=self._settings.request_timeout, metadata=self._metadata()
+    def _begin(self, method: str, request: Any) -> etcd_endpoints.Call:
+        self._fresh_token()
+        return self._sent(method, request)
+
+    def _sent(self, method: str, request: Any) -> etcd_endpoints.Call:
+        return self._endpoints.send(
+            method, request, self._settings.request_timeout, self._login.token
         )
 
     def _finish(
-        self, method: str, request: Any, future: Any, *, write: bool, op: str, at: float
+        self,
+        method: str,
+        request: Any,
+        call: etcd_endpoints.Call,
+        *,
+        write: bool,
+        op: str,
+        at: float,
     ) -> Any:
-        self._await(future)
-        failure = self._failure(future, write=write)
-        if isinstance(failure, etcd_errors.TokenExpired):
+        failure = self._outcome(call, write=write)
+        if self._login.needed and isinstance(failure, etcd_errors.TokenExpired):
             # Refused before it was looked at, so asking again with a new token is not a retry.
-            self.authenticate()
-            future = self._begin(method, request)
-            self._await(future)
-            failure = self._failure(future, write=write)
+            self._login.rejected(call.token)
+            call = self._begin(method, request)
+            failure = self._outcome(call, write=write)
         if op:
             status = "success" if failure is None else type(failure).__name__
             self._instruments.etcd_op(op, status, time.monotonic() - at)
         if failure is not None:
             raise failure
-        return future.result()
+        return call.future.result()
 
-    def _await(self, future: Any) -> None:
+    def _outcome(self, call: etcd_endpoints.Call, *, write: bool) -> errors.EtcdError | None:
         settled = threading.Event()
-        future.add_done_callback(lambda _: settled.set())
-        # grpc keeps the deadline; a second more is for grpc itself.
-        deadline = time.monotonic() + self._settings.request_timeout + 1.0
-        while not settled.wait(turn.SLICE) and time.monotonic() < deadline:
-            turn.touch()
+        call.future.add_done_callback(lambda _: settled.set())
+        etcd_endpoints.wait(settled, self._settings.request_timeout)
+        return self._endpoints.failure(call, write=write)
 
-    def _failure(self, future: Any, *, write: bool) -> errors.EtcdError | None:
-        if not future.done():
-            future.cancel()
-            return etcd_errors.lost(self.endpoint, "no answer", write=write)
-        code = future.code()
-        if code is grpc.StatusCode.OK:
-            return None
-        failure = etcd_errors.translate(code.name, future.details() or "", self.endpoint, write)
-        if isinstance(failure, etcd_errors.TokenExpired):
-            self._token = None
-        elif isinstance(failure, errors.EtcdUnavailable | errors.AmbiguousWrite):
-            self._rotate()
-        return failure
+    def _fresh_token(self) -> str | None:
+        """The login's token, fetched if there is none; None if no user is configured."""
+        if self._login.needed and self._login.token is None:
+            self._login.now()
+        return self._login.token
 
     def _saw(self, reply: Any, known: int) -> None:
         """A linearizable answer is never behind what was known when it was asked for; if it is,
@@ -314,26 +343,6 @@ class Client:
             elif self._revision >= known:
                 self.rollbacks += 1
                 self._revision = revision
-
-    def _rotate(self) -> None:
-        with self._lock:
-            self._at = (self._at + 1) % len(self._channels)
-
-    def _metadata(self) -> list[tuple[str, str]] | None:
-        if self._settings.username is None:
-            return None
-        if self._token is None:
-            self.authenticate()
-        return [("token", self._token[0])] if self._token else None
-
-    def _bind(self, method: str) -> Any:
-        at = self._at
-        call = self._calls.get((at, method))
-        if call is None:
-            service, name = method.split("/")
-            stub = getattr(rpc, service + "Stub")(self._channels[at])
-            call = self._calls[(at, method)] = getattr(stub, name)
-        return call
 
 
 def _columns(reply: Any) -> tuple[Sequence[bytes], Sequence[bytes]]:

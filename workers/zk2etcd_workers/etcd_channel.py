@@ -8,12 +8,27 @@ from typing import Any
 
 import grpc
 
-from zk2etcd import config
+from zk2etcd import config, errors
+
+Files = tuple[bytes | None, ...]
 
 
-def connect(endpoint: str, settings: config.Etcd) -> Any:
-    """A channel to `endpoint`, a URL; it connects when first used."""
-    scheme, _, address = endpoint.partition("://")
+def files(endpoint: str, settings: config.Etcd) -> Files:
+    """What a channel to `endpoint` takes from files: (authorities, certificate, key).
+
+    :raises errors.EtcdUnavailable: one cannot be read.
+    """
+    if not endpoint.startswith("https://"):
+        return ()
+    tls = settings.tls or config.EtcdTls()
+    # grpc would take its own bundled list of authorities, and not the host's.
+    ca = tls.ca or ssl.get_default_verify_paths().cafile
+    return tuple(_content(endpoint, path) for path in (ca, tls.cert, tls.key))
+
+
+def connect(endpoint: str, content: Files) -> Any:
+    """A channel to `endpoint`, a URL, with its `files`; it connects when first used."""
+    address = endpoint.partition("://")[2]
     options = [
         # A retried write may land after a newer one (docs/architecture.md).
         ("grpc.enable_retries", 0),
@@ -26,17 +41,20 @@ def connect(endpoint: str, settings: config.Etcd) -> Any:
         ("grpc.max_reconnect_backoff_ms", 1_000),
         ("grpc.enable_http_proxy", 0),
     ]
-    if scheme != "https":
+    if not content:
         return grpc.insecure_channel(address, options=options)
-    tls = settings.tls or config.EtcdTls()
+    ca, cert, key = content
     credentials = grpc.ssl_channel_credentials(
-        # grpc would take its own bundled list, and not the host's.
-        root_certificates=_content(tls.ca or ssl.get_default_verify_paths().cafile),
-        private_key=_content(tls.key),
-        certificate_chain=_content(tls.cert),
+        root_certificates=ca, private_key=key, certificate_chain=cert
     )
     return grpc.secure_channel(address, credentials, options=options)
 
 
-def _content(path: str | None) -> bytes | None:
-    return None if path is None else pathlib.Path(path).read_bytes()
+def _content(endpoint: str, path: str | None) -> bytes | None:
+    if path is None:
+        return None
+    try:
+        return pathlib.Path(path).read_bytes()
+    except OSError as error:
+        why = f"{path} of etcd.tls cannot be read: {error.strerror}"
+        raise errors.EtcdUnavailable(f"etcd {endpoint} cannot be reached: {why}") from error

@@ -29,10 +29,19 @@ _REFUSALS: tuple[tuple[str, str, type[errors.EtcdError]], ...] = (
     ("INVALID_ARGUMENT", "user name is empty", errors.EtcdDenied),
     ("RESOURCE_EXHAUSTED", "space exceeded", errors.NoSpace),
     ("RESOURCE_EXHAUSTED", "larger than max", errors.TooLarge),
+    ("RESOURCE_EXHAUSTED", "too many requests", errors.Overloaded),
     ("UNAUTHENTICATED", "", TokenExpired),
     ("PERMISSION_DENIED", "", errors.EtcdDenied),
     ("FAILED_PRECONDITION", "authentication is not enabled", errors.EtcdDenied),
 )
+_HANDSHAKES = (
+    ("CERTIFICATE_VERIFY_FAILED", "its certificate has no valid signature by etcd.tls.ca"),
+    ("Hostname Verification", "its certificate is for another name than the endpoint's"),
+    ("security handshaker", "a file of etcd.tls holds no certificate, or not the key to it"),
+    ("Unwrap failed", "it refuses our certificate, see etcd.tls.cert"),
+)
+"""grpc's words for a TLS handshake that failed, and ours."""
+
 _DEFINITE = (
     "INVALID_ARGUMENT",
     "RESOURCE_EXHAUSTED",
@@ -50,7 +59,11 @@ def translate(code: str, details: str, endpoint: str, write: bool) -> errors.Etc
             return kind(f"etcd {endpoint}: {details or code.lower()}{_remedy(kind)}")
     if code in _DEFINITE:
         return errors.EtcdError(f"etcd {endpoint}: {details or code.lower()}")
-    return lost(endpoint, f"{code.lower().replace('_', ' ')}: {_short(details)}", write=write)
+    why = f"{code.lower().replace('_', ' ')}: {_short(details)}"
+    for words, meaning in _HANDSHAKES:
+        if words in details:
+            why = f"{meaning} ({why})"
+    return lost(endpoint, why, write=write)
 
 
 def _remedy(kind: type[errors.EtcdError]) -> str:

@@ -1,0 +1,159 @@
+"""A login with user and password: tokens that grow old, that etcd forgets, and rights."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+from collections.abc import Iterator
+
+import pytest
+
+from tests import etcd_cluster, polling
+from tests.integration import mirroring
+from zk2etcd import config, errors, metrics, sandbox
+from zk2etcd_workers import etcd as engine
+from zk2etcd_workers import etcd_login
+
+ROOT = "root:secret"
+
+
+def _guarded(server: sandbox.Etcd) -> None:
+    """Turn on logins: root, and `mirror`, who may write below /own and our own keys."""
+    ask = etcd_cluster.etcdctl
+    ask(server.url, "user", "add", ROOT)
+    ask(server.url, "role", "add", "mirror")
+    for prefix in ("/own", "zk2etcd/"):
+        ask(
+            *(server.url, "role", "grant-permission", "mirror"),
+            *("readwrite", prefix, "--prefix=true"),
+        )
+    ask(server.url, "user", "add", "mirror:word")
+    ask(server.url, "user", "grant-role", "mirror", "mirror")
+    ask(server.url, "user", "grant-role", "root", "root")
+    ask(server.url, "auth", "enable")
+
+
+@pytest.fixture
+def server(sandbox: sandbox.Sandbox) -> sandbox.Etcd:
+    """Tokens live for two seconds, and are bcrypt's cheapest."""
+    made = sandbox.etcd(durable=False, arguments=["--auth-token-ttl", "2", "--bcrypt-cost", "4"])
+    made.start()
+    _guarded(made)
+    return made
+
+
+def _settings(url: str, password: str = "word") -> dict[str, object]:
+    return {
+        "endpoints": [url],
+        "request_timeout": 2.0,
+        "username": "mirror",
+        "password": password,
+    }
+
+
+@pytest.fixture
+def client(server: sandbox.Etcd) -> Iterator[engine.Client]:
+    made = engine.Client(config.Etcd.model_validate(_settings(server.url)), metrics.null())
+    with contextlib.closing(made):
+        yield made
+
+
+def _put(value: bytes) -> engine.Txn:
+    return engine.Txn([], [engine.Put(b"/own/a", value)])
+
+
+def test_a_token_that_etcd_forgot_is_fetched_anew(
+    server: sandbox.Etcd, client: engine.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logins = []
+    soon = etcd_login.Login.soon
+
+    def counted(self: etcd_login.Login, then: etcd_login.Then) -> None:
+        logins.append(then)
+        soon(self, then)
+
+    monkeypatch.setattr(etcd_login.Login, "soon", counted)
+    client.txn(_put(b"1"))
+    assert len(logins) == 1
+    server.restart()
+    polling.until(lambda: _reads(client), 10)
+    server.restart()
+    polling.until(lambda: _reads(client), 10)
+    client._login.token = "forgotten.1"
+    assert client.range(b"/own/a").values == (b"1",)
+    client._login.token = "forgotten.2"
+    client.txn(_put(b"2"))
+    client._login.token = "forgotten.3"
+    lease, _ = client.grant(5)
+    before = len(logins)
+    client._login.token = "forgotten.4"
+    answers: queue.SimpleQueue[tuple[engine.Answer | None, errors.EtcdError | None]]
+    answers = queue.SimpleQueue()
+    for _ in range(6):
+        client.txn_soon(_put(b"3"), lambda answer, error: answers.put((answer, error)))
+    for _ in range(6):
+        answer, error = answers.get(timeout=5)
+        assert error is None
+        assert answer is not None
+        assert answer.succeeded
+    assert client.range(b"/own/a").values == (b"3",)
+    assert before < len(logins) <= before + 6
+    assert client.keep_alive(lease, 2.0) > 0
+
+
+def _reads(client: engine.Client) -> bool:
+    try:
+        client.range(b"/own/a")
+    except errors.EtcdUnavailable:
+        return False
+    return True
+
+
+def test_a_wrong_password_is_denied(server: sandbox.Etcd) -> None:
+    wrong = config.Etcd.model_validate(_settings(server.url, "wrong"))
+    with (
+        contextlib.closing(engine.Client(wrong, metrics.null())) as client,
+        pytest.raises(errors.EtcdDenied, match=r"etcd\.password") as refused,
+    ):
+        client.range(b"/own/a")
+    assert "wrong" not in str(refused.value)
+
+
+def test_rights_are_checked_in_small_txns_and_not_in_nested_ones(
+    server: sandbox.Etcd, client: engine.Client
+) -> None:
+    """etcd 3.4 and its gap, as docs/etcd.md tells it: if this fails, the page is out of date."""
+    outside = engine.Put(b"/outside", b"1")
+    with pytest.raises(errors.EtcdDenied):
+        client.txn(engine.Txn([], [outside]))
+    nested = client.txn(engine.Txn([], [engine.Txn([], [outside])]))
+    assert nested.succeeded
+    found = etcd_cluster.etcdctl(server.url, "get", "/outside", user=ROOT)
+    assert found.split() == ["/outside", "1"]
+
+
+def test_a_mirror_outlives_its_tokens_and_a_restart_of_etcd(
+    server: sandbox.Etcd, client: engine.Client, zookeeper: sandbox.ZooKeeper
+) -> None:
+    with mirroring.World(zookeeper.address, server.address, "/own") as world:
+        world.zk.create(world.root, b"0")
+        worker = world.worker(etcd=_settings(server.url))
+        worker.follows()
+
+        def mirrored(value: bytes) -> None:
+            world.zk.set(world.root, value)
+            polling.until(lambda: _value(client, world.root) == value, 10)
+
+        for number in range(3):
+            mirrored(b"%d" % number)
+        etcd_cluster.etcdctl(server.url, "user", "add", "another:word", user=ROOT)
+        mirrored(b"rights changed")
+        server.restart()
+        mirrored(b"restarted")
+        worker.follows()
+
+
+def _value(client: engine.Client, path: str) -> bytes | None:
+    with contextlib.suppress(errors.EtcdUnavailable):
+        return next(iter(client.range(path.encode()).values), None)
+    return None

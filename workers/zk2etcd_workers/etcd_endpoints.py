@@ -1,0 +1,142 @@
+"""The members of an etcd cluster: which one is asked, and when another is.
+
+Every call goes to one member, and a call that it did not answer makes the next one the member of
+all later calls. Nothing is sent a second time here: whether that may be done is its sender's to
+know. Certificates are read when a channel is made, and made anew when their files have changed.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any, NamedTuple
+
+import etcd3.etcdrpc as rpc
+import grpc
+
+from zk2etcd import config, errors
+from zk2etcd_workers import etcd_channel, etcd_errors, turn
+
+
+class Call(NamedTuple):
+    """One request under way. `token` is the login it was sent with."""
+
+    future: Any
+    member: Member
+    token: str | None
+
+
+class Member:
+    """One endpoint and its channel, which is made at the first call."""
+
+    def __init__(self, endpoint: str, settings: config.Etcd) -> None:
+        self.endpoint = endpoint
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._channel: Any = None
+        self._files: tuple[bytes | None, ...] = ()
+        self._methods: dict[str, Any] = {}
+
+    def method(self, name: str) -> Any:
+        """The callable for "Service/Method".
+
+        :raises errors.EtcdUnavailable: a certificate's file cannot be read.
+        """
+        found = self._methods.get(name)
+        if found is not None:
+            return found
+        with self._lock:
+            if self._channel is None:
+                self._files = etcd_channel.files(self.endpoint, self._settings)
+                self._channel = etcd_channel.connect(self.endpoint, self._files)
+            service, method = name.split("/")
+            stub = getattr(rpc, service + "Stub")(self._channel)
+            return self._methods.setdefault(name, getattr(stub, method))
+
+    def refresh(self) -> None:
+        """It did not answer: if its certificates were replaced, that may be why."""
+        with self._lock:
+            if self._channel is None:
+                return
+            try:
+                if etcd_channel.files(self.endpoint, self._settings) == self._files:
+                    return
+            except errors.EtcdUnavailable:
+                # In the middle of being replaced, perhaps. What was read still holds.
+                return
+            old, self._channel, self._methods = self._channel, None, {}
+        old.close()
+
+    def close(self) -> None:
+        with self._lock:
+            if self._channel is not None:
+                self._channel.close()
+
+
+class Endpoints:
+    """All of them. Safe to use from several threads."""
+
+    def __init__(self, settings: config.Etcd) -> None:
+        self._members = [Member(endpoint, settings) for endpoint in settings.endpoints]
+        self._lock = threading.Lock()
+        self._at = 0
+
+    @property
+    def current(self) -> Member:
+        return self._members[self._at]
+
+    def close(self) -> None:
+        for member in self._members:
+            member.close()
+
+    def send(self, method: str, request: Any, seconds: float, token: str | None = None) -> Call:
+        """Send `request` to the current member.
+
+        :raises errors.EtcdUnavailable: it was not sent.
+        """
+        member = self.current
+        metadata = [("token", token)] if token else None
+        try:
+            future = member.method(method).future(request, timeout=seconds, metadata=metadata)
+        except errors.EtcdUnavailable:
+            self.failed(member)
+            raise
+        except ValueError as error:
+            # The channel was closed meanwhile: its certificates were replaced, or we are ending.
+            raise errors.EtcdUnavailable(f"etcd {member.endpoint}: {error}") from error
+        return Call(future, member, token)
+
+    def failed(self, member: Member) -> None:
+        """`member` did not answer a call. Several calls that fail together count once: else two of
+        them would come back to the member that is away."""
+        with self._lock:
+            if self._members[self._at] is member:
+                self._at = (self._at + 1) % len(self._members)
+        member.refresh()
+
+    def failure(self, call: Call, *, write: bool) -> errors.EtcdError | None:
+        """What a call's end means; None if it was answered well."""
+        future, member = call.future, call.member
+        if not future.done():
+            future.cancel()
+            self.failed(member)
+            return etcd_errors.lost(member.endpoint, "no answer", write=write)
+        if future.code() is grpc.StatusCode.OK:
+            return None
+        return self.refused(future, member, write=write)
+
+    def refused(self, status: Any, member: Member, *, write: bool) -> errors.EtcdError:
+        """What a status other than OK means; a member that cannot be reached is left."""
+        details = status.details() or ""
+        failure = etcd_errors.translate(status.code().name, details, member.endpoint, write)
+        if isinstance(failure, errors.EtcdUnavailable | errors.AmbiguousWrite):
+            self.failed(member)
+        return failure
+
+
+def wait(settled: threading.Event, seconds: float) -> None:
+    """Wait for an answer, with the shard's pulse. grpc keeps the deadline; a second more is for
+    grpc itself."""
+    deadline = time.monotonic() + seconds + 1.0
+    while not settled.wait(turn.SLICE) and time.monotonic() < deadline:
+        turn.touch()
