@@ -10,13 +10,20 @@ import pathlib
 import random
 import sys
 
+from tests import releases
 from tests.faults import run, servers
+
+_ZOOKEEPERS = {"3.4": releases.ZOOKEEPER_3_4, "3.9": releases.ZOOKEEPER_3_9}
+_ETCDS = {"3.3": releases.ETCD_3_3, "3.5": releases.ETCD_3_5_16, "newest": releases.ETCD_3_5_30}
 
 
 def main(arguments: list[str]) -> int:
     asked = _parser().parse_args(arguments)
     made_of = servers.Servers(
-        asked.zookeepers, asked.etcds, asked.zookeeper_classpath, asked.etcd_binary
+        asked.zookeepers,
+        asked.etcds,
+        releases.class_path(_ZOOKEEPERS[asked.zookeeper]) if asked.zookeeper else None,
+        releases.etcd(_ETCDS[asked.etcd]) if asked.etcd else None,
     )
     seeds = asked.seeds or [random.randrange(1000, 1_000_000) for _ in range(asked.fresh)]
     broken = 0
@@ -47,8 +54,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, default=60.0, help="how long each is hurt")
     parser.add_argument("--zookeepers", type=int, default=1, help="1: as the seed says; or 3")
     parser.add_argument("--etcds", type=int, default=1, help="1: as the seed says; or 3")
-    parser.add_argument("--zookeeper-classpath", help="another release of ZooKeeper")
-    parser.add_argument("--etcd-binary", help="another release of etcd")
+    parser.add_argument("--zookeeper", choices=_ZOOKEEPERS, help="another release of it")
+    parser.add_argument("--etcd", choices=_ETCDS, help="another release of it")
     parser.add_argument("--source-tree", type=pathlib.Path, help="run zk2etcd from there")
     parser.add_argument("--plan", action="store_true", help="print what would be done, do nothing")
     return parser

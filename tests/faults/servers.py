@@ -10,7 +10,6 @@ import dataclasses
 import http.client
 import pathlib
 import shutil
-from collections.abc import Sequence
 
 from tests.faults import proxy
 from zk2etcd import sandbox, sandbox_server
@@ -30,8 +29,8 @@ class Servers:
     @property
     def name(self) -> str:
         """What a report calls it."""
-        zookeeper = pathlib.Path((self.zookeeper_classpath or "").split(":")[0]).stem or "installed"
-        etcd = self.etcd_binary or "installed"
+        zookeeper = "other" if self.zookeeper_classpath else "installed"
+        etcd = "other" if self.etcd_binary else "installed"
         return f"{self.zookeepers} ZooKeeper ({zookeeper}), {self.etcds} etcd ({etcd})"
 
 
@@ -39,31 +38,22 @@ class ZooKeeper(sandbox.ZooKeeper):
     """A member of an ensemble, or all of it; of any release."""
 
     def __init__(self, folder: pathlib.Path, classpath: str | None) -> None:
-        super().__init__(folder, durable=False, settings=["autopurge.purgeInterval=0"])
-        self._classpath = classpath
+        super().__init__(folder, durable=False, class_path=classpath)
         self.quorum_port = sandbox_server.free_port()
         self.election_port = sandbox_server.free_port()
         self.number = 0
         self.peers: list[str] = []
 
     def command(self) -> list[str]:
-        self._settings = ("autopurge.purgeInterval=0", *self._ensemble())
         if self.number:
             (self.data / "myid").write_text(f"{self.number}\n", "ascii")
-        command = super().command()
-        if self._classpath is not None:
-            command[command.index("-cp") + 1] = self._classpath
-        return command
-
-    def _ensemble(self) -> Sequence[str]:
-        if not self.number:
-            return ()
-        return ("initLimit=20", "syncLimit=8", "quorumListenOnAllIPs=false", *self.peers)
+            self._settings = ("initLimit=20", "syncLimit=8", *self.peers)
+        return super().command()
 
     def twin(self, folder: pathlib.Path) -> ZooKeeper:
         """A standalone server, not yet started, that knows what this one has logged by now, and
         will never learn of anything later."""
-        made = ZooKeeper(folder, self._classpath)
+        made = ZooKeeper(folder, self._class_path)
         shutil.copytree(self.data, made.data)
         return made
 
@@ -79,9 +69,9 @@ class Etcd(sandbox.Etcd):
     def __init__(self, folder: pathlib.Path, name: str, servers: Servers) -> None:
         quota = servers.etcd_quota
         arguments = () if quota is None else ("--quota-backend-bytes", str(quota))
-        super().__init__(folder, durable=True, arguments=arguments)
+        binary = servers.etcd_binary or "etcd"
+        super().__init__(folder, durable=True, arguments=arguments, binary=binary)
         self._name = name
-        self._binary = servers.etcd_binary
         self.cluster = ""
 
     @property
@@ -108,8 +98,6 @@ class Etcd(sandbox.Etcd):
         command = super().command()
         command[command.index("--name") + 1] = self._name
         command[command.index("--initial-cluster") + 1] = self.cluster or self.member
-        if self._binary is not None:
-            command[0] = self._binary
         return command
 
 
