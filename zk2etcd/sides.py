@@ -66,7 +66,10 @@ class ZkSasl(Model):
     """A login by SASL; needs the extra `zk2etcd[sasl]`."""
 
     mechanism: Literal["DIGEST-MD5"] = Field(
-        "DIGEST-MD5", description="The only mechanism there is.", json_schema_extra=RECONNECT
+        "DIGEST-MD5",
+        description="The only mechanism there is. ZooKeeper 3.9 and later take it only with"
+        " -Dzookeeper.fips-mode=false.",
+        json_schema_extra=RECONNECT,
     )
     username: fields.Text = Field(
         description="The user of the ensemble's JAAS file.",
