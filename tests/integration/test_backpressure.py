@@ -17,7 +17,7 @@ from tests import polling
 from tests.integration import mirroring, observing
 from zk2etcd import messages, sandbox
 from zk2etcd_workers import etcd as engine_etcd
-from zk2etcd_workers import follow, main, mirror
+from zk2etcd_workers import follow, main, mirror, repair, verify
 
 MIB = 1024 * 1024
 
@@ -45,6 +45,31 @@ def test_an_answer_that_never_comes_does_not_leave_its_path_busy(
     assert lost.wait(5)
     world.equal()
     polling.until(lambda: world.etcd.value(world.root) == b"lost", 5)
+
+
+def test_a_full_sync_does_not_run_ahead_of_its_repairs(
+    world: mirroring.World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An etcd that lost everything differs in every path."""
+    monkeypatch.setattr(verify, "_MOST_WAITING", 300)
+    most = [0]
+    begin = repair.Repairs.begin
+
+    def watched(self: repair.Repairs) -> None:
+        most[0] = max(most[0], len(self._nominated))
+        begin(self)
+
+    monkeypatch.setattr(repair.Repairs, "begin", watched)
+    world.zk.create(world.root, b"")
+    count = 3000
+    observing.seed(world.zk, ((world.path(f"n{number:05d}"), b"v") for number in range(count)))
+    worker = world.worker()
+    worker.follows()
+    world.etcd.put_many((world.path(f"n{number:05d}"), b"other") for number in range(count))
+    worker.full_sync(40)
+    world.equal()
+    assert worker.counts.fixes == {"put": count, "delete": 0}
+    assert 100 <= most[0] <= 300 + 2 * 100
 
 
 # --- an etcd that stands still -------------------------------------------------------------------

@@ -290,6 +290,8 @@ class Follow:
             self._stand_at = now + _STAND_EVERY
             self._ctx.fence.ask(self._inbox.put)
         self.repairs.begin()
+        if self.verify is not None:
+            self.verify.taken = self.repairs.taken
         if self.repairs.finished:
             self._complete()
         if self.verify is None and due():

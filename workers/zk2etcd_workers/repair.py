@@ -63,6 +63,7 @@ class Repairs:
         self._dirty = dirty
         self._deliver = deliver
         self._nominated: list[bytes] = []
+        self._received = 0
         self._reading = False
         self._began = 0.0
         self._writing: set[bytes] = set()
@@ -72,6 +73,12 @@ class Repairs:
 
     def nominate(self, paths: Sequence[bytes]) -> None:
         self._nominated += paths
+        self._received += len(paths)
+
+    @property
+    def taken(self) -> int:
+        """How many of those nominated in this full sync do not wait any more."""
+        return self._received - len(self._nominated)
 
     def finish(self, ended: verify.Ended) -> None:
         """The full sync has nominated all it had."""
@@ -79,7 +86,7 @@ class Repairs:
 
     def reset(self) -> None:
         """A full sync starts: count from nought."""
-        self.put = self.deleted = 0
+        self.put = self.deleted = self._received = 0
 
     @property
     def finished(self) -> bool:

@@ -18,6 +18,8 @@ from zk2etcd_workers import confirm, context, guarding, plan, present, tree, tur
 _NOMINATE_AT = 100
 _CONFIRM_AT = 2048
 _SETTLE = 1.0
+_MOST_WAITING = 10_000
+_LOOK_AGAIN = 0.02
 
 
 class Nominated(NamedTuple):
@@ -43,6 +45,8 @@ class Verify:
         self._deliver = deliver
         self._thread = threading.Thread(target=self._run, name="full sync", daemon=True)
         self._nominated: list[bytes] = []
+        self._sent = 0
+        self.taken = 0
         self._extras: list[bytes] = []
         self._absent: list[bytes] = []
         self._absent_total = 0
@@ -99,8 +103,13 @@ class Verify:
             self._flush()
 
     def _flush(self) -> None:
+        """An etcd that lost everything differs in every path: what waits for its repair has a
+        bound. `taken`, set by the pipeline, is how many do not wait any more."""
         paths, self._nominated = self._nominated, []
+        while self._sent - self.taken > _MOST_WAITING:
+            self._turn.pause(_LOOK_AGAIN)
         if paths:
+            self._sent += len(paths)
             self._deliver(Nominated(paths))
 
     def _hold(self, key: bytes) -> bool:
