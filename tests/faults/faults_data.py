@@ -47,6 +47,8 @@ def _tamper(on: world.World, luck: random.Random, lasts: float) -> None:
     chosen = luck.sample(keys, min(len(keys), 6))
     ghosts = [f"/conf/s{luck.randrange(5)}/ghost{number}".encode() for number in range(2)]
     puts = dict.fromkeys([*chosen[:3], *ghosts], b"tampered")
+    touched = [*puts, *chosen[3:]]
+    on.tampered |= {p.path(key) for key in touched for p in world.PREFIXES if p.has(key)}
     on.hand.write(puts, chosen[3:])
     time.sleep(lasts)
 
@@ -60,6 +62,7 @@ def _take_rights(on: world.World, luck: random.Random, lasts: float) -> None:
     client = on.client()
     client.add_auth_async("digest", "owner:secret")
     allowed = [kazoo.security.make_digest_acl("owner", "secret", all=True)]
+    on.unreadable |= set(paths)
     taken = [path for path in paths if _set_rights(client, path, allowed)]
     time.sleep(lasts)
     for path in taken:

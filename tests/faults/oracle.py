@@ -35,6 +35,10 @@ class Prefix(NamedTuple):
             return None
         return (self.target + path[len(self.source) :]).encode()
 
+    def path(self, key: bytes) -> str:
+        """The path whose key this is; the key must be one of this prefix."""
+        return self.source + key.decode("utf-8", "surrogateescape")[len(self.target) :]
+
     def has(self, key: bytes) -> bool:
         """Whether the key is one that a mirror of this prefix may write."""
         text = key.decode("utf-8", "surrogateescape")

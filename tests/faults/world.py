@@ -107,6 +107,9 @@ class World:
         self.notes: list[str] = []
         self.released: dict[str, float] = {}
         self._asked: dict[str, float] = {}
+        # Paths whose keys the test changed by hand, and those that nobody could read for a while.
+        self.tampered: set[str] = set()
+        self.unreadable: set[str] = set()
         self.started = time.monotonic()
         self.supervisor_lost_at: float | None = None
 
@@ -153,6 +156,9 @@ class World:
         for root in drawing.ROOTS:
             items += [(f"{root}/s{number}", b"seed") for number in range(5)]
             items += [(f"{root}/s{number}/n0", b"seed") for number in range(5)]
+        # More than one page of etcd.
+        items.append(("/dubbo/bulk", b""))
+        items += [(f"/dubbo/bulk/b{number:04}", b"seed") for number in range(600)]
         observing.seed(self.zk, items)
         assert self.hand.write(KEPT), "etcd did not take the sentinels"
 

@@ -1,0 +1,52 @@
+"""What zk2etcd itself said, held against what the test knows it did.
+
+The two sides may be equal for the wrong reason: full syncs every second would hide a live pipeline
+that misses changes, and a shard that nobody mirrors any more may happen to be equal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+from tests.faults import oracle, world
+from zk2etcd import errors
+
+_SETTLED_SECONDS = 10.0
+
+
+def missed(on: world.World) -> Iterator[oracle.Violation]:
+    """Full syncs repaired nothing but what the test tampered with, or had taken rights from."""
+    for supervisor in on.supervisors:
+        for event in supervisor.events("repaired") if supervisor.log.exists() else ():
+            path = str(event["path"])
+            if path not in on.tampered and not any(
+                path == each or path.startswith(each + "/") for each in on.unreadable
+            ):
+                text = f"a full sync had to repair it ({event['op']}, {event['timestamp']})"
+                yield oracle.Violation("I4", "missed", path, text)
+
+
+def unsettled(on: world.World, timeout: float = _SETTLED_SECONDS) -> Iterator[oracle.Violation]:
+    """Soon every shard is owned, follows, and is without an error."""
+    deadline = time.monotonic() + timeout
+    while (waiting := _not_following(on)) and time.monotonic() < deadline:
+        on.release_guards()
+        time.sleep(0.1)
+    for source, said in waiting.items():
+        text = f"not following {timeout:g} s after the last fault: {said}"
+        yield oracle.Violation("I7", "unsettled", source, text)
+
+
+def _not_following(on: world.World) -> dict[str, str]:
+    """Prefixes that no live supervisor owns and follows, with what each says of them."""
+    said: dict[str, list[str]] = {prefix.source: [] for prefix in world.PREFIXES}
+    for supervisor in on.supervisors:
+        with contextlib.suppress(errors.Unreachable, ValueError, KeyError):
+            for source, shard in supervisor.shards().items():
+                if shard["owned"] and shard["phase"] == "following" and not shard["error"]:
+                    said.pop(source, None)
+                elif source in said:
+                    said[source].append(f"{shard['phase']} {shard['holder']} {shard['error']}")
+    return {source: "; ".join(each) or "no supervisor has it" for source, each in said.items()}
