@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -146,6 +147,9 @@ def test_a_mirror_outlives_its_tokens_and_a_restart_of_etcd(
 
         for number in range(3):
             mirrored(b"%d" % number)
+        until = time.monotonic() + 5
+        polling.until(lambda: time.monotonic() > until, 10)
+        mirrored(b"after its token's time")
         etcd_cluster.etcdctl(server.url, "user", "add", "another:word", user=ROOT)
         mirrored(b"rights changed")
         server.restart()

@@ -81,6 +81,7 @@ class Applier:
         self._deliver = deliver
         self._below = below
         self._learned = client.learned
+        self._adapt()
         self._waiting: list[plan.Write] = []
         self._bytes = 0
         # Parts of Txns that were refused for their size: (writes, ranged, guarded).
@@ -93,29 +94,27 @@ class Applier:
 
     def add(self, write: plan.Write) -> None:
         self._waiting.append(write)
-        self._bytes += _size(write)
+        self._bytes += len(write.key) + len(write.value or b"")
 
     @property
     def waiting(self) -> int:
         return len(self._waiting)
 
-    @property
-    def _limit(self) -> int:
-        most = min(self._settings.txn_ops, _MOST_OPS)
-        return min(most, self._learned.operations or most)
+    def _adapt(self) -> None:
+        """Take over what was learned; asked for each write, so they are plain numbers."""
+        most, size = min(self._settings.txn_ops, _MOST_OPS), self._settings.txn_bytes
+        self._limit = min(most, self._learned.operations or most)
+        self._most_bytes = min(size, self._learned.bytes or size)
 
-    @property
-    def _most_bytes(self) -> int:
-        most = self._settings.txn_bytes
-        return min(most, self._learned.bytes or most)
-
-    def is_full(self, txns: int = 1) -> bool:
-        """Enough for `txns` Txns is waiting."""
-        return len(self._waiting) >= txns * self._limit or self._bytes >= txns * self._most_bytes
+    def is_full(self) -> bool:
+        """Enough for one Txn is waiting."""
+        return len(self._waiting) >= self._limit or self._bytes >= self._most_bytes
 
     def is_ahead(self) -> bool:
         """So much is waiting that reading more would only pile up: etcd is slow, or stands."""
-        return self.is_full(_AHEAD)
+        return (
+            len(self._waiting) >= _AHEAD * self._limit or self._bytes >= _AHEAD * self._most_bytes
+        )
 
     def has_room(self) -> bool:
         return self.in_flight < self._settings.txn_in_flight
@@ -223,10 +222,12 @@ class Applier:
         if isinstance(error, errors.TooManyOperations) and self._learned.fewer_operations(
             count, _FLAT
         ):
+            self._adapt()
             return self._split(sent, self._limit)
         if isinstance(error, errors.TooLarge):
             if count > 1:
-                self._learned.fewer_bytes(sum(_size(write) for write in sent.writes))
+                self._learned.fewer_bytes(sum(map(_size, sent.writes)))
+                self._adapt()
                 return self._split(sent, count // 2)
             if count:
                 return self._refused(sent)

@@ -253,9 +253,13 @@ class Client:
 
         member, token = self._endpoints.current, self._fresh_token()
         metadata = [("token", token)] if token else None
-        call = member.method("Lease/LeaseKeepAlive")(
-            requests(), timeout=deadline, metadata=metadata
-        )
+        try:
+            call = member.method("Lease/LeaseKeepAlive")(
+                requests(), timeout=deadline, metadata=metadata
+            )
+        except ValueError as error:
+            # Closed meanwhile: its certificates were replaced, or we are ending.
+            raise errors.EtcdUnavailable(f"etcd {member.endpoint}: {error}") from error
         try:
             return int(next(iter(call)).TTL)
         except grpc.RpcError as error:
