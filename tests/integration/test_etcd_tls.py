@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
+import queue
 from collections.abc import Iterator
 
 import pytest
@@ -123,6 +124,30 @@ def test_a_replaced_certificate_is_used_at_the_next_connection(
         server.client = (files.authority.ca, renewed.cert, renewed.key)
         server.start()
         polling.until(lambda: _reads(client), 15)
+
+
+def test_a_certificate_is_replaced_while_many_writes_fail(
+    files: Files, server: etcd_cluster.TlsEtcd
+) -> None:
+    """The channel is thrown away in grpc's own thread, which must not wait for itself."""
+    renewed = files.authority.issue("renewed")
+    cert, key = files.folder / "used.pem", files.folder / "used.key"
+    etcd_cluster.write_pem(files.client.cert, cert)
+    etcd_cluster.write_pem(files.client.key, key)
+    answers: queue.SimpleQueue[errors.EtcdError | None] = queue.SimpleQueue()
+    settings = files.settings(server.url, cert=str(cert), key=str(key)) | {"request_timeout": 0.5}
+    with _client(settings) as client:
+        client.range(b"/a")
+        server.freeze()
+        etcd_cluster.write_pem(renewed.cert, cert)
+        etcd_cluster.write_pem(renewed.key, key)
+        put = engine.Txn([], [engine.Put(b"/a", b"1")])
+        for _ in range(8):
+            client.txn_soon(put, lambda _, error: answers.put(error))
+        for _ in range(8):
+            assert isinstance(answers.get(timeout=5), errors.AmbiguousWrite)
+        server.thaw()
+        polling.until(lambda: _reads(client), 10)
 
 
 def _reads(client: engine.Client) -> bool:

@@ -65,7 +65,9 @@ class Member:
                 # In the middle of being replaced, perhaps. What was read still holds.
                 return
             old, self._channel, self._methods = self._channel, None, {}
-        old.close()
+        # Closing waits for the channel's calls to end, and this may be a callback of one of them,
+        # in the very thread that ends them.
+        threading.Thread(target=old.close, name="close channel", daemon=True).start()
 
     def close(self) -> None:
         with self._lock:
