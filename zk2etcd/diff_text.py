@@ -115,6 +115,10 @@ def _show_fix(fix: Fix) -> None:
         click.echo(text.printable(f"  cannot be mirrored: {path}: {reason}"))
     if fix.held:
         reason, deletes = fix.held
+        if not deletes:
+            click.echo(text.printable(f"  the guard lets nothing be written: {reason}"))
+            click.echo("  (make sure that this is the right ZooKeeper, then: zk2etcd release)")
+            return
         click.echo(text.printable(f"  the delete guard holds {deletes:,} deletes: {reason}"))
         click.echo("  (make sure that ZooKeeper is right, then use --fix --allow-deletes)")
 

@@ -14,6 +14,7 @@ from typing import Literal
 from zk2etcd import config
 
 Phase = Literal["waiting", "full_sync", "following", "guarded", "paused", "error"]
+GuardKind = Literal["deletes", "identity"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +117,8 @@ class Unsyncable:
 
 @dataclasses.dataclass(frozen=True)
 class Guard:
-    """A standing trip of the delete guard. `since` in wall-clock seconds."""
+    """A standing trip of the guard. `since` in wall-clock seconds. `kind`: "deletes" are held, or
+    the ensemble's "identity" is in doubt, and nothing at all is written."""
 
     id: str
     reason: str
@@ -124,6 +126,7 @@ class Guard:
     present: int
     sample: tuple[str, ...]
     since: float
+    kind: GuardKind = "deletes"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -52,7 +52,9 @@ def verdict(
 
 
 def _troubles(report: messages.ShardReport) -> Iterable[str]:
-    if report.guard is not None:
+    if report.guard is not None and report.guard.kind == "identity":
+        yield f"shard {report.id} is guarded, nothing was written: {report.guard.reason}"
+    elif report.guard is not None:
         yield (
             f"shard {report.id} is guarded: {report.guard.reason} would delete "
             f"{report.guard.deletes} of {report.guard.present} keys"

@@ -157,6 +157,7 @@ def _guard(guard: messages.Guard | None) -> Document | None:
         return None
     return {
         "id": guard.id,
+        "kind": guard.kind,
         "reason": guard.reason,
         "deletes": guard.deletes,
         "present": guard.present,
@@ -207,6 +208,12 @@ def _of_shard(shard: Mapping[str, Any], now: float) -> list[Problem]:
 
 
 def _of_guard(where: str, guard: Mapping[str, Any]) -> Problem:
+    if guard["kind"] == "identity":
+        remedy = (
+            "nothing is written while this stands: bring the right ZooKeeper back; if this is the "
+            f"right one, `zk2etcd release {where}` (deletes are held even then)"
+        )
+        return Problem(where, f"guarded: {guard['reason']}", remedy)
     sample = f", such as {guard['sample'][0]}" if guard["sample"] else ""
     what = f"guarded: {guard['reason']} ({guard['deletes']} of {guard['present']} keys{sample})"
     remedy = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 from typing import Any
@@ -54,7 +55,7 @@ def test_the_document_has_the_keys_of_the_contract() -> None:
         "zxid", "lag_seconds", "unsyncable", "guard", "last_full_sync", "next_full_sync_at",
         "error",
     }  # fmt: skip
-    assert set(shard["guard"]) == {"id", "reason", "deletes", "present", "sample", "since"}
+    assert set(shard["guard"]) == {"id", "kind", "reason", "deletes", "present", "sample", "since"}
     assert set(shard["last_full_sync"]) >= {"at", "took_seconds", "put", "delete"}
     assert shard["progress"] == {"done": 1000, "total": 1000}
     assert shard["unsyncable"] == [{"path": "/dubbo/x", "reason": "TooLarge"}]
@@ -177,3 +178,12 @@ def test_durations(seconds: float, said: str) -> None:
 )
 def test_sizes(count: float, said: str) -> None:
     assert text.size(count) == said
+
+
+def test_an_identity_trip_says_that_nothing_is_written() -> None:
+    guard = dataclasses.replace(views.GUARD, kind="identity", reason="identity: another")
+    found = status.document(views.view(shards=(views.shard(guard=guard),)), 0.0)
+    problem = status.problems(found)[-1]
+    assert "another" in problem.what
+    assert "nothing is written" in problem.remedy
+    assert "zk2etcd release dubbo-12345678" in problem.remedy

@@ -69,7 +69,7 @@ class Base:
         :raises errors.Zk2EtcdError: the shard must start over.
         """
         ctx = self._ctx
-        total = _count(ctx)
+        total = count(ctx)
         self._guard.begin(total, first=first)
         self._facts.progress = (0, total)
         walk = ctx.walk()
@@ -220,7 +220,7 @@ def applier(ctx: context.Context, deliver: Callable[[apply.Ack], None]) -> apply
     )
 
 
-def _count(ctx: context.Context) -> int:
+def count(ctx: context.Context) -> int:
     """How many keys the shard's range holds now: without excluded ones, with foreign ones."""
     mapped = ctx.mapping
     excluded = sum(

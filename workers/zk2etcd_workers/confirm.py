@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from zk2etcd import errors
@@ -40,6 +40,16 @@ def read_again(ctx: context.Context, paths: Sequence[bytes]) -> Iterator[Verdict
         for (_, path), node in zip(ops, reply.results, strict=True):
             yield Verdict(path, node, reply.zxid)
         at += granted
+
+
+def ask(ctx: context.Context, send: Callable[[zookeeper.ReplySink], None]) -> zookeeper.Reply:
+    """Send one request and wait for its reply.
+
+    :raises errors.ZooKeeperError: it failed, or was not answered.
+    """
+    replies: queue.SimpleQueue[zookeeper.Reply] = queue.SimpleQueue()
+    send(replies.put)
+    return _wait(ctx, replies)
 
 
 def _wait(ctx: context.Context, replies: queue.SimpleQueue[zookeeper.Reply]) -> zookeeper.Reply:

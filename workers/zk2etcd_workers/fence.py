@@ -160,6 +160,16 @@ class Fence:
             etcd.Txn((), [read]), lambda answer, _: deliver(Standing(token, answer))
         )
 
+    def stands(self) -> None:
+        """Ask now, and wait for the answer.
+
+        :raises errors.Fenced: the key is not as we put it.
+        """
+        answer = self._client.txn(
+            etcd.Txn((), [etcd.Range(self._key, keys_only=True)]), write=False
+        )
+        self.check(Standing(self.token, answer))
+
     def check(self, standing: Standing) -> None:
         """:raises errors.Fenced: etcd answered, and the key is not as we put it."""
         if standing.answer is None:

@@ -30,6 +30,7 @@ from zk2etcd_workers import (
     zk_protocol,
     zookeeper,
 )
+from zk2etcd_workers import identity as identities
 from zk2etcd_workers import inbox as inboxes
 
 _READS_IN_FLIGHT = 4
@@ -59,6 +60,7 @@ class Follow:
         dirty: watch.Dirty,
         inbox: inboxes.Inbox,
         epoch: int,
+        identity: identities.Identity,
     ) -> None:
         """:param epoch: the session's when the watch was added, which dies with its connection."""
         self._ctx = ctx
@@ -66,6 +68,7 @@ class Follow:
         self._dirty = dirty
         self._inbox = inbox
         self._epoch = epoch
+        self._identity = identity
         self._rollbacks = ctx.etcd.rollbacks
         self._stand_at = 0.0
         self._applier = base.applier(ctx, inbox.put)
@@ -160,6 +163,8 @@ class Follow:
     def _plan(self, path: bytes, result: tree.Node | tree.Miss) -> None:
         ctx = self._ctx
         key = ctx.mapping.key(path)
+        if self._identity.concerns(path):
+            self._identify(path, result)
         if confirm.is_absent(ctx, result):
             if ctx.config.sync.deletes == "apply":
                 self._applier.add(plan.Write(key, None, path, 0))
@@ -172,6 +177,13 @@ class Follow:
         else:
             self._facts.unreadable([path], ctx.log)
         self._release(path)
+
+    def _identify(self, path: bytes, result: tree.Node | tree.Miss) -> None:
+        deleted = bool(self._busy.get(path, 0) & 1) or self._dirty.saw_deleted(path)
+        if isinstance(result, tree.Node):
+            self._identity.saw(path, result, deleted=deleted)
+        elif result is tree.Miss.NO_NODE:
+            self._identity.saw(path, None, deleted=deleted)
 
     def _acknowledged(self, ack: apply.Ack) -> None:
         settled = self._applier.settle(ack)

@@ -27,6 +27,49 @@ class Guarding:
         self._writes = False
         self._token = ctx.fence.token
 
+    def standing(self) -> messages.Guard | None:
+        """The trip that etcd knows of."""
+        page = self._ctx.etcd.range(self._key)
+        if not page.kvs:
+            return None
+        self._record = state.GuardRecord.from_bytes(page.kvs[0].value, self._key)
+        return self._record.trip
+
+    def distrust(self, reason: str, present: int, *, lowers: bool = False) -> messages.Guard:
+        """Another ensemble answers than was mirrored: nothing is written until a release. A trip
+        that holds deletes is replaced: what it saw was another tree.
+
+        :param lowers: that ensemble is behind the floor.
+        """
+        trip = state.new_trip(reason, 0, present, (), time.time(), "identity")
+        self._record = state.GuardRecord(present, first=True, trip=trip, lowers=lowers)
+        self._write(self._record)
+        self._ctx.instruments.guard_trip()
+        self._ctx.log.error(
+            "guard tripped: nothing is written",
+            reason=reason,
+            guard=trip.id,
+            remedy=f"bring the right ZooKeeper back, or zk2etcd release {self._ctx.shard.id}",
+        )
+        return trip
+
+    def trust(self, trip: messages.Guard, release: messages.Release) -> None:
+        """A person says that what answers now is to be mirrored. What it lacks is held as at a
+        first sync: they have not seen yet what that would delete. If it is behind what was
+        mirrored, what all checkpoints say until now is history, and this one's starts anew."""
+        ctx, keys, shard = self._ctx, self._ctx.keys, self._ctx.shard.id
+        known = state.read_identity(ctx.etcd, keys.identity(shard))
+        ops = [etcd.Put(self._key, state.GuardRecord(trip.present, first=True).to_bytes())]
+        since = known.since
+        if self._record is not None and self._record.lowers:
+            since = ctx.etcd.range(keys.checkpoint(shard)).revision
+            ops.append(etcd.Put(keys.checkpoint(shard), state.encode_zxid(0)))
+        record = state.IdentityRecord({}, since)
+        self._fenced([*ops, etcd.Put(keys.identity(shard), record.to_bytes())])
+        if since != known.since:
+            ctx.session.lower(0)
+        self._ctx.log.warning("identity released", guard=trip.id, by=release.by)
+
     def begin(self, present: int, *, first: bool) -> None:
         """A base starts. What a walk that was cut off knew goes on to count, and so does a trip."""
         self._writes = True

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 
 from zk2etcd import config, errors, messages
-from zk2etcd_workers import base, context, sides, state
+from zk2etcd_workers import base, context, guarding, identity, sides, state
 
 WRITTEN_BY = "zk2etcd diff"
 
@@ -38,15 +38,30 @@ def mend(both: sides.Sides, shard: messages.Shard, released: int | None = None) 
     state.ensure_format(ctx.etcd, ctx.keys, WRITTEN_BY)
     ctx.fence.claim({})
     try:
-        checkpoints = state.read_checkpoints(ctx.etcd, ctx.keys)
+        since = state.read_identity(ctx.etcd, ctx.keys.identity(shard.id)).since
+        checkpoints = state.read_checkpoints(ctx.etcd, ctx.keys, since)
         floor = max(checkpoints.values(), default=0)
         both.reach_zookeeper(floor)
         both.sync(ctx.root)
+        if (doubt := _distrusted(ctx, facts)) is not None:
+            return Mended(0, 0, doubt, ())
         own = checkpoints.get(ctx.keys.checkpoint(shard.id), 0)
         done = base.Base(ctx, facts, floor, _turned_up, _was_deleted).run(first=own == 0)
     finally:
         _release(ctx)
     return Mended(done.put, done.delete, facts.guard, facts.report(shard.id, None).unsyncable)
+
+
+def _distrusted(ctx: context.Context, facts: context.Facts) -> messages.Guard | None:
+    """The trip that stands, or stands from now on, since another ensemble answers."""
+    guard = guarding.Guarding(ctx, facts)
+    trip = guard.standing()
+    if trip is not None and trip.kind == "identity":
+        return trip
+    known = identity.Identity(ctx)
+    known.load()
+    reason = known.changed(_was_deleted)
+    return None if reason is None else guard.distrust(reason, base.count(ctx))
 
 
 def _turned_up(_path: bytes) -> None:

@@ -13,13 +13,16 @@ import time
 from collections.abc import Callable, Mapping
 
 from zk2etcd import backoff, errors, messages
-from zk2etcd_workers import base, context, follow, inbox, state, turn, watch, zookeeper
+from zk2etcd_workers import base, context, follow, guarding, inbox, state, turn, watch, zookeeper
+from zk2etcd_workers import identity as identities
 
 _DIRTY_LIMIT = 200_000
 _CONNECT_WAIT = 3.0
 _HELD_POLL = 0.5
 _CONTENDED = 0.05
 _STABLE = 5.0
+_BEHIND = 15.0
+_STAND_EVERY = 2.0
 _SETTLE = 2.0
 _DELAYS = backoff.Backoff(minimum=0.2, maximum=1.0)
 
@@ -49,6 +52,7 @@ class Mirror:
         self._bases = 0
         self._following_since = 0.0
         self._formatted = False
+        self._behind_since: float | None = None
         self._follow: follow.Follow | None = None
         self._rng = random.Random()
         self.facts = context.Facts()
@@ -107,19 +111,30 @@ class Mirror:
         ctx, facts = self._ctx, self.facts
         self._inbox = inbox.Inbox()
         self._own()
-        checkpoints = state.read_checkpoints(ctx.etcd, ctx.keys)
+        guard = guarding.Guarding(ctx, facts)
+        if (trip := guard.standing()) is not None and trip.kind == "identity":
+            self._hold(guard, trip)
+            return
+        identity = identities.Identity(ctx)
+        identity.load()
+        checkpoints = state.read_checkpoints(ctx.etcd, ctx.keys, identity.since)
         floor = max(checkpoints.values(), default=0)
         own = checkpoints.get(ctx.keys.checkpoint(ctx.shard.id), 0)
         facts.zxid = own
-        self._connect(floor)
+        if (reason := self._connect(floor)) is not None:
+            self._hold(guard, guard.distrust(reason, base.count(ctx), lowers=True))
+            return
         epoch = self._watch()
-        zxid = self._base(floor, first=own == 0)
+        if (reason := identity.changed(self._dirty.was_deleted)) is not None:
+            self._hold(guard, guard.distrust(reason, base.count(ctx)))
+            return
+        zxid = self._base(floor, identity, first=own == 0)
         self._following_since = time.monotonic()
         facts.phase, facts.error, facts.retry_at = "following", None, None
         if self._once:
             while True:
                 ctx.turn.pause(1.0)
-        self._follow = follow.Follow(ctx, facts, self._dirty, self._inbox, epoch)
+        self._follow = follow.Follow(ctx, facts, self._dirty, self._inbox, epoch, identity)
         self._follow.run(zxid, self._take_due)
 
     def _take_due(self) -> bool:
@@ -153,6 +168,22 @@ class Mirror:
         facts.owned, facts.holder = True, None
         ctx.log.info("shard owned", token=ctx.fence.token)
 
+    def _hold(self, guard: guarding.Guarding, trip: messages.Guard) -> None:
+        """Write nothing until a person has released this trip; then start over."""
+        ctx, facts = self._ctx, self.facts
+        facts.guard, facts.phase, facts.full_sync_running = trip, "guarded", False
+        facts.error = facts.retry_at = None
+        asked = time.monotonic()
+        while (release := ctx.grants.use(trip)) is None:
+            ctx.turn.pause(_HELD_POLL)
+            if self._take_due():
+                facts.full_sync_running = False
+            if time.monotonic() - asked > _STAND_EVERY and not ctx.dry_run:
+                asked = time.monotonic()
+                ctx.fence.stands()
+        guard.trust(trip, release)
+        facts.guard = None
+
     def _wait_for(self, held: errors.Held) -> None:
         if self.facts.holder != held.holder:
             self._ctx.log.info("shard is owned by another: waiting", holder=held.holder)
@@ -160,8 +191,9 @@ class Mirror:
         self.facts.error = self.facts.retry_at = None
         self._ctx.turn.pause(_HELD_POLL)
 
-    def _connect(self, floor: int) -> None:
-        """A live session at or above the floor, on a server that knows our opcodes.
+    def _connect(self, floor: int) -> str | None:
+        """A live session at or above the floor, on a server that knows our opcodes; or why all
+        that answers is another ensemble, which has been so for a while.
 
         :raises errors.ZooKeeperError: there is none yet.
         """
@@ -169,12 +201,26 @@ class Mirror:
         session.open(floor)
         deadline = time.monotonic() + min(_CONNECT_WAIT, self._ctx.config.zookeeper.connect_timeout)
         while not session.connected:
+            if self._is_behind():
+                return (
+                    f"identity: every ZooKeeper host is behind what was mirrored: {session.trouble}"
+                )
             if time.monotonic() > deadline:
                 raise errors.ZooKeeperError(
                     f"no ZooKeeper session: {session.trouble or 'not connected'}"
                 )
             self._ctx.turn.pause(0.01)
         session.speaks_bulk()
+        return None
+
+    def _is_behind(self) -> bool:
+        """Every host has been behind the floor for longer than a follower lags. They said so when
+        asked for their zxid, which only a server does that serves, so that has a quorum."""
+        if not self._ctx.session.all_behind:
+            self._behind_since = None
+            return False
+        self._behind_since = self._behind_since or time.monotonic()
+        return time.monotonic() - self._behind_since > _BEHIND
 
     def _watch(self) -> int:
         """From the reply on, dirty paths collect; what was marked before is covered by the base.
@@ -201,7 +247,7 @@ class Mirror:
                 return
         raise errors.SessionDoubt("ZooKeeper did not answer a watch or a sync")
 
-    def _base(self, floor: int, *, first: bool) -> int:
+    def _base(self, floor: int, identity: identities.Identity, *, first: bool) -> int:
         """One base; the checkpoint's zxid after it."""
         ctx, facts = self._ctx, self.facts
         facts.phase, facts.full_sync_running = "full_sync", True
@@ -209,6 +255,7 @@ class Mirror:
         started = time.monotonic()
         run = base.Base(ctx, facts, floor, self._dirty.mark, self._dirty.was_deleted)
         done = run.run(first=first)
+        identity.settle(held=facts.guard is not None)
         facts.unsyncable.base_ended()
         took = time.monotonic() - started
         self._dirty.settle()

@@ -10,6 +10,7 @@ import dataclasses
 import json
 import re
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from zk2etcd import errors, messages
@@ -34,6 +35,9 @@ class Keys:
 
     def guard(self, shard: str) -> bytes:
         return self._key("guards", shard)
+
+    def identity(self, shard: str) -> bytes:
+        return self._key("identities", shard)
 
     def member(self, instance: str) -> bytes:
         return self._key("members", instance)
@@ -111,41 +115,98 @@ def check_format(value: bytes, key: bytes) -> None:
         )
 
 
-def read_checkpoints(client: etcd.Client, keys: Keys) -> dict[bytes, int]:
+def read_checkpoints(client: etcd.Client, keys: Keys, since: int = 0) -> dict[bytes, int]:
     """All checkpoints of the state prefix, by key, read linearizably. Their maximum is the floor:
-    zxids are ensemble-wide, so no shard may read from a server that is behind any of them."""
+    zxids are ensemble-wide, so no shard may read from a server that is behind any of them.
+
+    :param since: those last written at this revision or before speak of an ensemble that is gone.
+    """
     start, end = keys.all_of("checkpoints")
-    return {kv.key: decode_zxid(kv.value) for kv in client.range(start, end).kvs}
+    kvs = [kv for kv in client.range(start, end).kvs if kv.revision > since]
+    return {kv.key: decode_zxid(kv.value) for kv in kvs}
+
+
+@dataclasses.dataclass(frozen=True)
+class IdentityRecord:
+    """What `identities/<id>` says: by path, the czxid of a node that stands for the ensemble; and
+    the etcd revision up to which checkpoints speak of a former one, which a person gave up."""
+
+    czxids: Mapping[bytes, int]
+    since: int = 0
+
+    def to_bytes(self) -> bytes:
+        told = {p.decode("utf-8", "surrogateescape"): f"{c:#x}" for p, c in self.czxids.items()}
+        return encode({"czxids": told, "since": self.since})
+
+    @classmethod
+    def from_bytes(cls, value: bytes, key: bytes) -> IdentityRecord:
+        """:raises errors.NewerFormat: it is not one."""
+        document = decode(value, key)
+        try:
+            told = document["czxids"].items()
+            czxids = {p.encode("utf-8", "surrogateescape"): int(c, 16) for p, c in told}
+            return cls(czxids, int(document["since"]))
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise _garbage(key, value) from error
+
+
+def read_identity(client: etcd.Client, key: bytes) -> IdentityRecord:
+    """An empty one if none is kept yet.
+
+    :raises errors.NewerFormat: it cannot be read.
+    """
+    kvs = client.range(key).kvs
+    return IdentityRecord.from_bytes(kvs[0].value, key) if kvs else IdentityRecord({})
+
+
+def _garbage(key: bytes, value: bytes) -> errors.NewerFormat:
+    return errors.NewerFormat(
+        f"{key.decode(errors='replace')} in etcd is not as zk2etcd writes it: {value[:60]!r}; find "
+        "out who wrote it; if nobody needs it, delete it: then deletes may be held until a release"
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class GuardRecord:
     """What `guards/<id>` says: a walk that is under way or was cut off (`trip` None), or a trip.
 
+    `lowers`: the trip is about an ensemble behind the floor; its release lowers the checkpoint.
     `first` survives a crash in the middle of a shard's first base, and `present` one in any.
     """
 
     present: int
     first: bool
     trip: messages.Guard | None = None
+    lowers: bool = False
 
     def to_bytes(self) -> bytes:
         document: dict[str, Any] = {"present": self.present, "first": self.first}
         if self.trip is None:
             return encode({"walking": True, **document})
+        document["lowers"] = self.lowers
         return encode({"trip": dataclasses.asdict(self.trip), **document})
 
     @classmethod
     def from_bytes(cls, value: bytes, key: bytes) -> GuardRecord:
+        """:raises errors.NewerFormat: it is not one."""
         document = decode(value, key)
-        trip = document.get("trip")
-        if trip is not None:
-            trip = messages.Guard(**{**trip, "sample": tuple(trip["sample"])})
-        return cls(int(document["present"]), bool(document["first"]), trip)
+        try:
+            trip = document.get("trip")
+            if trip is not None:
+                trip = messages.Guard(**{**trip, "sample": tuple(trip["sample"])})
+            lowers = bool(document.get("lowers"))
+            return cls(int(document["present"]), bool(document["first"]), trip, lowers)
+        except (LookupError, TypeError, ValueError) as error:
+            raise _garbage(key, value) from error
 
 
 def new_trip(
-    reason: str, deletes: int, present: int, sample: tuple[str, ...], now: float
+    reason: str,
+    deletes: int,
+    present: int,
+    sample: tuple[str, ...],
+    now: float,
+    kind: messages.GuardKind = "deletes",
 ) -> messages.Guard:
     """A trip with an id of its own; `now` in wall-clock seconds."""
-    return messages.Guard(uuid.uuid4().hex[:12], reason, deletes, present, sample, now)
+    return messages.Guard(uuid.uuid4().hex[:12], reason, deletes, present, sample, now, kind)

@@ -122,6 +122,24 @@ class Session:
                 self._down_since = time.monotonic()
                 self._client.start_async()
 
+    def lower(self, floor: int) -> None:
+        """A person has said that an ensemble behind what we saw is the right one: connect anew,
+        to servers at or above `floor`."""
+        with self._lock:
+            self._floor = floor
+            self._refusals, self.behind = {}, {}
+            client = self._client
+        if client is not None:
+            self._replace(client)
+
+    @property
+    def all_behind(self) -> bool:
+        """Every host refused us since the last connection, each because it serves an ensemble
+        that is behind the floor."""
+        known = self._refusals.keys() == self.behind.keys()
+        behind = all(zxid < self._floor for zxid in self.behind.values())
+        return known and behind and len(self.behind) >= len(self._settings.hosts)
+
     def close(self) -> None:
         with self._lock:
             self._closed = True

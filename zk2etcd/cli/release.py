@@ -45,7 +45,7 @@ def command(
         return 0
     for shard, guard in held.items():
         _show(shard, guard)
-    if not yes and not click.confirm("Delete from etcd those that ZooKeeper still does not have?"):
+    if not yes and not click.confirm(_question(held)):
         click.echo("nothing was released", err=True)
         return 1
     for shard, guard in held.items():
@@ -73,7 +73,17 @@ def _held(found: dict[str, Any], shards: tuple[str, ...]) -> dict[str, dict[str,
     return {id_: guard for id_, guard in guards.items() if guard and (not shards or id_ in shards)}
 
 
+def _question(held: dict[str, dict[str, Any]]) -> str:
+    if any(guard["kind"] == "identity" for guard in held.values()):
+        return "Is this the right ZooKeeper, and may what is held go?"
+    return "Delete from etcd those that ZooKeeper still does not have?"
+
+
 def _show(shard: str, guard: dict[str, Any]) -> None:
+    if guard["kind"] == "identity":
+        click.echo(text.printable(f"{shard}: nothing is written ({guard['reason']})"))
+        click.echo("    released, it mirrors what is there now, and holds deletes for a look")
+        return
     what = f"{guard['deletes']:,} of {guard['present']:,} keys would go ({guard['reason']})"
     click.echo(f"{shard}: {text.printable(what)}")
     for path in guard["sample"][:_SAMPLE]:

@@ -1,0 +1,181 @@
+"""An ensemble that was wiped or swapped: nothing is deleted, nothing is written, until a person has
+said that it is the right one."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests import polling
+from tests.integration import mirroring, observing
+from zk2etcd import messages
+from zk2etcd import sandbox as sandboxes
+from zk2etcd_workers import mirror
+
+NEXT = messages.Identity("inst", "w0", 2)
+REAPED = {"w0": 1}
+
+
+def mirrored(world: mirroring.World, root: str = "") -> dict[bytes, bytes]:
+    """Five nodes below the root, mirrored by a worker that is gone; what etcd holds."""
+    root = root or world.root
+    world.zk.ensure_path(root)
+    base = root.rstrip("/")
+    observing.seed(world.zk, [(f"{base}/n{number}", b"old") for number in range(5)])
+    first = world.worker(targets={root: root})
+    first.follows()
+    found = world.etcd.values(root)
+    assert len(found) >= 5
+    first.drain()
+    return found
+
+
+def refused(worker: mirroring.Worker) -> messages.Guard:
+    guard = worker.wait(lambda report: report.guard is not None, 30.0, what="a trip").guard
+    assert guard is not None
+    assert guard.kind == "identity"
+    return guard
+
+
+def anew(world: mirroring.World) -> None:
+    """The root goes and comes back with other values, and one name less."""
+    world.zk.delete(world.root, recursive=True)
+    observing.seed(
+        world.zk, [(world.root, b""), *((world.path(f"n{n}"), b"new") for n in range(4))]
+    )
+
+
+def test_a_root_created_anew_unseen_is_refused_until_released(world: mirroring.World) -> None:
+    before = mirrored(world)
+    anew(world)
+    worker = world.worker(identity=NEXT)
+    guard = refused(worker)
+    assert "now at 0x" in guard.reason
+    report = worker.wait(lambda each: each.phase == "guarded")
+    assert (report.owned, report.error) == (True, None)
+    # Neither changes nor full syncs, nor another worker, write anything.
+    world.zk.create(world.path("live"), b"1")
+    worker.drain()
+    heir = world.worker(identity=messages.Identity("other", "w1", 1))
+    assert refused(heir) == guard
+    assert world.etcd.values(world.root) == before
+    assert worker.counts.trips == 1
+
+    heir.release(guard.id)
+    # What it would delete was not shown yet: few as they are, they wait for another look.
+    held = heir.wait(lambda each: each.guard is not None and each.guard.kind == "deletes")
+    assert held.guard is not None
+    assert (held.guard.deletes, held.guard.sample) == (1, (world.path("n4"),))
+    polling.until(lambda: world.etcd.value(world.path("n0")) == b"new")
+    assert world.etcd.value(world.path("n4")) == b"old"
+    heir.release(held.guard.id)
+    heir.wait(lambda each: each.phase == "following", what="the deletes")
+    assert world.etcd.values(world.root) == world.wanted()
+    heir.drain()
+    third = world.worker(identity=messages.Identity("third", "w1", 1))
+    assert third.follows().guard is None
+
+
+def test_a_root_created_anew_before_our_eyes_is_followed(world: mirroring.World) -> None:
+    mirrored(world)
+    worker = world.worker(identity=NEXT)
+    worker.follows()
+    for _ in range(3):
+        anew(world)
+        world.equal()
+    worker.drain()
+    again = world.worker(identity=messages.Identity("inst", "w0", 3))
+    assert again.follows().guard is None
+
+
+def test_a_root_deleted_before_our_eyes_may_come_back_unseen(world: mirroring.World) -> None:
+    mirrored(world)
+    worker = world.worker(identity=NEXT)
+    worker.follows()
+    world.zk.delete(world.root, recursive=True)
+    polling.until(lambda: not world.etcd.values(world.root))
+    worker.drain()
+    world.zk.create(world.root, b"again")
+    again = world.worker(identity=messages.Identity("inst", "w0", 3))
+    assert again.follows().guard is None
+    world.equal()
+
+
+def test_a_root_missing_and_then_created_is_another_one(world: mirroring.World) -> None:
+    """As when a wiped ensemble is filled again while the deletes are held."""
+    before = mirrored(world)
+    world.zk.delete(world.root, recursive=True)
+    worker = world.worker(identity=NEXT)
+    guard = worker.wait(lambda report: report.guard is not None).guard
+    assert guard is not None
+    assert (guard.kind, guard.deletes) == ("deletes", len(before))
+    world.zk.create(world.root, b"other")
+    worker.wait(lambda each: each.guard is not None and each.guard.kind == "identity")
+    assert world.etcd.values(world.root) == before
+
+
+def wipe(world: mirroring.World, server: sandboxes.ZooKeeper) -> None:
+    world.zk.stop()
+    world.zk.close()
+    server.stop()
+    server.wipe()
+    server.start()
+    world.zk = observing.connected(server.address)
+
+
+@pytest.mark.parametrize("root", ["/own", "/"])
+def test_another_ensemble_that_is_further_on(
+    fresh_world: mirroring.World,
+    fresh_zookeeper: sandboxes.ZooKeeper,
+    root: str,
+) -> None:
+    """A swap at the same address, by one with a larger zxid: no floor keeps it out."""
+    before = mirrored(fresh_world, root)
+    wipe(fresh_world, fresh_zookeeper)
+    for _ in range(60):
+        fresh_world.zk.create("/filler", b"")
+        fresh_world.zk.delete("/filler")
+    fresh_world.zk.ensure_path("/own")
+    worker = fresh_world.worker(targets={root: root}, identity=NEXT)
+    guard = refused(worker)
+    assert guard.present == len(before)
+    assert fresh_world.etcd.values(root) == before
+    worker.release(guard.id)
+    worker.wait(lambda each: each.guard is not None and each.guard.kind == "deletes", 30.0)
+    assert fresh_world.etcd.values(root).keys() >= before.keys()
+
+
+def test_an_ensemble_that_is_behind_is_named_and_mirrored_once_released(
+    fresh_world: mirroring.World,
+    fresh_zookeeper: sandboxes.ZooKeeper,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Wiped: its zxids begin anew, so the floor keeps it out, of another shard's checkpoint too."""
+    monkeypatch.setattr(mirror, "_BEHIND", 2.0)
+    quick = {"session_timeout": 2.0, "connect_timeout": 2.0}
+    world, root = fresh_world, fresh_world.root
+    before = mirrored(world)
+    theirs = f"{world.state}/checkpoints/other"
+    world.etcd.put(theirs, b"%016x" % (1 << 20))
+    wipe(world, fresh_zookeeper)
+    worker = world.worker(identity=NEXT, zookeeper=quick)
+    guard = refused(worker)
+    assert "behind" in guard.reason
+    assert fresh_zookeeper.address in guard.reason
+    assert guard.present == len(before)
+    assert world.etcd.values(root) == before
+    assert world.checkpoint(worker) > 0
+    worker.drain()
+
+    heir = world.worker(identity=messages.Identity("inst", "w0", 3), zookeeper=quick)
+    assert refused(heir) == guard
+    world.zk.create(root, b"new")
+    heir.release(guard.id)
+    held = heir.wait(lambda each: each.guard is not None and each.guard.kind == "deletes", 30.0)
+    assert held.guard is not None
+    assert held.guard.deletes == len(before) - 1
+    assert world.etcd.value(root) == b"new"
+    assert 0 < world.checkpoint(heir) < 1 << 20
+    assert world.etcd.value(theirs) == b"%016x" % (1 << 20)
+    heir.release(held.guard.id)
+    heir.wait(lambda each: each.phase == "following", what="the deletes")
+    assert world.etcd.values(root) == {root.encode(): b"new"}

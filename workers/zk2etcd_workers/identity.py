@@ -1,0 +1,153 @@
+"""Is this still the ensemble that was mirrored? One that was wiped, restored from elsewhere or
+swapped answers readily, and its tree looks like a mass delete and a mass change.
+
+A node's czxid stays as it is for its whole life, and another ensemble hardly ever gave the same
+one to the same path. So the czxid of the prefix's root is kept in etcd (ZooKeeper's own `/` has
+none: of up to 16 of its oldest children), and compared before a base writes anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from zk2etcd import errors
+from zk2etcd_workers import confirm, context, etcd, state, tree, zk_protocol, zookeeper
+
+_CHILDREN = 16
+_LISTED = 1000
+
+
+class Identity:
+    """What is known of one shard's ensemble, from owning the shard to the end of following it."""
+
+    def __init__(self, ctx: context.Context) -> None:
+        self._ctx = ctx
+        self._key = ctx.keys.identity(ctx.shard.id)
+        self._known: dict[bytes, int] = {}
+        self._stored = state.IdentityRecord({})
+        # Those that were there on this session as they are known: when they go, we see it.
+        self._live: set[bytes] = set()
+
+    def load(self) -> None:
+        """Read what is kept in etcd.
+
+        :raises errors.NewerFormat: it cannot be read.
+        """
+        self._stored = state.read_identity(self._ctx.etcd, self._key)
+        self._known = dict(self._stored.czxids)
+
+    @property
+    def since(self) -> int:
+        """See `state.IdentityRecord`."""
+        return self._stored.since
+
+    def changed(self, was_deleted: Callable[[bytes], bool]) -> str | None:
+        """Why this is not the ensemble that was mirrored; None if it is, or nobody can tell.
+
+        :param was_deleted: a delete of this path was seen live, so what is there now is another.
+        """
+        found = {v.path: v.node for v in confirm.read_again(self._ctx, list(self._known))}
+        others = []
+        for path, node in found.items():
+            if isinstance(node, tree.Node) and node.czxid == self._known[path]:
+                self._live.add(path)
+            elif was_deleted(path):
+                del self._known[path]
+            elif isinstance(node, tree.Node) or (self._is_top and node is tree.Miss.NO_NODE):
+                others.append((path, node))
+        hidden = tree.Miss.NO_AUTH in found.values() or tree.Miss.OTHER in found.values()
+        if self._live or not others or hidden:
+            return None
+        return self._told(*others[0], len(others))
+
+    def saw(self, path: bytes, node: tree.Node | None, *, deleted: bool) -> None:
+        """Follow read the root (or a child of `/`): None if it is absent. `deleted`: since the
+        last read its delete was seen, so that another one is there by right.
+
+        :raises errors.SessionDoubt: it is another one, and nobody saw the first go.
+        """
+        known = self._known.get(path)
+        if known is None:
+            if node is not None and not self._known and not tree.is_ephemeral(node):
+                self._learn(path, node.czxid)
+            return
+        if node is not None and node.czxid == known:
+            return
+        if path not in self._live or (node is not None and not deleted):
+            if node is not None:
+                raise errors.SessionDoubt("the root is another one than was mirrored")
+            return
+        del self._known[path]
+        self._live.discard(path)
+        if node is not None:
+            self._known[path] = node.czxid
+            self._live.add(path)
+        self._store()
+
+    def concerns(self, path: bytes) -> bool:
+        """Is this a path that stands for the ensemble, or may?"""
+        if self._is_top:
+            return path.rfind(b"/") == 0 and path != tree.ROOT
+        return path == self._ctx.root
+
+    def settle(self, *, held: bool) -> None:
+        """A base has ended: what is there now is what was mirrored.
+
+        :param held: the guard holds deletes; a root that is missing is not forgotten then.
+        """
+        known = {path: self._known[path] for path in self._live}
+        room = (_CHILDREN if self._is_top else 1) - len(known)
+        nodes = self._candidates() if room else []
+        known.update({node.path: node.czxid for node in nodes[:room]})
+        if not known and held:
+            return
+        self._known, self._live = known, set(known)
+        if self._known != self._stored.czxids:
+            self._store()
+
+    @property
+    def _is_top(self) -> bool:
+        return self._ctx.root == tree.ROOT
+
+    def _candidates(self) -> list[tree.Node]:
+        """What may stand for the ensemble and does not yet, the oldest first."""
+        ctx, paths = self._ctx, [self._ctx.root]
+        if self._is_top:
+            paths = [tree.join(tree.ROOT, name) for name in self._children()[:_LISTED]]
+            paths = [path for path in paths if not ctx.mapping.is_excluded(path)]
+        fresh = [path for path in paths if path not in self._live]
+        nodes = [verdict.node for verdict in confirm.read_again(ctx, fresh)]
+        lasting = [n for n in nodes if isinstance(n, tree.Node) and not tree.is_ephemeral(n)]
+        return sorted(lasting, key=lambda node: node.czxid)
+
+    def _children(self) -> Sequence[bytes]:
+        ops = [(zk_protocol.GET_CHILDREN, tree.ROOT)]
+        reply: zookeeper.Reply = confirm.ask(
+            self._ctx, lambda sink: self._ctx.session.read(ops, sink)
+        )
+        listing = reply.results[0]
+        return listing if isinstance(listing, list) else ()
+
+    def _told(self, path: bytes, node: tree.Node | tree.Miss, count: int) -> str:
+        known = f"{tree.shown(path)} was created at zxid {self._known[path]:#x}"
+        now = f"now at {node.czxid:#x}" if isinstance(node, tree.Node) else "now it is not there"
+        more = f", and {count - 1} more like it" if count > 1 else ""
+        return (
+            f"identity: {known}, {now}{more}: ZooKeeper was wiped, restored or replaced, "
+            "or the node was created anew while nobody looked"
+        )
+
+    def _learn(self, path: bytes, czxid: int) -> None:
+        self._known[path] = czxid
+        self._live.add(path)
+        self._store()
+
+    def _store(self) -> None:
+        ctx = self._ctx
+        if ctx.dry_run:
+            return
+        record = state.IdentityRecord(dict(self._known), self.since)
+        put = etcd.Put(self._key, record.to_bytes())
+        if not ctx.etcd.txn(etcd.Txn([ctx.fence.compare()], [put])).succeeded:
+            raise errors.Fenced("another owner took the shard")
+        self._stored = record
