@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pathlib
+import shutil
+
 import kazoo.security
 
 from tests.faults import txnlog
@@ -73,3 +76,21 @@ def test_a_torn_end_and_padding_are_no_records(fresh_zookeeper: sandbox.ZooKeepe
     assert len(list(txnlog.read(whole[: length - 3]))) == 6
     assert list(txnlog.read(b"")) == []
     assert list(txnlog.read(b"ZKSN" + whole[4:])) == []
+
+
+def test_what_only_one_of_three_logged_was_never_committed(
+    fresh_zookeeper: sandbox.ZooKeeper, tmp_path: pathlib.Path
+) -> None:
+    zk = observing.connected(fresh_zookeeper.address)
+    zk.create("/a", b"agreed")
+    folders = [tmp_path / name for name in ("one", "two", "three")]
+    for folder in folders[:2]:
+        shutil.copytree(fresh_zookeeper.data, folder)
+    zk.create("/b", b"logged by one that died")
+    zk.stop()
+    zk.close()
+    shutil.copytree(fresh_zookeeper.data, folders[2])
+    history = txnlog.replay(txnlog.records(folders))
+    assert _states(history, "/a") == [b"agreed"]
+    assert "/b" not in history
+    assert "/b" in txnlog.replay(txnlog.records(folders[2:]))

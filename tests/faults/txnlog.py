@@ -7,6 +7,7 @@ an end byte (org.apache.zookeeper.server.persistence.FileTxnLog).
 
 from __future__ import annotations
 
+import collections
 import pathlib
 import struct
 import zlib
@@ -79,17 +80,26 @@ class _Jute:
 
 
 def records(folders: Iterable[pathlib.Path]) -> list[Record]:
-    """All transactions that the servers of one ensemble logged, by zxid, each once.
+    """All transactions that an ensemble committed, by zxid, each once.
 
-    :param folders: the servers' dataDirs. A follower that was sent a snapshot lacks what is in
-        it, so the logs complete each other.
+    :param folders: the servers' dataDirs. What is committed stands in the logs of a quorum at
+        least: a follower that was sent a snapshot lacks what is in it, and a server that died may
+        have logged what nobody else agreed to, and keep it.
     """
+    folders = list(folders)
     found: dict[int, Record] = {}
+    seen: collections.Counter[int] = collections.Counter()
     for folder in folders:
-        for file in sorted((folder / "version-2").glob("log.*")):
-            for record in read(file.read_bytes()):
-                found[record.zxid] = record
-    return [found[zxid] for zxid in sorted(found)]
+        logged = {record.zxid: record for record in _logged(folder)}
+        found.update(logged)
+        seen.update(logged.keys())
+    quorum = len(folders) // 2 + 1
+    return [found[zxid] for zxid in sorted(found) if seen[zxid] >= quorum]
+
+
+def _logged(folder: pathlib.Path) -> Iterator[Record]:
+    for file in sorted((folder / "version-2").glob("log.*")):
+        yield from read(file.read_bytes())
 
 
 def read(data: bytes) -> Iterator[Record]:

@@ -310,6 +310,16 @@ class World:
                 with contextlib.suppress(*GONE):
                     worker.kill()
 
+    def phases(self, source: str) -> set[str]:
+        """What the live supervisors say of a shard that they own."""
+        found = set()
+        for supervisor in self.supervisors:
+            with contextlib.suppress(errors.Unreachable, ValueError, KeyError):
+                shard = supervisor.shards()[source]
+                if shard["owned"]:
+                    found.add(str(shard["phase"]))
+        return found
+
     def client(self) -> kazoo.client.KazooClient:
         """A new session straight to the servers."""
         return load.session(self.hosts)
