@@ -1,0 +1,99 @@
+"""Our own keys as the first version wrote them, kept as files: what was once written in somebody's
+etcd must be read for ever, and what is written today must look the same."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Callable
+
+import pytest
+
+from zk2etcd import config, errors, messages, metrics
+from zk2etcd_workers import etcd, fence, state
+
+STORED = pathlib.Path(__file__).parent / "stored"
+KEY = b"zk2etcd/default/guards/a"
+SHARD = messages.Shard("dubbo-0", "/dubbo", "/dubbo")
+TRIP = messages.Guard(
+    "8e7b044559d6",
+    "57% of the keys would go (max_ratio 30%)",
+    12,
+    21,
+    ("/dubbo/a", "/dubbo/\u00e9"),
+    1795516932.25,
+)
+BEHIND = messages.Guard(
+    "8e7b044559d6", "identity: every host is behind", 0, 21, (), 1795516932.25, "identity"
+)
+GUARDS = {
+    "guard-walking": state.GuardRecord(120, first=True),
+    "guard-trip": state.GuardRecord(21, first=False, trip=TRIP),
+    "guard-identity": state.GuardRecord(21, first=True, trip=BEHIND, lowers=True),
+}
+
+
+def stored(name: str) -> bytes:
+    return (STORED / name).read_bytes()
+
+
+@pytest.mark.parametrize("name", GUARDS)
+def test_guards(name: str) -> None:
+    assert state.GuardRecord.from_bytes(stored(name), KEY) == GUARDS[name]
+    assert GUARDS[name].to_bytes() == stored(name)
+
+
+def test_a_trip_from_before_there_were_two_kinds_holds_deletes() -> None:
+    found = state.GuardRecord.from_bytes(stored("guard-trip-before-kinds"), KEY)
+    assert found.trip is not None
+    assert (found.trip.kind, found.trip.deletes, found.lowers) == ("deletes", 12, False)
+
+
+def test_identities() -> None:
+    record = state.IdentityRecord({b"/a": 2, "/\u00e9".encode(): 31}, since=77)
+    assert state.IdentityRecord.from_bytes(stored("identity"), KEY) == record
+    assert record.to_bytes() == stored("identity")
+
+
+def test_checkpoints() -> None:
+    assert state.decode_zxid(stored("checkpoint")) == 123
+    assert state.encode_zxid(123, 161) == stored("checkpoint")
+    assert state.decode_zxid(stored("checkpoint-taken")) == 0
+    assert state.encode_zxid(0) == stored("checkpoint-taken")
+
+
+def test_the_format() -> None:
+    state.check_format(stored("format"), b"zk2etcd/default/format")
+    written = state.encode({"min_reader": state.FORMAT, "written_by": "zk2etcd"})
+    assert written == stored("format")
+
+
+def test_owners() -> None:
+    found = state.decode(stored("owner"), b"zk2etcd/default/owners/a")
+    client = etcd.Client(config.Etcd(), metrics.null())
+    identity = messages.Identity("host-1a2b3c4d", "w0", 2, "http://127.0.0.1:9180")
+    keys = state.Keys("zk2etcd/default")
+    mine = fence.Fence(client, keys, fence.Lease(client, 10.0), identity, SHARD)
+    mine._epoch = 3
+    assert mine._document() == stored("owner")
+    client.close()
+    assert (found["instance"], found["slot"], found["incarnation"]) == ("host-1a2b3c4d", "w0", 2)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b'{"v":1}',
+        b'{"v":1,"first":true,"present":"many"}',
+        b'{"v":1,"first":true,"present":1,"trip":{}}',
+        b'{"v":1,"first":true,"present":1,"trip":[1]}',
+        b'{"v":1,"czxids":[]}',
+        b'{"v":1,"czxids":{"/a":"x"},"since":0}',
+        b'{"v":1,"czxids":{"/a":"0x1"}}',
+    ],
+)
+@pytest.mark.parametrize("read", [state.GuardRecord.from_bytes, state.IdentityRecord.from_bytes])
+def test_what_is_no_record_of_ours_is_named_with_a_remedy(
+    value: bytes, read: Callable[[bytes, bytes], object]
+) -> None:
+    with pytest.raises(errors.NewerFormat, match=r"guards/a in etcd is not as zk2etcd"):
+        read(value, KEY)
