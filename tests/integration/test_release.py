@@ -9,6 +9,7 @@ import pytest
 from tests import polling
 from tests.integration import mirroring, observing
 from zk2etcd import messages
+from zk2etcd_workers import state
 
 GUARD: dict[str, Any] = {"delete_guard": {"min_deletes": 5, "max_ratio": 0.3, "max_deletes": 8}}
 NEXT = messages.Identity("inst", "w0", 2)
@@ -97,3 +98,19 @@ def test_a_trip_outlives_its_worker_and_is_released_by_its_successor(
     heir.release(guard.id)
     heir.wait(lambda report: report.phase == "following", what="the deletes")
     assert world.etcd.values(world.root) == world.wanted()
+
+
+def test_a_walk_that_was_cut_off_does_not_wash_the_ratio_out(world: mirroring.World) -> None:
+    """7 of 20 keys were missing when a base began; it died after 80 new ones were put."""
+    worker, guard = gone_meanwhile(world, 7)
+    worker.drain()
+    record = f"{world.state}/guards/{worker.shards[0].id}"
+    world.etcd.put(record, state.GuardRecord(21, first=False).to_bytes())
+    fresh = [(world.path(f"new{number:02d}"), b"") for number in range(80)]
+    observing.seed(world.zk, fresh)
+    world.etcd.put_many(fresh)
+    again = world.worker(sync=GUARD, identity=messages.Identity("inst", "w0", 3))
+    found = again.follows().guard
+    assert found is not None, "7 of 101 are few, but it was 7 of 21"
+    assert (found.deletes, found.present) == (7, 21)
+    assert found.id != guard.id

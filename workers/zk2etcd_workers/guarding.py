@@ -23,7 +23,7 @@ class Guarding:
         self._facts = facts
         self._key = ctx.keys.guard(ctx.shard.id)
         self._record: state.GuardRecord | None = None
-        self._inherited = 0
+        self._inherited: int | None = None
         self._writes = False
         self._token = ctx.fence.token
 
@@ -77,13 +77,16 @@ class Guarding:
         self._record = state.GuardRecord(present, first)
         if page.kvs:
             old = state.GuardRecord.from_bytes(page.kvs[0].value, self._key)
-            self._inherited = old.present if old.trip is None else 0
-            self._record = state.GuardRecord(
-                max(present, self._inherited), first or old.first, old.trip
-            )
+            self._inherited = old.present if old.trip is None else None
+            self._record = state.GuardRecord(self._before(present), first or old.first, old.trip)
         self._facts.guard = self._record.trip
         if self._record.trip is None:
             self._write(self._record)
+
+    def _before(self, present: int) -> int:
+        """How many keys there were before a walk that was cut off: it may have put many since,
+        beside which what is missing looks like little."""
+        return present if self._inherited is None else min(present, self._inherited)
 
     def resume(self) -> None:
         """A full sync starts: a standing trip holds its deletes too."""
@@ -105,7 +108,7 @@ class Guarding:
         :param root: the prefix's root node exists in ZooKeeper.
         """
         record = self._record or state.GuardRecord(present, first=False)
-        present = max(present, self._inherited)
+        present = self._before(present)
         found = guard.Walk(total, present, record.first, root_missing=not root)
         reason = guard.trips(found, self._ctx.config.sync.delete_guard)
         if total and record.trip is not None:
