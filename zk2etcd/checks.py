@@ -175,8 +175,6 @@ def _backoff(section: dict[str, Any]) -> Iterator[Fault]:
 
 def _not_yet(data: Any) -> Iterator[Fault]:
     later = "is not supported yet;"
-    if _section(data, "zookeeper").get("protocol") == "classic":
-        yield ("zookeeper", "protocol"), f"classic {later} write auto (ZooKeeper 3.6 or later)"
     for place, item in _prefixes(_section(data, "sync")):
         buckets = item.get("buckets")
         if type(buckets) is int and buckets > 1:

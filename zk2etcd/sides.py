@@ -147,7 +147,8 @@ class ZooKeeper(Model):
     protocol: Literal["auto", "bulk", "classic"] = Field(
         "auto",
         description="How to read: bulk (multiRead and recursive watches, ZooKeeper 3.6 and later),"
-        " classic (not yet), or auto, which asks the server.",
+        " classic (plain reads and one-shot watches, any ZooKeeper, much slower), or auto, which"
+        " asks the servers.",
         json_schema_extra=RECONNECT,
     )
     read_batch: fields.Count = Field(

@@ -242,5 +242,5 @@ def test_a_walk_of_a_real_tree(opened: Opened, world: mirroring.World) -> None:
 
 
 def test_the_version_is_found_out(opened: Opened) -> None:
-    opened.session.speaks_bulk()
+    opened.session.negotiate()
     assert opened.session.protocol == "bulk"

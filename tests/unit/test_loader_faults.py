@@ -73,7 +73,6 @@ def faults_of(
         ("zookeeper: {tls: {key: /dev/null}}", "zookeeper.tls.cert: is missing, while key is set"),
         ("zookeeper: {tls: {verify: yes}}", "zookeeper.tls.verify: must be true or false"),
         ("zookeeper: {protocol: slow}", "zookeeper.protocol: must be auto, bulk or classic"),
-        ("zookeeper: {protocol: classic}", "zookeeper.protocol: classic is not supported yet"),
         ("log: {events: true}", "log.events: true is not supported yet"),
         ("log: {file: {path: /tmp/x}}", "log.file: a log file is not supported yet"),
         ("log: {level: loud}", "log.level: must be debug, info, warning or error"),

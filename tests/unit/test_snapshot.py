@@ -55,8 +55,10 @@ class Session:
         tag: Any = None,
         *,
         known: bool = False,
+        walks: bool = False,
     ) -> None:
         assert ops
+        assert walks
         self.most_unknown = max(self.most_unknown, self.budget.used)
         self.requests.append(ops)
         self.under_way.append((ops, sink, tag, known))

@@ -20,8 +20,10 @@ class Verdict(NamedTuple):
     zxid: int
 
 
-def read_again(ctx: context.Context, paths: Sequence[bytes]) -> Iterator[Verdict]:
-    """Read each path now, in bulk, waiting for the answers.
+def read_again(
+    ctx: context.Context, paths: Sequence[bytes], *, walks: bool = False
+) -> Iterator[Verdict]:
+    """Read each path now, in bulk, waiting for the answers. `walks`: a walk is about to list them.
 
     :raises errors.SessionDoubt: the session changed, or did not answer.
     """
@@ -35,7 +37,7 @@ def read_again(ctx: context.Context, paths: Sequence[bytes]) -> Iterator[Verdict
             ctx.turn.pause(0.002)
             continue
         ops = [(zk_protocol.GET_DATA, path) for path in paths[at : at + granted]]
-        ctx.session.read(ops, replies.put)
+        ctx.session.read(ops, replies.put, walks=walks)
         reply = _wait(ctx, replies)
         for (_, path), node in zip(ops, reply.results, strict=True):
             yield Verdict(path, node, reply.zxid)

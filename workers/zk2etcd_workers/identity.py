@@ -46,7 +46,9 @@ class Identity:
 
         :param was_deleted: a delete of this path was seen live, so what is there now is another.
         """
-        found = {v.path: v.node for v in confirm.read_again(self._ctx, list(self._known))}
+        found = {
+            v.path: v.node for v in confirm.read_again(self._ctx, list(self._known), walks=True)
+        }
         others = []
         for path, node in found.items():
             if isinstance(node, tree.Node) and node.czxid == self._known[path]:
@@ -116,14 +118,14 @@ class Identity:
             paths = [tree.join(tree.ROOT, name) for name in self._children()[:_LISTED]]
             paths = [path for path in paths if not ctx.mapping.is_excluded(path)]
         fresh = [path for path in paths if path not in self._live]
-        nodes = [verdict.node for verdict in confirm.read_again(ctx, fresh)]
+        nodes = [verdict.node for verdict in confirm.read_again(ctx, fresh, walks=True)]
         lasting = [n for n in nodes if isinstance(n, tree.Node) and not tree.is_ephemeral(n)]
         return sorted(lasting, key=lambda node: node.czxid)
 
     def _children(self) -> Sequence[bytes]:
         ops = [(zk_protocol.GET_CHILDREN, tree.ROOT)]
         reply: zookeeper.Reply = confirm.ask(
-            self._ctx, lambda sink: self._ctx.session.read(ops, sink)
+            self._ctx, lambda sink: self._ctx.session.read(ops, sink, walks=True)
         )
         listing = reply.results[0]
         return listing if isinstance(listing, list) else ()

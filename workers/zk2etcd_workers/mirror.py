@@ -192,7 +192,7 @@ class Mirror:
         self._ctx.turn.pause(_HELD_POLL)
 
     def _connect(self, floor: int) -> str | None:
-        """A live session at or above the floor, on a server that knows our opcodes; or why all
+        """A live session at or above the floor, and how to speak to its server; or why all
         that answers is another ensemble, which has been so for a while.
 
         :raises errors.ZooKeeperError: there is none yet.
@@ -210,7 +210,7 @@ class Mirror:
                     f"no ZooKeeper session: {session.trouble or 'not connected'}"
                 )
             self._ctx.turn.pause(0.01)
-        session.speaks_bulk()
+        session.negotiate()
         return None
 
     def _is_behind(self) -> bool:

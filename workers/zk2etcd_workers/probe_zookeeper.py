@@ -11,6 +11,7 @@ from zk2etcd_workers import (
     probe_fact,
     sides,
     tree,
+    zk_choice,
     zk_protocol,
     zk_refusal,
     zk_version,
@@ -19,7 +20,6 @@ from zk2etcd_workers import (
 
 SIDE = probe_fact.Side("ZooKeeper")
 _LOOKED_AT = 64
-_OLDEST = (3, 6)
 _ANYONE = "world:anyone"
 _MODE = re.compile(rb"Mode: ([a-z-]+)")
 
@@ -33,10 +33,10 @@ def hosts(settings: config.ZooKeeper) -> Iterator[probe_fact.Fact]:
             remedy = "start it, or correct zookeeper.hosts (and zookeeper.tls)"
             yield SIDE.fail(f"{host} does not answer: {zk_refusal.reason(error)}", remedy)
             continue
-        yield _host(host, answer)
+        yield _host(host, answer, settings.protocol)
 
 
-def _host(host: str, answer: bytes) -> probe_fact.Fact:
+def _host(host: str, answer: bytes, protocol: str) -> probe_fact.Fact:
     version, mode = zk_version.told(answer), _MODE.search(answer)
     if b"not currently serving" in answer:
         return SIDE.fail(
@@ -45,13 +45,14 @@ def _host(host: str, answer: bytes) -> probe_fact.Fact:
     if version is None:
         return SIDE.note(
             f"{host} answers, but does not tell its version",
-            "3.6 or later is assumed; add srvr to its 4lw.commands.whitelist to have it checked",
+            "it is found out by trying; add srvr to its 4lw.commands.whitelist to have it told",
         )
     shown = ".".join(map(str, version))
-    if version < _OLDEST:
+    if version < zk_choice.OLDEST_BULK and protocol == zk_choice.BULK:
         return SIDE.fail(
             f"{host} is ZooKeeper {shown}",
-            "upgrade to 3.6 or later: older ones have no recursive watches",
+            "set zookeeper.protocol to auto or classic: multiRead and recursive watches came with "
+            "3.6",
         )
     return SIDE.ok(f"{host} is ZooKeeper {shown}" + (f", {mode[1].decode()}" if mode else ""))
 
@@ -84,7 +85,8 @@ def prefix(both: sides.Sides, shard: messages.Shard) -> Iterator[probe_fact.Fact
         yield from _children(both, shard, names)
     reply = both.ask(lambda sink: both.session.watch(root, sink))
     if reply.error is None:
-        yield SIDE.ok(f"{shard.source} can be watched, recursively")
+        how = "node by node" if both.session.protocol == zk_choice.CLASSIC else "recursively"
+        yield SIDE.ok(f"{shard.source} can be watched, {how}")
     else:
         yield SIDE.fail(
             f"{shard.source} cannot be watched: {reply.error}",

@@ -187,7 +187,7 @@ class Reader:
 
     def _send(self, ops: list[zk_protocol.Op], slots: list[_Slot]) -> None:
         self._in_flight += 1
-        self._session.read(ops, self._replies.put, slots, known=self._known)
+        self._session.read(ops, self._replies.put, slots, known=self._known, walks=True)
 
     def _next_ops(self, permits: int) -> tuple[list[zk_protocol.Op], list[_Slot], int]:
         """The reads nearest to use, at most `permits` of them data reads, and how many of them

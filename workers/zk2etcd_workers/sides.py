@@ -109,7 +109,7 @@ class Sides:
                 return
 
     def reach_zookeeper(self, floor: int = 0) -> None:
-        """A session stands, on a server at or above `floor` that knows our opcodes.
+        """A session stands, on a server at or above `floor`.
 
         Given up after a few attempts a host, or when the time for a connection to each is over.
         """
@@ -122,7 +122,7 @@ class Sides:
             if refused or self._is_denied() or time.monotonic() - started > wait:
                 raise errors.Unreachable(self._no_session())
             time.sleep(0.02)
-        session.speaks_bulk()
+        session.negotiate()
 
     def _is_denied(self) -> bool:
         return "refused the credentials" in self.session.trouble

@@ -101,8 +101,8 @@ class MultiRead:
                 offset = end + 81
                 continue
             if answered == GET_CHILDREN and kind == GET_CHILDREN:
-                names, offset = _names(buffer, offset, number)
-                add(names)
+                listing, offset = names(buffer, offset, number)
+                add(listing)
             elif answered == -1:
                 add(_MISSES.get(number, tree.Miss.OTHER))
             else:
@@ -112,14 +112,15 @@ class MultiRead:
         return results
 
 
-def _names(buffer: bytes, offset: int, count: int) -> tuple[list[bytes], int]:
-    names: list[bytes] = []
+def names(buffer: bytes, offset: int, count: int) -> tuple[list[bytes], int]:
+    """`count` strings from `offset` on, and where they end."""
+    found: list[bytes] = []
     length = _INT.unpack_from
     for _ in range(count):
         end = offset + 4 + length(buffer, offset)[0]
-        names.append(buffer[offset + 4 : end])
+        found.append(buffer[offset + 4 : end])
         offset = end
-    return names, offset
+    return found, offset
 
 
 def event(buffer: bytes, offset: int) -> tuple[int, bytes]:

@@ -17,19 +17,18 @@ _VERSION = re.compile(rb"Zookeeper version: (\d+)\.(\d+)(?:\.(\d+))?")
 Version = tuple[int, ...]
 
 
-def ask(settings: config.ZooKeeper) -> Version:
+def ask(settings: config.ZooKeeper) -> Version | None:
     """The lowest version among the hosts that answer the four-letter word `srvr`.
 
-    `srvr` is the one word that is allowed by default (4lw.commands.whitelist). If no host
-    answers it, because it is not on the whitelist or the port speaks TLS only, the
-    release is taken to be 3.6, the first that zk2etcd supports.
+    `srvr` is the one word that is allowed by default (4lw.commands.whitelist). None if no host
+    tells: one that is starting does not, and what stands before it may not let the word through.
 
     :raises errors.ZooKeeperError: no host could be reached.
     """
     answers = _answers(settings)
     if not answers:
         raise errors.ZooKeeperError(f"no ZooKeeper server answers at {', '.join(settings.hosts)}")
-    return min(filter(None, map(told, answers)), default=(3, 6, 0))
+    return min(filter(None, map(told, answers)), default=None)
 
 
 def _answers(settings: config.ZooKeeper) -> list[bytes]:

@@ -19,7 +19,15 @@ import kazoo.exceptions
 import kazoo.protocol.states
 
 from zk2etcd import config, errors, metrics
-from zk2etcd_workers import pacing, zk_connection, zk_protocol, zk_refusal, zk_version
+from zk2etcd_workers import (
+    pacing,
+    zk_choice,
+    zk_classic,
+    zk_connection,
+    zk_plain,
+    zk_protocol,
+    zk_refusal,
+)
 
 _STATES = kazoo.protocol.states.KazooState
 _GOODBYE = 1.0
@@ -105,6 +113,8 @@ class Session:
         """The hosts that refused us since the last connection because they are behind what we
         have seen, and their zxids."""
         self.protocol: str | None = None
+        """bulk or classic, once it is known."""
+        self._watches: zk_classic.Watches | None = None
         self.budget = pacing.Budget()
         self.rate = pacing.Rate(settings.max_reads_per_second)
 
@@ -158,6 +168,8 @@ class Session:
         client = self._client
         if client is None:
             return
+        for path in self._watches.due() if self._watches is not None else ():
+            self._list_again(path)
         # While there is no connection the client ends all requests; a late one goes with the next.
         oldest = client.oldest() if self.connected else None
         if oldest is not None and now - oldest > self._settings.request_timeout:
@@ -229,6 +241,22 @@ class Session:
         self.trouble = "; ".join(shown) + (f"; and {more} more" if more else "")
 
     def event(self, kind: int, path: bytes) -> None:
+        watches = self._watches
+        if watches is not None:
+            watches.fired(kind, path)
+            if kind == zk_classic.CHILDREN_CHANGED:
+                if watches.may_list(path):
+                    self._list_again(path)
+                return
+        self._tell(kind, path)
+
+    def _list_again(self, path: bytes) -> None:
+        """For a shard that still wants to know; what is new is told as events."""
+        if self._sink_above(path + b"/") is not None:
+            ops = [(zk_protocol.GET_CHILDREN, path)]
+            self._read_plainly(ops, _unheard, None, 0, again=True)
+
+    def _tell(self, kind: int, path: bytes) -> None:
         sink = self._sinks.get(path)
         if sink is None:
             sink = self._sink_above(path)
@@ -254,6 +282,8 @@ class Session:
         """Every connection is a new epoch, also of a session that lived on, or that the server
         silently replaced: watches and events in between are gone either way."""
         self.connected = connected
+        if self._watches is not None:
+            self._watches = zk_classic.Watches()
         self.epoch += 1
         for doubt in list(self._doubts.values()):
             doubt()
@@ -271,20 +301,18 @@ class Session:
             self._doubts.pop(root, None)
             self._sinks = {path: sink for path, sink in self._sinks.items() if path != root}
 
-    def speaks_bulk(self) -> None:
-        """Find out, once for each connection's server, whether it knows our opcodes.
+    def negotiate(self) -> None:
+        """Find out, once, how the servers want to be spoken to.
 
-        :raises errors.ZooKeeperError: it does not, or does not say.
+        :raises errors.ZooKeeperError: they do not say, or not as the settings want it.
         """
-        if self.protocol is None:
-            version = zk_version.ask(self._settings)
-            if version < (3, 6):
-                shown = ".".join(map(str, version))
-                raise errors.ZooKeeperError(
-                    f"ZooKeeper {shown} has no recursive watches; they came with 3.6, and the "
-                    "classic protocol for older servers is not built yet: upgrade the ensemble"
-                )
-            self.protocol = "bulk"
+        if self.protocol is not None:
+            return
+        chosen = zk_choice.choose(self._settings)
+        with self._lock:
+            if chosen == zk_choice.CLASSIC and self._watches is None:
+                self._watches = zk_classic.Watches()
+            self.protocol = chosen
 
     def read(
         self,
@@ -293,14 +321,48 @@ class Session:
         tag: Any = None,
         *,
         known: bool = False,
+        walks: bool = False,
     ) -> None:
         """Send one bulk read. The caller `take`s a permit for each data read first; they are given
-        back when the reply is there. `known`: the sizes are known to be small, see `take`."""
+        back when the reply is there. `known`: the sizes are known to be small, see `take`.
+        `walks`: the caller goes on to list each node that has children."""
         permits = 0 if known else sum(1 for kind, _ in ops if kind == zk_protocol.GET_DATA)
+        if self._watches is not None:
+            self._read_plainly(ops, sink, tag, permits, walks=walks)
+            return
         self._send(zk_protocol.MultiRead(ops), "multiread", sink, tag, permits)
 
+    def _read_plainly(
+        self,
+        ops: Sequence[zk_protocol.Op],
+        sink: ReplySink,
+        tag: Any,
+        permits: int,
+        **how: bool,
+    ) -> None:
+        """:param how: `walks` and `again` of `zk_classic.Bulk`."""
+        client, watches, roots = self._client, self._watches, frozenset(self._sinks)
+        bulk = zk_classic.Bulk(
+            ops,
+            cast(zk_connection.Client, client),
+            watches if roots else None,
+            self._tell,
+            self._instruments,
+            roots=roots,
+            **how,
+        )
+        pending = _Pending(self, bulk, "", sink, tag, permits)
+        if client is None or not self.connected:
+            pending.set_exception(kazoo.exceptions.ConnectionLoss())
+        else:
+            bulk.send(pending)
+
     def watch(self, root: bytes, sink: ReplySink) -> None:
-        """Add the persistent recursive watch on `root`."""
+        """Watch `root` and all below it: with one recursive watch; or, in the classic protocol,
+        `root` itself, and the rest as it is read."""
+        if self._watches is not None:
+            self._send(zk_plain.Exists(root, watch=True), "exists", sink, None)
+            return
         self._send(zk_protocol.AddWatch(root), "watch", sink, None)
 
     def sync(self, root: bytes, sink: ReplySink, tag: Any = None) -> None:
@@ -325,9 +387,10 @@ class Session:
         if pending.op:
             self._instruments.zk_op(pending.op, status, time.monotonic() - pending.started)
         failure = _translate(error) if error is not None else None
-        if failure is None and request.zxid < self._floor:
+        lowest = getattr(request, "lowest", request.zxid)
+        if failure is None and lowest < self._floor:
             failure = errors.StaleRead(
-                f"a ZooKeeper server answered at zxid {request.zxid:#x}, behind {self._floor:#x}"
+                f"a ZooKeeper server answered at zxid {lowest:#x}, behind {self._floor:#x}"
             )
             self.drop(str(failure))
         pending.sink(Reply(ops, pending.tag, pending.epoch, request.zxid, value, failure))
@@ -349,6 +412,10 @@ class Session:
         """Permits that were taken but not sent."""
         with self._lock:
             self.budget.give(unused)
+
+
+def _unheard(_reply: Reply) -> None:
+    """Nobody asked: what a listing shows is told as events, and a failure is the connection's."""
 
 
 def _translate(error: BaseException) -> errors.ZooKeeperError:

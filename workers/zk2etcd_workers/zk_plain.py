@@ -1,0 +1,67 @@
+"""The plain reads of every ZooKeeper, with a one-shot watch each, on the wire.
+
+Shaped like `zk_protocol`'s requests. A watch is set by the read itself, so nothing can happen
+between the two; it fires once, and a later read sets the next. Two of the same are one.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import ClassVar
+
+from zk2etcd_workers import tree, zk_protocol
+
+_INT = struct.Struct(">i")
+# Stat, of which: czxid mzxid mtime ephemeralOwner numChildren
+_STAT = struct.Struct(">qq8xq12xq4xi8x")
+
+
+class Read:
+    """One read of `path`. `zxid` is its reply's; `op` is its name in the metrics."""
+
+    type = 0
+    op: ClassVar[str] = ""
+
+    def __init__(self, path: bytes, *, watch: bool) -> None:
+        self.path = path
+        self.watch = watch
+        self.zxid = 0
+
+    def serialize(self) -> bytes:
+        return _INT.pack(len(self.path)) + self.path + (b"\x01" if self.watch else b"\x00")
+
+
+class GetData(Read):
+    """Value and Stat; its watch sees a change of the value and the node's end."""
+
+    type = zk_protocol.GET_DATA
+    op = "get"
+
+    def deserialize(self, buffer: bytes, offset: int) -> tree.Node:
+        (length,) = _INT.unpack_from(buffer, offset)
+        end = offset + 4 + max(length, 0)
+        czxid, mzxid, mtime, owner, children = _STAT.unpack_from(buffer, end)
+        data = bytes(buffer[offset + 4 : end])
+        return tree.Node(self.path, data, czxid, mzxid, mtime, owner, children)
+
+
+class GetChildren(Read):
+    """The names of the children; its watch sees one made or deleted, and the node's end."""
+
+    type = zk_protocol.GET_CHILDREN
+    op = "list"
+
+    def deserialize(self, buffer: bytes, offset: int) -> list[bytes]:
+        (count,) = _INT.unpack_from(buffer, offset)
+        return zk_protocol.names(buffer, offset + 4, count)[0]
+
+
+class Exists(Read):
+    """Whether it is there; its watch sees it made, too."""
+
+    type = 3
+    op = "exists"
+
+    @classmethod
+    def deserialize(cls, _buffer: bytes, _offset: int) -> bool:
+        return True
