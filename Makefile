@@ -13,7 +13,7 @@ SEEDS ?=
 SECONDS ?= 60
 FAULTS ?=
 
-.PHONY: help demo test faults check bench format servers releases clean
+.PHONY: help demo test faults check bench format servers prometheus releases clean
 
 help:
 	@echo "make demo    a private ZooKeeper and etcd, and the main job shown on them (60 s)"
@@ -26,7 +26,7 @@ help:
 demo: servers $(READY)
 	$(BIN)/zk2etcd demo $(DEMO)
 
-test: servers releases $(READY)
+test: servers prometheus releases $(READY)
 	$(BIN)/python -m pytest $(TEST)
 
 faults: servers releases $(READY)
@@ -47,6 +47,11 @@ format: $(READY)
 
 servers:
 	@scripts/system-packages.sh
+
+# Tests of dashboard and alerts skip where it cannot be had.
+prometheus:
+	@scripts/system-packages.sh prometheus \
+		|| echo "the tests that need Prometheus will be skipped" >&2
 
 # Tests of other releases skip, each with the reason, where these cannot be had.
 releases:

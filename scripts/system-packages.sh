@@ -1,6 +1,9 @@
 #!/bin/sh
 # Make sure that the Debian packages which tests, demo and benchmarks need are there: a real
 # ZooKeeper, a real etcd and Java. As root they are installed; otherwise they are named.
+#
+#   scripts/system-packages.sh             those
+#   scripts/system-packages.sh prometheus  and a real Prometheus, with promtool
 set -eu
 
 missing=""
@@ -13,6 +16,12 @@ want() { # want PACKAGE TEST...
 want default-jre-headless command -v java
 want zookeeper test -e /usr/share/java/zookeeper.jar
 want etcd-server command -v etcd
+for more; do
+    case $more in
+        prometheus) want prometheus command -v promtool ;;
+        *) echo "not known here: $more" >&2 && exit 2 ;;
+    esac
+done
 
 [ -n "$missing" ] || exit 0
 

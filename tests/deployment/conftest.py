@@ -1,0 +1,37 @@
+"""One supervisor that the tests of dashboard, alerts and probes look at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.acceptance import both_sides, installed
+from zk2etcd import sandbox as sandboxes
+
+PREFIX = "/deployed"
+
+
+@pytest.fixture(scope="session")
+def sides(zookeeper: sandboxes.ZooKeeper, etcd: sandboxes.Etcd) -> Iterator[both_sides.Sides]:
+    """Clients of the shared servers."""
+    opened = both_sides.Sides(zookeeper.address, etcd.address)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def supervisor(
+    session_sandbox: sandboxes.Sandbox,
+    zookeeper: sandboxes.ZooKeeper,
+    etcd: sandboxes.Etcd,
+    sides: both_sides.Sides,
+) -> installed.Supervisor:
+    """Follows PREFIX, where things change now and then: leave it running."""
+    sides.seed(PREFIX, 50)
+    content = installed.settings(zookeeper, etcd, [PREFIX])
+    folder = session_sandbox.subfolder("zk2etcd")
+    running = session_sandbox.adopt(installed.Supervisor(folder, content))
+    running.start()
+    running.wait_following()
+    return running
