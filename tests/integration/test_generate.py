@@ -75,3 +75,19 @@ def test_the_command(zookeeper: sandbox.ZooKeeper, writer: generate.Writer, pref
     held = run(genzk.command, [*size, "--shape", "dubbo", "--ephemeral", "--hold", "0"])
     assert held.exit_code == 0, held.output
     assert run(genzk.command, ["--path", "relative"]).exit_code == 2
+
+
+def test_the_command_takes_the_older_tools_flags(
+    zookeeper: sandbox.ZooKeeper, writer: generate.Writer, prefix: str
+) -> None:
+    run = click.testing.CliRunner().invoke
+    counts = ["--parent-count=2", "--children-count=3", "--keyPrefix", "t{0}", "--concurrent=50"]
+    result = run(
+        genzk.command, [f"--zookeeper-servers={zookeeper.address}", f"--path={prefix}", *counts]
+    )
+    assert result.exit_code == 0, result.output
+    assert "--concurrent has no meaning here" in result.stderr
+    assert f"created 9 nodes below {prefix}" in result.stdout
+    assert writer.read(f"{prefix}/t{{0}}1/t{{0}}2") is not None
+    assert run(genzk.command, ["--keyPrefix", "a", "--shape", "dubbo"]).exit_code == 2
+    assert run(genzk.command, ["--keyPrefix", "a/b"]).exit_code == 2

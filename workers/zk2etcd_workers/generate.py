@@ -52,17 +52,27 @@ class Written:
 
 
 def plain(
-    path: str, parents: int, children: int, value_size: int, ephemeral: bool = False
+    path: str,
+    parents: int,
+    children: int,
+    value_size: int,
+    ephemeral: bool = False,
+    key_prefix: str | None = None,
 ) -> Iterator[Item]:
     """`path` and the nodes above it, `parents` nodes below it, `children` below each of those.
 
     The children carry `value_size` bytes that differ from node to node; only they are ephemeral.
+    With a `key_prefix` of `k`, both are named k0, k1 and so on.
     """
     yield from above(path)
+    named = "parent-{:06d}", "child-{:06d}"
+    if key_prefix is not None:
+        named = (key_prefix.replace("{", "{{").replace("}", "}}") + "{}",) * 2
     for parent in range(parents):
-        yield Item(join(path, f"parent-{parent:06d}"), b"")
+        branch = join(path, named[0].format(parent))
+        yield Item(branch, b"")
         for child in range(children):
-            leaf = join(path, f"parent-{parent:06d}/child-{child:06d}")
+            leaf = join(branch, named[1].format(child))
             yield Item(leaf, filled(f"{parent}/{child}", value_size), ephemeral)
 
 

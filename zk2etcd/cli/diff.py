@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -20,11 +20,12 @@ from zk2etcd import (
     diff_text,
     errors,
     loader,
+    older_flags,
     sharding,
     text,
     units,
 )
-from zk2etcd.cli import asking
+from zk2etcd.cli import asking, older
 
 if TYPE_CHECKING:
     from zk2etcd import config, messages
@@ -35,9 +36,10 @@ _LONGEST = 24 * 3600.0
 _ASKED_ABOUT = 5
 
 
-@click.command("diff")
+@click.command("diff", cls=older.Command)
+@older.options(hidden=True)
 @click.option(
-    "-c", "--config", "paths", multiple=True, required=True, metavar="FILE",
+    "-c", "--config", "paths", multiple=True, metavar="FILE",
     help="The configuration; may be repeated: mappings merge, lists replace.",
 )  # fmt: skip
 @click.option(
@@ -55,8 +57,13 @@ _ASKED_ABOUT = 5
     help="How often a difference is looked at again before it counts.",
 )  # fmt: skip
 @click.option(
-    "--round-interval", "interval", default="1s", show_default=True, metavar="DURATION",
-    help="How long to wait before each of these looks.",
+    "--max-round", "max_round", type=click.IntRange(1, 101), default=1, hidden=True,
+    help="With the older tool's flags: the looks in all, at least two are taken.",
+)  # fmt: skip
+@click.option(
+    "--round-interval", "interval", metavar="DURATION",
+    help="How long to wait before each of these looks"
+    " [default: 1s; 3s with the older tool's flags].",
 )  # fmt: skip
 @click.option(
     "--url", metavar="URL",
@@ -70,9 +77,12 @@ def command(
     allow_deletes: bool,
     yes: bool,
     rounds: int,
-    interval: str,
+    max_round: int,
+    interval: str | None,
     url: str | None,
     as_json: bool,
+    print_config: bool,
+    **flags: Any,
 ) -> int:
     """Compare the keys and values of every shard, whether a mirror runs or not.
 
@@ -81,17 +91,47 @@ def command(
     only); one that nobody owns is owned for the
     time of the repair. Exit code 0: equal; 1: differences, or nodes that cannot be read; 3: a
     server, or an owner, does not answer.
+
+    Instead of -c, the flags of the older tool's diff are taken; `zk2etcd sync --help` lists them.
     """
     _check_usage(fix, allow_deletes, yes)
+    ctx = click.get_current_context()
+    older_ones = older.given(ctx)
+    if paths and (older_ones or print_config):
+        mixed = (*older_ones, "--print-config")[0]
+        raise click.UsageError(f"{mixed} and -c exclude each other: a file holds it all")
+    options = _Options(fix, allow_deletes, yes, url, as_json)
+    if paths:
+        looks = (rounds, interval or "1s")
+        return _diff(loader.load(paths, sets).config, looks, options)
+    if not older_ones:
+        raise click.UsageError("give the configuration with -c FILE")
+    if ctx.get_parameter_source("rounds") == click.core.ParameterSource.DEFAULT:
+        rounds = max(1, max_round - 1)
+    with older.configuration(older_flags.Flags(**flags), sets, writes=fix) as (path, content):
+        if print_config:
+            click.echo(content, nl=False)
+            return 0
+        return _diff(loader.load((path,), sets).config, (rounds, interval or "3s"), options)
+
+
+class _Options(NamedTuple):
+    fix: bool
+    allow_deletes: bool
+    yes: bool
+    url: str | None
+    as_json: bool
+
+
+def _diff(settings: config.Config, looks: tuple[int, str], options: _Options) -> int:
+    """`looks`: how often a difference is looked at again, and how long after."""
     from zk2etcd_workers import compare  # noqa: PLC0415 (as all of the data plane here)
 
-    looks = compare.Rounds(rounds, _seconds(interval))
-    settings = loader.load(paths, sets).config
-    job = _Job(settings, looks, url)
+    job = _Job(settings, compare.Rounds(looks[0], _seconds(looks[1])), options.url)
     found = {shard.id: job.compare(shard) for shard in sharding.shards(settings)}
-    fixes = _fix_all(job, found, allow_deletes, yes) if fix else None
+    fixes = _fix_all(job, found, options.allow_deletes, options.yes) if options.fix else None
     results = list(found.values())
-    if as_json:
+    if options.as_json:
         diff_text.show_json(results, fixes)
     else:
         diff_text.show(results, fixes or [])

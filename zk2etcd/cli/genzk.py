@@ -16,16 +16,36 @@ POLL_SECONDS = 0.2
 @click.command(name="genzk")
 @click.option(
     "--hosts",
+    "--zookeeper-servers",
+    "hosts",
     default="127.0.0.1:2181",
     show_default=True,
     help="ZooKeeper servers, comma separated.",
 )
 @click.option("--path", default="/genzk", show_default=True, help="Write below this node.")
 @click.option(
-    "--parents", type=click.IntRange(0), default=100, show_default=True, help="Nodes below --path."
+    "--parents",
+    "--parent-count",
+    "parents",
+    type=click.IntRange(0),
+    default=100,
+    show_default=True,
+    help="Nodes below --path.",
 )
 @click.option(
-    "--children", type=click.IntRange(0), default=100, show_default=True, help="Nodes below each."
+    "--children",
+    "--children-count",
+    "children",
+    type=click.IntRange(0),
+    default=100,
+    show_default=True,
+    help="Nodes below each.",
+)
+@click.option(
+    "--keyPrefix",
+    "key_prefix",
+    metavar="TEXT",
+    help="With --shape plain: name all nodes TEXT0, TEXT1, ... [default: parent-, child-].",
 )
 @click.option(
     "--value-size",
@@ -51,24 +71,31 @@ POLL_SECONDS = 0.2
     metavar="SECONDS",
     help="With --ephemeral: keep the session this long.",
 )
+@click.option("--concurrent", type=int, hidden=True, help="The older tool's; no meaning here.")
 def command(
     hosts: str,
     path: str,
     parents: int,
     children: int,
+    key_prefix: str | None,
     value_size: int,
     shape: str,
     ephemeral: bool,
     hold: float | None,
+    concurrent: int | None,
 ) -> None:
     """Write test nodes into ZooKeeper, fast; nodes that exist are left as they are."""
-    if not path.startswith("/"):
-        raise click.BadParameter("a ZooKeeper path begins with /", param_hint="--path")
+    _check_usage(path, shape, key_prefix)
+    if concurrent is not None:
+        click.echo("zk2etcd: warning: --concurrent has no meaning here", err=True)
     from zk2etcd_workers import generate  # noqa: PLC0415 (only this command pays for kazoo)
 
-    shaped = generate.dubbo if shape == "dubbo" else generate.plain
+    if shape == "dubbo":
+        items = generate.dubbo(path, parents, children, value_size, ephemeral)
+    else:
+        items = generate.plain(path, parents, children, value_size, ephemeral, key_prefix)
     with generate.Writer(hosts) as writer:
-        done = writer.write(shaped(path, parents, children, value_size, ephemeral))
+        done = writer.write(items)
         rate = done.created / max(done.seconds, 1e-9)
         click.echo(
             f"created {done.created} nodes below {path} in {done.seconds:.1f} s"
@@ -76,6 +103,15 @@ def command(
         )
         if ephemeral:
             _keep(writer, hold)
+
+
+def _check_usage(path: str, shape: str, key_prefix: str | None) -> None:
+    if not path.startswith("/"):
+        raise click.BadParameter("a ZooKeeper path begins with /", param_hint="--path")
+    if key_prefix is not None and shape != "plain":
+        raise click.UsageError("--keyPrefix goes with --shape plain")
+    if key_prefix is not None and "/" in key_prefix:
+        raise click.BadParameter("is part of a name, so without /", param_hint="--keyPrefix")
 
 
 def _keep(writer: generate.Writer, hold: float | None) -> None:

@@ -34,6 +34,7 @@ COMMANDS = {
     "log": ("zk2etcd.cli.log", "Change the running supervisor's log level."),
     "check": ("zk2etcd.cli.check", "Validate the configuration, then reach for both sides."),
     "config": ("zk2etcd.cli.config", "Print the defaults, the schema, or what is in force."),
+    "sync": ("zk2etcd.cli.sync", "Mirror, configured by the older tool's flags."),
     "genzk": ("zk2etcd.cli.genzk", "Write test data into ZooKeeper."),
     "demo": ("zk2etcd.cli.demo", "Show everything that matters in a private sandbox."),
     "version": ("zk2etcd.cli.version", "Show version, build, Python and dependencies."),

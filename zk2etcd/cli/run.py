@@ -50,6 +50,13 @@ def command(paths: tuple[str, ...], sets: tuple[str, ...], once: bool, dry_run: 
     writes the stacks of all processes to stderr. With --once or --dry-run the admin address is
     not served, so both may run beside a running supervisor.
     """
+    return start(paths, sets, once, dry_run)
+
+
+def start(
+    paths: tuple[str, ...], sets: tuple[str, ...], once: bool = False, dry_run: bool = False
+) -> int:
+    """Supervise until told to stop, and return the exit code; errors.ConfigError, StartError."""
 
     def load() -> loader.Loaded:
         return loader.load(paths, sets)

@@ -1,0 +1,31 @@
+"""`zk2etcd sync`: the older tool's command line, mirrored by this one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from zk2etcd import older_flags
+from zk2etcd.cli import older
+
+
+@click.command("sync", cls=older.Command)
+@older.options(hidden=False)
+@click.option(
+    "--set", "sets", multiple=True, metavar="KEY=VALUE",
+    help="One key of the configuration besides, such as http.listen=0.0.0.0:9180.",
+)  # fmt: skip
+def command(sets: tuple[str, ...], print_config: bool, **flags: Any) -> int:
+    """Mirror as `run` does, configured by the flags of the older tool of this name.
+
+    --print-config prints the file to go on with: `zk2etcd -c FILE`. What a flag no longer means is
+    said on stderr. docs/migrating.md walks from the older tool to this one.
+    """
+    with older.configuration(older_flags.Flags(**flags), sets, writes=True) as (path, content):
+        if print_config:
+            click.echo(content, nl=False)
+            return 0
+        from zk2etcd.cli import run  # noqa: PLC0415
+
+        return run.start((path,), sets)
