@@ -11,6 +11,7 @@ import ssl
 from zk2etcd import config
 from zk2etcd_workers import zk_version
 
+_SHOWN = 3
 CREDENTIALS = "refused the credentials (zookeeper.auth, zookeeper.sasl)"
 
 
@@ -47,3 +48,32 @@ def told_behind(zxid: int, seen: int) -> str:
         f"at zxid {zxid:#x}, behind {seen:#x} which was seen before: it lags, or the ensemble "
         "was restored from a backup or replaced; waiting, nothing is written or deleted"
     )
+
+
+class Refusals:
+    """Why each host refused us, since the last connection. `behind` are those that serve an
+    ensemble which is behind what we have seen, and their zxids."""
+
+    def __init__(self) -> None:
+        self._reasons: dict[str, str] = {}
+        self.behind: dict[str, int] = {}
+
+    def add(self, host: str, why: str, settings: config.ZooKeeper, hung_up_at: int | None) -> None:
+        """:param hung_up_at: the server closed the connection without a word, as it does to a
+        client that has seen a later zxid than its own; the latest that ours has seen."""
+        zxid = behind(host, settings, hung_up_at) if hung_up_at else None
+        if zxid is not None and hung_up_at is not None:
+            why = told_behind(zxid, hung_up_at)
+            self.behind = {**self.behind, host: zxid}
+        self._reasons = {**self._reasons, host: f"{host}: {why}"}
+
+    def all_behind(self, floor: int, hosts: int) -> bool:
+        """All of `hosts` hosts refused, each because it is behind the floor."""
+        known = self._reasons.keys() == self.behind.keys()
+        lower = all(zxid < floor for zxid in self.behind.values())
+        return known and lower and len(self.behind) >= hosts
+
+    def __str__(self) -> str:
+        shown = list(self._reasons.values())[:_SHOWN]
+        more = len(self._reasons) - len(shown)
+        return "; ".join(shown) + (f"; and {more} more" if more else "")

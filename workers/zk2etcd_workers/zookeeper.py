@@ -8,8 +8,6 @@ reply that cannot be trusted says so in its `error`: the session broke while it 
 
 from __future__ import annotations
 
-import dataclasses
-import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -23,71 +21,21 @@ from zk2etcd_workers import (
     pacing,
     zk_choice,
     zk_classic,
+    zk_client,
     zk_connection,
     zk_plain,
     zk_protocol,
     zk_refusal,
+    zk_reply,
+    zk_routes,
 )
 
 _STATES = kazoo.protocol.states.KazooState
 _GOODBYE = 1.0
 _TRY_AGAIN = 1.0
-_SHOWN = 3
-_QUIET = logging.getLogger("kazoo.quiet")
-# kazoo warns of each attempt that fails, for hours; a shard says it once, and status why.
-_QUIET.setLevel(logging.ERROR)
 
-
-@dataclasses.dataclass(frozen=True)
-class Reply:
-    """The answer to one request. `results` is aligned with `ops`; `zxid` is the reply header's."""
-
-    ops: Sequence[zk_protocol.Op]
-    tag: Any
-    epoch: int
-    zxid: int
-    results: Sequence[Any]
-    error: errors.ZooKeeperError | None
-
-
-ReplySink = Callable[[Reply], None]
-
-
-class _Pending:
-    """Shaped like kazoo's async result; hands the answer over without a thread in between."""
-
-    __slots__ = (
-        *("client", "done", "epoch", "op", "permits", "request"),
-        *("session", "sink", "started", "tag"),
-    )
-
-    def __init__(
-        self, session: Session, request: Any, op: str, sink: ReplySink, tag: Any, permits: int
-    ) -> None:
-        self.session = session
-        self.client: zk_connection.Client | None = None
-        self.request = request
-        self.op = op
-        self.sink = sink
-        self.tag = tag
-        self.permits = permits
-        self.epoch = session.epoch
-        self.started = time.monotonic()
-        self.done = False
-
-    def set(self, value: Any) -> None:
-        self._settle(value, None)
-
-    def set_exception(self, error: BaseException) -> None:
-        self._settle((), error)
-
-    def _settle(self, value: Any, error: BaseException | None) -> None:
-        # kazoo sets the exception twice when it is closing (its `_call`).
-        if not self.done:
-            self.done = True
-            if self.client is not None:
-                self.client.answered(self)
-            self.session._answered(self, value, error)
+Reply = zk_reply.Reply
+ReplySink = zk_reply.ReplySink
 
 
 class Session:
@@ -100,18 +48,14 @@ class Session:
         self._lock = threading.Lock()
         self._client: zk_connection.Client | None = None
         self._floor = 0
-        self._sinks: dict[bytes, zk_connection.Sink] = {}
-        self._doubts: dict[bytes, Callable[[], None]] = {}
+        self._routes = zk_routes.Routes()
         self._down_since = time.monotonic()
         self._closed = False
-        self._refusals: dict[str, str] = {}
+        self._refusals = zk_refusal.Refusals()
         self.handshake = zk_connection.HANDSHAKE
         self.epoch = 0
         self.connected = False
         self.trouble = "not connected yet"
-        self.behind: dict[str, int] = {}
-        """The hosts that refused us since the last connection because they are behind what we
-        have seen, and their zxids."""
         self.protocol: str | None = None
         """bulk or classic, once it is known."""
         self._watches: zk_classic.Watches | None = None
@@ -137,7 +81,7 @@ class Session:
         to servers at or above `floor`."""
         with self._lock:
             self._floor = floor
-            self._refusals, self.behind = {}, {}
+            self._refusals = zk_refusal.Refusals()
             client = self._client
         if client is not None:
             self._replace(client)
@@ -146,9 +90,12 @@ class Session:
     def all_behind(self) -> bool:
         """Every host refused us since the last connection, each because it serves an ensemble
         that is behind the floor."""
-        known = self._refusals.keys() == self.behind.keys()
-        behind = all(zxid < self._floor for zxid in self.behind.values())
-        return known and behind and len(self.behind) >= len(self._settings.hosts)
+        return self._refusals.all_behind(self._floor, len(self._settings.hosts))
+
+    @property
+    def behind(self) -> dict[str, int]:
+        """See `zk_refusal.Refusals`."""
+        return self._refusals.behind
 
     def close(self) -> None:
         with self._lock:
@@ -156,7 +103,7 @@ class Session:
             client, self._client = self._client, None
         if client is not None:
             # kazoo waits for the server to say goodbye; we do not, for long.
-            closing = threading.Thread(target=_discard, args=(client,), daemon=True)
+            closing = threading.Thread(target=zk_client.discard, args=(client,), daemon=True)
             closing.start()
             closing.join(_GOODBYE)
 
@@ -186,7 +133,7 @@ class Session:
             if self._client is not client or self._closed:
                 return
             self._client = None
-        threading.Thread(target=_discard, args=(client,), daemon=True).start()
+        threading.Thread(target=zk_client.discard, args=(client,), daemon=True).start()
         self.open(0)
 
     def drop(self, why: str) -> None:
@@ -196,20 +143,7 @@ class Session:
             self._client.cut()
 
     def _make(self) -> zk_connection.Client:
-        settings = self._settings
-        if settings.sasl is not None and not zk_connection.KNOWS_SASL:
-            raise errors.ZooKeeperError(
-                "zookeeper.sasl needs the package pure-sasl: pip install 'zk2etcd[sasl]'"
-            )
-        client = zk_connection.Client(
-            self,
-            settings.connect_timeout,
-            settings.tls,
-            hosts=",".join(settings.hosts),
-            timeout=settings.session_timeout,
-            logger=_QUIET,
-            **_security(settings),
-        )
+        client = zk_client.make(self, self._settings)
         client.add_listener(lambda state: self._changed(client, state))
         return client
 
@@ -225,20 +159,14 @@ class Session:
         if client is self._client:
             self._instruments.zk_connected()
             self.trouble = ""
-            self._refusals, self.behind = {}, {}
+            self._refusals = zk_refusal.Refusals()
             self._turned(connected=True)
 
     def refused(self, host: str, why: str, hung_up_at: int | None = None) -> None:
         """:param hung_up_at: the server closed the connection without a word, as it does to a
         client that has seen a later zxid than its own; the latest that ours has seen."""
-        zxid = zk_refusal.behind(host, self._settings, hung_up_at) if hung_up_at else None
-        if zxid is not None and hung_up_at is not None:
-            why = zk_refusal.told_behind(zxid, hung_up_at)
-            self.behind = {**self.behind, host: zxid}
-        self._refusals = {**self._refusals, host: f"{host}: {why}"}
-        shown = list(self._refusals.values())[:_SHOWN]
-        more = len(self._refusals) - len(shown)
-        self.trouble = "; ".join(shown) + (f"; and {more} more" if more else "")
+        self._refusals.add(host, why, self._settings, hung_up_at)
+        self.trouble = str(self._refusals)
 
     def event(self, kind: int, path: bytes) -> None:
         watches = self._watches
@@ -248,29 +176,13 @@ class Session:
                 if watches.may_list(path):
                     self._list_again(path)
                 return
-        self._tell(kind, path)
+        self._routes.tell(kind, path)
 
     def _list_again(self, path: bytes) -> None:
         """For a shard that still wants to know; what is new is told as events."""
-        if self._sink_above(path + b"/") is not None:
+        if self._routes.above(path + b"/") is not None:
             ops = [(zk_protocol.GET_CHILDREN, path)]
             self._read_plainly(ops, _unheard, None, 0, again=True)
-
-    def _tell(self, kind: int, path: bytes) -> None:
-        sink = self._sinks.get(path)
-        if sink is None:
-            sink = self._sink_above(path)
-        if sink is not None:
-            sink(kind, path)
-
-    def _sink_above(self, path: bytes) -> zk_connection.Sink | None:
-        sinks = self._sinks
-        at = path.rfind(b"/")
-        while at > 0:
-            if (sink := sinks.get(path[:at])) is not None:
-                return sink
-            at = path.rfind(b"/", 0, at)
-        return sinks.get(b"/")
 
     def _changed(self, client: zk_connection.Client, state: Any) -> None:
         if client is self._client and state != _STATES.CONNECTED:
@@ -285,21 +197,16 @@ class Session:
         if self._watches is not None:
             self._watches = zk_classic.Watches()
         self.epoch += 1
-        for doubt in list(self._doubts.values()):
-            doubt()
+        self._routes.doubt()
 
     # --- what the shards use -----------------------------------------------------------------
 
     def subscribe(self, root: bytes, sink: zk_connection.Sink, doubt: Callable[[], None]) -> None:
         """Events at or below `root` go to `sink`, a changed epoch to `doubt`; both only enqueue."""
-        with self._lock:
-            self._doubts[root] = doubt
-            self._sinks = {**self._sinks, root: sink}
+        self._routes.add(root, sink, doubt)
 
     def unsubscribe(self, root: bytes) -> None:
-        with self._lock:
-            self._doubts.pop(root, None)
-            self._sinks = {path: sink for path, sink in self._sinks.items() if path != root}
+        self._routes.remove(root)
 
     def negotiate(self) -> None:
         """Find out, once, how the servers want to be spoken to.
@@ -341,17 +248,17 @@ class Session:
         **how: bool,
     ) -> None:
         """:param how: `walks` and `again` of `zk_classic.Bulk`."""
-        client, watches, roots = self._client, self._watches, frozenset(self._sinks)
+        client, watches, roots = self._client, self._watches, self._routes.roots
         bulk = zk_classic.Bulk(
             ops,
             cast(zk_connection.Client, client),
             watches if roots else None,
-            self._tell,
+            self._routes.tell,
             self._instruments,
             roots=roots,
             **how,
         )
-        pending = _Pending(self, bulk, "", sink, tag, permits)
+        pending = zk_reply.Pending(self, bulk, "", sink, tag, permits)
         if client is None or not self.connected:
             pending.set_exception(kazoo.exceptions.ConnectionLoss())
         else:
@@ -369,7 +276,7 @@ class Session:
         self._send(zk_protocol.Sync(root), "", sink, tag)
 
     def _send(self, request: Any, op: str, sink: ReplySink, tag: Any, permits: int = 0) -> None:
-        pending = _Pending(self, request, op, sink, tag, permits)
+        pending = zk_reply.Pending(self, request, op, sink, tag, permits)
         client = self._client
         if client is None or not self.connected:
             # kazoo would queue it, and block after some 278 of them (tried).
@@ -378,7 +285,7 @@ class Session:
         pending.client = client
         client.send(request, pending)
 
-    def _answered(self, pending: _Pending, value: Any, error: BaseException | None) -> None:
+    def answered(self, pending: zk_reply.Pending, value: Any, error: BaseException | None) -> None:
         request = pending.request
         ops = getattr(request, "ops", ())
         if pending.permits:
@@ -386,7 +293,7 @@ class Session:
         status = "success" if error is None else type(error).__name__
         if pending.op:
             self._instruments.zk_op(pending.op, status, time.monotonic() - pending.started)
-        failure = _translate(error) if error is not None else None
+        failure = zk_reply.translate(error) if error is not None else None
         lowest = getattr(request, "lowest", request.zxid)
         if failure is None and lowest < self._floor:
             failure = errors.StaleRead(
@@ -416,34 +323,3 @@ class Session:
 
 def _unheard(_reply: Reply) -> None:
     """Nobody asked: what a listing shows is told as events, and a failure is the connection's."""
-
-
-def _translate(error: BaseException) -> errors.ZooKeeperError:
-    if isinstance(error, kazoo.exceptions.NoAuthError):
-        return errors.ZooKeeperError("ZooKeeper denies the right to read")
-    if isinstance(error, kazoo.exceptions.AuthFailedError):
-        return errors.ZooKeeperError("ZooKeeper refused the credentials")
-    return errors.SessionDoubt(f"the ZooKeeper session broke off ({type(error).__name__})")
-
-
-def _security(settings: config.ZooKeeper) -> dict[str, Any]:
-    options: dict[str, Any] = {}
-    if settings.auth:
-        options["auth_data"] = [(a.scheme, config.revealed(a.credentials)) for a in settings.auth]
-    if settings.sasl is not None:
-        options["sasl_options"] = {
-            "mechanism": settings.sasl.mechanism,
-            "username": settings.sasl.username,
-            "password": config.revealed(settings.sasl.password),
-        }
-    return options
-
-
-def _discard(client: zk_connection.Client) -> None:
-    """Stop a client for good; kazoo's stop joins threads, so never from one of its callbacks."""
-    try:
-        client.stop()
-        client.close()
-    except Exception as error:
-        _QUIET.debug("a discarded client did not close cleanly: %s", error)
-    cast(Any, client).state_listeners.clear()

@@ -1,0 +1,56 @@
+"""Making a client of kazoo's as the settings say, and getting rid of one."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, cast
+
+from zk2etcd import config, errors
+from zk2etcd_workers import zk_connection
+
+_QUIET = logging.getLogger("kazoo.quiet")
+# kazoo warns of each attempt that fails, for hours; a shard says it once, and status why.
+_QUIET.setLevel(logging.ERROR)
+
+
+def make(owner: zk_connection.Owner, settings: config.ZooKeeper) -> zk_connection.Client:
+    """A client that is not started yet.
+
+    :raises errors.ZooKeeperError: a package that the settings need is not installed.
+    """
+    if settings.sasl is not None and not zk_connection.KNOWS_SASL:
+        raise errors.ZooKeeperError(
+            "zookeeper.sasl needs the package pure-sasl: pip install 'zk2etcd[sasl]'"
+        )
+    return zk_connection.Client(
+        owner,
+        settings.connect_timeout,
+        settings.tls,
+        hosts=",".join(settings.hosts),
+        timeout=settings.session_timeout,
+        logger=_QUIET,
+        **_security(settings),
+    )
+
+
+def _security(settings: config.ZooKeeper) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    if settings.auth:
+        options["auth_data"] = [(a.scheme, config.revealed(a.credentials)) for a in settings.auth]
+    if settings.sasl is not None:
+        options["sasl_options"] = {
+            "mechanism": settings.sasl.mechanism,
+            "username": settings.sasl.username,
+            "password": config.revealed(settings.sasl.password),
+        }
+    return options
+
+
+def discard(client: zk_connection.Client) -> None:
+    """Stop a client for good; kazoo's stop joins threads, so never from one of its callbacks."""
+    try:
+        client.stop()
+        client.close()
+    except Exception as error:
+        _QUIET.debug("a discarded client did not close cleanly: %s", error)
+    cast(Any, client).state_listeners.clear()

@@ -1,0 +1,82 @@
+"""What comes back for a request to ZooKeeper, and the place that waits for it."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import kazoo.exceptions
+
+from zk2etcd import errors
+from zk2etcd_workers import zk_connection, zk_protocol
+
+
+@dataclasses.dataclass(frozen=True)
+class Reply:
+    """The answer to one request. `results` is aligned with `ops`; `zxid` is the reply header's."""
+
+    ops: Sequence[zk_protocol.Op]
+    tag: Any
+    epoch: int
+    zxid: int
+    results: Sequence[Any]
+    error: errors.ZooKeeperError | None
+
+
+ReplySink = Callable[[Reply], None]
+
+
+class Owner(Protocol):
+    """Whose requests these are."""
+
+    epoch: int
+
+    def answered(self, pending: Pending, value: Any, error: BaseException | None) -> None: ...
+
+
+class Pending:
+    """Shaped like kazoo's async result; hands the answer over without a thread in between."""
+
+    __slots__ = (
+        *("_owner", "client", "done", "epoch", "op", "permits"),
+        *("request", "sink", "started", "tag"),
+    )
+
+    def __init__(
+        self, owner: Owner, request: Any, op: str, sink: ReplySink, tag: Any, permits: int
+    ) -> None:
+        self.client: zk_connection.Client | None = None
+        self._owner = owner
+        self.request = request
+        self.op = op
+        self.sink = sink
+        self.tag = tag
+        self.permits = permits
+        self.epoch = owner.epoch
+        self.started = time.monotonic()
+        self.done = False
+
+    def set(self, value: Any) -> None:
+        self._settle(value, None)
+
+    def set_exception(self, error: BaseException) -> None:
+        self._settle((), error)
+
+    def _settle(self, value: Any, error: BaseException | None) -> None:
+        # kazoo sets the exception twice when it is closing (its `_call`).
+        if not self.done:
+            self.done = True
+            if self.client is not None:
+                self.client.answered(self)
+            self._owner.answered(self, value, error)
+
+
+def translate(error: BaseException) -> errors.ZooKeeperError:
+    """What one of kazoo's errors means for the shards."""
+    if isinstance(error, kazoo.exceptions.NoAuthError):
+        return errors.ZooKeeperError("ZooKeeper denies the right to read")
+    if isinstance(error, kazoo.exceptions.AuthFailedError):
+        return errors.ZooKeeperError("ZooKeeper refused the credentials")
+    return errors.SessionDoubt(f"the ZooKeeper session broke off ({type(error).__name__})")
