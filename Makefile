@@ -12,13 +12,16 @@ TEST ?=
 SEEDS ?=
 SECONDS ?= 60
 FAULTS ?=
+# `make mutations MUTATIONS="guard_not_persisted"`: some only; `make faults MUTATIONS=1`: all, too
+MUTATIONS ?=
 
-.PHONY: help demo test faults check bench format servers prometheus releases clean
+.PHONY: help demo test faults mutations check bench format servers prometheus releases clean
 
 help:
 	@echo "make demo    a private ZooKeeper and etcd, and the main job shown on them (60 s)"
 	@echo "make test    unit, integration and acceptance tests with real servers"
 	@echo "make faults  long runs of the fault suite: SEEDS=\"1 2 3\" SECONDS=60"
+	@echo "make mutations  take out each line of defence: does the fault suite notice?"
 	@echo "make check   ruff, mypy --strict, import contracts"
 	@echo "make bench   the speed figures, beside bare scripts (13 min; BENCH=--quick for 3)"
 	@echo "make format  let ruff format and fix"
@@ -31,6 +34,12 @@ test: servers prometheus releases $(READY)
 
 faults: servers releases $(READY)
 	$(BIN)/python -m tests.faults --seeds $(SEEDS) --seconds $(SECONDS) $(FAULTS)
+ifeq ($(MUTATIONS),1)
+	$(BIN)/python -m tests.faults.self_check
+endif
+
+mutations: servers $(READY)
+	$(BIN)/python -m tests.faults.self_check $(MUTATIONS)
 
 check: $(READY)
 	$(BIN)/ruff check .

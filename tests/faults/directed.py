@@ -1,0 +1,236 @@
+"""Directed scenarios: each brings about, by events that it controls, the one situation in which a
+line of defence decides. The product passes all of them; a mutation of that line fails (self_check).
+
+None of them hopes for a moment: bytes are held until something newer has happened, a server is a
+copy that cannot know of it, a process is killed when etcd shows how far it came.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping
+
+import kazoo.security
+
+from tests import polling
+from tests.faults import oracle, proxy, stage, world
+from zk2etcd import errors
+
+_BLIND = [kazoo.security.make_acl("world", "anyone", write=True, create=True, admin=True)]
+_OPEN = [kazoo.security.make_acl("world", "anyone", all=True)]
+_LAGS = "lags"
+_BULK_READ = re.compile(r"lop=MLTR,.*?lcxid=(0x[0-9a-f]+)")
+
+
+def late_write(on: stage.Stage) -> None:
+    """A write is held in the network while its sender is cut off, and lands after a newer one."""
+    on.create()
+    on.follows()
+    on.etcd_proxy.hold()
+    on.zk.set(stage.ROOT, b"1")
+    on.held(b"1")
+    on.etcd_proxy.divert()
+    on.arrived(b"1")
+    on.zk.set(stage.ROOT, b"2")
+    on.arrived(b"2")
+    on.let_go(b"1")
+    on.zk.set(stage.ROOT, b"3")
+    on.arrived(b"3")
+
+
+def unreadable(on: stage.Stage) -> None:
+    """A node changes, and may not be read any more when it is to be read."""
+    node = f"{stage.ROOT}/n"
+    on.create("n", "beside")
+    on.follows()
+    on.zk_proxy.hold("up")
+    on.zk.set(node, b"1")
+    on.zk.set(f"{stage.ROOT}/beside", b"1")
+    on.held(b"1", node, on.zk_proxy)
+    on.zk.set_acls(node, _BLIND)
+    on.zk_proxy.release("up")
+    on.arrived(b"1", f"{stage.ROOT}/beside")
+    on.would_land(None, node)
+    on.zk.set_acls(node, _OPEN)
+    on.zk.set(node, b"2")
+    on.arrived(b"2", node)
+
+
+def killed_in_a_base(on: stage.Stage) -> None:
+    """kill -9 in the middle of a base; its successor can only reach a server that lacks what the
+    dead one read."""
+    names = [f"n{number:03}" for number in range(300)]
+    on.create(*names)
+    with on.twin() as behind:
+        for name in names:
+            on.zk.set_async(f"{stage.ROOT}/{name}", b"1")
+        on.zk.set(stage.ROOT, b"1")
+        supervisor = on.supervisor(
+            etcd={"txn_ops": 10, "txn_in_flight": 1, "max_writes_per_second": 40}
+        )
+        polling.until(lambda: on.value(f"{stage.ROOT}/n030") == b"1", 30, what="part of a base")
+        on.kill_worker(supervisor)
+        assert on.value(f"{stage.ROOT}/n299") is None, "the base was over: this shows nothing"
+        on.zk_proxy.retarget(behind.address)
+        _refused_or(on, supervisor, lambda: on.value() == b"0")
+        on.zk_proxy.heal()
+    on.arrived(b"1", f"{stage.ROOT}/n299", 40)
+
+
+def one_change_behind(on: stage.Stage) -> None:
+    """The only server lacks a single change, and a new session there is a transaction: from then
+    on its replies carry a zxid as high as any that was mirrored."""
+    on.create()
+    supervisor = on.follows()
+    with on.twin() as behind:
+        on.zk.set(stage.ROOT, b"1")
+        on.arrived(b"1")
+        on.kill_worker(supervisor)
+        on.zk_proxy.retarget(behind.address)
+        _refused_or(on, supervisor, lambda: on.value() == b"0")
+        on.zk_proxy.heal()
+    on.zk.set(stage.ROOT, b"2")
+    on.arrived(b"2")
+
+
+def standby_behind(on: stage.Stage) -> None:
+    """A standby waits for a shard while its owner goes on, and reaches only a server that does not
+    know how far that was."""
+    on.create()
+    owner = on.follows()
+    with on.twin() as behind:
+        way = proxy.Proxy(behind.address)
+        on.proxies.append(way)
+        standby = on.supervisor(zookeeper={"hosts": [way.address], "session_timeout": "60s"})
+        polling.until(lambda: on.shard(standby).get("holder"), 20, what="it waits")
+        for number in range(1, 21):
+            on.zk.set(stage.ROOT, b"%d" % number)
+        on.arrived(b"20")
+        owner.stop()
+        _refused_or(on, standby, lambda: on.value() == b"0")
+        way.retarget(on.zookeeper.address)
+        on.zk.set(stage.ROOT, b"21")
+        on.arrived(b"21")
+
+
+def out_of_order(on: stage.Stage) -> None:
+    """A write waits in the network on one way to etcd, and a later one overtakes it on another:
+    a call before both was not answered, so the client goes the other way by then."""
+    patience = 4.0
+    ahead, behind = f"{stage.ROOT}/ahead", f"{stage.ROOT}/behind"
+    on.create("ahead", "behind")
+    other = proxy.Proxy(on.etcd.address)
+    on.proxies.append(other)
+    ways = [f"http://{each.address}" for each in (on.etcd_proxy, other)]
+    on.follows(etcd={"endpoints": ways, "request_timeout": f"{patience:g}s"})
+    on.etcd_proxy.hold()
+    # The owner key is asked for every two seconds; that is the call which goes unanswered.
+    before, connections = time.monotonic(), other.connections
+    polling.until(lambda: time.monotonic() > before + patience - 0.3)
+    on.zk.set(behind, b"1")
+    polling.until(lambda: other.connections > connections, what="the other way is taken")
+    assert on.value(behind) == b"0", "it was not held: the scenario shows nothing"
+    on.zk.set(ahead, b"1")
+    on.arrived(b"1", ahead, patience)
+    on.etcd_proxy.release()
+    on.arrived(b"1", behind)
+
+
+def full_sync_beside_a_change(on: stage.Stage) -> None:
+    """A full sync has read a node when it changes; its way to etcd is longer than the change's."""
+    on.create()
+    supervisor = on.follows()
+    assert on.hand.write({stage.ROOT.encode(): b"tampered"})
+    on.etcd_proxy.delay(0.4)
+    on.zk_proxy.hold("down")
+    before = _bulk_read(on)
+    supervisor.ask("/full-sync", {})
+    polling.until(lambda: _bulk_read(on) not in ("", before), 20, every=0.005, what="it has read")
+    on.zk.set(stage.ROOT, b"1")
+    on.zk_proxy.release("down")
+    on.arrived(b"1")
+    on.would_land(b"0")
+    on.etcd_proxy.delay(0.0)
+    on.zk.set(stage.ROOT, b"2")
+    on.arrived(b"2")
+
+
+def guard_over_a_crash(on: stage.Stage) -> None:
+    """The guard holds deletes; the tree fills up again, so that they would be few; and the worker
+    that knew of them is killed."""
+    names = [f"n{number:02}" for number in range(40)]
+    on.create(*names)
+    supervisor = on.follows(
+        sync={
+            "prefixes": [stage.ROOT],
+            "full_sync_interval": "0s",
+            "delete_guard": {"min_deletes": 25, "max_ratio": 0.3},
+        }
+    )
+    on.zk_proxy.refuse()
+    on.zk_proxy.cut()
+    gone = [f"{stage.ROOT}/{name}" for name in names[:30]]
+    for path in gone:
+        on.zk.delete(path)
+    on.zk_proxy.refuse(False)
+    polling.until(lambda: on.shard(supervisor).get("guard"), 20, what="the guard tripped")
+    for number in range(200):
+        on.zk.create_async(f"{stage.ROOT}/more{number:03}", b"0")
+    on.zk.create(f"{stage.ROOT}/end", b"0")
+    on.arrived(b"0", f"{stage.ROOT}/end")
+    on.kill_worker(supervisor)
+    polling.until(lambda: _again(on, supervisor), 30, what="the successor's base is over")
+    for path in gone:
+        if on.value(path) is None:
+            text = "deleted without a release, although the guard had held it"
+            on.violations.append(oracle.Violation("I2", "guard", path, text))
+    if guard := on.shard(supervisor).get("guard"):
+        shard = supervisor.shard_id(stage.ROOT)
+        on.released[guard["id"]] = time.time()
+        supervisor.ask(f"/shards/{shard}/release", {"trip": guard["id"]})
+        polling.until(lambda: on.value(gone[0]) is None, 20, what="what was released is deleted")
+
+
+def _again(on: stage.Stage, supervisor: world.Supervisor) -> bool:
+    """A worker that was started anew has ended its base."""
+    shard = on.shard(supervisor)
+    try:
+        restarts = supervisor.worker("w0").get("restarts", 0)
+    except errors.Unreachable:
+        return False
+    return restarts > 0 and shard.get("phase") in ("following", "guarded")
+
+
+def _refused_or(
+    on: stage.Stage, supervisor: world.Supervisor, happened: Callable[[], bool]
+) -> None:
+    """Return when the server that is behind was refused, and said so; or when it was believed."""
+    polling.until(
+        lambda: happened() or _LAGS in str(on.shard(supervisor).get("error")),
+        30,
+        what="the server that is behind was refused",
+    )
+
+
+def _bulk_read(on: stage.Stage) -> str:
+    """The number of zk2etcd's last request, as the server tells it, if it was a bulk read."""
+    lines = on.zookeeper.ask("cons").decode("utf-8", "replace").splitlines()
+    own = f"sid=0x{on.zk.client_id[0]:x},"
+    found = [_BULK_READ.search(line) for line in lines if own not in line]
+    return next((match[1] for match in found if match), "")
+
+
+SCENARIOS: Mapping[str, Callable[[stage.Stage], None]] = {
+    each.__name__: each
+    for each in (
+        late_write,
+        unreadable,
+        killed_in_a_base,
+        one_change_behind,
+        standby_behind,
+        out_of_order,
+        full_sync_beside_a_change,
+        guard_over_a_crash,
+    )
+}

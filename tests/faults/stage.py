@@ -1,0 +1,197 @@
+"""A small world for one directed scenario: one ZooKeeper, one etcd, a proxy before each, and what
+zk2etcd made of one prefix between them. Nothing here is drawn by luck: a scenario does one thing,
+waits until it sees its effect, and does the next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import kazoo.client
+
+from tests import polling
+from tests.faults import hand, oracle, proxy, servers, txnlog, watcher, world
+from tests.integration import observing
+from zk2etcd import errors, sandbox
+
+ROOT = "/m"
+STATE = "zk2etcd/mutations"
+SESSION_SECONDS = 60.0
+"""Longer than any scenario: a session that ends is a transaction, and a copy of a server must not
+catch up with its original by ending those that it inherited."""
+_SETTLED = 15.0
+_LATE, _GONE = 2.0, 0.7
+
+
+class Stage:
+    """:param tree: the source tree that zk2etcd runs from."""
+
+    def __init__(self, box: sandbox.Sandbox, tree: pathlib.Path) -> None:
+        self._box = box
+        self._tree = tree
+        made_of = servers.Servers()
+        (self.zookeeper,), _ = servers.ensemble(box, made_of)
+        (self.etcd,) = servers.cluster(box, made_of)
+        for server in (self.zookeeper, self.etcd):
+            server.launch()
+        for server in (self.zookeeper, self.etcd):
+            server.wait_ready()
+        self.zk_proxy = proxy.Proxy(self.zookeeper.address)
+        self.etcd_proxy = proxy.Proxy(self.etcd.address)
+        self.proxies = [self.zk_proxy, self.etcd_proxy]
+        self.watcher = watcher.Watcher([self.etcd.address])
+        self.hand = hand.Hand([self.etcd.address])
+        self.zk = kazoo.client.KazooClient(self.zookeeper.address, timeout=SESSION_SECONDS)
+        self.zk.start(15)
+        self.supervisors: list[world.Supervisor] = []
+        self.violations: list[oracle.Violation] = []
+        self.released: dict[str, float] = {}
+
+    def close(self) -> None:
+        self.watcher.close()
+        self.hand.close()
+        self.zk.stop()
+        self.zk.close()
+        for each in self.proxies:
+            each.close()
+
+    # --- zk2etcd -----------------------------------------------------------------------------
+
+    def supervisor(self, **sections: dict[str, Any]) -> world.Supervisor:
+        """Another one, started; `sections` are laid over its configuration."""
+        made = self._box.adopt(
+            world.Supervisor(self._box.subfolder("zk2etcd"), self._config(sections))
+        )
+        made.source_tree = self._tree
+        self.supervisors.append(made)
+        made.start()
+        return made
+
+    def follows(self, **sections: dict[str, Any]) -> world.Supervisor:
+        """The same, once both sides are equal and it follows."""
+        made = self.supervisor(**sections)
+        made.wait_following(30.0)
+        return made
+
+    def _config(self, sections: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        content: dict[str, dict[str, Any]] = {
+            "zookeeper": {
+                "hosts": [self.zk_proxy.address],
+                "session_timeout": f"{SESSION_SECONDS:g}s",
+                "request_timeout": "10s",
+            },
+            "etcd": {"endpoints": [f"http://{self.etcd_proxy.address}"], "request_timeout": "10s"},
+            "sync": {"prefixes": [ROOT], "full_sync_interval": "0s"},
+            "state": {"prefix": STATE, "lease_ttl": "30s"},
+            "workers": {"count": 1, "stop_timeout": "5s"},
+            "log": {"format": "json"},
+        }
+        for name, values in sections.items():
+            content[name] = {**content.get(name, {}), **values}
+        return content
+
+    def shard(self, supervisor: world.Supervisor) -> dict[str, Any]:
+        """Its shard as /status has it; empty while it has none."""
+        with contextlib.suppress(errors.Unreachable):
+            return supervisor.shards().get(ROOT, {})
+        return {}
+
+    def kill_worker(self, supervisor: world.Supervisor) -> None:
+        """kill -9; the supervisor starts another, which takes the shard over at once."""
+        for each in supervisor.workers():
+            each.kill()
+            each.wait(5)
+
+    # --- ZooKeeper ---------------------------------------------------------------------------
+
+    def create(self, *names: str, value: bytes = b"0") -> None:
+        """The root, and nodes below it."""
+        paths = [(ROOT, value), *((f"{ROOT}/{name}", value) for name in names)]
+        observing.seed(self.zk, paths)
+
+    @contextlib.contextmanager
+    def twin(self) -> Iterator[servers.ZooKeeper]:
+        """A server that knows what has been logged by now, and nothing of what comes after."""
+        made = self._box.adopt(self.zookeeper.twin(self._box.subfolder("twin")))
+        made.start()
+        try:
+            yield made
+        finally:
+            made.kill()
+
+    # --- etcd --------------------------------------------------------------------------------
+
+    def history(self, key: str = ROOT) -> list[bytes | None]:
+        """What the key went through so far."""
+        return [each.value for each in list(self.watcher.events) if each.key == key.encode()]
+
+    def value(self, key: str = ROOT) -> bytes | None:
+        history = self.history(key)
+        return history[-1] if history else None
+
+    def arrived(self, value: bytes, key: str = ROOT, timeout: float = 20.0) -> None:
+        polling.until(lambda: self.value(key) == value, timeout, what=f"{value!r} at {key} in etcd")
+
+    def held(self, value: bytes, key: str = ROOT, by: proxy.Proxy | None = None) -> None:
+        """What mirrors `value` is on its way and the proxy has it: something waits there, and for
+        longer than a change needs, the key does not come."""
+        way = by or self.etcd_proxy
+        polling.until(lambda: way.waiting, what="something is held")
+        quiet = time.monotonic() + 0.7
+        polling.until(lambda: time.monotonic() > quiet)
+        assert value not in self.history(key), "it was not held: the scenario shows nothing"
+
+    def let_go(self, value: bytes, key: str = ROOT) -> None:
+        """Deliver the held write of `value`, whose sender was cut off. The proxy leaves a server
+        the time for it only when the sender went a while ago."""
+        gone = time.monotonic() + _GONE
+        polling.until(lambda: time.monotonic() > gone)
+        self.etcd_proxy.release()
+        self.would_land(value, key)
+
+    def would_land(self, value: bytes | None, key: str = ROOT) -> None:
+        """Return when a late write landed, or could not land any more: the proxy has delivered
+        what it held, and ended the connection a second later."""
+        over = time.monotonic() + _LATE
+        polling.until(lambda: self.value(key) == value or time.monotonic() > over)
+
+    # --- the end -----------------------------------------------------------------------------
+
+    def converges(self) -> bool:
+        """Whether both sides become equal."""
+        with contextlib.suppress(AssertionError):
+            return polling.until(self._equal, _SETTLED, every=0.1)
+        return False
+
+    def _equal(self) -> bool:
+        wanted = {path.encode(): value for path, value in observing.nodes(self.zk, ROOT)}
+        last = oracle.last_values(list(self.watcher.events))
+        below = ROOT.encode() + b"/"
+        found = {
+            key: value
+            for key, value in last.items()
+            if value is not None and (key == ROOT.encode() or key.startswith(below))
+        }
+        return found == wanted
+
+    def judge(self) -> list[oracle.Violation]:
+        """What the oracle says, and the scenario itself, once all that zk2etcd did is over."""
+        for supervisor in self.supervisors:
+            supervisor.stop()
+        self.hand.write({})
+        polling.until(self._mark_is_last, what="the whole watch")
+        self.watcher.check()
+        events = list(self.watcher.events)
+        foreign = {event.revision for event in events if event.key == hand.MARK}
+        history = txnlog.replay(txnlog.records([self.zookeeper.data]))
+        prefixes = [oracle.Prefix(ROOT, ROOT)]
+        case = oracle.Case(prefixes, STATE, history, events, foreign, released=self.released)
+        return [*self.violations, *oracle.judge(case)]
+
+    def _mark_is_last(self) -> bool:
+        events = self.watcher.events
+        return bool(events) and events[-1].key == hand.MARK
