@@ -32,9 +32,7 @@ _COLOURS = {"ok": "green", "note": "yellow", "FAIL": "red"}
 def command(paths: tuple[str, ...], sets: tuple[str, ...], offline: bool, as_json: bool) -> int:
     """Validate the configuration, then reach for both sides: versions, rights and limits.
 
-    Nothing is written to either. Exit code 0: all is well (a note is not a fault); 1: a right is
-    missing, or something else would not work; 2: the configuration is wrong; 3: ZooKeeper or etcd
-    cannot be reached.
+    Nothing is written to either. A note is not a fault.
     """
     settings = loader.load(paths, sets).config
     facts = []

@@ -88,9 +88,7 @@ def command(
 
     With --fix, a shard that a supervisor owns is repaired by its owner, asked through its admin
     address (a token comes from $ZK2ETCD_TOKEN or from -c, and goes to this host or to --url
-    only); one that nobody owns is owned for the
-    time of the repair. Exit code 0: equal; 1: differences, or nodes that cannot be read; 3: a
-    server, or an owner, does not answer.
+    only); one that nobody owns is owned for the time of the repair.
 
     Instead of -c, the flags of the older tool's diff are taken; `zk2etcd sync --help` lists them.
     """

@@ -20,6 +20,7 @@ from typing import NoReturn
 import click
 
 from zk2etcd import errors, text
+from zk2etcd.cli import examples
 
 NAME = "zk2etcd"
 OK, DIFFERENCE, USAGE, BUG, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 70, 130, 141
@@ -52,6 +53,7 @@ class _Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         found: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        found.epilog = examples.command(cmd_name)
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
@@ -75,7 +77,7 @@ class _Commands(click.Group):
     NAME,
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="--debug, anywhere on the line, shows tracebacks. `zk2etcd COMMAND -h` tells more.",
+    epilog=examples.group(),
 )
 @click.option(
     "--version",
@@ -132,8 +134,10 @@ def run(arguments: list[str], debug: bool = False) -> int:
 
 
 def _called(arguments: list[str]) -> int:
+    # None: colours where the stream is a terminal.
+    color = False if os.environ.get("NO_COLOR") else None
     try:
-        with group.make_context(NAME, arguments) as ctx:
+        with group.make_context(NAME, arguments, color=color) as ctx:
             code = group.invoke(ctx)
     except click.exceptions.Exit as ended:
         return ended.exit_code

@@ -27,10 +27,7 @@ _EVERY = 1.0
 def command(
     url: str | None, config: tuple[str, ...], overrides: tuple[str, ...], as_json: bool, watch: bool
 ) -> int:
-    """Show the running supervisor's status.
-
-    Exit code 0: ready or standby; 1: not ready, guarded, in error or unsyncable; 3: no answer.
-    """
+    """Show the running supervisor's status."""
     client = asking.client(url, config, overrides)
     if watch:
         _watch(client, as_json)
