@@ -55,6 +55,8 @@ def test_redis_is_refused_unless_deletes_are_off(capsys: pytest.CaptureFixture[s
         (["diff"], "give the configuration with -c FILE"),
         (["diff", "-c", "f", *SERVERS], "--zookeeper-servers and -c exclude each other"),
         (["diff", "-c", "f", "--print-config"], "--print-config and -c exclude each other"),
+        (["diff", "-c", "f", "--max-round=2"], "--max-round and -c exclude each other"),
+        (["sync", "-c", "f"], "with a file, write zk2etcd -c FILE"),
         (["diff", "--fix"], "give the configuration with -c FILE"),
         (["sync"], "--zookeeper-servers is empty"),
         (["sync", "--zookeeper-servers=a"], "--etcd-servers is empty"),

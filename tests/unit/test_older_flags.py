@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pathlib
+import tempfile
 from typing import Any
 
+import hypothesis
+import hypothesis.strategies as st
 import pytest
 
 from zk2etcd import checks, config, errors, loader, older_flags
@@ -144,6 +147,31 @@ def test_the_printed_file_holds_the_sets_as_they_were_meant(tmp_path: pathlib.Pa
     assert direct.workers.count == 2
     assert direct.sync.prefixes[1].from_ == "/a$b"
     assert "${SECRET}" in text
+
+
+_NAME = st.text("aZ0.:-_#'\"\\\\${}[]&*!|>%@`~? \u00e9\u4e2d=", min_size=1, max_size=12).filter(
+    lambda name: name.strip(" .") == name
+)
+
+
+@hypothesis.given(
+    path=st.lists(_NAME, min_size=1, max_size=3).map(lambda names: "/" + "/".join(names)),
+    excluded=_NAME,
+    seconds=st.integers(1, 86400),
+)
+@hypothesis.settings(max_examples=150, deadline=None)
+def test_whatever_a_path_holds_comes_through(path: str, excluded: str, seconds: int) -> None:
+    given = flags(
+        zookeeper_prefix=path,
+        zookeeper_exclude_prefix=f"{path}/{excluded}",
+        fullsync_interval=f"{seconds}s",
+    )
+    text = older_flags.render(older_flags.translate(given).content)
+    with tempfile.TemporaryDirectory() as folder:
+        found = loaded(pathlib.Path(folder), text)
+    assert [each.from_ for each in found.sync.prefixes] == [path]
+    assert found.sync.exclude == (f"{path}/{excluded}",)
+    assert found.sync.full_sync_interval == seconds
 
 
 def test_a_fault_names_the_flag(tmp_path: pathlib.Path) -> None:

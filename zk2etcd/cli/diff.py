@@ -94,7 +94,7 @@ def command(
     """
     _check_usage(fix, allow_deletes, yes)
     ctx = click.get_current_context()
-    older_ones = older.given(ctx)
+    older_ones = older.given(ctx, "max_round")
     if paths and (older_ones or print_config):
         mixed = (*older_ones, "--print-config")[0]
         raise click.UsageError(f"{mixed} and -c exclude each other: a file holds it all")

@@ -85,12 +85,11 @@ def _switches(hidden: bool) -> Iterator[Callable[[_Command], _Command]]:
     )  # fmt: skip
 
 
-def given(ctx: click.Context) -> list[str]:
-    """Which of these flags are on the command line, as `--name`."""
+def given(ctx: click.Context, *more: str) -> list[str]:
+    """Which of these flags, and of `more` parameters, are on the command line, as `--name`."""
     typed = click.core.ParameterSource.COMMANDLINE
-    return [
-        f"--{name.replace('_', '-')}" for name in NAMES if ctx.get_parameter_source(name) == typed
-    ]
+    names = [name for name in (*NAMES, *more) if ctx.get_parameter_source(name) == typed]
+    return [f"--{name.replace('_', '-')}" for name in names]
 
 
 @contextlib.contextmanager

@@ -16,12 +16,15 @@ from zk2etcd.cli import older
     "--set", "sets", multiple=True, metavar="KEY=VALUE",
     help="One key of the configuration besides, such as http.listen=0.0.0.0:9180.",
 )  # fmt: skip
-def command(sets: tuple[str, ...], print_config: bool, **flags: Any) -> int:
+@click.option("-c", "--config", "paths", multiple=True, hidden=True)
+def command(paths: tuple[str, ...], sets: tuple[str, ...], print_config: bool, **flags: Any) -> int:
     """Mirror as `run` does, configured by the flags of the older tool of this name.
 
     --print-config prints the file to go on with: `zk2etcd -c FILE`. What a flag no longer means is
     said on stderr. docs/migrating.md walks from the older tool to this one.
     """
+    if paths:
+        raise click.UsageError("sync is configured by flags; with a file, write zk2etcd -c FILE")
     with older.configuration(older_flags.Flags(**flags), sets, writes=True) as (path, content):
         if print_config:
             click.echo(content, nl=False)
