@@ -5,7 +5,9 @@ from __future__ import annotations
 import pathlib
 
 import pytest
+import yaml
 
+from tests import documents
 from zk2etcd import loader
 from zk2etcd.cli import main
 
@@ -67,3 +69,15 @@ def test_redis_is_refused_unless_deletes_are_off(capsys: pytest.CaptureFixture[s
 def test_wrong_use(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(arguments) == 2
     assert said in capsys.readouterr().err
+
+
+def test_the_manifest_in_the_document_is_a_command_line(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("0123456789abcdef", "utf-8")
+    blocks = documents.blocks(documents.ROOT / "docs" / "migrating.md")
+    (text,) = [block.text for block in blocks if "args:" in block.text]
+    arguments = yaml.safe_load(text.replace("/token/token", str(token)))["containers"][0]["args"]
+    assert main.run([*arguments, "--print-config"]) == 0, capsys.readouterr().err
+    assert "listen: 0.0.0.0:9180" in capsys.readouterr().out
