@@ -15,11 +15,11 @@ import kazoo.security
 
 from tests import polling
 from tests.faults import oracle, proxy, stage, world
-from zk2etcd import errors
 
 _BLIND = [kazoo.security.make_acl("world", "anyone", write=True, create=True, admin=True)]
 _OPEN = [kazoo.security.make_acl("world", "anyone", all=True)]
 _LAGS = "lags"
+_SETTLED = ("following", "guarded")
 _BULK_READ = re.compile(r"lop=MLTR,.*?lcxid=(0x[0-9a-f]+)")
 
 
@@ -179,8 +179,11 @@ def guard_over_a_crash(on: stage.Stage) -> None:
         on.zk.create_async(f"{stage.ROOT}/more{number:03}", b"0")
     on.zk.create(f"{stage.ROOT}/end", b"0")
     on.arrived(b"0", f"{stage.ROOT}/end")
+    # Not from status, which shows the dead worker's last word until its successor reports.
+    before = len(supervisor.events("base done"))
     on.kill_worker(supervisor)
-    polling.until(lambda: _again(on, supervisor), 30, what="the successor's base is over")
+    polling.until(lambda: len(supervisor.events("base done")) > before, 30, what="another base")
+    polling.until(lambda: on.shard(supervisor).get("phase") in _SETTLED, 20, what="its report")
     for path in gone:
         if on.value(path) is None:
             text = "deleted without a release, although the guard had held it"
@@ -190,16 +193,6 @@ def guard_over_a_crash(on: stage.Stage) -> None:
         on.released[guard["id"]] = time.time()
         supervisor.ask(f"/shards/{shard}/release", {"trip": guard["id"]})
         polling.until(lambda: on.value(gone[0]) is None, 20, what="what was released is deleted")
-
-
-def _again(on: stage.Stage, supervisor: world.Supervisor) -> bool:
-    """A worker that was started anew has ended its base."""
-    shard = on.shard(supervisor)
-    try:
-        restarts = supervisor.worker("w0").get("restarts", 0)
-    except errors.Unreachable:
-        return False
-    return restarts > 0 and shard.get("phase") in ("following", "guarded")
 
 
 def _refused_or(
