@@ -154,7 +154,8 @@ def _written(node: yaml_source.Node, shape: model_walk.Shape) -> yaml.Node:
         values = [_written(item, inner) for item in node.items]
         return yaml.SequenceNode("tag:yaml.org,2002:seq", values, flow_style=False)
     # An argument is a text where only a text fits, and a file wants that in quotes.
-    text = shape.is_text and node.argument and yaml_source.resolved(node.text) is not None
+    other = not isinstance(yaml_source.resolved(node.text), str | None)
+    text = shape.is_text and node.argument and other
     return _scalar(node.text, node.plain and not text)
 
 
