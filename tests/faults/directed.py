@@ -188,11 +188,38 @@ def guard_over_a_crash(on: stage.Stage) -> None:
         if on.value(path) is None:
             text = "deleted without a release, although the guard had held it"
             on.violations.append(oracle.Violation("I2", "guard", path, text))
-    if guard := on.shard(supervisor).get("guard"):
-        shard = supervisor.shard_id(stage.ROOT)
-        on.released[guard["id"]] = time.time()
-        supervisor.ask(f"/shards/{shard}/release", {"trip": guard["id"]})
-        polling.until(lambda: on.value(gone[0]) is None, 20, what="what was released is deleted")
+    _release(on, supervisor)
+    polling.until(lambda: on.value(gone[0]) is None, 20, what="what was released is deleted")
+
+
+def swapped_ensemble(on: stage.Stage) -> None:
+    """Another ensemble answers, with the same root, other contents, and a higher zxid."""
+    names = [f"n{number}" for number in range(5)]
+    on.create(*names)
+    supervisor = on.follows()
+    with on.stranger([(stage.ROOT, b"another's"), (f"{stage.ROOT}/theirs", b"0")]) as other:
+        on.zk_proxy.retarget(other.address)
+        polling.until(
+            lambda: on.shard(supervisor).get("guard") or on.value() == b"another's", 20, what="seen"
+        )
+        # Beyond what the other one told, or the session would not come back.
+        for _ in range(200):
+            on.zk.set_async(stage.ROOT, b"1")
+        on.zk.set(stage.ROOT, b"1")
+        on.zk_proxy.heal()
+    _release(on, supervisor)
+    on.arrived(b"1")
+
+
+def _release(on: stage.Stage, supervisor: world.Supervisor) -> None:
+    """What a person does who has looked, if the guard holds."""
+    guard = on.shard(supervisor).get("guard")
+    if not guard:
+        return
+    shard = supervisor.shard_id(stage.ROOT)
+    on.released[guard["id"]] = time.time()
+    answer = supervisor.ask(f"/shards/{shard}/release", {"trip": guard["id"]})
+    assert answer[0] == 202, answer
 
 
 def _refused_or(
@@ -225,5 +252,6 @@ SCENARIOS: Mapping[str, Callable[[stage.Stage], None]] = {
         out_of_order,
         full_sync_beside_a_change,
         guard_over_a_crash,
+        swapped_ensemble,
     )
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import pathlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import kazoo.client
@@ -121,6 +121,24 @@ class Stage:
         try:
             yield made
         finally:
+            made.kill()
+
+    @contextlib.contextmanager
+    def stranger(self, items: Sequence[tuple[str, bytes]]) -> Iterator[servers.ZooKeeper]:
+        """A server of another ensemble, with these nodes, whose zxid is ahead of ours."""
+        made = self._box.adopt(servers.ZooKeeper(self._box.subfolder("stranger"), None))
+        made.start()
+        client = observing.connected(made.address)
+        try:
+            # Its history is another one: the same root at the same zxid would be the same to us.
+            client.create("/before", b"")
+            for _ in range(100):
+                client.set_async("/before", b"")
+            observing.seed(client, items)
+            yield made
+        finally:
+            client.stop()
+            client.close()
             made.kill()
 
     # --- etcd --------------------------------------------------------------------------------
