@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -163,5 +164,7 @@ def _killed_into_backoff(supervisor: installed.Supervisor, slot: str) -> bool:
     """Kill what runs in the slot; whether it waits for its next start now."""
     worker = supervisor.worker(slot)
     if worker["state"] == "running" and worker["pid"]:
-        os.kill(worker["pid"], signal.SIGKILL)
+        # Killed the time before, and not reaped when the status was made.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(worker["pid"], signal.SIGKILL)
     return bool(worker["state"] == "backoff")
