@@ -161,7 +161,12 @@ class LeaseDoubt(EtcdError):
 
 
 class NewerFormat(EtcdError):
-    """Our keys in etcd are of a newer zk2etcd, which says that this one may not read them."""
+    """One of our keys in etcd is not as this release writes it."""
 
     reaction = Reaction.STOP
     exit_code = 2
+
+
+class NewerReader(NewerFormat):
+    """A newer zk2etcd has our keys in etcd, and says that this one may not read them. No shard of
+    them is ours any more, so the whole process ends."""

@@ -148,7 +148,8 @@ class ShardReport:
     `synced_at` is the last moment (wall-clock seconds) at which a `sync` had answered and every
     change seen before it was written; None before the first. `lag_seconds` is the age of
     `synced_at` when the report was made. `attempt` counts failed starts since the last good one,
-    `retry_at` is when the next one begins (wall clock), None when not backing off.
+    `retry_at` is when the next one begins (wall clock), None when not backing off. `refusal`: why
+    no shard of this configuration may be mirrored by this release; the supervisor ends with it.
     """
 
     id: str
@@ -168,6 +169,7 @@ class ShardReport:
     last_full_sync: FullSyncResult | None = None
     full_sync_running: bool = False
     error: str | None = None
+    refusal: str | None = None
     attempt: int = 0
     retry_at: float | None = None
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from zk2etcd import (
     control,
     desk,
+    errors,
     fleet,
     handover,
     instance,
@@ -82,6 +83,7 @@ class Supervisor:
         self._usage_at = now - _USAGE_EVERY
         self._stopping = False
         self._exit_code = 0
+        self._refusal: str | None = None
         self._schedule = schedule.Schedule()
         self._handover = handover.Handover()
         self._fleet = fleet.Fleet(self._spawned, lifecycle.policy(cfg.workers, setup.start_grace))
@@ -92,7 +94,8 @@ class Supervisor:
     def run(self, serve: control.Serve | None = None) -> int:
         """Serve the admin address, mirror until told to stop, and return the exit code.
 
-        Raises errors.StartError, with no worker started, when the address cannot be bound.
+        Raises errors.StartError, with no worker started, when the address cannot be bound; and
+        errors.NewerReader, with all workers ended, when a newer release has our keys in etcd.
         """
         with contextlib.ExitStack() as closing:
             closing.enter_context(self._inbox)
@@ -103,6 +106,8 @@ class Supervisor:
             closing.callback(self._end)
             self._mirror()
             self._log.info("stopped", exit_code=self._exit_code)
+        if self._refusal is not None:
+            raise errors.NewerReader(self._refusal)
         return self._exit_code
 
     def _mirror(self) -> None:
@@ -218,8 +223,17 @@ class Supervisor:
         for shard in report.shards:
             if slot in self._handover.holders(shard.id) and self._roster.heard(shard):
                 self._schedule = schedule.reported(self._schedule, shard.id, shard, now)
+                self._refused(shard)
         for let_go in self._handover.reported(slot, report.generation, report.held):
             self._roster.let_go(let_go)
+
+    def _refused(self, shard: messages.ShardReport) -> None:
+        """A newer release has our keys: let go of all shards, and end `run` with the reason."""
+        if shard.refusal is None or self._stopping:
+            return
+        self._log.error("refused: stopping", reason=shard.refusal)
+        self._stopping, self._refusal = True, shard.refusal
+        self._exit_code = errors.NewerReader.exit_code
 
     def _lost(self, gone: fleet.Gone) -> None:
         for shard, slot in self._roster.assignment.items():

@@ -278,5 +278,5 @@ def test_limits_of_etcd(
 def test_a_newer_format(world: mirroring.World, check: commands.Command) -> None:
     world.etcd.put(f"{world.state}/format", b'{"v":9,"min_reader":9,"written_by":"the future"}')
     outcome = check("--json")
-    assert outcome.code == 1
+    assert outcome.code == 2
     assert "the future" in texts(outcome, "etcd", "FAIL")

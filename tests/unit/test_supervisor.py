@@ -397,3 +397,30 @@ def test_once_does_not_restart_a_worker_that_is_done() -> None:
     view = world.turn()
     assert len(world.started) == 2
     assert {shard.report.phase for shard in view.shards} == {"following", "waiting"}
+
+
+def test_a_refusal_drains_every_worker_and_is_the_exit_code() -> None:
+    world = fakes.world("/a", "/b")
+    world.settle()
+    for child in world.started:
+        (shard,) = child.shards
+        child.details[shard] = fakes.follows(shard, phase="error", refusal="a newer zk2etcd")
+    assert world.report().state == "stopping"
+    for child in world.started:
+        assert len(child.sent(messages.Drain)) == 1
+        child.code = 0
+    world.turn()
+    assert world.ended()
+    assert world.supervisor._exit_code == 2
+
+
+def test_a_refusal_is_no_news_to_who_was_told_to_stop() -> None:
+    world = fakes.world("/a")
+    world.settle()
+    world.turn(signal.SIGTERM)
+    world.started[0].details[A] = fakes.follows(A, refusal="a newer zk2etcd")
+    world.report()
+    world.started[0].code = 0
+    world.turn()
+    assert world.ended()
+    assert world.supervisor._exit_code == 0

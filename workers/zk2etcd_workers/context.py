@@ -83,6 +83,7 @@ class Facts:
         self.last_full_sync: messages.FullSyncResult | None = None
         self.full_sync_running = False
         self.error: str | None = None
+        self.refusal: str | None = None
         self.attempt = 0
         self.retry_at: float | None = None
         self.unsyncable = unsyncable.Unsyncable()
@@ -134,6 +135,7 @@ class Facts:
             last_full_sync=self.last_full_sync,
             full_sync_running=self.full_sync_running,
             error=self.error,
+            refusal=self.refusal,
             attempt=self.attempt,
             retry_at=self.retry_at,
         )

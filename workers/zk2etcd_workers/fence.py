@@ -93,7 +93,7 @@ class Lease:
 
 
 class Standing(NamedTuple):
-    """What etcd said of the owner key; `answer` None if it did not answer."""
+    """What etcd said of the owner key, then of `format`; `answer` None if it did not answer."""
 
     token: int
     answer: etcd.Answer | None
@@ -125,14 +125,17 @@ class Fence:
 
         :param reaped: for each slot of our own supervisor, the highest incarnation seen dead.
         :raises errors.Held: somebody else may still write here.
+        :raises errors.NewerReader: a newer release has our keys by now.
         """
         self.token = 0
+        looked = state.require_reader(self._client, self._keys)
         start, end = self._keys.all_of("owners")
         page = self._client.range(start, end)
         for kv in page.kvs:
             self._must_be_free(kv, reaped)
         unchanged = etcd.Compare(start, "mod", "<", page.revision + 1, end)
-        self._put_owner(unchanged)
+        readable = etcd.Compare(self._keys.format(), "mod", "<", looked + 1)
+        self._put_owner(unchanged, readable)
 
     def renew_token(self) -> None:
         """Re-put the owner key, so that no write under way with the old token can land.
@@ -155,25 +158,27 @@ class Fence:
     def ask(self, deliver: Callable[[Standing], None]) -> None:
         """Have the owner key read; a shard that has nothing to write would not notice its loss."""
         token = self.token
-        read = etcd.Range(self._key, keys_only=True)
-        self._client.txn_soon(
-            etcd.Txn((), [read]), lambda answer, _: deliver(Standing(token, answer))
-        )
+        self._client.txn_soon(self._look(), lambda answer, _: deliver(Standing(token, answer)))
 
     def stands(self) -> None:
         """Ask now, and wait for the answer.
 
         :raises errors.Fenced: the key is not as we put it.
+        :raises errors.NewerReader: a newer release has our keys by now.
         """
-        answer = self._client.txn(
-            etcd.Txn((), [etcd.Range(self._key, keys_only=True)]), write=False
-        )
-        self.check(Standing(self.token, answer))
+        self.check(Standing(self.token, self._client.txn(self._look(), write=False)))
+
+    def _look(self) -> etcd.Txn:
+        owner = etcd.Range(self._key, keys_only=True)
+        return etcd.Txn((), [owner, etcd.Range(self._keys.format())])
 
     def check(self, standing: Standing) -> None:
-        """:raises errors.Fenced: etcd answered, and the key is not as we put it."""
+        """:raises errors.Fenced: etcd answered, and the key is not as we put it.
+        :raises errors.NewerReader: it answered, and a newer release has our keys by now."""
         if standing.answer is None:
             return
+        for kv in standing.answer.kvs(1):
+            state.check_format(kv.value, kv.key)
         if [kv.revision for kv in standing.answer.kvs(0)] != [standing.token]:
             raise errors.Fenced("the shard's owner key is not ours any more")
 
@@ -205,9 +210,9 @@ class Fence:
         own = slot == self._identity.slot and incarnation == self._identity.incarnation
         return own or incarnation <= reaped.get(slot, 0)
 
-    def _put_owner(self, condition: etcd.Compare) -> None:
-        """Put the key with the next epoch under `condition`; settle an ambiguous answer by reading
-        the key: it holds our epoch, or the put is tried again with the same condition."""
+    def _put_owner(self, *conditions: etcd.Compare) -> None:
+        """Put the key with the next epoch under `conditions`; settle an ambiguous answer by reading
+        the key: it holds our epoch, or the put is tried again with the same conditions."""
         lease = self._lease.obtain()
         self._epoch = next(_EPOCHS)
         self._in_doubt = True
@@ -216,7 +221,7 @@ class Fence:
         first = etcd.Txn([absent], [etcd.Put(checkpoint, state.encode_zxid(0))])
         owner = etcd.Put(self._key, self._document(), lease)
         try:
-            answer = self._client.txn(etcd.Txn([condition], [owner, first]))
+            answer = self._client.txn(etcd.Txn(list(conditions), [owner, first]))
         except errors.AmbiguousWrite:
             self.token = self._settled()
             return

@@ -147,6 +147,7 @@ class Mirror:
         still under way must not land after newer ones."""
         ctx, facts = self._ctx, self.facts
         if ctx.dry_run:
+            state.require_reader(ctx.etcd, ctx.keys)
             return
         if not self._formatted:
             state.ensure_format(ctx.etcd, ctx.keys, self._written_by)
@@ -290,6 +291,9 @@ class Mirror:
         facts.attempt += 1
         facts.full_sync_running = self._due.is_set()
         self._check_token(error)
+        if isinstance(error, errors.NewerReader):
+            # Until the worker is drained: nothing is written before the key was looked at again.
+            self._formatted, facts.refusal = False, str(error)
         if error.reaction is errors.Reaction.RESYNC and facts.attempt == 1:
             ctx.log.info("starting over", reason=str(error))
             return

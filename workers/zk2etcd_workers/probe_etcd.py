@@ -9,6 +9,7 @@ itself: of nested ones, which our large writes consist of, that release checks n
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
 
@@ -221,7 +222,8 @@ def readable_format(both: sides.Sides) -> Iterator[probe_fact.Fact]:
         try:
             state.check_format(kv.value, key)
         except errors.NewerFormat as error:
-            yield SIDE.fail(str(error), "or use another state.prefix")
+            fact = SIDE.fail(str(error), "no shard is mirrored as long as that is so")
+            yield dataclasses.replace(fact, refused=isinstance(error, errors.NewerReader))
 
 
 def floor(both: sides.Sides) -> int:

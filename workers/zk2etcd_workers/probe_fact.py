@@ -10,13 +10,15 @@ Status = Literal["ok", "note", "FAIL"]
 
 @dataclasses.dataclass(frozen=True)
 class Fact:
-    """`side` is where it was found. `unreachable`: nothing more can be found out on that side."""
+    """`side` is where it was found. `unreachable`: nothing more can be found out on that side.
+    `refused`: this release may not be used with what is there."""
 
     side: str
     status: Status
     text: str
     remedy: str = ""
     unreachable: bool = False
+    refused: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

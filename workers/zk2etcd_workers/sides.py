@@ -89,8 +89,10 @@ class Sides:
         """Return when both sides answer.
 
         :raises errors.Unreachable: one does not; `errors.EtcdDenied`: etcd refuses us.
+        :raises errors.NewerReader: a newer release has our keys in etcd.
         """
         self.reach_etcd()
+        state.require_reader(self.client, state.Keys(self.settings.state.prefix))
         self.reach_zookeeper()
 
     def reach_etcd(self) -> None:

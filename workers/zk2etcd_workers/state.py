@@ -90,7 +90,7 @@ def decode(value: bytes, key: bytes) -> dict[str, Any]:
 def ensure_format(client: etcd.Client, keys: Keys, written_by: str) -> None:
     """Write `format` if it is absent; refuse to go on if it demands a newer reader.
 
-    :raises errors.NewerFormat: its `min_reader` is above ours.
+    :raises errors.NewerReader: its `min_reader` is above ours.
     """
     key = keys.format()
     value = encode({"min_reader": FORMAT, "written_by": written_by})
@@ -101,17 +101,30 @@ def ensure_format(client: etcd.Client, keys: Keys, written_by: str) -> None:
     check_format(answer.kvs(0)[0].value, key)
 
 
+def require_reader(client: etcd.Client, keys: Keys) -> int:
+    """The etcd revision at which `format` was absent, or ours to read.
+
+    :raises errors.NewerReader: it demands a newer reader than we are.
+    """
+    page = client.range(keys.format())
+    for kv in page.kvs:
+        check_format(kv.value, kv.key)
+    return page.revision
+
+
 def check_format(value: bytes, key: bytes) -> None:
-    """:raises errors.NewerFormat: this `format` demands a newer reader than we are."""
+    """:raises errors.NewerReader: this `format` demands a newer reader than we are.
+    :raises errors.NewerFormat: it is nobody's."""
     try:
         found = json.loads(value)
         wanted = int(found["min_reader"])
     except (ValueError, TypeError, LookupError) as error:
         raise errors.NewerFormat(f"{key.decode()} in etcd is not ours: {value[:80]!r}") from error
     if wanted > FORMAT:
-        raise errors.NewerFormat(
-            f"{key.decode()} asks for a reader of format {wanted} (written by "
-            f"{found.get('written_by', 'unknown')}); this release reads {FORMAT}: upgrade zk2etcd"
+        raise errors.NewerReader(
+            f"{key.decode()} in etcd asks for a reader of format {wanted} (written by "
+            f"{found.get('written_by', 'unknown')}); this release reads {FORMAT}: upgrade zk2etcd, "
+            "or give it a state.prefix of its own"
         )
 
 

@@ -66,6 +66,8 @@ def _facts(
 def _exit_code(facts: list[probe_fact.Fact]) -> int:
     if any(fact.unreachable for fact in facts):
         return 3
+    if any(fact.refused for fact in facts):
+        return 2
     return 1 if any(fact.status == "FAIL" for fact in facts) else 0
 
 
