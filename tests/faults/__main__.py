@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import pathlib
 import random
 import sys
@@ -18,6 +19,8 @@ _ETCDS = {"3.3": releases.ETCD_3_3, "3.5": releases.ETCD_3_5_16, "newest": relea
 
 
 def main(arguments: list[str]) -> int:
+    # Its clients lose their connections all the time: that is what it is for.
+    logging.getLogger("kazoo").setLevel(logging.ERROR)
     asked = _parser().parse_args(arguments)
     made_of = servers.Servers(
         asked.zookeepers,

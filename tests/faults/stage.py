@@ -130,7 +130,7 @@ class Stage:
         made.start()
         client = observing.connected(made.address)
         try:
-            # Its history is another one: the same root at the same zxid would be the same to us.
+            # Its history is another one, as that of most ensembles is.
             client.create("/before", b"")
             for _ in range(100):
                 client.set_async("/before", b"")

@@ -49,7 +49,7 @@ def test_a_root_created_anew_unseen_is_refused_until_released(world: mirroring.W
     anew(world)
     worker = world.worker(identity=NEXT)
     guard = refused(worker)
-    assert "now at 0x" in guard.reason
+    assert "now at zxid 0x" in guard.reason
     report = worker.wait(lambda each: each.phase == "guarded")
     assert (report.owned, report.error) == (True, None)
     # Neither changes nor full syncs, nor another worker, write anything.
@@ -122,6 +122,26 @@ def wipe(world: mirroring.World, server: sandboxes.ZooKeeper) -> None:
     world.zk = observing.connected(server.address)
 
 
+def outgrow(world: mirroring.World) -> None:
+    for _ in range(60):
+        world.zk.create("/filler", b"")
+        world.zk.delete("/filler")
+
+
+def test_an_ensemble_set_up_by_the_same_steps_is_another_one(
+    fresh_world: mirroring.World, fresh_zookeeper: sandboxes.ZooKeeper
+) -> None:
+    """Its root has the same czxid."""
+    before = mirrored(fresh_world, "/own")
+    known = fresh_world.zk.exists("/own").czxid
+    wipe(fresh_world, fresh_zookeeper)
+    fresh_world.zk.create("/own", b"")
+    assert fresh_world.zk.exists("/own").czxid == known
+    outgrow(fresh_world)
+    refused(fresh_world.worker(targets={"/own": "/own"}, identity=NEXT))
+    assert fresh_world.etcd.values("/own") == before
+
+
 @pytest.mark.parametrize("root", ["/own", "/"])
 def test_another_ensemble_that_is_further_on(
     fresh_world: mirroring.World,
@@ -131,9 +151,7 @@ def test_another_ensemble_that_is_further_on(
     """A swap at the same address, by one with a larger zxid: no floor keeps it out."""
     before = mirrored(fresh_world, root)
     wipe(fresh_world, fresh_zookeeper)
-    for _ in range(60):
-        fresh_world.zk.create("/filler", b"")
-        fresh_world.zk.delete("/filler")
+    outgrow(fresh_world)
     fresh_world.zk.ensure_path("/own")
     worker = fresh_world.worker(targets={root: root}, identity=NEXT)
     guard = refused(worker)

@@ -66,7 +66,9 @@ def test_a_bulk_read_answers_each_op(opened: Opened, world: mirroring.World) -> 
     assert reply.epoch == opened.session.epoch
     first, a, none, missing, names, no_names = reply.results
     stat = world.zk.get(world.path("a"))[1]
-    assert a == tree.Node(paths[1], "é".encode(), stat.czxid, stat.mzxid, stat.mtime, 0, 0)
+    assert a == tree.Node(
+        paths[1], "é".encode(), stat.czxid, stat.mzxid, stat.mtime, 0, 0, stat.ctime
+    )
     assert (first.data, first.children) == (b"root", 2)
     assert none.data == b""
     assert missing is no_names is tree.Miss.NO_NODE

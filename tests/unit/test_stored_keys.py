@@ -49,7 +49,11 @@ def test_a_trip_from_before_there_were_two_kinds_holds_deletes() -> None:
 
 
 def test_identities() -> None:
-    record = state.IdentityRecord({b"/a": 2, "/\u00e9".encode(): 31}, since=77)
+    births = {
+        b"/a": state.Birth(2, 1_795_516_932_250),
+        "/\u00e9".encode(): state.Birth(31, 1_795_516_932_251),
+    }
+    record = state.IdentityRecord(births, since=77)
     assert state.IdentityRecord.from_bytes(stored("identity"), KEY) == record
     assert record.to_bytes() == stored("identity")
 
@@ -86,9 +90,11 @@ def test_owners() -> None:
         b'{"v":1,"first":true,"present":"many"}',
         b'{"v":1,"first":true,"present":1,"trip":{}}',
         b'{"v":1,"first":true,"present":1,"trip":[1]}',
-        b'{"v":1,"czxids":[]}',
-        b'{"v":1,"czxids":{"/a":"x"},"since":0}',
-        b'{"v":1,"czxids":{"/a":"0x1"}}',
+        b'{"v":1,"births":[],"since":0}',
+        b'{"v":1,"births":{"/a":"0x1"},"since":0}',
+        b'{"v":1,"births":{"/a":{"zxid":"x","at":1}},"since":0}',
+        b'{"v":1,"births":{"/a":{"zxid":"0x1"}},"since":0}',
+        b'{"v":1,"births":{"/a":{"zxid":"0x1","at":1}}}',
     ],
 )
 @pytest.mark.parametrize("read", [state.GuardRecord.from_bytes, state.IdentityRecord.from_bytes])

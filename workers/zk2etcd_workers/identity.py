@@ -1,13 +1,14 @@
 """Is this still the ensemble that was mirrored? One that was wiped, restored from elsewhere or
 swapped answers readily, and its tree looks like a mass delete and a mass change.
 
-A node's czxid stays as it is for its whole life, and another ensemble hardly ever gave the same
-one to the same path. So the czxid of the prefix's root is kept in etcd (ZooKeeper's own `/` has
-none: of up to 16 of its oldest children), and compared before a base writes anything.
+A node's czxid and ctime stay as they are for its whole life, and another ensemble hardly ever gave
+the same ones to the same path. So those of the prefix's root are kept in etcd (ZooKeeper's own `/`
+has none: of up to 16 of its oldest children), and compared before a base writes anything.
 """
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable, Sequence
 
 from zk2etcd import errors
@@ -23,7 +24,7 @@ class Identity:
     def __init__(self, ctx: context.Context) -> None:
         self._ctx = ctx
         self._key = ctx.keys.identity(ctx.shard.id)
-        self._known: dict[bytes, int] = {}
+        self._known: dict[bytes, state.Birth] = {}
         self._stored = state.IdentityRecord({})
         # Those that were there on this session as they are known: when they go, we see it.
         self._live: set[bytes] = set()
@@ -34,7 +35,7 @@ class Identity:
         :raises errors.NewerFormat: it cannot be read.
         """
         self._stored = state.read_identity(self._ctx.etcd, self._key)
-        self._known = dict(self._stored.czxids)
+        self._known = dict(self._stored.births)
 
     @property
     def since(self) -> int:
@@ -51,7 +52,7 @@ class Identity:
         }
         others = []
         for path, node in found.items():
-            if isinstance(node, tree.Node) and node.czxid == self._known[path]:
+            if isinstance(node, tree.Node) and _birth(node) == self._known[path]:
                 self._live.add(path)
             elif was_deleted(path):
                 del self._known[path]
@@ -71,9 +72,9 @@ class Identity:
         known = self._known.get(path)
         if known is None:
             if node is not None and not self._known and not tree.is_ephemeral(node):
-                self._learn(path, node.czxid)
+                self._learn(path, _birth(node))
             return
-        if node is not None and node.czxid == known:
+        if node is not None and _birth(node) == known:
             return
         if path not in self._live or (node is not None and not deleted):
             if node is not None:
@@ -82,7 +83,7 @@ class Identity:
         del self._known[path]
         self._live.discard(path)
         if node is not None:
-            self._known[path] = node.czxid
+            self._known[path] = _birth(node)
             self._live.add(path)
         self._store()
 
@@ -100,11 +101,11 @@ class Identity:
         known = {path: self._known[path] for path in self._live}
         room = (_CHILDREN if self._is_top else 1) - len(known)
         nodes = self._candidates() if room else []
-        known.update({node.path: node.czxid for node in nodes[:room]})
+        known.update({node.path: _birth(node) for node in nodes[:room]})
         if not known and held:
             return
         self._known, self._live = known, set(known)
-        if self._known != self._stored.czxids:
+        if self._known != self._stored.births:
             self._store()
 
     @property
@@ -131,16 +132,18 @@ class Identity:
         return listing if isinstance(listing, list) else ()
 
     def _told(self, path: bytes, node: tree.Node | tree.Miss, count: int) -> str:
-        known = f"{tree.shown(path)} was created at zxid {self._known[path]:#x}"
-        now = f"now at {node.czxid:#x}" if isinstance(node, tree.Node) else "now it is not there"
+        known = f"{tree.shown(path)} was created at {_told(self._known[path])}"
+        now = "now it is not there"
+        if isinstance(node, tree.Node):
+            now = f"now at {_told(_birth(node))}"
         more = f", and {count - 1} more like it" if count > 1 else ""
         return (
             f"identity: {known}, {now}{more}: ZooKeeper was wiped, restored or replaced, "
             "or the node was created anew while nobody looked"
         )
 
-    def _learn(self, path: bytes, czxid: int) -> None:
-        self._known[path] = czxid
+    def _learn(self, path: bytes, birth: state.Birth) -> None:
+        self._known[path] = birth
         self._live.add(path)
         self._store()
 
@@ -153,3 +156,12 @@ class Identity:
         if not ctx.etcd.txn(etcd.Txn([ctx.fence.compare()], [put])).succeeded:
             raise errors.Fenced("another owner took the shard")
         self._stored = record
+
+
+def _birth(node: tree.Node) -> state.Birth:
+    return state.Birth(node.czxid, node.ctime)
+
+
+def _told(birth: state.Birth) -> str:
+    at = datetime.datetime.fromtimestamp(birth.at / 1000, datetime.UTC)
+    return f"zxid {birth.zxid:#x} ({at.isoformat(timespec='seconds')})"

@@ -11,7 +11,7 @@ import json
 import re
 import uuid
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from zk2etcd import errors, messages
 from zk2etcd_workers import etcd
@@ -139,26 +139,39 @@ def read_checkpoints(client: etcd.Client, keys: Keys, since: int = 0) -> dict[by
     return {kv.key: decode_zxid(kv.value) for kv in kvs}
 
 
+class Birth(NamedTuple):
+    """When a node was created: the zxid, and milliseconds since 1970. Ensembles that were set up by
+    the same steps may agree on the one, hardly on both."""
+
+    zxid: int
+    at: int
+
+
 @dataclasses.dataclass(frozen=True)
 class IdentityRecord:
-    """What `identities/<id>` says: by path, the czxid of a node that stands for the ensemble; and
+    """What `identities/<id>` says: by path, the birth of a node that stands for the ensemble; and
     the etcd revision up to which checkpoints speak of a former one, which a person gave up."""
 
-    czxids: Mapping[bytes, int]
+    births: Mapping[bytes, Birth]
     since: int = 0
 
     def to_bytes(self) -> bytes:
-        told = {p.decode("utf-8", "surrogateescape"): f"{c:#x}" for p, c in self.czxids.items()}
-        return encode({"czxids": told, "since": self.since})
+        told = {
+            path.decode("utf-8", "surrogateescape"): {"zxid": f"{birth.zxid:#x}", "at": birth.at}
+            for path, birth in self.births.items()
+        }
+        return encode({"births": told, "since": self.since})
 
     @classmethod
     def from_bytes(cls, value: bytes, key: bytes) -> IdentityRecord:
         """:raises errors.NewerFormat: it is not one."""
         document = decode(value, key)
         try:
-            told = document["czxids"].items()
-            czxids = {p.encode("utf-8", "surrogateescape"): int(c, 16) for p, c in told}
-            return cls(czxids, int(document["since"]))
+            births = {
+                path.encode("utf-8", "surrogateescape"): Birth(int(b["zxid"], 16), int(b["at"]))
+                for path, b in document["births"].items()
+            }
+            return cls(births, int(document["since"]))
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise _garbage(key, value) from error
 

@@ -13,7 +13,7 @@ ROOT = b"/"
 
 
 class Node(NamedTuple):
-    """A readable znode. zxids as on the wire, `mtime` in milliseconds since 1970."""
+    """A readable znode. zxids as on the wire, `mtime` and `ctime` in milliseconds since 1970."""
 
     path: bytes
     data: bytes
@@ -22,6 +22,7 @@ class Node(NamedTuple):
     mtime: int
     owner: int
     children: int
+    ctime: int = 0
 
 
 class Miss(enum.Enum):

@@ -13,7 +13,7 @@ from zk2etcd_workers import tree, zk_protocol
 
 _INT = struct.Struct(">i")
 # Stat, of which: czxid mzxid mtime ephemeralOwner numChildren
-_STAT = struct.Struct(">qq8xq12xq4xi8x")
+_STAT = struct.Struct(">qqqq12xq4xi8x")
 
 
 class Read:
@@ -40,9 +40,9 @@ class GetData(Read):
     def deserialize(self, buffer: bytes, offset: int) -> tree.Node:
         (length,) = _INT.unpack_from(buffer, offset)
         end = offset + 4 + max(length, 0)
-        czxid, mzxid, mtime, owner, children = _STAT.unpack_from(buffer, end)
+        czxid, mzxid, ctime, mtime, owner, children = _STAT.unpack_from(buffer, end)
         data = bytes(buffer[offset + 4 : end])
-        return tree.Node(self.path, data, czxid, mzxid, mtime, owner, children)
+        return tree.Node(self.path, data, czxid, mzxid, mtime, owner, children, ctime)
 
 
 class GetChildren(Read):

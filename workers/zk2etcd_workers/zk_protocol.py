@@ -22,8 +22,8 @@ Op = tuple[int, bytes]
 _INT = struct.Struct(">i")
 _MULTI_HEADER = struct.Struct(">iBi")
 _HEADER_AND_INT = struct.Struct(">iBii")
-# czxid mzxid mtime ephemeralOwner numChildren, then the next answer's type and number
-_STAT_AND_HEAD = struct.Struct(">qq8xq12xq4xi8xi5xi")
+# czxid mzxid ctime mtime ephemeralOwner numChildren, then the next answer's type and number
+_STAT_AND_HEAD = struct.Struct(">qqqq12xq4xi8xi5xi")
 _EVENT = struct.Struct(">iii")
 
 _HEADS = {kind: _MULTI_HEADER.pack(kind, 0, -1) for kind in (GET_DATA, GET_CHILDREN)}
@@ -96,8 +96,10 @@ class MultiRead:
             if answered == GET_DATA and kind == GET_DATA:
                 end = offset + number if number > 0 else offset
                 data = buffer[offset:end]
-                czxid, mzxid, mtime, owner, children, answered, number = stat_and_head(buffer, end)
-                add(new(node, (path, data, czxid, mzxid, mtime, owner, children)))
+                (czxid, mzxid, ctime, mtime, owner, children, answered, number) = stat_and_head(
+                    buffer, end
+                )
+                add(new(node, (path, data, czxid, mzxid, mtime, owner, children, ctime)))
                 offset = end + 81
                 continue
             if answered == GET_CHILDREN and kind == GET_CHILDREN:
