@@ -246,9 +246,10 @@ class _Run:
     def _case(self) -> oracle.Case:
         """What both sides have logged, once zk2etcd has stopped."""
         on = self._on
+        settled = max(record.zxid for record in self._logged())
         for supervisor in on.supervisors:
             supervisor.stop()
-        logged = txnlog.records([server.data for server in on.zookeepers])
+        logged = self._logged()
         on.hand.write({})
         self._await_mark()
         on.watcher.check()
@@ -256,8 +257,11 @@ class _Run:
         foreign = {event.revision for event in events if event.key == hand.MARK}
         history = txnlog.replay(logged)
         return oracle.Case(
-            world.PREFIXES, world.STATE, history, events, foreign, world.KEPT, on.released
+            world.PREFIXES, world.STATE, history, events, foreign, world.KEPT, on.released, settled
         )
+
+    def _logged(self) -> list[txnlog.Record]:
+        return txnlog.records([server.data for server in self._on.zookeepers])
 
     def _await_mark(self) -> None:
         """The watch has seen all there is once it has seen a mark that was put last."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 
 import pytest
@@ -38,6 +39,7 @@ def judged(
     kept: Mapping[bytes, bytes] | None = None,
     released: Mapping[str, float] | None = None,
     lease: int = 1,
+    settled: int = sys.maxsize,
 ) -> set[tuple[str, str]]:
     """(invariant, check) of all that was found. A zxid is a second of ZooKeeper's clock, and a
     revision a hundredth of one of etcd's, from 1,000 on."""
@@ -49,7 +51,9 @@ def judged(
         watcher.Event(revision, key, value, 1000.0 + revision / 100, lease)
         for revision, key, value in changes
     ]
-    case = oracle.Case(PREFIXES, STATE, history, events, foreign, kept or {}, released or {})
+    case = oracle.Case(
+        PREFIXES, STATE, history, events, foreign, kept or {}, released or {}, settled
+    )
     return {(each.invariant, each.check) for each in oracle.judge(case)}
 
 
@@ -153,6 +157,15 @@ def test_sides_that_differ_in_the_end_are_seen() -> None:
     nodes = {"/dubbo/a": [(2, b"1"), (3, b"2")]}
     assert judged(nodes, mirrored((2, b"/dubbo/a", b"1"))) == {("I4", "equal")}
     assert judged(nodes, mirrored()) == {("I4", "equal")}
+
+
+def test_what_zookeeper_did_after_the_mirror_was_stopped_may_be_missing() -> None:
+    nodes: Nodes = {"/dubbo/a": [(1, b"1"), (2, b"2"), (5, None)]}
+    before = mirrored((2, b"/dubbo/a", b"1"), (3, b"/dubbo/a", b"2"))
+    assert judged(nodes, before, settled=4) == set()
+    assert judged(nodes, [*before, (4, b"/dubbo/a", None)], settled=4) == set()
+    assert judged(nodes, before[:-1], settled=4) == {("I4", "equal")}
+    assert judged(nodes, before, settled=5) == {("I4", "equal")}
 
 
 def test_a_write_to_a_shard_that_nobody_owns_is_seen() -> None:
