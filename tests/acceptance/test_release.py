@@ -48,6 +48,10 @@ def trip(supervisor: installed.Supervisor) -> str:
     return guard["id"] if guard else ""
 
 
+def reason(supervisor: installed.Supervisor, root: str) -> str:
+    return str(supervisor.shards()[root]["guard"]["reason"])
+
+
 def test_a_trip_is_told_outlives_everything_and_is_released_by_command(
     guarded: installed.Supervisor, sides: both_sides.Sides
 ) -> None:
@@ -132,6 +136,10 @@ def test_another_root_is_told_and_mirrored_once_released(
     shown = installed.run("status", "--url", supervisor.url)
     assert shown.returncode == 1
     assert "nothing is written" in shown.stdout + shown.stderr
+    fixed = installed.run("diff", "--fix", "-c", str(supervisor.config), "--rounds", "1")
+    assert fixed.returncode == 1, fixed.stdout + fixed.stderr
+    assert f"is held, nothing is written: {reason(supervisor, root)}" in fixed.stderr
+    assert f"zk2etcd release {shard}" in fixed.stderr
     supervisor.stop()
     supervisor.start()
     polling.until(lambda: supervisor.shards()[root]["guard"])

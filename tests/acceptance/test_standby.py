@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
 
@@ -117,3 +118,45 @@ def test_diff_with_the_file_of_the_standby_has_the_owner_repair(
     assert sides.equal(f"{prefix}/a")
     assert first.shards()[f"{prefix}/a"]["last_full_sync"]["put"] == 1
     assert second.status()["state"] == "standby"
+
+
+def _members(sides: both_sides.Sides, prefix: str) -> dict[str, bytes]:
+    start = f"zk2etcd{prefix}/members/".encode()
+    found = sides.etcd.range(start, start[:-1] + b"0")
+    return {key[len(start) :].decode(): each.value for key, each in found.items()}
+
+
+def test_both_are_members_and_check_shows_which_stands_by(
+    pair: tuple[installed.Supervisor, installed.Supervisor],
+    sides: both_sides.Sides,
+    prefix: str,
+) -> None:
+    first, second = pair
+    one, other = (each.status()["instance"] for each in pair)
+    polling.until(lambda: _members(sides, prefix).keys() == {one, other}, what="two members")
+    assert json.loads(_members(sides, prefix)[other])["admin"] == second.url
+    told = installed.run("check", "-c", str(second.config))
+    assert f"supervisor {one} ({first.url}) writes" in told.stdout
+    assert f"supervisor {other} ({second.url}) stands by" in told.stdout
+
+    # Whichever worker holds it: another puts it back when its lease is over.
+    for pid in second.worker_pids().values():
+        os.kill(pid, signal.SIGKILL)
+    polling.until(
+        lambda: (
+            all(pid > 0 for pid in second.worker_pids().values())
+            and second.status()["state"] == "standby"
+        ),
+        20.0,
+        what="it stands by again",
+    )
+    until = time.monotonic() + LEASE_SECONDS + 2
+    polling.until(
+        lambda: time.monotonic() > until and other in _members(sides, prefix),
+        LEASE_SECONDS + 8,
+        what="a member that outlives the lease of the killed workers",
+    )
+    second.stop()
+    polling.until(lambda: _members(sides, prefix).keys() == {one}, what="it left")
+    first.kill()
+    polling.until(lambda: not _members(sides, prefix), LEASE_SECONDS + 8, what="its lease ended")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from zk2etcd import config, errors, messages, metrics
-from zk2etcd_workers import etcd, fence, state
+from zk2etcd_workers import etcd, fence, member, state
 
 STORED = pathlib.Path(__file__).parent / "stored"
 KEY = b"zk2etcd/default/guards/a"
@@ -69,6 +69,13 @@ def test_the_format() -> None:
     state.check_format(stored("format"), b"zk2etcd/default/format")
     written = state.encode({"min_reader": state.FORMAT, "written_by": "zk2etcd"})
     assert written == stored("format")
+
+
+def test_members() -> None:
+    identity = messages.Identity("host-1a2b3c4d", "w0", 2, "http://127.0.0.1:9180")
+    assert member.document(identity) == stored("member")
+    found = state.decode(stored("member"), b"zk2etcd/default/members/host-1a2b3c4d")
+    assert (found["instance"], found["admin"]) == ("host-1a2b3c4d", "http://127.0.0.1:9180")
 
 
 def test_owners() -> None:

@@ -13,7 +13,7 @@ import time
 from multiprocessing.connection import Connection, wait
 
 from zk2etcd import config, logs, messages, metrics
-from zk2etcd_workers import context, etcd, fence, mapping, mirror, state, turn, zookeeper
+from zk2etcd_workers import context, etcd, fence, mapping, member, mirror, state, turn, zookeeper
 
 _TURN = 0.2
 _REPORT_EVERY = 0.5
@@ -38,11 +38,17 @@ def main(spec: messages.WorkerSpec, pipe: Connection) -> None:
 class _Sides:
     """The connections, made for one set of connection settings."""
 
-    def __init__(self, settings: config.Config, instruments: metrics.Instruments) -> None:
+    def __init__(
+        self, settings: config.Config, spec: messages.WorkerSpec, instruments: metrics.Instruments
+    ) -> None:
         self.settings = settings
         self.session = zookeeper.Session(settings.zookeeper, instruments)
         self.client = etcd.Client(settings.etcd, instruments)
         self.lease = fence.Lease(self.client, settings.state.lease_ttl)
+        keys = state.Keys(settings.state.prefix)
+        self._member = member.Membership(self.client, keys, self.lease, spec.identity)
+        if not spec.dry_run:
+            self._member.start()
 
     def fits(self, settings: config.Config) -> bool:
         mine = self.settings
@@ -53,6 +59,7 @@ class _Sides:
         )
 
     def close(self) -> None:
+        self._member.close()
         self.lease.close()
         self.session.close()
         self.client.close()
@@ -177,7 +184,7 @@ class Worker:
         if self._sides is not None:
             self._log.info("connection settings changed: connecting anew")
             self._sides.close()
-        self._sides = _Sides(settings, self._instruments)
+        self._sides = _Sides(settings, self._spec, self._instruments)
 
     def _start(self, shard: messages.Shard, target: messages.Assign) -> None:
         sides = self._sides

@@ -72,6 +72,7 @@ def _etcd(both: sides.Sides, shards: Sequence[messages.Shard]) -> Facts:
     if ours.status == "ok":
         yield probe_etcd.lease(both)
         yield from probe_etcd.readable_format(both)
+        yield from probe_etcd.members(both)
         for shard in usable:
             yield from probe_etcd.present(both, shard)
 

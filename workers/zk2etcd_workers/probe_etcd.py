@@ -215,6 +215,21 @@ def present(both: sides.Sides, shard: messages.Shard) -> Iterator[probe_fact.Fac
         )
 
 
+def members(both: sides.Sides) -> Iterator[probe_fact.Fact]:
+    """The supervisors that run on this state prefix, and which of them only stand by.
+
+    :raises errors.EtcdError: etcd did not answer.
+    """
+    keys = state.Keys(both.settings.state.prefix)
+    owners = both.client.range(*keys.all_of("owners")).kvs
+    writing = {state.decode(kv.value, kv.key)["instance"] for kv in owners}
+    for kv in both.client.range(*keys.all_of("members")).kvs:
+        found = state.decode(kv.value, kv.key)
+        where = f" ({found['admin']})" if found.get("admin") else ""
+        does = "writes" if found["instance"] in writing else "stands by"
+        yield SIDE.ok(f"supervisor {found['instance']}{where} {does}")
+
+
 def readable_format(both: sides.Sides) -> Iterator[probe_fact.Fact]:
     """Nothing, unless a newer zk2etcd wrote our own keys."""
     key = state.Keys(both.settings.state.prefix).format()

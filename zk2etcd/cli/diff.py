@@ -249,10 +249,19 @@ class _Stall:
         self._since = time.monotonic()
 
     def look(self, status: dict[str, Any]) -> None:
-        """:raises errors.Zk2EtcdError: nothing has changed for a minute."""
+        """:raises errors.Zk2EtcdError: nothing has changed for a minute, or nothing will."""
         for shard in status["shards"]:
             if shard["id"] == self._shard:
+                self._must_be_trusted(shard.get("guard"))
                 self._judge(shard)
+
+    def _must_be_trusted(self, guard: dict[str, Any] | None) -> None:
+        """Held on its ensemble's identity, a shard has no full sync until a person releases it."""
+        if guard is not None and guard.get("kind") == "identity":
+            raise errors.Zk2EtcdError(
+                f"shard {self._shard} is held, nothing is written: {guard['reason']}; if ZooKeeper "
+                f"is the right one, `zk2etcd release {self._shard}` says so"
+            )
 
     def _judge(self, shard: dict[str, Any]) -> None:
         now = [shard[key] for key in ("phase", "progress", "last_full_sync", "worker")]

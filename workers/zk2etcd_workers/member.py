@@ -1,0 +1,75 @@
+"""`members/<instance>`: that a supervisor is there, also when it owns nothing and stands by.
+
+It hangs on the lease of one of its workers. Whichever finds it absent puts it: when that worker
+ends, the key goes with its lease, and another one of the same supervisor puts it back within a
+third of the lease. So it is for people to read, and nothing is decided by it.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from zk2etcd import errors, logs, messages
+from zk2etcd_workers import etcd, fence, state
+
+_WRITTEN_BY = "zk2etcd"
+
+
+def document(identity: messages.Identity) -> bytes:
+    """What the key says: who put it, and where the supervisor can be asked."""
+    return state.encode(
+        {
+            "instance": identity.instance,
+            "slot": identity.slot,
+            "incarnation": identity.incarnation,
+            "admin": identity.admin_url,
+        }
+    )
+
+
+class Membership:
+    """Keeps the key there from a thread of its own, from `start` to `close`."""
+
+    def __init__(
+        self,
+        client: etcd.Client,
+        keys: state.Keys,
+        lease: fence.Lease,
+        identity: messages.Identity,
+    ) -> None:
+        self._client = client
+        self._keys = keys
+        self._lease = lease
+        self._identity = identity
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="member", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        """Put it no more. The key goes with its lease."""
+        self._stop.set()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._look()
+            except errors.Zk2EtcdError as error:
+                # The shards meet the same and report it.
+                logs.get().debug("membership not written", error=str(error))
+            self._stop.wait(self._lease.ttl / 3)
+
+    def _look(self) -> None:
+        key = self._keys.member(self._identity.instance)
+        if self._client.range(key).kvs:
+            return
+        state.ensure_format(self._client, self._keys, _WRITTEN_BY)
+        looked = state.require_reader(self._client, self._keys)
+        lease = self._lease.obtain()
+        if self._stop.is_set():
+            return
+        absent = etcd.Compare(key, "create", "=", 0)
+        readable = etcd.Compare(self._keys.format(), "mod", "<", looked + 1)
+        put = etcd.Put(key, document(self._identity), lease)
+        self._client.txn(etcd.Txn([absent, readable], [put]))
