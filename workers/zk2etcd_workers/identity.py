@@ -28,6 +28,8 @@ class Identity:
         self._stored = state.IdentityRecord({})
         # Those that were there on this session as they are known: when they go, we see it.
         self._live: set[bytes] = set()
+        # Those that could not be read at the base: no news of them, so they stay known.
+        self._hidden: set[bytes] = set()
 
     def load(self) -> None:
         """Read what is kept in etcd.
@@ -58,7 +60,9 @@ class Identity:
                 del self._known[path]
             elif isinstance(node, tree.Node) or (self._is_top and node is tree.Miss.NO_NODE):
                 others.append((path, node))
-        hidden = tree.Miss.NO_AUTH in found.values() or tree.Miss.OTHER in found.values()
+        silent = (tree.Miss.NO_AUTH, tree.Miss.OTHER)
+        self._hidden = {path for path, node in found.items() if node in silent} & set(self._known)
+        hidden = any(node in silent for node in found.values())
         if self._live or not others or hidden:
             return None
         return self._told(*others[0], len(others))
@@ -98,13 +102,13 @@ class Identity:
 
         :param held: the guard holds deletes; a root that is missing is not forgotten then.
         """
-        known = {path: self._known[path] for path in self._live}
+        known = {path: self._known[path] for path in self._live | self._hidden}
         room = (_CHILDREN if self._is_top else 1) - len(known)
         nodes = self._candidates() if room else []
         known.update({node.path: _birth(node) for node in nodes[:room]})
         if not known and held:
             return
-        self._known, self._live = known, set(known)
+        self._known, self._live = known, set(known) - self._hidden
         if self._known != self._stored.births:
             self._store()
 
@@ -118,7 +122,7 @@ class Identity:
         if self._is_top:
             paths = [tree.join(tree.ROOT, name) for name in self._children()[:_LISTED]]
             paths = [path for path in paths if not ctx.mapping.is_excluded(path)]
-        fresh = [path for path in paths if path not in self._live]
+        fresh = [path for path in paths if path not in self._live | self._hidden]
         nodes = [verdict.node for verdict in confirm.read_again(ctx, fresh, walks=True)]
         lasting = [n for n in nodes if isinstance(n, tree.Node) and not tree.is_ephemeral(n)]
         return sorted(lasting, key=lambda node: node.czxid)
