@@ -356,3 +356,33 @@ def test_a_lost_session_loses_no_change(
         world.zk.set(world.path("n2", "below"), b"live")
         world.zk.create(world.path("new"), b"live")
         _missed_nothing(world, worker)
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_root_created_anew_before_our_eyes_is_the_same_ensemble(
+    classic: mirroring.World, at_once: bool
+) -> None:
+    """A change of its value has used up the watch that would have told of its end."""
+    world, root = classic, classic.root
+    observing.seed(world.zk, [(root, b""), (world.path("a"), b"")])
+    worker = world.worker()
+    worker.follows()
+    for number in range(6):
+        value = b"%d" % number
+        if at_once:
+            change = world.zk.transaction()
+            change.set_data(root, b"soon gone")
+            change.delete(world.path("a"))
+            change.delete(root)
+            change.create(root, value)
+            change.create(world.path("a"), value)
+            done = change.commit()
+            assert not any(isinstance(part, Exception) for part in done), done
+        else:
+            world.zk.set(root, b"soon gone")
+            world.zk.delete(root, recursive=True)
+            observing.seed(world.zk, [(root, value), (world.path("a"), value)])
+        world.equal()
+    last = worker.shard()
+    assert last is not None
+    assert last.guard is None

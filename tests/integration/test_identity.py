@@ -3,13 +3,15 @@ said that it is the right one."""
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from tests import polling
 from tests.integration import mirroring, observing
 from zk2etcd import messages
 from zk2etcd import sandbox as sandboxes
-from zk2etcd_workers import mirror
+from zk2etcd_workers import guarding, mirror
 
 NEXT = messages.Identity("inst", "w0", 2)
 REAPED = {"w0": 1}
@@ -197,3 +199,50 @@ def test_an_ensemble_that_is_behind_is_named_and_mirrored_once_released(
     heir.release(held.guard.id)
     heir.wait(lambda each: each.phase == "following", what="the deletes")
     assert world.etcd.values(root) == {root.encode(): b"new"}
+
+
+def refilled(world: mirroring.World, root: str) -> None:
+    """Another ensemble's nodes: some names are the same, no value is."""
+    observing.seed(
+        world.zk, [(root, b"other"), *((f"{root}/n{number}", b"other") for number in range(3))]
+    )
+
+
+def test_an_identity_is_not_forgotten_where_nothing_is_deleted(
+    fresh_world: mirroring.World, fresh_zookeeper: sandboxes.ZooKeeper
+) -> None:
+    """With `deletes: never` no guard trips over a missing root."""
+    before = mirrored(fresh_world, "/own")
+    wipe(fresh_world, fresh_zookeeper)
+    outgrow(fresh_world)
+    worker = fresh_world.worker(targets={"/own": "/own"}, identity=NEXT, sync={"deletes": "never"})
+    worker.follows()
+    refilled(fresh_world, "/own")
+    refused(worker)
+    assert fresh_world.etcd.values("/own") == before
+
+
+def test_a_swap_between_the_look_and_the_walk_writes_nothing(
+    fresh_world: mirroring.World,
+    fresh_zookeeper: sandboxes.ZooKeeper,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = mirrored(fresh_world, "/own")
+    begin, swapped = guarding.Guarding.begin, threading.Event()
+
+    def late(self: guarding.Guarding, present: int, *, first: bool) -> None:
+        if not swapped.is_set():
+            session, known = self._ctx.session, self._ctx.session.epoch
+            wipe(fresh_world, fresh_zookeeper)
+            outgrow(fresh_world)
+            refilled(fresh_world, "/own")
+            while session.epoch == known or not session.connected:
+                self._ctx.turn.pause(0.05)
+            swapped.set()
+        begin(self, present, first=first)
+
+    monkeypatch.setattr(guarding.Guarding, "begin", late)
+    worker = fresh_world.worker(targets={"/own": "/own"}, identity=NEXT)
+    refused(worker)
+    assert swapped.is_set()
+    assert fresh_world.etcd.values("/own") == before

@@ -65,6 +65,8 @@ def _wait(ctx: context.Context, replies: queue.SimpleQueue[zookeeper.Reply]) -> 
             continue
         if reply.error is not None:
             raise reply.error
+        if ctx.epoch is not None and reply.epoch != ctx.epoch:
+            raise errors.SessionDoubt("the ZooKeeper session changed")
         return reply
     raise errors.SessionDoubt("ZooKeeper did not answer a read")
 

@@ -28,7 +28,8 @@ _UNSYNCABLE_SHOWN = 100
 class Context:
     """The shard, its two sides, and its pulse. `dry_run`: own nothing, write nothing. `released`:
     how many deletes a person allowed for this one run, whatever the guard says; `grants`: the
-    release of a trip, as it came from the supervisor."""
+    release of a trip, as it came from the supervisor; `epoch`: the session's, to which all reads
+    must belong, since another connection may lead to another ensemble."""
 
     shard: messages.Shard
     mapping: mapping.Mapping
@@ -42,6 +43,7 @@ class Context:
     log: Any
     dry_run: bool = False
     released: int | None = None
+    epoch: int | None = None
     grants: grants.Grants = dataclasses.field(default_factory=grants.Grants)
 
     @property
@@ -58,6 +60,7 @@ class Context:
             read_batch=self.config.zookeeper.read_batch,
             patience=self.config.zookeeper.request_timeout,
             largest=largest,
+            epoch=self.epoch,
         )
 
     @property

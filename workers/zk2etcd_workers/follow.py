@@ -179,11 +179,10 @@ class Follow:
         self._release(path)
 
     def _identify(self, path: bytes, result: tree.Node | tree.Miss) -> None:
-        deleted = bool(self._busy.get(path, 0) & 1) or self._dirty.saw_deleted(path)
         if isinstance(result, tree.Node):
-            self._identity.saw(path, result, deleted=deleted)
+            self._identity.saw(path, result)
         elif result is tree.Miss.NO_NODE:
-            self._identity.saw(path, None, deleted=deleted)
+            self._identity.saw(path, None)
 
     def _acknowledged(self, ack: apply.Ack) -> None:
         settled = self._applier.settle(ack)

@@ -49,7 +49,7 @@ class Guarding:
             "guard tripped: nothing is written",
             reason=reason,
             guard=trip.id,
-            remedy=f"bring the right ZooKeeper back, or zk2etcd release {self._ctx.shard.id}",
+            remedy=f"when the right ZooKeeper answers: zk2etcd release {self._ctx.shard.id}",
         )
         return trip
 
@@ -61,7 +61,8 @@ class Guarding:
         known = state.read_identity(ctx.etcd, keys.identity(shard))
         ops = [etcd.Put(self._key, state.GuardRecord(trip.present, first=True).to_bytes())]
         since = known.since
-        if self._record is not None and self._record.lowers:
+        # One that is not behind after all was let in meanwhile.
+        if self._record is not None and self._record.lowers and not ctx.session.connected:
             since = ctx.etcd.range(keys.checkpoint(shard)).revision
             ops.append(etcd.Put(keys.checkpoint(shard), state.encode_zxid(0)))
         record = state.IdentityRecord({}, since)

@@ -31,6 +31,15 @@ class Identity:
         # Those that could not be read at the base: no news of them, so they stay known.
         self._hidden: set[bytes] = set()
 
+    def bind(self, ctx: context.Context) -> None:
+        """From now on only what this context's connection says counts."""
+        self._ctx = ctx
+
+    @property
+    def is_hidden(self) -> bool:
+        """What stands for the ensemble may not be read, so that nobody can tell."""
+        return bool(self._hidden) and not self._live
+
     def load(self) -> None:
         """Read what is kept in etcd.
 
@@ -67,11 +76,11 @@ class Identity:
             return None
         return self._told(*others[0], len(others))
 
-    def saw(self, path: bytes, node: tree.Node | None, *, deleted: bool) -> None:
-        """Follow read the root (or a child of `/`): None if it is absent. `deleted`: since the
-        last read its delete was seen, so that another one is there by right.
+    def saw(self, path: bytes, node: tree.Node | None) -> None:
+        """Follow read the root (or a child of `/`): None if it is absent. On the connection on
+        which the one that is known was there, another one is there by right.
 
-        :raises errors.SessionDoubt: it is another one, and nobody saw the first go.
+        :raises errors.SessionDoubt: it is another one, and the first was gone before.
         """
         known = self._known.get(path)
         if known is None:
@@ -80,7 +89,7 @@ class Identity:
             return
         if node is not None and _birth(node) == known:
             return
-        if path not in self._live or (node is not None and not deleted):
+        if path not in self._live:
             if node is not None:
                 raise errors.SessionDoubt("the root is another one than was mirrored")
             return

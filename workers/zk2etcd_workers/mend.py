@@ -42,6 +42,7 @@ def mend(both: sides.Sides, shard: messages.Shard, released: int | None = None) 
         checkpoints = state.read_checkpoints(ctx.etcd, ctx.keys, since)
         floor = max(checkpoints.values(), default=0)
         both.reach_zookeeper(floor)
+        ctx = dataclasses.replace(ctx, epoch=ctx.session.epoch)
         both.sync(ctx.root)
         if (doubt := _distrusted(ctx, facts)) is not None:
             return Mended(0, 0, doubt, ())

@@ -7,6 +7,7 @@ forgets the position and goes back to the beginning; what is already equal is no
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import threading
 import time
@@ -125,10 +126,13 @@ class Mirror:
             self._hold(guard, guard.distrust(reason, base.count(ctx), lowers=True))
             return
         epoch = self._watch()
+        # What answers is judged once, so whatever is read after that must be of this connection.
+        ctx = dataclasses.replace(ctx, epoch=epoch)
+        identity.bind(ctx)
         if (reason := identity.changed(self._dirty.was_deleted)) is not None:
             self._hold(guard, guard.distrust(reason, base.count(ctx)))
             return
-        zxid = self._base(floor, identity, first=own == 0)
+        zxid = self._base(ctx, floor, identity, first=own == 0 or identity.is_hidden)
         self._following_since = time.monotonic()
         facts.phase, facts.error, facts.retry_at = "following", None, None
         if self._once:
@@ -248,15 +252,17 @@ class Mirror:
                 return
         raise errors.SessionDoubt("ZooKeeper did not answer a watch or a sync")
 
-    def _base(self, floor: int, identity: identities.Identity, *, first: bool) -> int:
+    def _base(
+        self, ctx: context.Context, floor: int, identity: identities.Identity, *, first: bool
+    ) -> int:
         """One base; the checkpoint's zxid after it."""
-        ctx, facts = self._ctx, self.facts
+        facts = self.facts
         facts.phase, facts.full_sync_running = "full_sync", True
         facts.unsyncable.base_begins()
         started = time.monotonic()
         run = base.Base(ctx, facts, floor, self._dirty.mark, self._dirty.was_deleted)
         done = run.run(first=first)
-        identity.settle(held=facts.guard is not None)
+        identity.settle(held=facts.guard is not None or ctx.config.sync.deletes == "never")
         facts.unsyncable.base_ended()
         took = time.monotonic() - started
         self._dirty.settle()

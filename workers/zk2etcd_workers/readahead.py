@@ -93,10 +93,12 @@ class Reader:
         read_batch: int,
         patience: float,
         largest: int | None,
+        epoch: int | None,
     ) -> None:
         """:param denied: called with each node whose children may not be listed.
         :param largest: the largest value that the last read of all showed, in bytes; None if
             there was none, and the sizes are unknown.
+        :param epoch: the session's, to which all reads must belong; None: the one of now.
         """
         self._session = session
         self._excluded = frozenset(shard.excluded)
@@ -110,7 +112,7 @@ class Reader:
             self._parallel = pacing.parallel(read_batch, largest)
         self._most = read_batch
         self._patience = patience
-        self._epoch = session.epoch
+        self._epoch = session.epoch if epoch is None else epoch
         self._replies: queue.SimpleQueue[zookeeper.Reply] = queue.SimpleQueue()
         self._heap: list[tuple[bytes, int, Dir]] = []
         self._heavy: set[bytes] = set()

@@ -44,8 +44,9 @@ class Walk:
         read_batch: int = 256,
         patience: float = 10.0,
         largest: int | None = None,
+        epoch: int | None = None,
     ) -> None:
-        """:param largest: see `readahead.Reader`."""
+        """:param largest: and `epoch`: see `readahead.Reader`."""
         self._reader = readahead.Reader(
             session,
             shard,
@@ -55,6 +56,7 @@ class Walk:
             read_batch=read_batch,
             patience=patience,
             largest=largest,
+            epoch=epoch,
         )
         self._mapping = shard
         self._key = shard.key if shard.source != shard.target else None

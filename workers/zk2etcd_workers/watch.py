@@ -91,10 +91,6 @@ class Dirty:
         """A delete of this path was seen before or during an overflow."""
         return hash(path) in self._deleted
 
-    def saw_deleted(self, path: bytes) -> bool:
-        """A delete of this path waits to be looked at."""
-        return bool(self._paths.get(path, 0) & 1)
-
     def take(self, count: int) -> dict[bytes, int]:
         """Remove up to `count` of the oldest; path -> its mark."""
         with self._lock:
