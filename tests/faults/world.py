@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import kazoo.client
+import kazoo.exceptions
+import kazoo.security
 import psutil
 
 from tests.acceptance import installed
@@ -25,6 +27,7 @@ from zk2etcd import errors, sandbox
 STATE = "zk2etcd/faults"
 LEASE_TTL = 3.0
 _PATIENCE = 1.0
+_RIGHTS_SECONDS = 30.0
 PREFIXES = (
     oracle.Prefix("/dubbo", "/dubbo", ("/dubbo/config",)),
     oracle.Prefix("/services", "/mirror/services"),
@@ -193,7 +196,18 @@ class World:
             server.wait_ready()
         if self.hand.out_of_space():
             self.hand.reclaim(self.watcher.revision)
+        self._give_rights()
         self.heal_supervisors()
+
+    def _give_rights(self) -> None:
+        """Everybody may read everything again."""
+        client = self.owner()
+        deadline = time.monotonic() + _RIGHTS_SECONDS
+        for path in self.unreadable:
+            while not set_rights(client, path, kazoo.security.OPEN_ACL_UNSAFE):
+                if time.monotonic() > deadline:
+                    raise errors.StartError(f"the rights of {path} could not be given back")
+        load.close(client)
 
     def heal_supervisors(self) -> None:
         for each in self.supervisors:
@@ -323,3 +337,20 @@ class World:
     def client(self) -> kazoo.client.KazooClient:
         """A new session straight to the servers."""
         return load.session(self.hosts)
+
+    def owner(self) -> kazoo.client.KazooClient:
+        """The one who may give back the rights that a fault took."""
+        client = self.client()
+        client.add_auth_async("digest", "owner:secret")
+        return client
+
+
+def set_rights(client: kazoo.client.KazooClient, path: str, rights: Any) -> bool:
+    """Whether that is settled: done, or there is no such node."""
+    try:
+        client.set_acls_async(path, rights).get(load.PATIENCE)
+    except kazoo.exceptions.NoNodeError:
+        return True
+    except load.MISSED:
+        return False
+    return True
