@@ -184,7 +184,7 @@ class Base:
             if held is not None and held.value == node.data:
                 continue
             self._put += 1
-            self._write(plan.Write(key, node.data, node.path, max(node.czxid, node.mzxid)), zxid)
+            self._write(plan.put(key, node), zxid)
 
     def _deletes(self, present_keys: int, *, root: bool) -> None:
         self._confirm()

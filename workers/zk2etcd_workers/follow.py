@@ -170,9 +170,8 @@ class Follow:
                 self._applier.add(plan.Write(key, None, path, 0))
                 return
         elif isinstance(result, tree.Node):
-            zxid = max(result.czxid, result.mzxid)
             self._facts.largest = max(self._facts.largest or 0, len(result.data))
-            self._applier.add(plan.Write(key, result.data, path, zxid, result.mtime))
+            self._applier.add(plan.put(key, result, mtime=result.mtime))
             return
         else:
             self._facts.unreadable([path], ctx.log)

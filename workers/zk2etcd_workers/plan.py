@@ -54,6 +54,11 @@ class Write(NamedTuple):
     expect: int | None = None
 
 
+def put(key: bytes, node: tree.Node, *, mtime: int = 0, expect: int | None = None) -> Write:
+    """The write that makes `key` what `node` is."""
+    return Write(key, node.data, node.path, max(node.czxid, node.mzxid), mtime, expect)
+
+
 class Extra(NamedTuple):
     """A key that ZooKeeper's walk did not show."""
 
@@ -119,7 +124,7 @@ def _differences(
         found = theirs[there] == ours[at]
         node = run.nodes[at]
         if node is not None and not (found and page.values[there] == node.data):
-            yield Write(ours[at], node.data, node.path, max(node.czxid, node.mzxid))
+            yield put(ours[at], node)
         at, there = at + 1, there + found
     return at, there
 
@@ -127,4 +132,4 @@ def _differences(
 def _writes(run: Run, at: int) -> Iterator[Write]:
     for key, node in zip(run.keys[at:], run.nodes[at:], strict=True):
         if node is not None:
-            yield Write(key, node.data, node.path, max(node.czxid, node.mzxid))
+            yield put(key, node)

@@ -190,8 +190,7 @@ class Repairs:
             return plan.Write(key, None, path, 0, 0, revision)
         if not isinstance(node, tree.Node) or (there is not None and there.value == node.data):
             return None
-        zxid = max(node.czxid, node.mzxid)
-        return plan.Write(key, node.data, path, zxid, node.mtime, revision)
+        return plan.put(key, node, mtime=node.mtime, expect=revision)
 
     def applied(self, settled: apply.Settled) -> None:
         """A Txn of repairs has ended; what moved meanwhile is looked at once more."""
