@@ -33,6 +33,19 @@ def options(command: _Command) -> _Command:
     return command
 
 
+def waiting(command: _Command) -> _Command:
+    """Adds --wait, --timeout and SHARD...: `wait`, `timeout` in seconds, and `shards`."""
+    for option in (
+        click.argument("shards", nargs=-1, metavar="[SHARD]..."),
+        click.option(
+            "--timeout", default=600.0, show_default=True, metavar="SECONDS",
+            help="At most, with --wait."),
+        click.option("--wait", is_flag=True, help="Return when it is done."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
 def client(
     url: str | None, config: tuple[str, ...], overrides: tuple[str, ...]
 ) -> admin_client.Client:

@@ -12,11 +12,7 @@ from zk2etcd.cli import asking
 
 @click.command("full-sync")
 @asking.options
-@click.option("--wait", is_flag=True, help="Return when these full syncs are done.")
-@click.option(
-    "--timeout", default=600.0, show_default=True, metavar="SECONDS", help="At most, with --wait."
-)
-@click.argument("shards", nargs=-1, metavar="[SHARD]...")
+@asking.waiting
 def command(
     url: str | None,
     config: tuple[str, ...],

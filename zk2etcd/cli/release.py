@@ -16,11 +16,7 @@ _SAMPLE = 5
 @click.command("release")
 @asking.options
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--wait", is_flag=True, help="Return when the deletes are done.")
-@click.option(
-    "--timeout", default=600.0, show_default=True, metavar="SECONDS", help="At most, with --wait."
-)
-@click.argument("shards", nargs=-1, metavar="[SHARD]...")
+@asking.waiting
 def command(
     url: str | None,
     config: tuple[str, ...],
