@@ -49,6 +49,22 @@ def test_a_root_that_may_not_be_read_says_nothing_of_the_ensemble(world: mirrori
     assert world.etcd.values(world.root) == before
 
 
+def test_what_goes_below_a_root_that_may_not_be_read_is_held(world: mirroring.World) -> None:
+    """Nobody can tell whether this is the ensemble that was mirrored, so few deletes wait too."""
+    _seeded(world)
+    first = world.worker()
+    first.follows()
+    before = world.equal()
+    first.drain()
+    world.zk.add_auth("digest", "owner:secret")
+    world.zk.delete(world.path("n4"))
+    world.zk.set_acls(world.root, [make_digest_acl("owner", "secret", all=True)])
+    guard = world.worker(identity=NEXT).wait(lambda report: report.guard is not None).guard
+    assert guard is not None
+    assert (guard.kind, guard.deletes, guard.sample) == ("deletes", 1, (world.path("n4"),))
+    assert world.etcd.values(world.root) == before
+
+
 def test_never_deletes(world: mirroring.World) -> None:
     """Neither what was seen going, nor what a base or a full sync finds missing."""
     never = {"deletes": "never"}
