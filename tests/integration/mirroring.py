@@ -20,7 +20,7 @@ import pytest
 from tests import polling
 from tests.integration import observing
 from zk2etcd import config, logs, messages, metrics
-from zk2etcd_workers import main
+from zk2etcd_workers import main, zookeeper
 
 STATE = "zk2etcd/test"
 FIRST = messages.Identity("inst", "w0", 1)
@@ -142,6 +142,13 @@ class Worker:
             timeout,
             what="a full sync",
         )
+
+    @property
+    def session(self) -> zookeeper.Session:
+        """The one that all its shards share."""
+        sides = self._worker._sides
+        assert sides is not None
+        return sides.session
 
     def release(self, trip: str, number: int = 0) -> None:
         """Let the deletes of this trip happen, as a person does."""

@@ -201,6 +201,29 @@ def test_an_ensemble_that_is_behind_is_named_and_mirrored_once_released(
     assert world.etcd.values(root) == {root.encode(): b"new"}
 
 
+def test_a_release_keeps_the_floor_when_the_right_ensemble_is_back(
+    fresh_world: mirroring.World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirror, "_BEHIND", 2.0)
+    quick = {"session_timeout": 2.0, "connect_timeout": 2.0}
+    world = fresh_world
+    mirrored(world)
+    theirs, floor = f"{world.state}/checkpoints/other", world.zk.last_zxid + 60
+    world.etcd.put(theirs, b"%016x" % floor)
+    first = world.worker(identity=NEXT, zookeeper=quick)
+    guard = refused(first)
+    first.drain()
+    worker = world.worker(identity=messages.Identity("inst", "w0", 3), zookeeper=quick)
+    assert refused(worker) == guard
+    known = world.checkpoint(worker)
+    outgrow(world)
+    polling.until(lambda: worker.session.connected, 20)
+    worker.release(guard.id)
+    worker.wait(lambda each: each.phase == "following", 30.0)
+    assert world.checkpoint(worker) >= floor > known
+    assert worker.session.floor() >= floor
+
+
 def refilled(world: mirroring.World, root: str) -> None:
     """Another ensemble's nodes: some names are the same, no value is."""
     observing.seed(

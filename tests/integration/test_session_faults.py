@@ -18,7 +18,7 @@ import pytest
 from tests import polling, wire
 from tests.integration import mirroring, test_session
 from zk2etcd import errors, sandbox, sandbox_server
-from zk2etcd_workers import zk_connection, zk_line, zk_protocol, zookeeper
+from zk2etcd_workers import zk_connection, zk_line, zk_protocol
 
 GET = zk_protocol.GET_DATA
 _CONNECT = struct.Struct(">iiqiqi16s")  # length, protocol, last zxid, time-out, session, password
@@ -43,23 +43,17 @@ class Greetings:
         return head + first[_CONNECT.size :]
 
 
-def _session(worker: mirroring.Worker) -> zookeeper.Session:
-    sides = worker._worker._sides
-    assert sides is not None
-    return sides.session
-
-
 def _states(worker: mirroring.Worker) -> list[str]:
     """What kazoo says of its client from now on."""
     states: list[str] = []
-    client = _session(worker)._client
+    client = worker.session._client
     assert client is not None
     client.add_listener(states.append)
     return states
 
 
 def _id(worker: mirroring.Worker) -> int:
-    client = _session(worker)._client
+    client = worker.session._client
     assert client is not None
     assert client.client_id is not None
     return int(client.client_id[0])
@@ -183,9 +177,9 @@ def test_a_server_restored_to_before_the_floor_is_named_and_waited_for(
     assert report.error is not None
     assert fresh_zookeeper.address in report.error
     assert f"{floor:#x}" in report.error
-    assert [zxid < floor for zxid in _session(worker).behind.values()] == [True]
-    client = _session(worker)._client
-    polling.until(lambda: _session(worker)._client is not client, what="a new client")
+    assert [zxid < floor for zxid in worker.session.behind.values()] == [True]
+    client = worker.session._client
+    polling.until(lambda: worker.session._client is not client, what="a new client")
     worker.wait(lambda report: report.attempt > 2, what="further attempts")
     assert world.etcd.below(world.root) == before
 
@@ -203,14 +197,14 @@ def test_a_client_ahead_of_a_restored_server_is_replaced_by_one_that_is_not(
     for number in range(20):
         world.zk.create(f"/elsewhere{number}", b"")
     synced = world.zk.exists("/elsewhere19").czxid
-    client = _session(worker)._client
+    client = worker.session._client
     assert client is not None
     polling.until(lambda: client.last_zxid >= synced, what="the session has seen them")
     assert world.checkpoint(worker) < synced
     world.zk.stop()
     backup.restore()
-    polling.until(lambda: _session(worker)._client is not client, 10, what="a new client")
-    polling.until(lambda: _session(worker).connected, what="connected")
+    polling.until(lambda: worker.session._client is not client, 10, what="a new client")
+    polling.until(lambda: worker.session.connected, what="connected")
     report = worker.follows()
     assert report.guard is None
     assert world.etcd.value(world.root) == b"1"

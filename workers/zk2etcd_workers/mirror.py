@@ -113,13 +113,15 @@ class Mirror:
         self._inbox = inbox.Inbox()
         self._own()
         guard = guarding.Guarding(ctx, facts)
-        if (trip := guard.standing()) is not None and trip.kind == "identity":
-            self._hold(guard, trip)
-            return
         identity = identities.Identity(ctx)
         identity.load()
         checkpoints = state.read_checkpoints(ctx.etcd, ctx.keys, identity.since)
         floor = max(checkpoints.values(), default=0)
+        if (trip := guard.standing()) is not None and trip.kind == "identity":
+            # So that a release knows whether servers at or above the floor are back.
+            ctx.session.open(floor)
+            self._hold(guard, trip)
+            return
         own = checkpoints.get(ctx.keys.checkpoint(ctx.shard.id), 0)
         facts.zxid = own
         if (reason := self._connect(floor)) is not None:
