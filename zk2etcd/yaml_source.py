@@ -202,6 +202,9 @@ def _problem(error: yaml.YAMLError) -> str:
     problem = getattr(error, "problem", None)
     if problem is None:
         return "holds a character that YAML does not allow; remove it"
+    if "nesting depth" in problem:
+        # PyYAML 6.0.4 and later give up by themselves, before we see the first event.
+        return f"is nested more than {_DEEPEST} deep"
     said = _FOUND.sub("", problem)
     said = said if "expected" in said else _QUOTED.sub("it", said)
     return f"is not YAML: {said}; look at this line and the one before, and put texts in quotes"
