@@ -50,12 +50,14 @@ class ConfigView:
     """Where the running configuration came from; `error` is the last reload's, None when good.
 
     `loaded_at` in wall-clock seconds; `sha256` of the content in force, not of a refused one.
+    `trace_id` stands in the log lines about the last reload, None before any.
     """
 
     path: str
     loaded_at: float
     sha256: str
     error: str | None = None
+    trace_id: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +65,7 @@ class WorkerView:
     """One slot that has shards, or a process. `last_exit` is a signal as -N, None before any.
 
     `heartbeat_age_seconds` is None until the first report of the process that runs now, memory
-    and CPU are None while none runs.
+    and CPU are None while none runs. `trace_id` stands in the log lines about its last restart.
     """
 
     slot: str
@@ -76,6 +78,7 @@ class WorkerView:
     cpu_seconds: float | None
     zk_connected: bool
     shards: tuple[str, ...]
+    trace_id: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,6 +15,7 @@ from zk2etcd import config
 
 Phase = Literal["waiting", "full_sync", "following", "guarded", "paused", "error"]
 GuardKind = Literal["deletes", "identity"]
+WorkKind = Literal["base", "full_sync"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,13 +132,30 @@ class Guard:
 
 @dataclasses.dataclass(frozen=True)
 class FullSyncResult:
-    """How the last completed base or full sync ended. `sequence` grows by one for each."""
+    """How the last completed base or full sync ended. `sequence` grows by one for each, and
+    `trace_id` stands in each line that was logged about it."""
 
     sequence: int
     at: float
     took_seconds: float
     put: int
     delete: int
+    trace_id: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """How far the base or full sync is that runs now: nodes `read` in ZooKeeper, `compared` with
+    etcd, keys `written` so far; `rate` in nodes a second; `remaining_seconds` None if nobody can
+    know."""
+
+    kind: WorkKind
+    read: int
+    compared: int
+    written: int
+    rate: float
+    remaining_seconds: float | None
+    trace_id: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,6 +168,8 @@ class ShardReport:
     `synced_at` when the report was made. `attempt` counts failed starts since the last good one,
     `retry_at` is when the next one begins (wall clock), None when not backing off. `refusal`: why
     no shard of this configuration may be mirrored by this release; the supervisor ends with it.
+    `work` is None while neither a base nor a full sync runs; `written` counts the keys put and
+    deleted since the mirror started; `error_trace_id` stands in the log lines about `error`.
     """
 
     id: str
@@ -172,6 +192,9 @@ class ShardReport:
     refusal: str | None = None
     attempt: int = 0
     retry_at: float | None = None
+    work: Work | None = None
+    written: int = 0
+    error_trace_id: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -39,6 +39,7 @@ def document(view: control.View, now: float) -> Document:
             "loaded_at": _time(view.config.loaded_at),
             "sha256": view.config.sha256,
             "error": view.config.error,
+            "trace_id": view.config.trace_id,
         },
         "workers": [_worker(worker) for worker in view.workers],
         "shards": [_shard(shard, now) for shard in view.shards],
@@ -117,6 +118,7 @@ def _worker(worker: control.WorkerView) -> Document:
         "resident_bytes": worker.resident_bytes,
         "cpu_seconds": None if worker.cpu_seconds is None else round(worker.cpu_seconds, 3),
         "zk_connected": worker.zk_connected,
+        "trace_id": worker.trace_id,
         "shards": list(worker.shards),
     }
 
@@ -133,9 +135,10 @@ def _shard(shard: control.ShardView, now: float) -> Document:
         "owned": report.owned,
         "holder": report.holder,
         "protocol": report.protocol,
-        "progress": {"done": report.progress[0], "total": report.progress[1]},
+        "progress": _progress(report),
         "keys": report.keys,
         "pending": report.pending,
+        "written": report.written,
         "zxid": f"{report.zxid:#x}",
         "lag_seconds": lag,
         "synced_at": _time(report.synced_at),
@@ -147,8 +150,26 @@ def _shard(shard: control.ShardView, now: float) -> Document:
         "last_full_sync": _full_sync(report.last_full_sync),
         "next_full_sync_at": _time(shard.next_full_sync_at),
         "error": report.error,
+        "error_trace_id": report.error_trace_id,
         "attempt": report.attempt,
         "retry_at": _time(report.retry_at),
+    }
+
+
+def _progress(report: messages.ShardReport) -> Document:
+    """`done` of `total` nodes; what lies beyond is None while neither a base nor a full sync
+    runs."""
+    work = report.work
+    return {
+        "done": report.progress[0],
+        "total": report.progress[1],
+        "kind": work and work.kind,
+        "read": work and work.read,
+        "compared": work and work.compared,
+        "written": work and work.written,
+        "rate": work and round(work.rate, 1),
+        "remaining_seconds": work and work.remaining_seconds,
+        "trace_id": work and (work.trace_id or None),
     }
 
 
@@ -175,6 +196,7 @@ def _full_sync(result: messages.FullSyncResult | None) -> Document | None:
         "took_seconds": round(result.took_seconds, 3),
         "put": result.put,
         "delete": result.delete,
+        "trace_id": result.trace_id or None,
     }
 
 

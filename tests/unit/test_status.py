@@ -44,7 +44,7 @@ def test_the_document_has_the_keys_of_the_contract() -> None:
     assert set(found) >= {
         "version", "instance", "pid", "started_at", "state", "config", "workers", "shards"
     }  # fmt: skip
-    assert set(found["config"]) == {"path", "loaded_at", "sha256", "error"}
+    assert set(found["config"]) == {"path", "loaded_at", "sha256", "error", "trace_id"}
     assert set(found["workers"][0]) >= {
         "slot", "pid", "state", "restarts", "last_exit", "heartbeat_age_seconds",
         "resident_bytes", "shards",
@@ -57,7 +57,8 @@ def test_the_document_has_the_keys_of_the_contract() -> None:
     }  # fmt: skip
     assert set(shard["guard"]) == {"id", "kind", "reason", "deletes", "present", "sample", "since"}
     assert set(shard["last_full_sync"]) >= {"at", "took_seconds", "put", "delete"}
-    assert shard["progress"] == {"done": 1000, "total": 1000}
+    assert (shard["progress"]["done"], shard["progress"]["total"]) == (1000, 1000)
+    assert set(shard["progress"]) >= {"read", "compared", "written", "rate", "remaining_seconds"}
     assert shard["unsyncable"] == [{"path": "/dubbo/x", "reason": "TooLarge"}]
     assert shard["zxid"] == "0x1234"
 
