@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import re
 import socket
 import threading
 import time
@@ -20,7 +21,7 @@ import waitress.server
 from waitress import wasyncore
 from werkzeug import exceptions
 
-from zk2etcd import access, config, control, errors, exposition, health, logs, status, web
+from zk2etcd import access, config, control, errors, exposition, health, history, logs, status, web
 
 BODY_LIMIT = 64 * 1024
 _LIMITS = {
@@ -45,6 +46,7 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+_NUMBER = re.compile(r"-1|\d{1,18}", re.ASCII)
 Answer = flask.Response
 
 
@@ -166,6 +168,16 @@ def _look(app: flask.Flask, control: control.Control, aggregator: exposition.Agg
     @app.get("/status")
     def document() -> Answer:
         return _json(status.document(control.snapshot(), time.time()))
+
+    @app.get("/history")
+    def recent() -> Answer:
+        after = flask.request.args.get("after", "-1")
+        if not _NUMBER.fullmatch(after):
+            raise exceptions.BadRequest(
+                "after is the number of a sample: `next` of the last answer"
+            )
+        found = control.recent(int(after))
+        return _json(history.document(found, control.snapshot().instance))
 
     @app.get("/")
     def page() -> str:

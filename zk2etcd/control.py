@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from zk2etcd import messages
+
+if TYPE_CHECKING:
+    from zk2etcd import history
 
 State = Literal["starting", "ready", "standby", "degraded", "stopping"]
 WorkerState = Literal["starting", "running", "backoff", "stopping", "stopped"]
@@ -105,7 +108,7 @@ class View:
 
     `last_turn_age` is seconds since the loop last turned (monotonic), measured at the call of
     `Control.snapshot`, so it is true also when the loop hangs. `reloads` counts by result, "ok"
-    and "error".
+    and "error". `settings` is the configuration in force as plain data, secrets redacted.
     """
 
     version: str
@@ -119,6 +122,7 @@ class View:
     last_turn_age: float
     reloads: Mapping[str, int]
     log_level: str
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 class Control(Protocol):
@@ -126,6 +130,10 @@ class Control(Protocol):
 
     def snapshot(self) -> View:
         """The latest view; never blocks on the loop."""
+        ...
+
+    def recent(self, after: int | None) -> history.Recent:
+        """What was sampled after the sample `after`; with None the newest sample alone."""
         ...
 
     def request_full_sync(self, shards: Sequence[str] | None) -> tuple[str, ...]:

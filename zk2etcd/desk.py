@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
-from zk2etcd import control, messages
+from zk2etcd import control, history, messages
 
 LEVELS = ("debug", "info", "warning", "error")
 _SHORT = 5.0
@@ -43,6 +43,8 @@ class Desk:
         self._open = True
         # One tuple, replaced whole: the view and when the loop turned (monotonic).
         self._latest = (view, time.monotonic())
+        self._recording = threading.Lock()  # held for a copy of some arrays, no longer
+        self._history = history.History()
 
     # --- any thread ---------------------------------------------------------------------------
 
@@ -50,6 +52,10 @@ class Desk:
         view, turned_at = self._latest
         age = max(0.0, time.monotonic() - turned_at)
         return dataclasses.replace(view, last_turn_age=age)
+
+    def recent(self, after: int | None) -> history.Recent:
+        with self._recording:
+            return self._history.recent(after)
 
     def request_full_sync(self, shards: Sequence[str] | None) -> tuple[str, ...]:
         return self._ask(lambda: self._loop.full_sync(shards), _SHORT)
@@ -68,7 +74,10 @@ class Desk:
     # --- the loop's thread --------------------------------------------------------------------
 
     def publish(self, view: control.View) -> None:
-        self._latest = (view, time.monotonic())
+        now = time.monotonic()
+        self._latest = (view, now)
+        with self._recording:
+            self._history.observe(view.shards, time.time(), now)
 
     def serve(self) -> None:
         """Carry out what was asked since the last call."""

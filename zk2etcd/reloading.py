@@ -34,11 +34,13 @@ _SUPERVISORS_SYNC = ("prefixes", "exclude", "full_sync_interval", "full_sync_con
 class Configuration:
     """Owned by the supervisor's loop. `loaded_at` in wall-clock seconds.
 
-    `error` is why the last reload was refused, None after a good one.
+    `error` is why the last reload was refused, None after a good one. `settings` is what is in
+    force as plain data, secrets redacted.
     """
 
     def __init__(self, loaded: Loaded, load: Load, paths: Sequence[str], wall_now: float) -> None:
         self._loaded = loaded
+        self.settings = config.redacted(loaded.config)
         self._load = load
         self._paths = tuple(paths)
         self._seen = fingerprint(self._paths)
@@ -77,6 +79,7 @@ class Configuration:
         if fixed:
             return self._refused(f"needs a restart to change: {', '.join(fixed)}", changed)
         self._loaded, self.loaded_at, self.error = fresh, wall_now, None
+        self.settings = config.redacted(fresh.config)
         self.counts["ok"] += 1
         return control.ReloadResult(True, None, changed)
 

@@ -359,6 +359,7 @@ class Supervisor:
             last_turn_age=0.0,
             reloads=dict(self._configuration.counts),
             log_level=self._log_level,
+            settings=self._configuration.settings,
         )
 
     def _state(self, slots: Sequence[fleet.Slot], now: float) -> control.State:

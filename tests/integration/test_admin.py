@@ -21,7 +21,7 @@ import pytest
 
 from tests import polling
 from tests.unit import views
-from zk2etcd import admin, admin_client, config, control, errors, messages, metrics
+from zk2etcd import admin, admin_client, config, control, errors, history, messages, metrics
 from zk2etcd.cli import main
 
 TOKEN = "s3cret"
@@ -40,9 +40,13 @@ class FakeControl:
         self.level = "info"
         self.result = control.ReloadResult(ok=True, changed=("sync.prefixes",))
         self.unavailable = False
+        self.history = history.History()
 
     def snapshot(self) -> control.View:
         return self.view
+
+    def recent(self, after: int | None) -> history.Recent:
+        return self.history.recent(after)
 
     def request_full_sync(self, shards: Sequence[str] | None) -> tuple[str, ...]:
         known = [shard.id for shard in self.view.shards]
@@ -155,6 +159,18 @@ def test_status_is_the_document(ask: Ask) -> None:
     assert (found["schema_version"], found["state"]) == (1, "ready")
 
 
+def test_history_is_what_came_after_a_sample(ask: Ask, fake: FakeControl) -> None:
+    for now in range(40):
+        fake.history.observe(fake.view.shards, views.NOW + now, float(now))
+    whole = json.loads(ask("GET", "/history")[2])
+    assert (whole["schema_version"], whole["instance"], whole["next"]) == (1, "host-1-abc", 6)
+    assert len(whole["shards"]["dubbo-12345678"]["lag"]) == 7
+    later = json.loads(ask("GET", f"/history?after={whole['next'] - 2}")[2])
+    assert (later["first"], len(later["at"])) == (5, 2)
+    for wrong in ("x", "-2", "1.5", "9" * 30, "%D9%A1", ""):
+        assert ask("GET", f"/history?after={wrong}")[0] == 400
+
+
 def test_the_page_escapes_hostile_names_and_loads_nothing_from_elsewhere(
     ask: Ask, fake: FakeControl
 ) -> None:
@@ -237,6 +253,7 @@ def test_a_bug_is_said_without_its_insides(
     "host", ["evil.example", "evil.example:9180", "", "127.0.0.1.evil.example"]
 )
 def test_an_unknown_host_sees_nothing(ask: Ask, host: str) -> None:
+    assert ask("GET", "/history", None, {"Host": host})[0] == 403
     code, _, text = ask("GET", "/status", None, {"Host": host})
     assert code in (400, 403)
     assert "shards" not in text

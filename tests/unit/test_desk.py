@@ -56,6 +56,15 @@ def test_what_is_asked_runs_in_the_loops_thread_and_is_answered() -> None:
     assert one.loop.thread is threading.current_thread()
 
 
+def test_what_is_published_is_recorded() -> None:
+    one = Desk()
+    view = one.desk.snapshot()
+    one.desk.publish(view)
+    (shard,) = view.shards
+    assert set(one.desk.recent(-1).shards) == {shard.id}
+    assert len(one.desk.recent(-1).at) == 0
+
+
 def test_what_it_raises_belongs_to_who_asked() -> None:
     one = Desk()
     with concurrent.futures.ThreadPoolExecutor() as pool:

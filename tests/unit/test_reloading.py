@@ -23,6 +23,7 @@ def test_a_good_one_is_taken_over_and_names_what_changed() -> None:
     result = held.reload(7.0)
     assert (result.ok, result.changed) == (True, ("sync.prefixes",))
     assert (held.sha256, held.loaded_at, held.error) == ("second", 7.0, None)
+    assert [each["from"] for each in held.settings["sync"]["prefixes"]] == ["/a", "/b"]
 
 
 def test_an_unforeseen_failure_of_the_loader_keeps_the_old_one() -> None:
@@ -34,6 +35,7 @@ def test_an_unforeseen_failure_of_the_loader_keeps_the_old_one() -> None:
     assert not result.ok
     assert "RecursionError" in str(held.error)
     assert (held.sha256, held.loaded_at) == ("first", 1.0)
+    assert [each["from"] for each in held.settings["sync"]["prefixes"]] == ["/a"]
     assert held.counts == {"ok": 0, "error": 1}
 
 
