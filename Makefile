@@ -15,7 +15,7 @@ FAULTS ?=
 # `make mutations MUTATIONS="guard_not_persisted"`: some only; `make faults MUTATIONS=1`: all, too
 MUTATIONS ?=
 
-.PHONY: help demo test faults mutations check bench format servers prometheus releases clean
+.PHONY: help demo test faults mutations check bench format dist servers prometheus releases clean
 
 help:
 	@echo "make demo    a private ZooKeeper and etcd, and the main job shown on them (60 s)"
@@ -25,6 +25,7 @@ help:
 	@echo "make check   ruff, mypy --strict, import contracts"
 	@echo "make bench   the speed figures, beside bare scripts (13 min; BENCH=--quick for 3)"
 	@echo "make format  let ruff format and fix"
+	@echo "make dist    the wheel and the sdist, in dist/"
 
 demo: servers $(READY)
 	$(BIN)/zk2etcd demo $(DEMO)
@@ -53,6 +54,9 @@ bench: servers $(READY)
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+dist: $(READY)
+	$(BIN)/python -m build
 
 servers:
 	@scripts/system-packages.sh

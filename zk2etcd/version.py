@@ -1,7 +1,7 @@
 """Which zk2etcd this is: read from what the build left, never from git at run time.
 
-setuptools-scm may write `_version.py` at the build (`version`, `commit_id`). Without it the
-installed metadata tell the version; its local part names the commit of an unreleased build.
+setuptools-scm writes `_version.py` at the build (`version`, `commit_id`, `built_at`). Without it
+the installed metadata tell the version; its local part names the commit of an unreleased build.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import datetime
 import functools
 import importlib
 import importlib.metadata
-import importlib.util
 import pathlib
 import platform
 import re
@@ -21,7 +20,8 @@ UNKNOWN = "0+unknown"
 
 @dataclasses.dataclass(frozen=True)
 class Info:
-    """`commit` and `built_at` (RFC 3339 UTC) are None when the build did not leave them."""
+    """`commit` is None when the build did not leave it; `built_at` (RFC 3339 UTC) is then the
+    moment of the installation, None if even that is not known."""
 
     version: str
     commit: str | None
@@ -36,7 +36,8 @@ def info() -> Info:
     version = generated.get("version") or _installed() or UNKNOWN
     local = re.search(r"\+(?:.*\.)?g([0-9a-f]{7,40})", version)
     commit = generated.get("commit_id", "").removeprefix("g") or (local and local.group(1))
-    return Info(version, commit or None, _built_at(), platform.python_version())
+    built_at = generated.get("built_at") or _installed_at()
+    return Info(version, commit or None, built_at, platform.python_version())
 
 
 def dependencies() -> dict[str, str]:
@@ -54,7 +55,7 @@ def _generated() -> dict[str, str]:
         module = importlib.import_module("zk2etcd._version")
     except ModuleNotFoundError:
         return {}
-    names = ("version", "commit_id")
+    names = ("version", "commit_id", "built_at")
     return {name: str(getattr(module, name)) for name in names if getattr(module, name, None)}
 
 
@@ -69,10 +70,8 @@ def _version_of(name: str) -> str | None:
         return None
 
 
-def _built_at() -> str | None:
-    """When what the build wrote was written; for an installed copy, when it was installed."""
-    spec = importlib.util.find_spec("zk2etcd._version")
-    written = pathlib.Path(spec.origin) if spec and spec.origin else _metadata()
+def _installed_at() -> str | None:
+    written = _metadata()
     if written is None or not written.exists():
         return None
     moment = datetime.datetime.fromtimestamp(written.stat().st_mtime, datetime.UTC)
