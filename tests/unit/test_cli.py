@@ -150,16 +150,17 @@ def test_version_says_what_a_bug_report_needs(capsys: pytest.CaptureFixture[str]
 def test_a_build_between_releases_names_its_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(version, "_generated", dict)
     monkeypatch.setattr(version, "_installed", lambda: "0.2.1.dev3+gabc1234.d20260101")
-    monkeypatch.setattr(version, "_built_at", lambda: None)
+    monkeypatch.setattr(version, "_installed_at", lambda: None)
     found = version.info.__wrapped__()
     assert (found.commit, found.built_at) == ("abc1234", None)
 
 
 def test_what_the_build_wrote_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    generated = {"version": "1.0.0", "commit_id": "gabc1234"}
+    generated = {"version": "1.0.0", "commit_id": "gabc1234", "built_at": "2026-01-02T03:04:05Z"}
     monkeypatch.setattr(version, "_generated", lambda: generated)
     found = version.info.__wrapped__()
     assert (found.version, found.commit) == ("1.0.0", "abc1234")
+    assert found.built_at == "2026-01-02T03:04:05Z"
 
 
 def test_a_reader_that_leaves_is_no_error() -> None:
