@@ -52,7 +52,8 @@ Spawn = Callable[[str, int], Child]
 class Slot:
     """One slot; `told` is what its process was last sent, of whatever kind the caller compares.
 
-    `report` is the last one of the process that runs, `heard_at` when it came (monotonic).
+    `trace_id` is that of its last start, with the end that made it necessary. `report` is the last
+    one of the process that runs, `heard_at` when it came (monotonic).
     """
 
     name: str
@@ -63,6 +64,7 @@ class Slot:
     heard_at: float | None = None
     told: object = None
     killed: bool = False
+    trace_id: str | None = None
 
     @property
     def takes_orders(self) -> bool:
@@ -81,6 +83,7 @@ class Heard:
 @dataclasses.dataclass(frozen=True)
 class Gone:
     """A slot's process was reaped; `code` is a signal as -N, None when it could not be started.
+    `trace_id` stands in the lines about it and about the start that follows.
 
     `asked`: it had been told to stop, so its end is no failure, whatever the code.
     """
@@ -88,6 +91,7 @@ class Gone:
     slot: str
     code: int | None
     asked: bool
+    trace_id: str | None = None
 
 
 class Fleet:
@@ -182,6 +186,8 @@ class Fleet:
         assert slot.child is not None
         asked = slot.life.state is lifecycle.State.STOPPING
         pid, incarnation = slot.child.pid, slot.life.incarnation
+        if not slot.killed:
+            slot.trace_id = logs.new_trace()
         slot.child.close()
         slot.child, slot.last_exit = None, code
         self.reaped[slot.name] = incarnation
@@ -195,8 +201,9 @@ class Fleet:
             status=describe(code),
             state=slot.life.state.value,
             restart_in_seconds=round(delay, 1),
+            trace_id=slot.trace_id,
         )
-        return Gone(slot.name, code, asked)
+        return Gone(slot.name, code, asked, slot.trace_id)
 
     def _feed(self, slot: Slot, event: lifecycle.Event, now: float) -> None:
         before = slot.life
@@ -212,10 +219,16 @@ class Fleet:
 
     def _start(self, slot: Slot, now: float) -> None:
         slot.report, slot.heard_at, slot.told, slot.killed = None, None, None, False
+        slot.trace_id = slot.trace_id or logs.new_trace()
         try:
             slot.child = self._spawn(slot.name, slot.life.incarnation)
         except OSError as error:
-            self._log.error("cannot start a worker", slot=slot.name, error=str(error))
+            self._log.error(
+                "cannot start a worker",
+                slot=slot.name,
+                error=str(error),
+                trace_id=slot.trace_id,
+            )
             self._feed(slot, lifecycle.Exited(), now)
             return
         self._log.info(
@@ -223,6 +236,7 @@ class Fleet:
             slot=slot.name,
             pid=slot.child.pid,
             incarnation=slot.life.incarnation,
+            trace_id=slot.trace_id,
         )
 
     def _kill(self, slot: Slot, before: lifecycle.Worker, now: float) -> None:
@@ -232,7 +246,14 @@ class Fleet:
         reason = "it did not stop in time"
         if silence is not None:
             reason = slot.child.channel.broken or f"its loop did not turn for {silence:.1f} s"
-        self._log.warning("killing worker", slot=slot.name, pid=slot.child.pid, reason=reason)
+        slot.trace_id = logs.new_trace()
+        self._log.warning(
+            "killing worker",
+            slot=slot.name,
+            pid=slot.child.pid,
+            reason=reason,
+            trace_id=slot.trace_id,
+        )
         slot.killed = True
         slot.child.kill()
 

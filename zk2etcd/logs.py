@@ -110,6 +110,11 @@ def get(**context: object) -> Logger:
     return Logger(_Stderr(), structlog.get_config()["processors"], dict(context))
 
 
+def new_trace() -> str:
+    """An id for the field `trace_id` of all lines that belong together: 16 hex digits."""
+    return os.urandom(8).hex()
+
+
 def set_level(level: str) -> None:
     """Log from `level` (debug, info, warning, error) on, at once and in this process only.
 

@@ -46,7 +46,8 @@ class Identity:
 
 @dataclasses.dataclass(frozen=True)
 class WorkerSpec:
-    """All that a spawned worker needs: one picklable value."""
+    """All that a spawned worker needs: one picklable value. `trace_id` stands in each line that is
+    logged about this start of it."""
 
     identity: Identity
     config: config.Config
@@ -54,6 +55,7 @@ class WorkerSpec:
     log_level: str
     once: bool = False
     dry_run: bool = False
+    trace_id: str = ""
 
 
 # --- supervisor -> worker -----------------------------------------------------------------------
@@ -66,12 +68,14 @@ class Assign:
     `reaped` says, for each slot, the highest incarnation that the supervisor has seen dead: owner
     keys of those may be taken over at once. It only ever grows, so an old copy is safe.
     `config` carries the settings in force; shards whose settings changed are restarted.
+    `trace_id` is the reload's that this comes of, "" when it comes of none.
     """
 
     generation: int
     shards: tuple[Shard, ...]
     reaped: Mapping[str, int]
     config: config.Config
+    trace_id: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -94,12 +94,15 @@ def released(report: messages.ShardReport) -> messages.ShardReport:
         full_sync_running=False,
         pending=0,
         error=None,
+        error_trace_id=None,
         attempt=0,
         retry_at=None,
     )
 
 
-def orphaned(report: messages.ShardReport, slot: str, code: int | None) -> messages.ShardReport:
+def orphaned(
+    report: messages.ShardReport, slot: str, code: int | None, trace_id: str | None = None
+) -> messages.ShardReport:
     """A shard whose worker ended unasked; how fresh it was stays true."""
     return dataclasses.replace(
         report,
@@ -108,6 +111,7 @@ def orphaned(report: messages.ShardReport, slot: str, code: int | None) -> messa
         full_sync_running=False,
         pending=0,
         error=f"worker {slot} ended with {fleet.describe(code)}; it is restarted",
+        error_trace_id=trace_id,
     )
 
 
@@ -147,4 +151,5 @@ def _worker(
         cpu_seconds=cpu,
         zk_connected=bool(slot.child and slot.report and slot.report.zk_connected),
         shards=shards,
+        trace_id=slot.trace_id,
     )

@@ -35,7 +35,7 @@ class Configuration:
     """Owned by the supervisor's loop. `loaded_at` in wall-clock seconds.
 
     `error` is why the last reload was refused, None after a good one. `settings` is what is in
-    force as plain data, secrets redacted.
+    force as plain data, secrets redacted. `trace_id` is the last reload's, None before any.
     """
 
     def __init__(self, loaded: Loaded, load: Load, paths: Sequence[str], wall_now: float) -> None:
@@ -46,6 +46,7 @@ class Configuration:
         self._seen = fingerprint(self._paths)
         self.loaded_at = wall_now
         self.error: str | None = None
+        self.trace_id: str | None = None
         self.counts = {"ok": 0, "error": 0}
 
     @property
@@ -61,10 +62,11 @@ class Configuration:
         return self._loaded.sha256
 
     def view(self) -> control.ConfigView:
-        return control.ConfigView(self.path, self.loaded_at, self.sha256, self.error)
+        return control.ConfigView(self.path, self.loaded_at, self.sha256, self.error, self.trace_id)
 
-    def reload(self, wall_now: float) -> control.ReloadResult:
+    def reload(self, wall_now: float, trace_id: str | None = None) -> control.ReloadResult:
         """Load again and take it over, unless it is faulty or needs a restart."""
+        self.trace_id = trace_id
         self._seen = fingerprint(self._paths)
         try:
             fresh = self._load()

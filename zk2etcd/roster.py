@@ -48,6 +48,6 @@ class Roster:
         if shard in self.reports:
             self.reports[shard] = overview.released(self.reports[shard])
 
-    def orphan(self, shard: str, slot: str, code: int | None) -> None:
+    def orphan(self, shard: str, slot: str, code: int | None, trace_id: str | None = None) -> None:
         """The shard's worker ended unasked."""
-        self.reports[shard] = overview.orphaned(self.reports[shard], slot, code)
+        self.reports[shard] = overview.orphaned(self.reports[shard], slot, code, trace_id)

@@ -11,7 +11,6 @@ import dataclasses
 import os
 import signal
 import time
-import uuid
 from collections.abc import Callable, Sequence
 
 from zk2etcd import (
@@ -78,6 +77,7 @@ class Supervisor:
         self._admin_url = ""
         self._roster = roster.Roster()
         self._generation = 0
+        self._reloaded = ""  # the trace id of the last reload that took effect
         self._settings = 0  # counts the changes that are for the workers to act on
         self._usage: dict[str, tuple[int, float]] = {}
         self._usage_at = now - _USAGE_EVERY
@@ -154,19 +154,22 @@ class Supervisor:
 
     def reload(self) -> control.ReloadResult:
         """See control.Control.request_reload."""
-        result = self._configuration.reload(time.time())
+        trace_id = logs.new_trace()
+        log = self._log.bind(trace_id=trace_id)
+        result = self._configuration.reload(time.time(), trace_id)
         if not result.ok:
-            self._log.error("configuration kept: the new one is refused", reason=result.error)
+            log.error("configuration kept: the new one is refused", reason=result.error)
             return result
+        self._reloaded = trace_id
         if reloading.concerns_workers(result.changed):
             self._settings += 1
-        log = self._configuration.current.log
+        settings = self._configuration.current.log
         if "log.level" in result.changed:
-            self.set_log_level(log.level)
+            self.set_log_level(settings.level)
         if any(key.startswith("log.") for key in result.changed):
-            logs.setup("supervisor", log, self._log_level)
+            logs.setup("supervisor", settings, self._log_level)
         self._take_over(self._turned_at)
-        self._log.info("configuration reloaded", changed=list(result.changed))
+        log.info("configuration reloaded", changed=list(result.changed))
         return result
 
     def set_log_level(self, level: str) -> None:
@@ -246,7 +249,7 @@ class Supervisor:
                 elif gone.asked:  # its slot was emptied, and meant for it again before the end
                     self._roster.let_go(shard)
                 else:
-                    self._roster.orphan(shard, slot, gone.code)
+                    self._roster.orphan(shard, slot, gone.code, gone.trace_id)
         self._handover.reaped(gone.slot)
 
     # --- what shall be --------------------------------------------------------------------------
@@ -289,13 +292,13 @@ class Supervisor:
         self._generation += 1
         self._handover.give(slot.name, ids, self._generation)
         config, reaped = self._configuration.current, dict(self._fleet.reaped)
-        order = messages.Assign(self._generation, shards, reaped, config)
+        order = messages.Assign(self._generation, shards, reaped, config, self._reloaded)
         self._fleet.send(slot.name, order)
 
     def _start_full_syncs(self, now: float) -> None:
         self._schedule, due = schedule.due(self._schedule, now)
         for shard in due:
-            trace_id = uuid.uuid4().hex[:16]
+            trace_id = logs.new_trace()
             slot = self._roster.assignment[shard]
             self._log.info("full sync due", shard=shard, slot=slot, trace_id=trace_id)
             self._fleet.send(slot, messages.FullSync((shard,), trace_id))
@@ -329,6 +332,7 @@ class Supervisor:
             log_level=self._log_level,
             once=self._setup.once,
             dry_run=self._setup.dry_run,
+            trace_id=self._fleet.slots[slot].trace_id or "",
         )
         return self._setup.spawn(spec)
 

@@ -131,12 +131,13 @@ class Worker:
         assert report is not None
         return report
 
-    def full_sync(self, timeout: float = 20.0) -> messages.ShardReport:
+    def full_sync(self, timeout: float = 20.0, trace_id: str = "") -> messages.ShardReport:
         """Have one made now, and the report after it."""
         before = self.wait(lambda report: report.last_full_sync is not None)
         assert before.last_full_sync is not None
         sequence = before.last_full_sync.sequence
-        self._pipe.send(messages.FullSync(tuple(shard.id for shard in self.shards)))
+        shards = tuple(shard.id for shard in self.shards)
+        self._pipe.send(messages.FullSync(shards, trace_id))
         return self.wait(
             lambda r: r.last_full_sync is not None and r.last_full_sync.sequence > sequence,
             timeout,

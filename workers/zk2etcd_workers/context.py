@@ -26,7 +26,8 @@ _UNSYNCABLE_SHOWN = 100
 
 @dataclasses.dataclass(frozen=True)
 class Context:
-    """The shard, its two sides, and its pulse. `dry_run`: own nothing, write nothing. `released`:
+    """The shard, its two sides, and its pulse. `trace_id` is bound in `log` too: a start with its
+    base, or a full sync. `dry_run`: own nothing, write nothing. `released`:
     how many deletes a person allowed for this one run, whatever the guard says; `grants`: the
     release of a trip, as it came from the supervisor; `epoch`: the session's, to which all reads
     must belong, since another connection may lead to another ensemble."""
@@ -41,6 +42,7 @@ class Context:
     instruments: metrics.Instruments
     turn: turn.Turn
     log: Any
+    trace_id: str = ""
     dry_run: bool = False
     released: int | None = None
     epoch: int | None = None
@@ -63,6 +65,11 @@ class Context:
             epoch=self.epoch,
         )
 
+    def traced(self, trace_id: str, **fields: object) -> Context:
+        """This context for work of its own, whose log lines carry `trace_id` and `fields`."""
+        log = self.log.bind(trace_id=trace_id, **fields)
+        return dataclasses.replace(self, log=log, trace_id=trace_id)
+
     @property
     def skips_ephemerals(self) -> bool:
         return self.config.sync.ephemeral == "skip"
@@ -70,7 +77,7 @@ class Context:
 
 class Facts:
     """What a shard says of itself. Written by its threads, read by the worker's; plain attributes,
-    each replaced whole."""
+    each replaced whole. `trace_id` is that of the base or full sync that runs, or ran last."""
 
     def __init__(self) -> None:
         self.phase: messages.Phase = "waiting"
@@ -85,7 +92,9 @@ class Facts:
         self.guard: messages.Guard | None = None
         self.last_full_sync: messages.FullSyncResult | None = None
         self.full_sync_running = False
+        self.trace_id = ""
         self.error: str | None = None
+        self.error_trace_id: str | None = None
         self.refusal: str | None = None
         self.attempt = 0
         self.retry_at: float | None = None
@@ -110,7 +119,9 @@ class Facts:
     def completed(self, took: float, put: int, delete: int) -> None:
         """A base or full sync ended well."""
         sequence = self.last_full_sync.sequence + 1 if self.last_full_sync else 1
-        self.last_full_sync = messages.FullSyncResult(sequence, time.time(), took, put, delete)
+        self.last_full_sync = messages.FullSyncResult(
+            sequence, time.time(), took, put, delete, self.trace_id
+        )
         self.full_sync_running = False
 
     def report(self, shard: str, protocol: str | None) -> messages.ShardReport:
@@ -141,4 +152,5 @@ class Facts:
             refusal=self.refusal,
             attempt=self.attempt,
             retry_at=self.retry_at,
+            error_trace_id=self.error_trace_id if self.error is not None else None,
         )

@@ -81,11 +81,11 @@ class Follow:
         self.repairs = repair.Repairs(ctx, self._applier, self._busy, dirty, inbox.put)
         self.verify: verify.Verify | None = None
 
-    def run(self, zxid: int, due: Callable[[], bool]) -> None:
+    def run(self, zxid: int, due: Callable[[], str | None]) -> None:
         """Follow until something is in doubt.
 
         :param zxid: the checkpoint so far.
-        :param due: asked now and then: shall a full sync start?
+        :param due: asked now and then: shall a full sync start, and with which trace id?
 
         :raises errors.Zk2EtcdError: the shard must start over.
         :raises turn.Stopped: asked to stop; nothing new was begun, `settle` waits for the rest.
@@ -290,7 +290,7 @@ class Follow:
             if not applier.flush(ranged=True):
                 return
 
-    def _tick(self, now: float, due: Callable[[], bool]) -> None:
+    def _tick(self, now: float, due: Callable[[], str | None]) -> None:
         self._facts.pending = len(self._dirty) + len(self._busy)
         self._lost(now)
         self._freshness.look(self._busy)
@@ -304,11 +304,15 @@ class Follow:
             self.verify.taken = self.repairs.taken
         if self.repairs.finished:
             self._complete()
-        if self.verify is None and due():
-            self._facts.full_sync_running = True
-            self.repairs.reset()
-            self.verify = verify.Verify(self._ctx, self._facts, self._inbox.put)
-            self.verify.start()
+        if self.verify is None and (trace := due()) is not None:
+            self._full_sync(self._ctx.traced(trace))
+
+    def _full_sync(self, ctx: context.Context) -> None:
+        self._facts.full_sync_running = True
+        self._facts.trace_id = ctx.trace_id
+        self.repairs.reset(ctx)
+        self.verify = verify.Verify(ctx, self._facts, self._inbox.put)
+        self.verify.start()
 
     def _lost(self, now: float) -> None:
         """Every call has a deadline of its own; this one is for an answer that never comes, and
@@ -331,7 +335,7 @@ class Follow:
         self._tally.restart(ended.keys)
         self._facts.completed(ended.took, self.repairs.put, self.repairs.deleted)
         self._ctx.instruments.full_sync(ended.took)
-        self._ctx.log.info(
+        self.repairs.log.info(
             "full sync done",
             keys=ended.keys,
             put=self.repairs.put,

@@ -77,6 +77,7 @@ class Worker:
         self._target: messages.Assign | None = None
         self._sides: _Sides | None = None
         self._generation = 0
+        self._trace = spec.trace_id
         self._deadline: float | None = None
         self._reported = 0.0
         self._supervised = True
@@ -89,6 +90,8 @@ class Worker:
         self._terminated = True
 
     def run(self) -> None:
+        incarnation = self._spec.identity.incarnation
+        self._log.info("worker runs", incarnation=incarnation, trace_id=self._trace)
         while not self._finished():
             self._receive(_TURN)
             if self._terminated and self._deadline is None:
@@ -126,11 +129,13 @@ class Worker:
             if command.config.log != self._log_settings:
                 self._log_settings = command.config.log
                 logs.setup(self._spec.identity.slot, self._log_settings, self._log_level)
+            # The first orders come of the start of this process, later ones of a reload.
+            self._trace = self._trace if self._target is None else command.trace_id
             self._target = command
         elif isinstance(command, messages.FullSync):
             for shard in command.shards:
                 if (running := self._mirrors.get(shard)) is not None:
-                    running.full_sync()
+                    running.full_sync(command.trace_id)
         elif isinstance(command, messages.Release):
             if (running := self._mirrors.get(command.shard)) is not None:
                 running.release(command)
@@ -159,6 +164,8 @@ class Worker:
         wanted = {shard.id: shard for shard in target.shards}
         for shard_id, running in self._mirrors.items():
             if not (sides_fit and self._runs(running, wanted.get(shard_id), target.config)):
+                if not running.context.turn.stopping:
+                    self._log.info("mirror stops", shard=shard_id, trace_id=self._trace)
                 running.stop()
         if any(running.context.turn.stopping for running in self._mirrors.values()):
             return
@@ -182,7 +189,7 @@ class Worker:
 
     def _reconnect(self, settings: config.Config) -> None:
         if self._sides is not None:
-            self._log.info("connection settings changed: connecting anew")
+            self._log.info("connection settings changed: connecting anew", trace_id=self._trace)
             self._sides.close()
         self._sides = _Sides(settings, self._spec, self._instruments)
 
@@ -203,7 +210,14 @@ class Worker:
             log=self._log.bind(shard=shard.id),
             dry_run=self._spec.dry_run,
         )
-        started = mirror.Mirror(ctx, self._reaped, once=self._spec.once)
+        self._log.info(
+            "mirror starts",
+            shard=shard.id,
+            source=shard.source,
+            target=shard.target,
+            trace_id=self._trace,
+        )
+        started = mirror.Mirror(ctx, self._reaped, once=self._spec.once, cause=self._trace)
         self._mirrors[shard.id] = started
         started.start()
 

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-from zk2etcd import backoff, errors, messages
+from zk2etcd import backoff, errors, logs, messages
 from zk2etcd_workers import base, context, follow, guarding, inbox, state, turn, watch, zookeeper
 from zk2etcd_workers import identity as identities
 
@@ -33,6 +33,7 @@ class Mirror:
 
     :param reaped: asks for the highest dead incarnation of each slot (`messages.Assign`).
     :param once: stop after the base, and say so in the report.
+    :param cause: the trace id of what made it start.
     """
 
     def __init__(
@@ -42,14 +43,17 @@ class Mirror:
         *,
         once: bool = False,
         written_by: str = "zk2etcd",
+        cause: str = "",
     ) -> None:
         self._ctx = ctx
+        self._cause = cause
         self._reaped = reaped
         self._once = once
         self._written_by = written_by
         self._inbox = inbox.Inbox()
         self._dirty = watch.Dirty(ctx.mapping, _DIRTY_LIMIT, self._wake)
         self._due = threading.Event()
+        self._due_trace = ""
         self._bases = 0
         self._following_since = 0.0
         self._formatted = False
@@ -74,8 +78,9 @@ class Mirror:
     def alive(self) -> bool:
         return self._thread.is_alive()
 
-    def full_sync(self) -> None:
+    def full_sync(self, trace_id: str = "") -> None:
         """A full sync is due; it starts as soon as the shard follows."""
+        self._due_trace = trace_id
         self.facts.full_sync_running = True
         self._due.set()
         self._wake()
@@ -92,6 +97,7 @@ class Mirror:
 
     def _run(self) -> None:
         self._ctx.turn.adopt()
+        self._trace()
         try:
             while True:
                 try:
@@ -107,6 +113,13 @@ class Mirror:
             pass
         finally:
             self._let_go()
+
+    def _trace(self) -> None:
+        """A start begins, which lasts, however often it fails, until the shard has followed. Its
+        lines have an id of their own, and name that of what it comes of."""
+        cause = {"cause": self._cause} if self._cause else {}
+        self._ctx = self.context.traced(logs.new_trace(), **cause)
+        self._cause = self._ctx.trace_id
 
     def _cycle(self) -> None:
         ctx, facts = self._ctx, self.facts
@@ -143,10 +156,12 @@ class Mirror:
         self._follow = follow.Follow(ctx, facts, self._dirty, self._inbox, epoch, identity)
         self._follow.run(zxid, self._take_due)
 
-    def _take_due(self) -> bool:
-        due = self._due.is_set()
+    def _take_due(self) -> str | None:
+        """The trace id of a full sync that is due."""
+        if not self._due.is_set():
+            return None
         self._due.clear()
-        return due
+        return self._due_trace or logs.new_trace()
 
     def _own(self) -> None:
         """Take the shard, or a new token if it is ours already: after any doubt, writes that are
@@ -183,7 +198,7 @@ class Mirror:
         asked = time.monotonic()
         while (release := ctx.grants.use(trip)) is None:
             ctx.turn.pause(_HELD_POLL)
-            if self._take_due():
+            if self._take_due() is not None:
                 facts.full_sync_running = False
             if time.monotonic() - asked > _STAND_EVERY and not ctx.dry_run:
                 asked = time.monotonic()
@@ -260,6 +275,7 @@ class Mirror:
         """One base; the checkpoint's zxid after it."""
         facts = self.facts
         facts.phase, facts.full_sync_running = "full_sync", True
+        facts.trace_id = ctx.trace_id
         facts.unsyncable.base_begins()
         started = time.monotonic()
         run = base.Base(ctx, facts, floor, self._dirty.mark, self._dirty.was_deleted)
@@ -290,8 +306,10 @@ class Mirror:
     def _failed(self, error: errors.Zk2EtcdError) -> None:
         """Note it and wait. The first resync after a stable time is immediate and no error."""
         ctx, facts = self._ctx, self.facts
-        if self._following_since and time.monotonic() - self._following_since > _STABLE:
-            facts.attempt = 0
+        if self._following_since:
+            if time.monotonic() - self._following_since > _STABLE:
+                facts.attempt = 0
+            self._trace()
         self._following_since = 0.0
         if isinstance(error, errors.Released):
             ctx.log.info("starting over", reason=str(error))
@@ -306,6 +324,7 @@ class Mirror:
             ctx.log.info("starting over", reason=str(error))
             return
         if facts.error != str(error):
+            facts.error_trace_id = ctx.trace_id
             ctx.log.warning("shard in error", error=str(error), attempt=facts.attempt)
         delay = _DELAYS.delay(facts.attempt, self._rng)
         facts.phase, facts.error, facts.retry_at = "error", str(error), time.time() + delay

@@ -68,6 +68,8 @@ class Repairs:
         self._began = 0.0
         self._writing: set[bytes] = set()
         self._ended: verify.Ended | None = None
+        self.trace_id = ctx.trace_id
+        self.log = ctx.log
         self.put = 0
         self.deleted = 0
 
@@ -84,8 +86,9 @@ class Repairs:
         """The full sync has nominated all it had."""
         self._ended = ended
 
-    def reset(self) -> None:
-        """A full sync starts: count from nought."""
+    def reset(self, ctx: context.Context) -> None:
+        """A full sync starts: count from nought, and log in its name."""
+        self.trace_id, self.log = ctx.trace_id, ctx.log
         self.put = self.deleted = self._received = 0
 
     @property
@@ -200,7 +203,7 @@ class Repairs:
             self.put += kind == "put"
             self.deleted += kind == "delete"
             self._ctx.instruments.fixed(kind)
-            self._ctx.log.warning("repaired", path=tree.shown(write.path), op=kind)
+            self.log.warning("repaired", path=tree.shown(write.path), op=kind)
         for write, _ in settled.refused:
             self._writing.discard(write.path)
         for write in settled.moved:

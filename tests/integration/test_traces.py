@@ -1,0 +1,44 @@
+"""One trace id ties together what a shard's lines say of one start or one full sync."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.integration import mirroring
+from zk2etcd import logs
+
+
+def said(capfd: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    lines = capfd.readouterr().err.splitlines()
+    return [json.loads(line) for line in lines if line.startswith("{")]
+
+
+def test_a_start_and_a_full_sync(world: mirroring.World, capfd: pytest.CaptureFixture[str]) -> None:
+    logs.set_level("info")
+    world.zk.create(world.root, b"")
+    world.zk.create(world.path("a"), b"1")
+    worker = world.worker()
+    first = worker.follows().last_full_sync
+    assert first is not None
+    lines = {line["event"]: line for line in said(capfd)}
+    assert {lines[event]["trace_id"] for event in ("shard owned", "base done")} == {first.trace_id}
+    world.etcd.put(world.path("a"), b"tampered")
+    second = worker.full_sync(trace_id="0123456789abcdef").last_full_sync
+    assert second is not None
+    assert second.trace_id == "0123456789abcdef" != first.trace_id
+    lines = {line["event"]: line for line in said(capfd)}
+    for event in ("repaired", "full sync done"):
+        assert lines[event]["trace_id"] == second.trace_id, event
+
+
+def test_an_error_and_the_start_that_mends_it(
+    world: mirroring.World, capfd: pytest.CaptureFixture[str]
+) -> None:
+    logs.set_level("info")
+    worker = world.worker(zookeeper={"hosts": ["127.0.0.1:1"], "connect_timeout": 0.1})
+    report = worker.wait(lambda each: each.error is not None and each.attempt > 1)
+    (line,) = [each for each in said(capfd) if each["event"] == "shard in error"]
+    assert line["trace_id"] == report.error_trace_id
