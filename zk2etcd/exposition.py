@@ -20,6 +20,7 @@ from zk2etcd import control, logs, messages, metrics, version
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _PHASES: tuple[str, ...] = typing.get_args(messages.Phase)
 _RESULTS = ("ok", "error")
+_ALMOST = 0.99
 
 
 class Aggregator:
@@ -93,10 +94,11 @@ class _Gauges(registry.Collector):
 
 
 def progress(report: messages.ShardReport) -> float:
-    """The full sync's progress from 0 to 1: 1 when one was completed and none runs."""
+    """The full sync's progress from 0 to 1: 1 when one was completed and none runs or is due. A
+    base or full sync that runs is not over, however low its total was guessed."""
     done, total = report.progress
-    if report.phase == "full_sync" or report.full_sync_running:
-        return min(1.0, done / total) if total else 0.0
+    if report.phase == "full_sync" or report.work is not None or report.full_sync_running:
+        return min(_ALMOST, done / total) if total else 0.0
     return 1.0 if report.last_full_sync else 0.0
 
 

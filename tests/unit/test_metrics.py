@@ -13,7 +13,7 @@ import sys
 import pytest
 
 from tests.unit import views
-from zk2etcd import exposition, metrics
+from zk2etcd import exposition, messages, metrics
 
 COUNT = """
 import os, signal, sys
@@ -138,6 +138,15 @@ def test_a_supervisor_prepares_a_private_folder_and_takes_it_away() -> None:
     directory, mode = done.stdout.split()
     assert mode == "0o700"
     assert not pathlib.Path(directory).exists()
+
+
+def test_a_full_sync_that_runs_is_never_said_to_be_over() -> None:
+    work = messages.Work("full_sync", 9, 9, 0, 1.0, None)
+    for progress, expected in (((1, 4), 0.25), ((9, 9), 0.99), ((7, 0), 0.0)):
+        running = views.report(progress=progress, work=work, full_sync_running=True)
+        assert exposition.progress(running) == expected
+    assert exposition.progress(views.report(progress=(0, 9), full_sync_running=True)) == 0
+    assert exposition.progress(views.report(progress=(9, 9))) == 1
 
 
 def test_gauges_follow_the_view(tmp_path: pathlib.Path) -> None:

@@ -16,15 +16,17 @@ from zk2etcd_workers import (
     apply,
     confirm,
     context,
+    course,
     guarding,
     plan,
     present,
+    snapshot,
     tree,
     turn,
 )
 
 _CONFIRM_AT = 2048
-_LOOK_EVERY = 128
+_BEAT_EVERY = 128
 _LOST_AFTER = 5.0
 
 
@@ -62,19 +64,25 @@ class Base:
         self._seen: list[bytes] = []
         self._put = 0
         self._delete = 0
+        self._written = 0
 
     def run(self, *, first: bool) -> Done:
         """:param first: the shard's checkpoint was still 0 when it was taken.
 
         :raises errors.Zk2EtcdError: the shard must start over.
         """
+        try:
+            return self._run(first=first)
+        finally:
+            self._facts.course = None
+
+    def _run(self, *, first: bool) -> Done:
         ctx = self._ctx
         total = count(ctx)
         self._guard.begin(total, first=first)
-        self._facts.progress = (0, total)
         walk = ctx.walk()
+        self._facts.course = self._course(walk, total)
         counts = plan.Counts()
-        shown = time.monotonic()
         differing = plan.merge(walk, present.stream(ctx.etcd, ctx.mapping), counts)
         for changes, change in enumerate(differing, 1):
             if isinstance(change, plan.Write):
@@ -82,9 +90,7 @@ class Base:
                 self._write(change, walk.zxid)
             elif not self._is_ours(change.key):
                 counts.present -= 1
-            if not changes % _LOOK_EVERY and time.monotonic() - shown > 0.2:
-                shown = time.monotonic()
-                self._facts.progress = (walk.nodes, max(total, walk.nodes))
+            if not changes % _BEAT_EVERY:
                 ctx.turn.beat()
         self._applier.saw(walk.zxid)
         self._drain()
@@ -93,9 +99,20 @@ class Base:
         if self._facts.zxid < self._applier.zxid:
             self._applier.seal()
             self._drain()
-        self._facts.progress = (walk.nodes, walk.nodes)
+        self._facts.walked = (walk.nodes, counts.wanted)
         self._facts.largest = walk.largest
         return Done(self._put, self._delete, counts.wanted, self._applier.zxid)
+
+    def _course(self, walk: snapshot.Walk, present_keys: int) -> course.Course:
+        """The first walk of all does not know how many nodes there are; ZooKeeper may tell."""
+        expected = self._facts.expected()
+        return course.Course(
+            "base",
+            lambda: course.Seen(walk.read, walk.nodes, self._written),
+            expected or present_keys,
+            time.monotonic(),
+            None if expected else self._ctx.ask_size,
+        )
 
     # --- puts --------------------------------------------------------------------------------
 
@@ -139,6 +156,8 @@ class Base:
         settled = self._applier.settle(ack)
         for write, reason in settled.refused:
             self._facts.cannot_sync(write.path, reason, self._ctx.log)
+        self._written += len(settled.done)
+        self._facts.written += len(settled.done)
         self._facts.zxid = max(self._facts.zxid, settled.zxid)
 
     # --- deletes -----------------------------------------------------------------------------

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from zk2etcd import config, messages, metrics
 from zk2etcd_workers import (
+    course,
     etcd,
     fence,
     grants,
     mapping,
+    sizing,
     snapshot,
     state,
     tree,
@@ -70,6 +72,10 @@ class Context:
         log = self.log.bind(trace_id=trace_id, **fields)
         return dataclasses.replace(self, log=log, trace_id=trace_id)
 
+    def ask_size(self, told: Callable[[int], None]) -> None:
+        """See `sizing.ask`."""
+        sizing.ask(self.session, self.mapping, told)
+
     @property
     def skips_ephemerals(self) -> bool:
         return self.config.sync.ephemeral == "skip"
@@ -83,7 +89,10 @@ class Facts:
         self.phase: messages.Phase = "waiting"
         self.owned = False
         self.holder: str | None = None
-        self.progress = (0, 0)
+        self.course: course.Course | None = None
+        self.walked = (0, 0)
+        """Nodes that the last whole walk found, and keys wanted by it."""
+        self.written = 0
         self.keys = 0
         self.pending = 0
         self.zxid = 0
@@ -124,20 +133,32 @@ class Facts:
         )
         self.full_sync_running = False
 
+    def expected(self) -> int:
+        """How many nodes a walk will find, by the last one and the keys made and deleted since; 0
+        if there was none."""
+        nodes, keys = self.walked
+        return max(0, nodes + self.keys - keys) if nodes else 0
+
+    def _progress(self) -> tuple[int, int]:
+        """While no walk runs: that of one that is about to begin, or of the last."""
+        if self.full_sync_running or self.phase == "full_sync":
+            return 0, self.expected()
+        return self.walked[0], self.walked[0]
+
     def report(self, shard: str, protocol: str | None) -> messages.ShardReport:
         synced = self.synced_at
         shown = [
             messages.Unsyncable(tree.shown(path), reason)
             for path, reason in self.unsyncable.sample(_UNSYNCABLE_SHOWN)
         ]
-        following = self.phase == "following"
+        following, running = self.phase == "following", self.course
         return messages.ShardReport(
             id=shard,
             phase="guarded" if following and self.guard is not None else self.phase,
             owned=self.owned,
             holder=self.holder,
             protocol=protocol,
-            progress=self.progress,
+            progress=self._progress() if running is None else running.progress,
             keys=self.keys,
             pending=self.pending,
             zxid=self.zxid,
@@ -153,4 +174,6 @@ class Facts:
             attempt=self.attempt,
             retry_at=self.retry_at,
             error_trace_id=self.error_trace_id if self.error is not None else None,
+            work=None if running is None else running.work,
+            written=self.written,
         )

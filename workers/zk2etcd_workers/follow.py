@@ -100,6 +100,7 @@ class Follow:
                 self._write()
                 self._tick(time.monotonic(), due)
         finally:
+            self._facts.course = None
             if self.verify is not None:
                 self.verify.stop()
             # What was seen deleted and is not acknowledged is still a fact for the next base.
@@ -186,6 +187,7 @@ class Follow:
     def _acknowledged(self, ack: apply.Ack) -> None:
         settled = self._applier.settle(ack)
         self._facts.zxid = max(self._facts.zxid, settled.zxid)
+        self._facts.written += len(settled.done)
         self._tally.wrote()
         now = time.time() * 1000
         guarded = ack.sent.guarded
@@ -312,6 +314,7 @@ class Follow:
         self._facts.trace_id = ctx.trace_id
         self.repairs.reset(ctx)
         self.verify = verify.Verify(ctx, self._facts, self._inbox.put)
+        self._facts.course = self.verify.course(self.repairs.written)
         self.verify.start()
 
     def _lost(self, now: float) -> None:
@@ -331,7 +334,7 @@ class Follow:
     def _complete(self) -> None:
         """A full sync has ended, and what it nominated has been dealt with."""
         ended = self.repairs.close()
-        self.verify = None
+        self.verify = self._facts.course = None
         self._tally.restart(ended.keys)
         self._facts.completed(ended.took, self.repairs.put, self.repairs.deleted)
         self._ctx.instruments.full_sync(ended.took)

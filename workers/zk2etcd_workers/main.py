@@ -235,6 +235,8 @@ class Worker:
         sides = self._sides
         protocol = sides.session.protocol if sides else None
         running = list(self._mirrors.items())
+        for _, each in running:
+            each.look(now)
         report = messages.Report(
             slot=self._spec.identity.slot,
             incarnation=self._spec.identity.incarnation,

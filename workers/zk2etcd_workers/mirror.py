@@ -78,6 +78,12 @@ class Mirror:
     def alive(self) -> bool:
         return self._thread.is_alive()
 
+    def look(self, now: float) -> None:
+        """See how far a base or full sync is, if one runs; `now` is monotonic."""
+        facts = self.facts
+        if (running := facts.course) is not None:
+            running.look(now, facts.trace_id, self.context.log)
+
     def full_sync(self, trace_id: str = "") -> None:
         """A full sync is due; it starts as soon as the shard follows."""
         self._due_trace = trace_id

@@ -118,7 +118,7 @@ class Reader:
         self._heavy: set[bytes] = set()
         self._in_flight = 0
         self._request_bytes = 0
-        self._held = 0
+        self.held = 0
         self._held_bytes = 0
         self.zxid = 0
         self.largest = 0
@@ -131,7 +131,7 @@ class Reader:
         self._send([(zk_protocol.GET_DATA, path)], [(holder, 0, 1)])
         while holder.found[0] is None:
             self.pump()
-        self._held = self._held_bytes = 0
+        self.held = self._held_bytes = 0
         return holder
 
     def pump(self) -> None:
@@ -164,14 +164,14 @@ class Reader:
 
     def used(self, nodes: int, size: int) -> None:
         """So many nodes with so many bytes of values need not be held any more."""
-        self._held -= nodes
+        self.held -= nodes
         self._held_bytes -= size
 
     # --- requests ----------------------------------------------------------------------------
 
     def _fill(self) -> None:
         while self._heap and self._in_flight < self._parallel:
-            ahead = self._held >= _HELD_NODES or self._held_bytes >= _HELD_BYTES
+            ahead = self.held >= _HELD_NODES or self._held_bytes >= _HELD_BYTES
             if ahead and self._in_flight:
                 return
             granted = self._session.take(self._ramp.batch, live=False, known=self._known)
@@ -281,7 +281,7 @@ class Reader:
                 directory.leaves[start] = columns.leaves(node, node + count)
             at += count
             node += count
-            self._held += count
+            self.held += count
         self._held_bytes += columns.size
         self._ramp.saw(columns.size)
         if columns.size > pacing.LARGE_ANSWERS:

@@ -91,6 +91,10 @@ class Repairs:
         self.trace_id, self.log = ctx.trace_id, ctx.log
         self.put = self.deleted = self._received = 0
 
+    def written(self) -> int:
+        """Keys put and deleted in this full sync."""
+        return self.put + self.deleted
+
     @property
     def finished(self) -> bool:
         idle = not (self._nominated or self._reading or self._writing)

@@ -77,6 +77,11 @@ class Walk:
         """The largest value so far, in bytes."""
         return self._reader.largest
 
+    @property
+    def read(self) -> int:
+        """How many nodes were read so far; `nodes` of them were emitted."""
+        return self.nodes + self._reader.held
+
     def __iter__(self) -> Iterator[plan.Run]:
         holder = self._reader.root(self._mapping.source)
         found = holder.found[0]

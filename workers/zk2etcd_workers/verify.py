@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from zk2etcd import errors
-from zk2etcd_workers import confirm, context, guarding, plan, present, tree, turn
+from zk2etcd_workers import confirm, context, course, guarding, plan, present, snapshot, tree, turn
 
 _NOMINATE_AT = 100
 _CONFIRM_AT = 2048
@@ -44,6 +44,7 @@ class Verify:
         self._facts = facts
         self._deliver = deliver
         self._thread = threading.Thread(target=self._run, name="full sync", daemon=True)
+        self._walk: snapshot.Walk | None = None
         self._nominated: list[bytes] = []
         self._sent = 0
         self.taken = 0
@@ -57,6 +58,15 @@ class Verify:
     def stop(self) -> None:
         """Ask it to end; it only reads, so nobody needs to wait."""
         self._turn.stop()
+
+    def course(self, written: Callable[[], int]) -> course.Course:
+        """How far it is. `written`: how many repairs were made."""
+
+        def seen() -> course.Seen:
+            walk = self._walk
+            return course.Seen() if walk is None else course.Seen(walk.read, walk.nodes, written())
+
+        return course.Course("full_sync", seen, self._facts.expected(), time.monotonic())
 
     def _run(self) -> None:
         started = time.monotonic()
@@ -76,10 +86,9 @@ class Verify:
         ctx = self._ctx
         guard = guarding.Guarding(ctx, self._facts)
         guard.resume()
-        walk = ctx.walk(self._facts.largest)
+        walk = self._walk = ctx.walk(self._facts.largest)
         counts = plan.Counts()
         shown = time.monotonic()
-        total = self._facts.keys
         for change in plan.merge(walk, present.stream(ctx.etcd, ctx.mapping), counts):
             if isinstance(change, plan.Write):
                 self._nominate(change.path)
@@ -87,10 +96,9 @@ class Verify:
                 counts.present -= 1
             if time.monotonic() - shown > 0.2:
                 shown = time.monotonic()
-                self._facts.progress = (walk.nodes, max(total, walk.nodes))
                 self._turn.beat()
         self._facts.only_unreadable(walk.opaque_sample, walk.opaque, ctx.log)
-        self._facts.progress = (walk.nodes, walk.nodes)
+        self._facts.walked = (walk.nodes, counts.wanted)
         self._facts.largest = walk.largest
         root = walk.root is not None or walk.opaque > 0
         self._deletes(guard, counts.present, root=root)

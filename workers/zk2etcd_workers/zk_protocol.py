@@ -1,8 +1,9 @@
 """The requests that kazoo lacks, on the wire of ZooKeeper 3.6 and later.
 
-addWatch is opcode 106, multiRead opcode 22 (ZooKeeper's ZooDefs.OpCode; jute records
-AddWatchRequest, MultiHeader, GetDataResponse, GetChildrenResponse). The classes are shaped like
-kazoo's own requests (`type`, `serialize`, `deserialize`), so that its queue carries them.
+addWatch is opcode 106, multiRead opcode 22, getAllChildrenNumber opcode 104 (ZooKeeper's
+ZooDefs.OpCode; jute records AddWatchRequest, MultiHeader, GetDataResponse, GetChildrenResponse).
+The classes are shaped like kazoo's own requests (`type`, `serialize`, `deserialize`), so that its
+queue carries them.
 """
 
 from __future__ import annotations
@@ -64,6 +65,24 @@ class Sync:
     @classmethod
     def deserialize(cls, _buffer: bytes, _offset: int) -> bool:
         return True
+
+
+class CountBelow:
+    """Ask how many nodes there are below `path`, itself not counted. The server goes over its
+    whole tree for it. The answer is a list of that one number."""
+
+    type = 104
+
+    def __init__(self, path: bytes) -> None:
+        self.path = path
+        self.zxid = 0
+
+    def serialize(self) -> bytes:
+        return _INT.pack(len(self.path)) + self.path
+
+    @classmethod
+    def deserialize(cls, buffer: bytes, offset: int) -> list[int]:
+        return list(_INT.unpack_from(buffer, offset))
 
 
 class MultiRead:

@@ -33,6 +33,7 @@ from zk2etcd_workers import (
 _STATES = kazoo.protocol.states.KazooState
 _GOODBYE = 1.0
 _TRY_AGAIN = 1.0
+_SAYS_NO = (kazoo.exceptions.NoNodeError, kazoo.exceptions.NoAuthError)
 
 Reply = zk_reply.Reply
 ReplySink = zk_reply.ReplySink
@@ -59,6 +60,8 @@ class Session:
         self.protocol: str | None = None
         """bulk or classic, once it is known."""
         self._watches: zk_classic.Watches | None = None
+        self._uncounted: int | None = None
+        """The epoch in which a count was asked for that has not been answered."""
         self.budget = pacing.Budget()
         self.rate = pacing.Rate(settings.max_reads_per_second)
 
@@ -275,6 +278,15 @@ class Session:
     def sync(self, root: bytes, sink: ReplySink, tag: Any = None) -> None:
         self._send(zk_protocol.Sync(root), "", sink, tag)
 
+    def count(self, path: bytes, sink: ReplySink) -> None:
+        """Ask how many nodes there are below `path`, which is the reply's tag. It is not asked
+        where the protocol is classic, nor after a session that ended before it was answered: a
+        server that does not know the question ends the session for it."""
+        if self.protocol != zk_choice.BULK or self._uncounted not in (None, self.epoch):
+            return
+        self._uncounted = self.epoch
+        self._send(zk_protocol.CountBelow(path), "", sink, path)
+
     def _send(self, request: Any, op: str, sink: ReplySink, tag: Any, permits: int = 0) -> None:
         pending = zk_reply.Pending(self, request, op, sink, tag, permits)
         client = self._client
@@ -290,6 +302,10 @@ class Session:
         ops = getattr(request, "ops", ())
         if pending.permits:
             self.give(pending.permits)
+        if isinstance(request, zk_protocol.CountBelow) and (
+            error is None or isinstance(error, _SAYS_NO)
+        ):
+            self._uncounted = None
         status = "success" if error is None else type(error).__name__
         if pending.op:
             self._instruments.zk_op(pending.op, status, time.monotonic() - pending.started)
