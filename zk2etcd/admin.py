@@ -24,6 +24,7 @@ from werkzeug import exceptions
 from zk2etcd import access, config, control, errors, exposition, health, history, logs, status, web
 
 BODY_LIMIT = 64 * 1024
+_LONGEST_NAME = 100
 _LIMITS = {
     "threads": 4,
     # Many and briefly: clients that send half a request must not keep a probe from its answer.
@@ -93,6 +94,7 @@ def application(
     app.register_error_handler(Exception, _failed)
     _look(app, control, exposition.Aggregator(directory, control.snapshot))
     _ask(app, control)
+    _ask_for_pauses(app, control)
     return app
 
 
@@ -238,6 +240,28 @@ def _ask(app: flask.Flask, control: control.Control) -> None:
         return _json({"level": level})
 
 
+def _ask_for_pauses(app: flask.Flask, control: control.Control) -> None:
+
+    def pausing(ask: Callable[[list[str] | None, str], tuple[str, ...]]) -> Answer:
+        body = _body("shards", "by")
+        asked, by = body.get("shards"), body.get("by", "HTTP")
+        if asked is not None and not _texts(asked):
+            raise exceptions.BadRequest("shards must be a list of shard ids")
+        if not _is_name(by):
+            raise exceptions.BadRequest(f"by must be at most {_LONGEST_NAME} printable characters")
+        with _answered():
+            accepted = ask(asked, f"{by} ({flask.request.remote_addr})")
+        return _json({"accepted": list(accepted), "requested_at": time.time()}, 202)
+
+    @app.post("/pause")
+    def pause() -> Answer:
+        return pausing(control.request_pause)
+
+    @app.post("/resume")
+    def resume() -> Answer:
+        return pausing(control.request_resume)
+
+
 @contextlib.contextmanager
 def _answered() -> Iterator[None]:
     """Turn what `Control` raises into HTTP answers, and log who asked."""
@@ -270,6 +294,10 @@ def _body(*known: str) -> dict[str, Any]:
 
 def _texts(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(one, str) for one in value)
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and value.isprintable() and 0 < len(value) <= _LONGEST_NAME
 
 
 # --- every request ------------------------------------------------------------------------------

@@ -110,6 +110,45 @@ class Client:
                 raise errors.Zk2EtcdError(f"not done after {timeout:g} s: {_reasons(open_)}")
             time.sleep(_POLL)
 
+    def pause(self, shards: Sequence[str] | None, by: str) -> tuple[str, ...]:
+        """Have these shards paused, all with None; the ids accepted. `by` says who asks.
+
+        Raises errors.Zk2EtcdError for one that another supervisor owns.
+        """
+        return self._named("/pause", shards, by)
+
+    def resume(self, shards: Sequence[str] | None, by: str) -> tuple[str, ...]:
+        """End the pause of these shards, of all that are paused with None; the ids accepted.
+
+        Raises errors.Zk2EtcdError for one that is not paused.
+        """
+        return self._named("/resume", shards, by)
+
+    def _named(self, path: str, shards: Sequence[str] | None, by: str) -> tuple[str, ...]:
+        named = None if shards is None else list(shards)
+        return tuple(self._ask("POST", path, {"shards": named, "by": by})["accepted"])
+
+    def wait_for(
+        self, shards: Sequence[str], reached: Callable[[dict[str, Any]], bool], timeout: float
+    ) -> dict[str, Any]:
+        """Wait until each of these shards is as `reached` says; the last status.
+
+        Raises errors.Zk2EtcdError when `timeout` seconds pass, or when one leaves the
+        configuration meanwhile.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            found = self.status()
+            by_id = {shard["id"]: shard for shard in found["shards"]}
+            if gone := [shard for shard in shards if shard not in by_id]:
+                raise errors.Zk2EtcdError(f"no longer configured: {', '.join(gone)}")
+            open_ = [by_id[shard] for shard in shards if not reached(by_id[shard])]
+            if not open_:
+                return found
+            if time.monotonic() >= deadline:
+                raise errors.Zk2EtcdError(f"not done after {timeout:g} s: {_reasons(open_)}")
+            time.sleep(_POLL)
+
     def reload(self) -> tuple[str, ...]:
         """Have the configuration read again; the keys that changed.
 

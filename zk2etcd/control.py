@@ -139,7 +139,8 @@ class Control(Protocol):
     def request_full_sync(self, shards: Sequence[str] | None) -> tuple[str, ...]:
         """Ask for a full sync of these shards now, of all with None; the ids accepted.
 
-        Raises UnknownShard, and then asks for none; Unavailable.
+        Raises UnknownShard or, for one that is paused, Conflict, and then asks for none;
+        Unavailable. With None those that are paused are left out.
         """
         ...
 
@@ -147,7 +148,24 @@ class Control(Protocol):
         """Let the deletes that this trip of the shard's guard holds happen, once; `by` says who
         asks. Returns the trip as it stands.
 
-        Raises UnknownShard; Conflict when no trip stands, or another one; Unavailable.
+        Raises UnknownShard; Conflict when no trip stands, or another one, or when the shard is
+        paused; Unavailable.
+        """
+        ...
+
+    def request_pause(self, shards: Sequence[str] | None, by: str) -> tuple[str, ...]:
+        """Have these shards paused, all with None; `by` says who asks. The ids that will be: they
+        are once their phase says so.
+
+        Raises UnknownShard; Conflict, for one that another supervisor owns; Unavailable.
+        """
+        ...
+
+    def request_resume(self, shards: Sequence[str] | None, by: str) -> tuple[str, ...]:
+        """End the pause of these shards, of all that are paused with None; the ids that will be
+        mirrored again.
+
+        Raises UnknownShard; Conflict, for one that is not paused; Unavailable.
         """
         ...
 

@@ -28,6 +28,8 @@ class Loop(Protocol):
 
     def full_sync(self, shards: Sequence[str] | None) -> tuple[str, ...]: ...
     def release(self, shard: str, trip: str, by: str) -> messages.Guard: ...
+    def pause(self, shards: Sequence[str] | None, by: str) -> tuple[str, ...]: ...
+    def resume(self, shards: Sequence[str] | None, by: str) -> tuple[str, ...]: ...
     def reload(self) -> control.ReloadResult: ...
     def set_log_level(self, level: str) -> None: ...
 
@@ -62,6 +64,12 @@ class Desk:
 
     def request_release(self, shard: str, trip: str, by: str) -> messages.Guard:
         return self._ask(lambda: self._loop.release(shard, trip, by), _SHORT)
+
+    def request_pause(self, shards: Sequence[str] | None, by: str) -> tuple[str, ...]:
+        return self._ask(lambda: self._loop.pause(shards, by), _SHORT)
+
+    def request_resume(self, shards: Sequence[str] | None, by: str) -> tuple[str, ...]:
+        return self._ask(lambda: self._loop.resume(shards, by), _SHORT)
 
     def request_reload(self) -> control.ReloadResult:
         return self._ask(self._loop.reload, _RELOAD)

@@ -7,6 +7,7 @@ for that person: what happened, where, and what to do about it. Secrets never go
 
 from __future__ import annotations
 
+import datetime
 import enum
 
 
@@ -152,6 +153,17 @@ class Released(Zk2EtcdError):
     """A person released the shard's guard: what it held goes with a base."""
 
     reaction = Reaction.RESYNC
+
+
+class Paused(Zk2EtcdError):
+    """A person paused the shard: nothing of it is written until they resume it."""
+
+    def __init__(self, shard: str, by: str, since: float) -> None:
+        at = datetime.datetime.fromtimestamp(since, datetime.UTC).isoformat(" ", "seconds")
+        super().__init__(
+            f"shard {shard} is paused since {at} by {by}: nothing is written to it until "
+            f"`zk2etcd resume {shard}` asks its running supervisor"
+        )
 
 
 class LeaseDoubt(EtcdError):

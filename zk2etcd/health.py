@@ -53,4 +53,6 @@ def _shard(shard: control.ShardView, exclude: Collection[str]) -> Check:
     if guarded and "guarded" not in exclude:
         why = f": {report.guard.reason}" if report.guard else ""
         return Check(shard.id, False, f"guarded{why} (zk2etcd release {shard.id})")
+    if report.pause is not None:
+        return Check(shard.id, True, f"{report.phase}: by {report.pause.by}")
     return Check(shard.id, True, report.phase)

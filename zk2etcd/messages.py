@@ -108,7 +108,23 @@ class Release:
     by: str
 
 
-Command = Assign | FullSync | Release | SetLogLevel | Drain
+@dataclasses.dataclass(frozen=True)
+class Pause:
+    """Write nothing to this shard from now on, and own it all the same. `by` says who wants it."""
+
+    shard: str
+    by: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Resume:
+    """End the pause of this shard: it starts over with a base."""
+
+    shard: str
+    by: str
+
+
+Command = Assign | FullSync | Release | Pause | Resume | SetLogLevel | Drain
 
 
 # --- worker -> supervisor -----------------------------------------------------------------------
@@ -132,6 +148,14 @@ class Guard:
     sample: tuple[str, ...]
     since: float
     kind: GuardKind = "deletes"
+
+
+@dataclasses.dataclass(frozen=True)
+class Paused:
+    """A pause that stands, in etcd: who asked for it; `since` in wall-clock seconds."""
+
+    by: str
+    since: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,6 +198,7 @@ class ShardReport:
     no shard of this configuration may be mirrored by this release; the supervisor ends with it.
     `work` is None while neither a base nor a full sync runs; `written` counts the keys put and
     deleted since the mirror started; `error_trace_id` stands in the log lines about `error`.
+    `pause` is what etcd knows; only with phase "paused" has everything under way ended.
     """
 
     id: str
@@ -199,6 +224,7 @@ class ShardReport:
     work: Work | None = None
     written: int = 0
     error_trace_id: str | None = None
+    pause: Paused | None = None
 
 
 @dataclasses.dataclass(frozen=True)

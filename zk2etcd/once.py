@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 
-from zk2etcd import messages
+from zk2etcd import errors, messages
 
 # Attempts of a shard, or exits of a worker, after which a single run gives up.
 MOST_ATTEMPTS = 5
@@ -21,8 +21,9 @@ class Verdict:
 
 
 def finished(report: messages.ShardReport) -> bool:
-    """The shard's one full sync ended, or its guard holds it."""
-    return report.last_full_sync is not None or report.guard is not None
+    """The shard's one full sync ended, or its guard or a person holds it."""
+    held = report.guard is not None or report.pause is not None
+    return report.last_full_sync is not None or held
 
 
 def verdict(
@@ -52,6 +53,8 @@ def verdict(
 
 
 def _troubles(report: messages.ShardReport) -> Iterable[str]:
+    if (pause := report.pause) is not None:
+        yield str(errors.Paused(report.id, pause.by, pause.since))
     if report.guard is not None and report.guard.kind == "identity":
         yield f"shard {report.id} is guarded, nothing was written: {report.guard.reason}"
     elif report.guard is not None:

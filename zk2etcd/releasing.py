@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from zk2etcd import control, fleet, messages
+from zk2etcd import control, fleet, messages, pausing
 
 if TYPE_CHECKING:
     from zk2etcd import roster
@@ -28,6 +28,7 @@ def judge(
             f"the guard of {shard} holds {report.guard.deletes} deletes in trip {report.guard.id} "
             f"now, not in {trip}: look again (zk2etcd status), then release what you saw"
         )
+    pausing.require_unpaused(report)
     slot = slots.get(shards.assignment[shard])
     if slot is None or not slot.takes_orders or not report.owned:
         raise control.Unavailable(f"no worker mirrors {shard} at the moment: try again")

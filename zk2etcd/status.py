@@ -47,7 +47,8 @@ def document(view: control.View, now: float) -> Document:
 
 
 def exit_code(found: Mapping[str, Any]) -> int:
-    """0 when all is well (ready or standby, nothing guarded, in error or unsyncable), else 1."""
+    """0 when all is well (ready or standby, nothing guarded, in error or unsyncable), else 1. What
+    a person paused is well: it does what they want."""
     well = found["state"] in ("ready", "standby")
     return 0 if well and not any(_troubled(shard) for shard in found["shards"]) else 1
 
@@ -62,7 +63,7 @@ class Problem:
 
 
 def problems(found: Mapping[str, Any]) -> list[Problem]:
-    """What is wrong, the supervisor first, then workers, then shards; empty when all is well."""
+    """What is wrong, or waits for a person, the supervisor first, then workers, then shards."""
     listed = []
     if found["config"]["error"]:
         remedy = "the running configuration was kept: correct the file, then `zk2etcd reload`"
@@ -145,6 +146,7 @@ def _shard(shard: control.ShardView, now: float) -> Document:
         "unsyncable": [dataclasses.asdict(entry) for entry in report.unsyncable],
         "unsyncable_total": max(report.unsyncable_total, len(report.unsyncable)),
         "guard": _guard(report.guard),
+        "pause": _pause(report.pause),
         "full_sync_running": report.full_sync_running,
         "full_sync_due": shard.full_sync_due,
         "last_full_sync": _full_sync(report.last_full_sync),
@@ -187,6 +189,10 @@ def _guard(guard: messages.Guard | None) -> Document | None:
     }
 
 
+def _pause(pause: messages.Paused | None) -> Document | None:
+    return None if pause is None else {"by": pause.by, "since": _time(pause.since)}
+
+
 def _full_sync(result: messages.FullSyncResult | None) -> Document | None:
     if result is None:
         return None
@@ -222,6 +228,8 @@ def _of_shard(shard: Mapping[str, Any], now: float) -> list[Problem]:
         listed.append(Problem(shard["id"], shard["error"], _retry(shard, now)))
     if shard["guard"]:
         listed.append(_of_guard(shard["id"], shard["guard"]))
+    if shard.get("pause"):
+        listed.append(_of_pause(shard, now))
     if shard["unsyncable_total"]:
         first = "; ".join(f"{e['path']}: {e['reason']}" for e in shard["unsyncable"][:3])
         what = f"{shard['unsyncable_total']} paths cannot be mirrored: {first}"
@@ -243,6 +251,13 @@ def _of_guard(where: str, guard: Mapping[str, Any]) -> Problem:
         f"`zk2etcd release {where}` lets it happen"
     )
     return Problem(where, what, remedy)
+
+
+def _of_pause(shard: Mapping[str, Any], now: float) -> Problem:
+    pause = shard["pause"]
+    ago = text.duration(max(0.0, now - seconds(pause["since"])))
+    what = f"paused {ago} ago by {pause['by']}: nothing is written"
+    return Problem(shard["id"], what, f"`zk2etcd resume {shard['id']}` mirrors it again")
 
 
 def _retry(shard: Mapping[str, Any], now: float) -> str:

@@ -25,6 +25,7 @@ from zk2etcd import (
     messages,
     once,
     overview,
+    pausing,
     process,
     releasing,
     reloading,
@@ -86,6 +87,7 @@ class Supervisor:
         self._refusal: str | None = None
         self._schedule = schedule.Schedule()
         self._handover = handover.Handover()
+        self._wishes = pausing.Wishes()
         self._fleet = fleet.Fleet(self._spawned, lifecycle.policy(cfg.workers, setup.start_grace))
         self._inbox = signals.Inbox(children=os.getpid() == 1)
         self._take_over(now)
@@ -137,10 +139,7 @@ class Supervisor:
 
     def full_sync(self, shards: Sequence[str] | None) -> tuple[str, ...]:
         """See control.Control.request_full_sync."""
-        known = self._roster.shards
-        wanted = tuple(known) if shards is None else tuple(dict.fromkeys(shards))
-        if unknown := self._roster.unknown(wanted):
-            raise control.UnknownShard(unknown)
+        wanted = pausing.to_sync(self._roster.reports, shards)
         self._schedule = schedule.asked(self._schedule, wanted, self._turned_at)
         self._log.info("full sync asked for", shards=list(wanted))
         return wanted
@@ -151,6 +150,30 @@ class Supervisor:
         self._fleet.send(slot, messages.Release(shard, trip, by))
         self._log.warning("release asked for", shard=shard, guard=trip, by=by)
         return guard
+
+    def pause(self, shards: Sequence[str] | None, by: str) -> tuple[str, ...]:
+        """See control.Control.request_pause."""
+        wanted = pausing.to_pause(self._roster.reports, shards)
+        self._order([messages.Pause(shard, by) for shard in wanted])
+        self._log.warning("pause asked for", shards=list(wanted), by=by)
+        return wanted
+
+    def resume(self, shards: Sequence[str] | None, by: str) -> tuple[str, ...]:
+        """See control.Control.request_resume."""
+        reports, wishes = self._roster.reports, self._wishes
+        wanted = pausing.to_resume(reports, shards, wishes.wants_paused)
+        self._order([messages.Resume(shard, by) for shard in wanted])
+        self._log.warning("resume asked for", shards=list(wanted), by=by)
+        return wanted
+
+    def _order(self, orders: Sequence[pausing.Order]) -> None:
+        if self._setup.once or self._setup.dry_run:
+            raise control.Conflict("a single run, or a dry one, has nothing to pause")
+        if self._stopping:
+            raise control.Unavailable("the supervisor is stopping")
+        self._wishes.take(orders, self._turned_at)
+        for order in orders:
+            self._fleet.send(self._roster.assignment[order.shard], order)
 
     def reload(self) -> control.ReloadResult:
         """See control.Control.request_reload."""
@@ -226,6 +249,8 @@ class Supervisor:
         for shard in report.shards:
             if slot in self._handover.holders(shard.id) and self._roster.heard(shard):
                 self._schedule = schedule.reported(self._schedule, shard.id, shard, now)
+                if (order := self._wishes.heard(shard, now)) is not None:
+                    self._fleet.send(slot, order)
                 self._refused(shard)
         for let_go in self._handover.reported(slot, report.generation, report.held):
             self._roster.let_go(let_go)
@@ -266,6 +291,7 @@ class Supervisor:
             cfg.sync.full_sync_concurrency,
             now,
         )
+        self._wishes.keep(self._roster.shards)
         for shard in moved:
             self._schedule = schedule.lost(self._schedule, shard)
 

@@ -37,6 +37,7 @@ class FakeControl:
         self.view = views.view()
         self.synced: list[tuple[str, ...]] = []
         self.released: list[tuple[str, str, str]] = []
+        self.ordered: list[tuple[str, tuple[str, ...], str]] = []
         self.level = "info"
         self.result = control.ReloadResult(ok=True, changed=("sync.prefixes",))
         self.unavailable = False
@@ -65,6 +66,19 @@ class FakeControl:
             raise control.Conflict(f"the trip is {views.GUARD.id} now, not {trip}")
         self.released.append((shard, trip, by))
         return views.GUARD
+
+    def request_pause(self, shards: Sequence[str] | None, by: str) -> tuple[str, ...]:
+        return self._ordered("pause", shards, by)
+
+    def request_resume(self, shards: Sequence[str] | None, by: str) -> tuple[str, ...]:
+        return self._ordered("resume", shards, by)
+
+    def _ordered(self, what: str, shards: Sequence[str] | None, by: str) -> tuple[str, ...]:
+        known = tuple(shard.id for shard in self.view.shards)
+        if unknown := [shard for shard in shards or () if shard not in known]:
+            raise control.UnknownShard(unknown)
+        self.ordered.append((what, known if shards is None else tuple(shards), by))
+        return self.ordered[-1][1]
 
     def request_reload(self) -> control.ReloadResult:
         return self.result
@@ -506,6 +520,44 @@ def test_the_server_runs_on_what_the_supervisor_prepares(
         polling.until(lambda: bool(admin_client.Client(f"http://{server.address}").status()))
     finally:
         server.close()
+
+
+def test_pause_and_resume_say_who_asks(
+    url: str, fake: FakeControl, ask: Ask, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (shard,) = (each.id for each in fake.view.shards)
+    assert ask("POST", "/pause", "", JSON)[0] == 202
+    code, _, text = ask("POST", "/resume", f'{{"shards": ["{shard}"], "by": "alice@desk"}}', JSON)
+    assert (code, json.loads(text)["accepted"]) == (202, [shard])
+    assert fake.ordered == [
+        ("pause", (shard,), "HTTP (127.0.0.1)"),
+        ("resume", (shard,), "alice@desk (127.0.0.1)"),
+    ]
+    assert ask("POST", "/pause", '{"shards": ["nope"]}', JSON)[0] == 404
+    for body in ('{"shards": "x"}', '{"by": 1}', '{"by": ""}', '{"by": "a\\nb"}', '{"all": true}'):
+        assert ask("POST", "/pause", body, JSON)[0] == 400, body
+    assert len(fake.ordered) == 2
+    # A pipe is not asked, and nothing is resumed by mistake.
+    assert main.run(["resume", "--url", url]) == 2
+    assert main.run(["pause", "--url", url]) == 0
+    assert fake.ordered[2][:2] == ("pause", (shard,))
+    assert "@" in fake.ordered[2][2]
+    fake.view = views.view(shards=(views.shard(phase="paused", pause=messages.Paused("bob", 0.0)),))
+    capsys.readouterr()
+    assert main.run(["pause", "--wait", "--url", url]) == 0
+    assert capsys.readouterr().out == f"{shard}: paused\n"
+    assert main.run(["resume", "--yes", "--url", url]) == 0
+    assert "paused since 1970-01-01T00:00:00.000Z by bob" in capsys.readouterr().out
+    assert fake.ordered[-1][:2] == ("resume", (shard,))
+    assert main.run(["resume", "--yes", "--wait", "--timeout", "0.1", "--url", url]) == 1
+    assert ask("GET", "/readyz?verbose")[2].splitlines()[-2:] == [
+        f"[+] {shard}: paused: by bob",
+        "ok",
+    ]
+    assert f'phase="paused",shard="{shard}"}} 1.0' in ask("GET", "/metrics")[2]
+    fake.view = views.view()
+    assert main.run(["resume", "--yes", "--url", url]) == 0
+    assert "nothing is paused" in capsys.readouterr().out
 
 
 def test_a_release_names_the_trip_that_was_seen(url: str, fake: FakeControl, ask: Ask) -> None:

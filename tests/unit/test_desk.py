@@ -25,6 +25,12 @@ class Loop:
     def release(self, shard: str, trip: str, by: str) -> messages.Guard:
         raise control.Conflict(f"{shard}: {trip} by {by}")
 
+    def pause(self, shards: Sequence[str] | None, by: str) -> tuple[str, ...]:
+        return (*(shards or ("all",)), "paused", by)
+
+    def resume(self, shards: Sequence[str] | None, by: str) -> tuple[str, ...]:
+        return (*(shards or ("all",)), "resumed", by)
+
     def reload(self) -> control.ReloadResult:
         return control.ReloadResult(False, "faulty")
 
@@ -49,6 +55,14 @@ def test_what_is_asked_runs_in_the_loops_thread_and_is_answered() -> None:
         assert one.woken.acquire(timeout=5)
         one.desk.serve()
         assert asked.result(5) == ("a",)
+        pausing = pool.submit(one.desk.request_pause, None, "alice")
+        assert one.woken.acquire(timeout=5)
+        one.desk.serve()
+        assert pausing.result(5) == ("all", "paused", "alice")
+        resuming = pool.submit(one.desk.request_resume, ["a"], "bob")
+        assert one.woken.acquire(timeout=5)
+        one.desk.serve()
+        assert resuming.result(5) == ("a", "resumed", "bob")
         reloading = pool.submit(one.desk.request_reload)
         assert one.woken.acquire(timeout=5)
         one.desk.serve()

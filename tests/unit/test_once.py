@@ -33,6 +33,14 @@ def test_guarded_or_unsyncable_is_1_and_named() -> None:
     assert "b has 3 paths" in poisoned.reason
 
 
+def test_paused_is_an_end_and_no_success() -> None:
+    pause = messages.Paused("alice", 0.0)
+    held = verdict(messages.ShardReport("a", "paused", owned=True, pause=pause))
+    assert held is not None
+    assert held.exit_code == 1
+    assert "shard a is paused since 1970-01-01" in held.reason
+
+
 def test_a_guard_on_first_contact_is_an_end() -> None:
     held = verdict(messages.ShardReport("a", "guarded", owned=True, guard=GUARD))
     assert held is not None

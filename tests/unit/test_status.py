@@ -63,6 +63,19 @@ def test_the_document_has_the_keys_of_the_contract() -> None:
     assert shard["zxid"] == "0x1234"
 
 
+def test_a_pause_is_told_with_who_and_is_no_trouble() -> None:
+    pause = messages.Paused("alice@desk (127.0.0.1)", views.NOW - 7200)
+    found = document(phase="paused", pause=pause, guard=None)
+    (shard,) = found["shards"]
+    assert shard["pause"] == {"by": pause.by, "since": "2023-11-14T20:13:20.000Z"}
+    assert status.exit_code(found) == 0
+    (said,) = status.problems(found)
+    assert said.what == "paused 2h 0m ago by alice@desk (127.0.0.1): nothing is written"
+    assert said.remedy == "`zk2etcd resume dubbo-12345678` mirrors it again"
+    guarded = document(phase="paused", pause=pause, guard=views.GUARD)
+    assert status.exit_code(guarded) == 1
+
+
 def test_what_is_not_known_is_null() -> None:
     (shard,) = document(synced_at=None, last_full_sync=None)["shards"]
     assert (shard["lag_seconds"], shard["last_full_sync"], shard["guard"]) == (None, None, None)

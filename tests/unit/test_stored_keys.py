@@ -58,6 +58,12 @@ def test_identities() -> None:
     assert record.to_bytes() == stored("identity")
 
 
+def test_pauses() -> None:
+    pause = messages.Paused("alice@desk (127.0.0.1)", 1795516932.25)
+    assert state.decode_pause(stored("pause"), KEY) == pause
+    assert state.encode_pause(pause) == stored("pause")
+
+
 def test_checkpoints() -> None:
     assert state.decode_zxid(stored("checkpoint")) == 123
     assert state.encode_zxid(123, 161) == stored("checkpoint")
@@ -102,9 +108,14 @@ def test_owners() -> None:
         b'{"v":1,"births":{"/a":{"zxid":"x","at":1}},"since":0}',
         b'{"v":1,"births":{"/a":{"zxid":"0x1"}},"since":0}',
         b'{"v":1,"births":{"/a":{"zxid":"0x1","at":1}}}',
+        b'{"v":1,"by":"alice"}',
+        b'{"v":1,"by":"alice","since":"today"}',
     ],
 )
-@pytest.mark.parametrize("read", [state.GuardRecord.from_bytes, state.IdentityRecord.from_bytes])
+@pytest.mark.parametrize(
+    "read",
+    [state.GuardRecord.from_bytes, state.IdentityRecord.from_bytes, state.decode_pause],
+)
 def test_what_is_no_record_of_ours_is_named_with_a_remedy(
     value: bytes, read: Callable[[bytes, bytes], object]
 ) -> None:

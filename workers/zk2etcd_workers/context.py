@@ -99,6 +99,7 @@ class Facts:
         self.synced_at: float | None = None
         self.largest: int | None = None
         self.guard: messages.Guard | None = None
+        self.pause: messages.Paused | None = None
         self.last_full_sync: messages.FullSyncResult | None = None
         self.full_sync_running = False
         self.trace_id = ""
@@ -167,6 +168,7 @@ class Facts:
             unsyncable=tuple(shown),
             unsyncable_total=len(self.unsyncable),
             guard=self.guard,
+            pause=self.pause,
             last_full_sync=self.last_full_sync,
             full_sync_running=self.full_sync_running,
             error=self.error,

@@ -139,6 +139,9 @@ class Worker:
         elif isinstance(command, messages.Release):
             if (running := self._mirrors.get(command.shard)) is not None:
                 running.release(command)
+        elif isinstance(command, messages.Pause | messages.Resume):
+            if (running := self._mirrors.get(command.shard)) is not None:
+                running.pausing.ask(command)
         elif isinstance(command, messages.SetLogLevel):
             self._log_level = command.level
             logs.set_level(command.level)

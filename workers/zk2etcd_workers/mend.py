@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 
 from zk2etcd import config, errors, messages
-from zk2etcd_workers import base, context, guarding, identity, sides, state
+from zk2etcd_workers import base, context, guarding, identity, pausing, sides, state
 
 WRITTEN_BY = "zk2etcd diff"
 
@@ -30,6 +30,7 @@ def mend(both: sides.Sides, shard: messages.Shard, released: int | None = None) 
 
     :param released: a person allowed this many deletes, whatever the guard says; more stay held.
     :raises errors.Held: somebody owns it; its `admin_url` is where to ask.
+    :raises errors.Paused: a person paused it.
     :raises errors.Zk2EtcdError: it was not finished; what was written is right all the same.
     """
     ctx = both.context(shard, released)
@@ -38,6 +39,8 @@ def mend(both: sides.Sides, shard: messages.Shard, released: int | None = None) 
     state.ensure_format(ctx.etcd, ctx.keys, WRITTEN_BY)
     ctx.fence.claim({})
     try:
+        if (pause := pausing.standing(ctx)) is not None:
+            raise errors.Paused(shard.id, pause.by, pause.since)
         since = state.read_identity(ctx.etcd, ctx.keys.identity(shard.id)).since
         checkpoints = state.read_checkpoints(ctx.etcd, ctx.keys, since)
         floor = max(checkpoints.values(), default=0)

@@ -7,6 +7,7 @@ forgets the position and goes back to the beginning; what is already equal is no
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import random
 import threading
@@ -14,7 +15,18 @@ import time
 from collections.abc import Callable, Mapping
 
 from zk2etcd import backoff, errors, logs, messages
-from zk2etcd_workers import base, context, follow, guarding, inbox, state, turn, watch, zookeeper
+from zk2etcd_workers import (
+    base,
+    context,
+    follow,
+    guarding,
+    inbox,
+    pausing,
+    state,
+    turn,
+    watch,
+    zookeeper,
+)
 from zk2etcd_workers import identity as identities
 
 _DIRTY_LIMIT = 200_000
@@ -62,6 +74,7 @@ class Mirror:
         self._rng = random.Random()
         self.facts = context.Facts()
         self.context = ctx
+        self.pausing = pausing.Pausing(ctx, self.facts)
         self._thread = threading.Thread(target=self._run, name=ctx.shard.id, daemon=True)
 
     # --- what the worker asks ----------------------------------------------------------------
@@ -110,6 +123,10 @@ class Mirror:
                     self._cycle()
                 except errors.Zk2EtcdError as error:
                     self._failed(error)
+                except turn.Interrupted:
+                    self._trace()
+                    self._following_since = 0.0
+                    self._ctx.log.info("starting over", reason="a person paused or resumed it")
                 except (turn.Stopped, SystemExit):
                     raise
                 except Exception as error:
@@ -162,6 +179,24 @@ class Mirror:
         self._follow = follow.Follow(ctx, facts, self._dirty, self._inbox, epoch, identity)
         self._follow.run(zxid, self._take_due)
 
+    def _own(self) -> None:
+        """Take the shard; while it is paused, do no more than that."""
+        self._take()
+        if self.pausing.settle() is not None:
+            self._rest()
+
+    def _rest(self) -> None:
+        """What was seen until now is forgotten: a base finds out what is so afterwards,
+        and its deletes are the guard's case, since nobody looked meanwhile."""
+        ctx = self._ctx
+        ctx.session.unsubscribe(ctx.root)
+        self._dirty.forget()
+        self._due.clear()
+        self._follow = None
+        self.facts.guard = guarding.Guarding(ctx, self.facts).standing()
+        self.facts.keys = base.count(ctx)
+        self.pausing.rest()
+
     def _take_due(self) -> str | None:
         """The trace id of a full sync that is due."""
         if not self._due.is_set():
@@ -169,7 +204,7 @@ class Mirror:
         self._due.clear()
         return self._due_trace or logs.new_trace()
 
-    def _own(self) -> None:
+    def _take(self) -> None:
         """Take the shard, or a new token if it is ours already: after any doubt, writes that are
         still under way must not land after newer ones."""
         ctx, facts = self._ctx, self.facts
@@ -215,7 +250,8 @@ class Mirror:
     def _wait_for(self, held: errors.Held) -> None:
         if self.facts.holder != held.holder:
             self._ctx.log.info("shard is owned by another: waiting", holder=held.holder)
-        self.facts.phase, self.facts.holder = "waiting", held.holder
+        self.pausing.drop()
+        self.facts.phase, self.facts.holder, self.facts.pause = "waiting", held.holder, None
         self.facts.error = self.facts.retry_at = None
         self._ctx.turn.pause(_HELD_POLL)
 
@@ -334,7 +370,8 @@ class Mirror:
             ctx.log.warning("shard in error", error=str(error), attempt=facts.attempt)
         delay = _DELAYS.delay(facts.attempt, self._rng)
         facts.phase, facts.error, facts.retry_at = "error", str(error), time.time() + delay
-        ctx.turn.pause(delay)
+        with contextlib.suppress(turn.Interrupted):  # it starts over now
+            ctx.turn.pause(delay)
 
     def _check_token(self, error: errors.Zk2EtcdError) -> None:
         """A token that failed its compare is worth nothing: claim again from the beginning."""

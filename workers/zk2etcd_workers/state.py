@@ -39,6 +39,9 @@ class Keys:
     def identity(self, shard: str) -> bytes:
         return self._key("identities", shard)
 
+    def pause(self, shard: str) -> bytes:
+        return self._key("pauses", shard)
+
     def member(self, instance: str) -> bytes:
         return self._key("members", instance)
 
@@ -224,6 +227,20 @@ class GuardRecord:
             return cls(int(document["present"]), bool(document["first"]), trip, lowers)
         except (LookupError, TypeError, ValueError) as error:
             raise _garbage(key, value) from error
+
+
+def encode_pause(pause: messages.Paused) -> bytes:
+    """What `pauses/<id>` says: who had the shard paused, and when."""
+    return encode(dataclasses.asdict(pause))
+
+
+def decode_pause(value: bytes, key: bytes) -> messages.Paused:
+    """:raises errors.NewerFormat: it is not one."""
+    document = decode(value, key)
+    try:
+        return messages.Paused(str(document["by"]), float(document["since"]))
+    except (LookupError, TypeError, ValueError) as error:
+        raise _garbage(key, value) from error
 
 
 def new_trip(

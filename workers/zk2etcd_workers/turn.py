@@ -17,6 +17,10 @@ class Stopped(Exception):
     """Unwinds a shard's thread when it is asked to stop."""
 
 
+class Interrupted(Exception):
+    """Unwinds what a shard's thread is about: it shall start over, since a person asked for it."""
+
+
 _local = threading.local()
 
 
@@ -31,13 +35,17 @@ def touch() -> None:
 class Turn:
     def __init__(self) -> None:
         self._stop = threading.Event()
+        self._interrupted = False
         self._at = time.monotonic()
 
     def beat(self) -> None:
-        """:raises Stopped: the shard was asked to stop."""
+        """:raises Stopped: the shard was asked to stop; `Interrupted`, once: to start over."""
         self._at = time.monotonic()
         if self._stop.is_set():
             raise Stopped
+        if self._interrupted:
+            self._interrupted = False
+            raise Interrupted
 
     def adopt(self) -> None:
         """The calling thread is the shard's own; `touch` in it means this pulse."""
@@ -50,6 +58,14 @@ class Turn:
         """Seconds since the last beat."""
         return time.monotonic() - self._at
 
+    def interrupt(self) -> None:
+        """Have the shard's thread start over at its next beat."""
+        self._interrupted = True
+
+    def calm(self) -> None:
+        """It starts over already."""
+        self._interrupted = False
+
     def stop(self) -> None:
         self._stop.set()
 
@@ -58,7 +74,7 @@ class Turn:
         return self._stop.is_set()
 
     def pause(self, seconds: float) -> None:
-        """Wait, beating; ends early with `Stopped`."""
+        """Wait, beating; ends early with `Stopped` or `Interrupted`."""
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             self.beat()

@@ -87,6 +87,13 @@ class Dirty:
             if not self._overflowed:
                 self._deleted.clear()
 
+    def forget(self) -> None:
+        """Forget deletes that were seen too: from now on nobody looks."""
+        with self._lock:
+            self._paths.clear()
+            self._deleted.clear()
+            self._overflowed = False
+
     def was_deleted(self, path: bytes) -> bool:
         """A delete of this path was seen before or during an overflow."""
         return hash(path) in self._deleted

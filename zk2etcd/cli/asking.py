@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 import os
+import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from zk2etcd import admin_client
 
 TOKEN = "ZK2ETCD_TOKEN"
+_LONGEST_NAME = 100
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
@@ -62,6 +65,16 @@ def client(
         return admin_client.Client(url or admin_client.DEFAULT_URL, token)
     found_url, found_token = _configured(config, overrides)
     return admin_client.Client(url or found_url, token or found_token)
+
+
+def person() -> str:
+    """Who asks, for the log and the status: user@host, as far as the machine knows."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name, as in a container
+        user = f"uid {os.getuid()}"
+    name = "".join(each if each.isprintable() else "?" for each in f"{user}@{socket.gethostname()}")
+    return name[:_LONGEST_NAME]
 
 
 def _configured(config: tuple[str, ...], overrides: tuple[str, ...]) -> tuple[str, str | None]:

@@ -25,6 +25,7 @@ from zk2etcd import (
     text,
     units,
 )
+from zk2etcd import status as statuses
 from zk2etcd.cli import asking, older
 
 if TYPE_CHECKING:
@@ -253,6 +254,7 @@ class _Stall:
         for shard in status["shards"]:
             if shard["id"] == self._shard:
                 self._must_be_trusted(shard.get("guard"))
+                self._must_not_rest(shard.get("pause"))
                 self._judge(shard)
 
     def _must_be_trusted(self, guard: dict[str, Any] | None) -> None:
@@ -262,6 +264,11 @@ class _Stall:
                 f"shard {self._shard} is held, nothing is written: {guard['reason']}; if ZooKeeper "
                 f"is the right one, `zk2etcd release {self._shard}` says so"
             )
+
+    def _must_not_rest(self, pause: dict[str, Any] | None) -> None:
+        """Paused meanwhile, it has no full sync until a person resumes it."""
+        if pause is not None:
+            raise errors.Paused(self._shard, pause["by"], statuses.seconds(pause["since"]))
 
     def _judge(self, shard: dict[str, Any]) -> None:
         now = [shard[key] for key in ("phase", "progress", "last_full_sync", "worker")]

@@ -55,6 +55,14 @@ ENDINGS = {
         ("zk2etcd release", "zk2etcd release -c config.yaml --yes --wait dubbo-aa9c75c9"),
         ("0 released", "1 not released, or with --wait not all well", BAD_USE, AWAY),
     ),
+    "pause": Ending(
+        ("zk2etcd pause --wait", "zk2etcd pause -c config.yaml --wait dubbo-aa9c75c9"),
+        ("0 asked for; with --wait: paused", "1 another's, or not paused in time", BAD_USE, AWAY),
+    ),
+    "resume": Ending(
+        ("zk2etcd resume", "zk2etcd resume -c config.yaml --yes --wait dubbo-aa9c75c9"),
+        ("0 asked for, or done", "1 not paused, not agreed to, or not done in time", BAD_USE, AWAY),
+    ),
     "reload": Ending(
         ("zk2etcd reload", "zk2etcd reload -c config.yaml"), ("0 done", BAD_USE, AWAY)
     ),

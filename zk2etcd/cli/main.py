@@ -31,6 +31,8 @@ COMMANDS = {
     "diff": ("zk2etcd.cli.diff", "Compare keys and values of both sides; --fix repairs."),
     "full-sync": ("zk2etcd.cli.full_sync", "Have the running supervisor do a full sync now."),
     "release": ("zk2etcd.cli.release", "Let the deletes happen that the guard holds back."),
+    "pause": ("zk2etcd.cli.pause", "Have nothing written to shards, until they are resumed."),
+    "resume": ("zk2etcd.cli.resume", "Have paused shards mirrored again."),
     "reload": ("zk2etcd.cli.reload", "Have the running supervisor read its configuration again."),
     "log": ("zk2etcd.cli.log", "Change the running supervisor's log level."),
     "check": ("zk2etcd.cli.check", "Validate the configuration, then reach for both sides."),

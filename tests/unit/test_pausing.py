@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.unit import fakes
+from zk2etcd import control, errors, messages, pausing
+
+PAUSE = messages.Paused("alice", 0.0)
+REPORTS = {
+    "a": fakes.follows("a"),
+    "b": messages.ShardReport("b", "paused", owned=True, pause=PAUSE),
+    "c": messages.ShardReport("c", "waiting", holder="other/w0.1"),
+}
+
+
+def nothing_wanted(_shard: str) -> bool:
+    return False
+
+
+def test_what_may_be_paused() -> None:
+    assert pausing.to_pause(REPORTS, None) == ("a", "b")
+    assert pausing.to_pause(REPORTS, ["a", "a"]) == ("a",)
+    with pytest.raises(control.Conflict, match="c is owned by other"):
+        pausing.to_pause(REPORTS, ["a", "c"])
+    with pytest.raises(control.Conflict, match="ask that supervisor"):
+        pausing.to_pause({"c": REPORTS["c"]}, None)
+    with pytest.raises(control.UnknownShard):
+        pausing.to_pause(REPORTS, ["a", "d"])
+
+
+def test_what_may_be_resumed() -> None:
+    assert pausing.to_resume(REPORTS, None, nothing_wanted) == ("b",)
+    assert pausing.to_resume(REPORTS, ["a"], lambda shard: shard == "a") == ("a",)
+    with pytest.raises(control.Conflict, match="a is not paused"):
+        pausing.to_resume(REPORTS, ["a", "b"], nothing_wanted)
+    with pytest.raises(control.UnknownShard):
+        pausing.to_resume(REPORTS, ["d"], nothing_wanted)
+
+
+def test_a_paused_shard_has_no_full_sync() -> None:
+    assert pausing.to_sync(REPORTS, None) == ("a", "c")
+    with pytest.raises(control.Conflict, match="until `zk2etcd resume b`"):
+        pausing.to_sync(REPORTS, ["b"])
+
+
+def test_a_wish_is_told_again_until_it_is_so() -> None:
+    wishes, order = pausing.Wishes(), messages.Pause("a", "alice")
+    wishes.take([order], 10.0)
+    assert wishes.wants_paused("a")
+    assert wishes.heard(fakes.follows("a"), 11.0) is None
+    # Its worker died: nobody to tell, until the next one owns it.
+    orphan = messages.ShardReport("a", "error")
+    assert wishes.heard(orphan, 13.0) is None
+    assert wishes.heard(fakes.follows("a"), 13.0) == order
+    assert wishes.heard(fakes.follows("a"), 13.5) is None
+    # It has written the key, and has not ended what is under way.
+    assert wishes.heard(fakes.follows("a", pause=PAUSE), 16.0) == order
+    assert wishes.heard(messages.ShardReport("a", "paused", owned=True, pause=PAUSE), 16.1) is None
+    assert not wishes.wants_paused("a")
+    assert wishes.heard(fakes.follows("a"), 99.0) is None
+
+
+def test_the_last_wish_counts_and_ends_when_the_shard_is_mirrored() -> None:
+    wishes = pausing.Wishes()
+    wishes.take([messages.Pause("a", "alice")], 0.0)
+    wishes.take([messages.Resume("a", "bob")], 1.0)
+    paused = messages.ShardReport("a", "paused", owned=True, pause=PAUSE)
+    assert wishes.heard(paused, 4.0) == messages.Resume("a", "bob")
+    # A new mirror that has not looked yet knows of no pause.
+    started = messages.ShardReport("a", "waiting", owned=True)
+    assert wishes.heard(started, 8.0) == messages.Resume("a", "bob")
+    assert wishes.heard(fakes.follows("a"), 9.0) is None
+    assert wishes.heard(paused, 99.0) is None
+
+
+@pytest.mark.parametrize("ends", ["another's", "removed"])
+def test_a_wish_ends_with_the_shard(ends: str) -> None:
+    wishes = pausing.Wishes()
+    wishes.take([messages.Pause("a", "alice")], 0.0)
+    if ends == "removed":
+        wishes.keep({"b"})
+    else:
+        wishes.heard(messages.ShardReport("a", "waiting", holder="other/w0.1"), 5.0)
+    assert wishes.heard(fakes.follows("a"), 10.0) is None
+
+
+def test_the_supervisor_tells_workers_and_forgets_no_order() -> None:
+    world = fakes.world("/a", "/b")
+    world.settle()
+    shards = [shard.id for shard in world.supervisor.desk.snapshot().shards]
+    assert world.supervisor.pause([shards[0]], "alice") == (shards[0],)
+    child = next(each for each in world.live().values() if shards[0] in each.shards)
+    order = messages.Pause(shards[0], "alice")
+    assert child.sent(messages.Pause) == [order]
+    child.code = 1
+    world.turn()
+    world.turn(seconds=5.0)
+    world.report()
+    world.turn(seconds=5.0)
+    heir = next(each for each in world.live().values() if shards[0] in each.shards)
+    assert heir is not child
+    world.report()
+    assert order in heir.sent(messages.Pause)
+
+    report = messages.ShardReport(shards[0], "paused", owned=True, pause=PAUSE)
+    heir.details[shards[0]] = report
+    view = world.report()
+    assert view.state == "ready"
+    assert world.supervisor.full_sync(None) == (shards[1],)
+    with pytest.raises(control.Conflict, match="is paused"):
+        world.supervisor.full_sync([shards[0]])
+    guard = messages.Guard("g1", "deletes", 5, 10, (), 0.0)
+    heir.details[shards[0]] = messages.ShardReport(
+        shards[0], "paused", owned=True, pause=PAUSE, guard=guard
+    )
+    world.report()
+    with pytest.raises(control.Conflict, match="is paused"):
+        world.supervisor.release(shards[0], "g1", "alice")
+    assert world.supervisor.resume(None, "bob") == (shards[0],)
+    assert heir.sent(messages.Resume) == [messages.Resume(shards[0], "bob")]
+
+
+def test_a_single_run_has_nothing_to_pause() -> None:
+    world = fakes.world("/a", once=True)
+    world.turn()
+    with pytest.raises(control.Conflict, match="a single run"):
+        world.supervisor.pause(None, "alice")
+
+
+def test_the_error_names_the_remedy() -> None:
+    said = str(errors.Paused("a", "alice", 0.0))
+    assert "since 1970-01-01 00:00:00+00:00 by alice" in said
+    assert "zk2etcd resume a" in said

@@ -1,0 +1,105 @@
+"""A person has one shard paused: it stays ours, and nothing of it is written until they resume it.
+
+The wish is a key in etcd, so that it outlives workers and supervisors, and whoever owns the shard
+next keeps to it. "Paused" is a promise: it is said once the shard has a new token, with which no
+write under way can land any more, and once the key stands under that token.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from zk2etcd import errors, messages
+from zk2etcd_workers import context, etcd, state
+
+_LOOK = 0.5
+_STAND_EVERY = 2.0
+
+
+class Pausing:
+    """What a person wants of one shard, and what etcd knows of it. `ask` is called by the worker's
+    thread, the rest by the shard's own."""
+
+    def __init__(self, ctx: context.Context, facts: context.Facts) -> None:
+        self._ctx = ctx
+        self._facts = facts
+        self._key = ctx.keys.pause(ctx.shard.id)
+        self._lock = threading.Lock()
+        self._wanted: messages.Pause | messages.Resume | None = None
+        self._looked = False
+
+    def ask(self, order: messages.Pause | messages.Resume) -> None:
+        """Have it carried out at the start of the shard's next cycle, which begins now. The same
+        may be asked for again and again. Ignored while another owns the shard."""
+        if self._facts.holder is not None:
+            return
+        with self._lock:
+            if self._wanted == order or (self._wanted is None and self._is_so(order)):
+                return
+            self._wanted = order
+        self._ctx.turn.interrupt()
+
+    def _is_so(self, order: messages.Pause | messages.Resume) -> bool:
+        return self._looked and isinstance(order, messages.Pause) == (self._facts.pause is not None)
+
+    def drop(self) -> None:
+        """Somebody else owns the shard: what is wanted is not for us to do, now or later."""
+        with self._lock:
+            self._wanted = None
+
+    def settle(self) -> messages.Paused | None:
+        """Carry out what is wanted; the pause that stands. The shard has a token of its own.
+
+        :raises errors.Zk2EtcdError: it is not known to have been done; the wish stays.
+        """
+        if self._ctx.dry_run:
+            return None
+        self._ctx.turn.calm()
+        wanted = self._wanted
+        stands = standing(self._ctx)
+        if isinstance(wanted, messages.Pause) and stands is None:
+            stands = messages.Paused(wanted.by, time.time())
+            self._fenced(etcd.Put(self._key, state.encode_pause(stands)))
+            self._ctx.log.warning("shard paused: nothing is written", by=wanted.by)
+        elif isinstance(wanted, messages.Resume) and stands is not None:
+            self._fenced(etcd.Delete(self._key))
+            self._ctx.log.warning("shard resumed", by=wanted.by, paused_by=stands.by)
+            stands = None
+        with self._lock:
+            self._facts.pause, self._looked = stands, True
+            if self._wanted == wanted:
+                self._wanted = None
+        return stands
+
+    def rest(self) -> None:
+        """Write nothing, until `turn.Interrupted`.
+
+        :raises errors.Zk2EtcdError: the shard is not ours any more, or nobody can tell.
+        """
+        facts, ctx = self._facts, self._ctx
+        facts.phase, facts.full_sync_running, facts.pending = "paused", False, 0
+        facts.error = facts.retry_at = None
+        facts.attempt = 0
+        asked = time.monotonic()
+        while True:
+            ctx.turn.pause(_LOOK)
+            facts.full_sync_running = False
+            if time.monotonic() - asked > _STAND_EVERY:
+                asked = time.monotonic()
+                ctx.fence.stands()
+
+    def _fenced(self, op: etcd.Op) -> None:
+        ours = self._ctx.fence.compare()
+        if not self._ctx.etcd.txn(etcd.Txn([ours], [op])).succeeded:
+            raise errors.Fenced("another owner took the shard")
+
+
+def standing(ctx: context.Context) -> messages.Paused | None:
+    """The pause that etcd knows of.
+
+    :raises errors.NewerFormat: it cannot be read.
+    """
+    key = ctx.keys.pause(ctx.shard.id)
+    kvs = ctx.etcd.range(key).kvs
+    return state.decode_pause(kvs[0].value, key) if kvs else None

@@ -1,0 +1,67 @@
+"""`zk2etcd resume`: paused shards are mirrored again, from a comparison of everything on."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from zk2etcd import errors, text
+from zk2etcd.cli import asking
+
+_MIRRORED = ("full_sync", "following", "guarded")
+
+
+@click.command("resume")
+@asking.options
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@asking.waiting
+def command(
+    url: str | None,
+    config: tuple[str, ...],
+    overrides: tuple[str, ...],
+    yes: bool,
+    wait: bool,
+    timeout: float,
+    shards: tuple[str, ...],
+) -> int:
+    """End the pause of these shards, of all that are paused without any.
+
+    etcd becomes equal to ZooKeeper again, so what was written to etcd meanwhile is undone: this
+    shows who paused what, and asks on a terminal. With --wait it returns when they are mirrored
+    again. A SHARD is an id as `zk2etcd status` shows it.
+    """
+    if not yes and not sys.stdin.isatty():
+        raise click.UsageError("this shows what was paused and asks: use a terminal, or --yes")
+    client = asking.client(url, config, overrides)
+    paused = _paused(client.status(), shards)
+    if not paused and not shards:
+        click.echo("nothing is paused: there is nothing to resume")
+        return 0
+    for shard, pause in paused.items():
+        click.echo(text.printable(f"{shard}: paused since {pause['since']} by {pause['by']}"))
+    if not yes and not click.confirm("Make etcd equal to ZooKeeper there, whoever wrote to it?"):
+        click.echo("nothing was resumed", err=True)
+        return 1
+    accepted = client.resume(shards or tuple(paused), asking.person())
+    if wait:
+        client.wait_for(accepted, _is_mirrored, timeout)
+    for shard in accepted:
+        click.echo(f"{shard}: {'resumed' if wait else 'resume asked for'}")
+    return 0
+
+
+def _paused(found: dict[str, Any], shards: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """The pauses of these shards, of all without any.
+
+    :raises errors.UsageError: a shard is unknown.
+    """
+    pauses = {shard["id"]: shard["pause"] for shard in found["shards"]}
+    if unknown := [shard for shard in shards if shard not in pauses]:
+        raise errors.UsageError(f"no such shard: {', '.join(unknown)} (zk2etcd status shows them)")
+    return {id_: pause for id_, pause in pauses.items() if pause and (not shards or id_ in shards)}
+
+
+def _is_mirrored(shard: dict[str, Any]) -> bool:
+    return shard["pause"] is None and shard["phase"] in _MIRRORED
