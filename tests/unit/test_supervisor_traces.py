@@ -10,7 +10,13 @@ from typing import Any
 import pytest
 
 from tests.unit import fakes, settings
-from zk2etcd import messages
+from zk2etcd import config, logs, messages
+
+
+@pytest.fixture(autouse=True)
+def as_at_the_start() -> None:
+    """Whatever other tests made of this process's log."""
+    logs.setup("supervisor", config.Log(format="json", level="info"))
 
 
 def said(capfd: pytest.CaptureFixture[str]) -> dict[str, dict[str, Any]]:
