@@ -8,6 +8,8 @@ READY := $(VENV)/.ready
 BENCH ?=
 DEMO ?=
 TEST ?=
+# Files of tests that run at once; most of a test's time is waiting. `JOBS=0`: one after the other.
+JOBS ?= 3
 # `make faults SEEDS="1 2 3" SECONDS=60 FAULTS="--etcds 3"`; without SEEDS a fresh one
 SEEDS ?=
 SECONDS ?= 60
@@ -31,7 +33,7 @@ demo: servers $(READY)
 	$(BIN)/zk2etcd demo $(DEMO)
 
 test: servers prometheus releases $(READY)
-	$(BIN)/python -m pytest $(TEST)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(TEST)
 
 faults: servers releases $(READY)
 	$(BIN)/python -m tests.faults --seeds $(SEEDS) --seconds $(SECONDS) $(FAULTS)

@@ -39,7 +39,7 @@ def run(
     """Run one `zk2etcd` command to its end; `env` goes over our environment."""
     return subprocess.run(
         [command(), *arguments],
-        env={**os.environ, **(env or {})},
+        env={**_environment(), **(env or {})},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -47,6 +47,11 @@ def run(
         timeout=timeout,
         check=False,
     )
+
+
+def _environment() -> dict[str, str]:
+    """Ours, but for the width of a terminal that the test runner says it has."""
+    return {name: value for name, value in os.environ.items() if name != "COLUMNS"}
 
 
 def settings(
