@@ -120,8 +120,10 @@ class Server:
         self.start()
 
     def freeze(self) -> None:
-        """SIGSTOP: connections stay open, nothing answers."""
+        """SIGSTOP: connections stay open, nothing answers. Returns when all its threads stand."""
         self.signal(signal.SIGSTOP)
+        # The signal takes its time on a busy machine. Left waitable, since it may also have ended.
+        os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def thaw(self) -> None:
         self.signal(signal.SIGCONT)

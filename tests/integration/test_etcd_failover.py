@@ -12,6 +12,7 @@ import grpc
 import pytest
 
 from tests import etcd_cluster, polling
+from tests.faults import proxy
 from tests.integration import mirroring, observing
 from zk2etcd import config, errors, metrics, sandbox
 from zk2etcd_workers import etcd as engine
@@ -50,6 +51,16 @@ def test_calls_that_fail_together_leave_a_member_once(fresh_etcd: sandbox.Etcd) 
                 assert isinstance(failure, errors.AmbiguousWrite)
             assert endpoints.current.endpoint == fresh_etcd.url
             assert endpoints.send("KV/Txn", put, 2.0).future.result(5).succeeded
+
+
+def test_a_distant_member_is_reached_by_the_first_call(fresh_etcd: sandbox.Etcd) -> None:
+    """Half a second each way, and a connection takes several ways."""
+    with contextlib.closing(proxy.Proxy(fresh_etcd.address)) as distance:
+        for direction in ("up", "down"):
+            distance.delay(0.5, direction)
+        urls = [f"http://{distance.address}"]
+        with contextlib.closing(_client(urls, request_timeout=5.0)) as client:
+            assert client.range(b"/", b"0").total == 0
 
 
 def test_a_write_in_doubt_is_not_sent_to_the_next_member(cluster: etcd_cluster.Cluster) -> None:
