@@ -8,9 +8,16 @@ from collections.abc import Iterator
 
 import pytest
 
+from zk2etcd import logs, repeats
 from zk2etcd import sandbox as sandboxes
 
 _numbers = itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
+def unsaid() -> None:
+    """What an earlier test had logged is no repetition."""
+    logs._Held.repeats = repeats.Repeats()
 
 
 @pytest.fixture(scope="session")

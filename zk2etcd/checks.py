@@ -174,14 +174,13 @@ def _backoff(section: dict[str, Any]) -> Iterator[Fault]:
 
 
 def _not_yet(data: Any) -> Iterator[Fault]:
-    later = "is not supported yet;"
     for place, item in _prefixes(_section(data, "sync")):
         buckets = item.get("buckets")
         if type(buckets) is int and buckets > 1:
-            what = f"more than 1 {later} name children as prefixes of their own to spread them"
+            what = (
+                "more than 1 is not supported yet;"
+                " name children as prefixes of their own to spread them"
+            )
             yield ("sync", "prefixes", place, "buckets"), what
-    log = _section(data, "log")
-    if log.get("events") is True:
-        yield ("log", "events"), f"true {later} leave it false"
-    if _has(log, "file"):
-        yield ("log", "file"), f"a log file {later} leave it null and redirect stderr"
+    if _section(data, "log").get("events") is True:
+        yield ("log", "events"), "true is not supported yet; leave it false"

@@ -254,16 +254,23 @@ class LogFile(Model):
     """A log file that rotates by itself."""
 
     path: fields.Text = Field(
-        description="The file.", json_schema_extra=LIVE, examples=["/var/log/zk2etcd.log"]
+        description="The file, a regular one: JSON lines of all processes, mode 0640. A lock file"
+        " stands beside it.",
+        json_schema_extra=LIVE,
+        examples=["/var/log/zk2etcd.log"],
     )
     max_bytes: fields.Size = Field(
         100 * 1024 * 1024,
         ge=4096,
-        description="Size at which a new file is begun.",
+        description="Size at which a new file is begun; the old one becomes FILE.1, and so on.",
         json_schema_extra=LIVE | SIZE,
     )
     backups: fields.Count = Field(
-        5, ge=0, le=1000, description="Number of old files kept.", json_schema_extra=LIVE
+        5,
+        ge=0,
+        le=1000,
+        description="Number of old files kept; 0 keeps none.",
+        json_schema_extra=LIVE,
     )
 
 
@@ -279,7 +286,10 @@ class Log(Model):
         json_schema_extra=LIVE,
     )
     file: LogFile | None = Field(
-        None, description="A file besides stderr. Not yet.", json_schema_extra=LIVE
+        None,
+        description="A file besides stderr. If it cannot be opened, `run` does not start, and a"
+        " reload is refused.",
+        json_schema_extra=LIVE,
     )
     events: fields.Flag = Field(
         False,

@@ -1,26 +1,23 @@
 """Logging for every process: structured, cheap, and whole lines only.
 
-All processes share one stderr. A write to a pipe is atomic only up to 4,096 bytes, so each line is
-one write and is kept shorter than that; otherwise lines of two workers would run into each other.
-The level lives in one variable here that each call reads, so it can change while the process runs,
-also for loggers that were bound long before.
+All processes share one stderr, and one file if there is one; each line is part of a single write,
+so lines of two workers never run into each other. The level lives in one variable here that each
+call reads, so it can change while the process runs, also for loggers that were bound long before.
 """
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import logging
 import os
 import sys
 import threading
+import time
 import traceback
-from collections.abc import Callable, MutableMapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-import orjson
-
-from zk2etcd import text
+from zk2etcd import log_file, log_lines, log_stderr, repeats
 
 if TYPE_CHECKING:
     from zk2etcd import config
@@ -34,14 +31,10 @@ import structlog  # noqa: E402
 if _HIDE_RICH:
     del sys.modules["rich"]
 
-LINE_LIMIT = 4096
-_SHORTENINGS = (1024, 256, 64)
-_ESSENTIAL = ("timestamp", "level", "event", "process")
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
-_COLOURS = {"debug": "\x1b[2m", "info": "\x1b[32m", "warning": "\x1b[33m", "error": "\x1b[31m"}
-_PLAIN = "\x1b[0m"
+_EVENTS_RESERVE = 0.5
 
-Event = MutableMapping[str, Any]
+Event = log_lines.Event
 
 
 class _Setting:
@@ -49,7 +42,18 @@ class _Setting:
 
     threshold = _LEVELS["info"]
     process = ""
-    render: Callable[[Event], bytes]
+    json = not os.isatty(2)
+    """Whether stderr gets JSON, as the file always does."""
+    coloured = False
+    file: log_file.File | None = None
+    events = False
+
+
+class _Held:
+    """What was held back as a repetition, in this process."""
+
+    lock = threading.Lock()
+    repeats = repeats.Repeats()
 
 
 class Logger(structlog.BoundLoggerBase):
@@ -79,12 +83,11 @@ class Logger(structlog.BoundLoggerBase):
         self.error(event, **{"exc_info": True, **context})
 
 
-class _Stderr:
-    """The end of the chain: one line, one write. A log that cannot be written stops nothing."""
+class _Sinks:
+    """The end of the chain. A log that cannot be written stops nothing."""
 
-    def _write(self, line: bytes) -> None:
-        with contextlib.suppress(OSError):
-            os.write(2, line)
+    def _write(self, event: Event) -> None:
+        _emit([event])
 
     debug = info = warning = error = _write
 
@@ -93,11 +96,16 @@ def setup(process: str, log: config.Log, level: str | None = None) -> None:
     """Prepare this process: `process` is "supervisor" or the slot; `level` goes over `log.level`.
 
     Warnings of libraries (kazoo, grpc, waitress), uncaught exceptions of threads and Python's own
-    warnings come out in the same form.
+    warnings come out in the same form. A log file that cannot be opened is said, and tried again
+    with each line; `check` it first where that is not enough.
     """
     _Setting.process = process
-    _Setting.render = _renderer(log.format)
+    terminal = os.isatty(2)
+    _Setting.json = log.format == "json" or (log.format == "auto" and not terminal)
+    _Setting.coloured = terminal and not os.environ.get("NO_COLOR")
+    _Setting.events = log.events
     set_level(level or log.level)
+    _set_file(log.file)
     root = logging.getLogger()
     root.handlers[:] = [_Foreign()]
     root.setLevel(logging.WARNING)
@@ -105,9 +113,14 @@ def setup(process: str, log: config.Log, level: str | None = None) -> None:
     threading.excepthook = _thread_died
 
 
+def check(log: config.Log) -> None:
+    """:raises errors.StartError: the log file cannot be opened."""
+    log_file.check(log.file)
+
+
 def get(**context: object) -> Logger:
     """A logger that adds `context` to each of its lines. Values must not be secrets."""
-    return Logger(_Stderr(), structlog.get_config()["processors"], dict(context))
+    return Logger(_Sinks(), structlog.get_config()["processors"], dict(context))
 
 
 def new_trace() -> str:
@@ -125,37 +138,40 @@ def set_level(level: str) -> None:
     _Setting.threshold = _LEVELS[level]
 
 
-def json_line(event: Event) -> bytes:
-    """The event as one JSON line under LINE_LIMIT bytes; longer values lose their middle."""
-    line = _json(event)
-    for limit in _SHORTENINGS:
-        if len(line) < LINE_LIMIT:
-            break
-        line = _json({key: _cut(value, limit) for key, value in event.items()})
-    if len(line) >= LINE_LIMIT:
-        essential = {key: _cut(event[key], 256) for key in _ESSENTIAL if key in event}
-        line = _json({**essential, "truncated": True})
-    return line
+def wants_changes() -> bool:
+    """Whether each change that is mirrored is to be logged (`log.events`)."""
+    return _Setting.events
 
 
-def console_line(event: Event, coloured: bool) -> bytes:
-    """The event for a person: time, level, process, what happened, then key=value."""
-    rest = dict(event)
-    moment, level = str(rest.pop("timestamp"))[11:23], str(rest.pop("level"))
-    process, what = rest.pop("process", ""), text.printable(str(rest.pop("event", "")))
-    exception = rest.pop("exception", None)
-    pairs = " ".join(f"{key}={_shown(value)}" for key, value in rest.items())
-    mark, end = (_COLOURS[level], _PLAIN) if coloured else ("", "")
-    line = f"{moment} {mark}{level:<7}{end} {process:<10} {what}{'  ' if pairs else ''}{pairs}\n"
-    if exception:
-        line += "".join(f"  {text.printable(part)}\n" for part in str(exception).splitlines())
-    return line.encode("utf-8", "backslashreplace")
+def changes(fields: Iterable[Event]) -> None:
+    """One line for each change, whatever the level, with these fields behind the usual ones."""
+    head = {"timestamp": _now(), "level": "info", "event": "mirrored", "process": _Setting.process}
+    _emit([{**head, **each} for each in fields], _EVENTS_RESERVE)
+
+
+def tend() -> None:
+    """Say what was held back for long enough; called now and then by whoever has a loop."""
+    if time.monotonic() >= _Held.repeats.wakes_at:
+        with _Held.lock:
+            ended = _Held.repeats.ended(time.monotonic())
+        _emit([{**each, "timestamp": _now()} for each in ended])
+
+
+def close() -> None:
+    """Say what was held back: this process ends, or forgets."""
+    with _Held.lock:
+        ended = _Held.repeats.close(time.monotonic())
+    _emit([{**each, "timestamp": _now()} for each in ended])
+
+
+def _now() -> str:
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+    return now.replace("+00:00", "Z")
 
 
 def _stamp(_logger: object, method: str, event: Event) -> Event:
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
     what = event.pop("event", "")
-    stamped = {"timestamp": now.replace("+00:00", "Z"), "level": method, "event": what}
+    stamped = {"timestamp": _now(), "level": method, "event": what}
     if _Setting.process:
         stamped["process"] = _Setting.process
     info = event.pop("exc_info", None)
@@ -164,16 +180,60 @@ def _stamp(_logger: object, method: str, event: Event) -> Event:
     return {**stamped, **event}
 
 
-def _render(_logger: object, _method: str, event: Event) -> bytes:
-    return _Setting.render(event)
+def _hold(_logger: object, _method: str, event: Event) -> Event:
+    tend()
+    if event["level"] != "info":
+        with _Held.lock:
+            admitted = _Held.repeats.admits(event, time.monotonic())
+        if not admitted:
+            raise structlog.DropEvent
+    return event
 
 
-def _renderer(form: str) -> Callable[[Event], bytes]:
-    terminal = os.isatty(2)
-    if form == "json" or (form == "auto" and not terminal):
-        return json_line
-    coloured = terminal and not os.environ.get("NO_COLOR")
-    return lambda event: console_line(event, coloured)
+def _as_argument(_logger: object, _method: str, event: Event) -> tuple[tuple[Event], Event]:
+    return (event,), {}
+
+
+def _emit(events: Sequence[Event], reserve: float = 0.0) -> None:
+    if not events:
+        return
+    file = _Setting.file
+    lines = [log_lines.json_line(event) for event in events] if file or _Setting.json else []
+    if file is not None:
+        file.write(b"".join(lines))
+    _to_stderr(events, lines, reserve)
+
+
+def _to_stderr(events: Sequence[Event], lines: Sequence[bytes], reserve: float = 0.0) -> None:
+    if not _Setting.json:
+        lines = [log_lines.console_line(event, _Setting.coloured) for event in events]
+    _STDERR.write(lines, reserve)
+
+
+def _set_file(settings: config.LogFile | None) -> None:
+    file = _Setting.file
+    if settings is None:
+        _Setting.file = None
+        if file is not None:
+            file.close()
+    elif file is not None:
+        file.change(settings)
+    else:
+        _Setting.file = log_file.File(settings, _file_says)
+
+
+def _file_says(what: str, **fields: object) -> None:
+    """On stderr alone."""
+    event = _stamp(None, "warning", {"event": what, **fields})
+    _to_stderr([event], [log_lines.json_line(event)])
+
+
+def _dropped(count: int) -> bytes:
+    what = "log lines dropped: nobody read standard error fast enough"
+    event = _stamp(None, "warning", {"event": what, "lines": count})
+    if _Setting.json:
+        return log_lines.json_line(event)
+    return log_lines.console_line(event, _Setting.coloured)
 
 
 def _traceback(info: object) -> str:
@@ -182,46 +242,6 @@ def _traceback(info: object) -> str:
     if isinstance(info, tuple):
         return "".join(traceback.format_exception(*info))
     return traceback.format_exc()
-
-
-def _json(event: Event) -> bytes:
-    options = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
-    try:
-        return orjson.dumps(event, default=_plain, option=options)
-    except TypeError:  # a lone surrogate, or an integer over 64 bits
-        safe = {key: _cut(_safe(value), LINE_LIMIT) for key, value in event.items()}
-        return orjson.dumps(safe, option=options)
-
-
-def _safe(value: object) -> object:
-    if value is None or isinstance(value, (bool, float)):
-        return value
-    return value if isinstance(value, int) and abs(value) < 2**63 else _sane(str(value))
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "backslashreplace")
-    if isinstance(value, (set, frozenset)):
-        return list(value)
-    return _sane(str(value))
-
-
-def _sane(value: str) -> str:
-    return value.encode("utf-8", "backslashreplace").decode()
-
-
-def _cut(value: object, limit: int) -> object:
-    if value is None or isinstance(value, (bool, int, float)):
-        return value
-    if isinstance(value, str):
-        return text.shortened(value, limit)
-    return text.shortened(_json({"": value})[4:-2].decode(), limit)
-
-
-def _shown(value: object) -> str:
-    shown = text.printable(value if isinstance(value, str) else _json({"": value})[4:-2].decode())
-    return f'"{shown}"' if not shown or " " in shown else shown
 
 
 class _Foreign(logging.Handler):
@@ -238,5 +258,5 @@ def _thread_died(failure: threading.ExceptHookArgs) -> None:
     get(thread=name).error("thread ended by an exception", exc_info=failure.exc_value)
 
 
-_Setting.render = _renderer("auto")
-structlog.configure(processors=[_stamp, _render], wrapper_class=Logger)
+_STDERR = log_stderr.Stderr(_dropped)
+structlog.configure(processors=[_stamp, _hold, _as_argument], wrapper_class=Logger)

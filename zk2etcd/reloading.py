@@ -80,6 +80,11 @@ class Configuration:
         fixed = sorted(change.key for change in changes if change.reload == "restart")
         if fixed:
             return self._refused(f"needs a restart to change: {', '.join(fixed)}", changed)
+        try:
+            if fresh.config.log.file != self.current.log.file:
+                logs.check(fresh.config.log)
+        except errors.StartError as error:
+            return self._refused(str(error), changed)
         self._loaded, self.loaded_at, self.error = fresh, wall_now, None
         self.settings = config.redacted(fresh.config)
         self.counts["ok"] += 1

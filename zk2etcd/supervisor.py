@@ -108,6 +108,7 @@ class Supervisor:
             closing.callback(self._end)
             self._mirror()
             self._log.info("stopped", exit_code=self._exit_code)
+            logs.close()
         if self._refusal is not None:
             raise errors.NewerReader(self._refusal)
         return self._exit_code
@@ -133,6 +134,7 @@ class Supervisor:
         self._reconcile(now)
         self._conclude(now)
         self.desk.publish(self._view(now))
+        logs.tend()
         return not (self._stopping and not self._fleet.children())
 
     # --- what is asked, by signals and over the desk --------------------------------------------
@@ -181,7 +183,9 @@ class Supervisor:
         log = self._log.bind(trace_id=trace_id)
         result = self._configuration.reload(time.time(), trace_id)
         if not result.ok:
-            log.error("configuration kept: the new one is refused", reason=result.error)
+            count = self._configuration.counts["error"]  # so each answer is said
+            what = "configuration kept: the new one is refused"
+            log.error(what, reason=result.error, refused=count)
             return result
         self._reloaded = trace_id
         if reloading.concerns_workers(result.changed):

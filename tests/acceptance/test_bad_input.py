@@ -217,3 +217,13 @@ def test_a_wrong_set_is_refused_like_a_line_of_the_file(tmp_path: pathlib.Path) 
     assert done.returncode == 2
     assert "sync.full_sync_intervall" in done.stderr
     assert "full_sync_interval" in done.stderr.replace("full_sync_intervall", "")
+
+
+def test_a_log_file_that_cannot_be_opened_is_exit_4(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"{GOOD}log: {{file: {{path: {tmp_path}/none/log}}}}\n", "utf-8")
+    done = _timely("-c", str(path))
+    assert done.returncode == 4, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert f"cannot open the log file {tmp_path}/none/log: No such file or directory" in line
+    assert "log.file.path" in line

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zk2etcd import config, logs
+from zk2etcd import config, log_lines, logs
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,8 @@ def restored() -> Iterator[None]:
     root.handlers[:], threading.excepthook = handlers, hook
     root.setLevel(level)
     logging.captureWarnings(False)
-    for name in ("threshold", "process", "render"):
+    logs._set_file(None)
+    for name in ("threshold", "process", "json", "coloured", "events"):
         setattr(logs._Setting, name, setting[name])
 
 
@@ -90,7 +91,7 @@ def test_an_unknown_level_is_refused() -> None:
 )
 def test_every_line_is_one_json_line_below_the_pipes_limit(context: dict[str, Any]) -> None:
     event = {"timestamp": "2026-01-01T00:00:00.000Z", "level": "info", "event": "x", **context}
-    line = logs.json_line(event)
+    line = log_lines.json_line(event)
     assert len(line) < 4096
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1
@@ -98,7 +99,7 @@ def test_every_line_is_one_json_line_below_the_pipes_limit(context: dict[str, An
 
 
 def test_a_long_value_keeps_both_its_ends() -> None:
-    line = logs.json_line({"event": "x", "path": "/begin/" + "y" * 9000 + "/end", "keys": 7})
+    line = log_lines.json_line({"event": "x", "path": "/begin/" + "y" * 9000 + "/end", "keys": 7})
     found = json.loads(line)
     assert found["path"].startswith("/begin/")
     assert found["path"].endswith("/end")
@@ -107,13 +108,17 @@ def test_a_long_value_keeps_both_its_ends() -> None:
 
 def test_too_many_values_leave_the_essential_ones() -> None:
     event = {"level": "info", "event": "x", **{f"k{n}": "y" * 100 for n in range(300)}}
-    assert json.loads(logs.json_line(event)) == {"level": "info", "event": "x", "truncated": True}
+    assert json.loads(log_lines.json_line(event)) == {
+        "level": "info",
+        "event": "x",
+        "truncated": True,
+    }
 
 
 def test_the_console_shows_what_a_terminal_would_obey() -> None:
     event = {"timestamp": "2026-01-01T12:34:56.789Z", "level": "error", "event": "bad\x1b[31m",
              "process": "w0", "path": "/a\nb", "exception": "Traceback\n  \x1b[0m"}  # fmt: skip
-    shown = logs.console_line(event, coloured=False).decode()
+    shown = log_lines.console_line(event, coloured=False).decode()
     assert shown.startswith("12:34:56.789 error   w0")
     assert "\x1b" not in shown
     assert "/a\\nb" in shown

@@ -39,6 +39,23 @@ def test_an_unforeseen_failure_of_the_loader_keeps_the_old_one() -> None:
     assert held.counts == {"ok": 0, "error": 1}
 
 
+def test_a_log_file_that_cannot_be_opened_is_refused_and_one_in_use_is_not_looked_at(
+    tmp_path: pathlib.Path,
+) -> None:
+    file = {"path": str(tmp_path / "none" / "log")}
+    second = fakes.Loaded(settings.configured(["/a"], log={"file": file}), sha256="second")
+    held = configuration(load=lambda: second)
+    result = held.reload(7.0)
+    assert "cannot open the log file" in str(result.error)
+    assert (held.sha256, held.current.log.file) == ("first", None)
+    (tmp_path / "none").mkdir()
+    assert held.reload(8.0).ok
+    (tmp_path / "none" / "log").unlink()
+    (tmp_path / "none" / "log.lock").unlink()
+    (tmp_path / "none").rmdir()
+    assert held.reload(9.0).ok, "a full disk is no reason to refuse something else"
+
+
 @pytest.mark.parametrize(
     ("key", "expected"),
     [

@@ -100,8 +100,10 @@ class Worker:
             if self._sides is not None:
                 self._sides.session.tend(time.monotonic())
             self._report()
+            logs.tend()
         if self._sides is not None:
             self._sides.close()
+        logs.close()
 
     def _finished(self) -> bool:
         """Draining, and everything is let go of, or the time for it is over."""

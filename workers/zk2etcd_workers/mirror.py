@@ -367,7 +367,7 @@ class Mirror:
             return
         if facts.error != str(error):
             facts.error_trace_id = ctx.trace_id
-            ctx.log.warning("shard in error", error=str(error), attempt=facts.attempt)
+        ctx.log.warning("shard in error", error=str(error), attempt=facts.attempt)
         delay = _DELAYS.delay(facts.attempt, self._rng)
         facts.phase, facts.error, facts.retry_at = "error", str(error), time.time() + delay
         with contextlib.suppress(turn.Interrupted):  # it starts over now

@@ -62,6 +62,7 @@ def start(
         return loader.load(paths, sets)
 
     loaded = load()
+    logs.check(loaded.config.log)
     logs.setup("supervisor", loaded.config.log)
     setproctitle.setproctitle(f"zk2etcd supervisor [{' '.join(paths)}]")
     configuration = reloading.Configuration(loaded, load, paths, time.time())

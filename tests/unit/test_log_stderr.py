@@ -1,0 +1,92 @@
+"""Standard error that nobody reads stops nothing, and what it cost is said."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+
+from zk2etcd import log_stderr
+
+WRITER = """
+import sys
+from zk2etcd import config, logs
+logs.setup("w0", config.Log(format="json"))
+log = logs.get()
+for number in range(int(sys.argv[1])):
+    log.info("line", number=number, filler="x" * (number % 300))
+print("done", flush=True)
+sys.stdin.readline()
+log.info("last")
+"""
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def _parsed(content: bytes) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in content.splitlines()]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket"])
+def test_a_reader_that_stops_holds_nothing_up(kind: str) -> None:
+    ends: tuple[int, int]
+    if kind == "pipe":
+        ends = os.pipe()
+    else:
+        near, far = socket.socketpair()
+        ends = near.detach(), far.detach()
+    command = [sys.executable, "-c", WRITER, "20000"]
+    writer = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=ends[1]
+    )
+    os.close(ends[1])
+    assert writer.stdout is not None
+    assert writer.stdin is not None
+    began = time.monotonic()
+    assert writer.stdout.readline() == b"done\n"
+    assert time.monotonic() - began < 15
+    content = os.read(ends[0], 1_000_000)
+    writer.stdin.write(b"\n")
+    writer.stdin.close()
+    while chunk := os.read(ends[0], 1_000_000):
+        content += chunk
+    os.close(ends[0])
+    writer.stdout.close()
+    assert writer.wait(10) == 0
+    lines = _parsed(content)
+    assert lines[-1]["event"] == "last"
+    (notice,) = [line for line in lines if line["event"].startswith("log lines dropped")]
+    numbers = [line["number"] for line in lines if line["event"] == "line"]
+    assert numbers == list(range(len(numbers))), "those that fitted are whole and in order"
+    assert notice["lines"] + len(numbers) == 20000
+
+
+def test_patience_is_bounded_and_comes_back() -> None:
+    clock = Clock()
+    patience = log_stderr.Patience(clock, most=1.0, share=0.05)
+    patience.spend(1.0)
+    assert patience.left() == 0.0
+    clock.now += 10
+    assert patience.left() == pytest.approx(0.5)
+    clock.now += 1000
+    assert patience.left() == 1.0
+
+
+def test_whole_lines_are_packed_into_writes_that_a_pipe_takes_whole() -> None:
+    lines = [b"x" * (number % 1500) + b"\n" for number in range(0, 60_000, 7)]
+    packed = list(log_stderr._packed(lines, log_stderr.ATOMIC))
+    assert b"".join(chunk for chunk, _ in packed) == b"".join(lines)
+    assert sum(count for _, count in packed) == len(lines)
+    assert all(chunk.endswith(b"\n") and len(chunk) <= 4096 for chunk, _ in packed)
+    assert len(packed) < len(lines) / 4

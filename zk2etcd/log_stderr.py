@@ -1,0 +1,151 @@
+"""Standard error, which nobody may be reading.
+
+Whoever reads it (a container's runtime, a shell's pipe) may be stopped or slow, and a mirror must
+not wait for that: a line that finds no room waits for a moment, and is dropped and counted then.
+The descriptor is shared with other programs, so it is not made non-blocking itself; where that can
+be had, a description of our own is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+_FD = 2
+ATOMIC = 4096
+"""POSIX's least PIPE_BUF, and Linux's: what a pipe takes whole or not at all."""
+_LARGE = 1024 * 1024
+_SLICE = 0.05
+
+
+class Patience:
+    """Seconds that may be spent waiting: `most` at once, and `share` of all time."""
+
+    def __init__(self, clock: Callable[[], float], most: float = 1.0, share: float = 0.05) -> None:
+        self._clock = clock
+        self._most, self._share = most, share
+        self._left, self._at = most, clock()
+
+    def left(self) -> float:
+        now = self._clock()
+        self._left = min(self._most, self._left + (now - self._at) * self._share)
+        self._at = now
+        return self._left
+
+    def spend(self, seconds: float) -> None:
+        self._left -= seconds
+
+
+class Stderr:
+    """Safe to use from several threads. `notice` makes the line that says how many were dropped."""
+
+    def __init__(
+        self, notice: Callable[[int], bytes], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._notice = notice
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._patience = Patience(clock)
+        self._known: tuple[int, int] | None = None
+        self._own: int | None = None
+        self._socket: socket.socket | None = None
+        self._limit = ATOMIC
+        self._polls = False
+        self._dropped = 0
+
+    def write(self, lines: Sequence[bytes], reserve: float = 0.0) -> None:
+        """Write these lines, each whole. Never raises, never waits for more than a second.
+
+        :param reserve: seconds of patience left to others, where these matter less than theirs.
+        """
+        with self._lock, contextlib.suppress(OSError, ValueError):
+            self._look()
+            for chunk, count in _packed(lines, self._limit):
+                if self._dropped and self._wait(self._notice(self._dropped), reserve):
+                    self._dropped = 0
+                if self._dropped or not self._wait(chunk, reserve):
+                    self._dropped += count
+
+    def _wait(self, chunk: bytes, reserve: float) -> bool:
+        while not self._put(chunk):
+            left = self._patience.left() - reserve
+            if left <= 0:
+                return False
+            began = self._clock()
+            self._room(min(left, _SLICE))
+            self._patience.spend(max(self._clock() - began, 0.001))
+        return True
+
+    def _look(self) -> None:
+        """Somebody may have put another file there since (a test, a log rotation)."""
+        found = os.fstat(_FD)
+        if (found.st_dev, found.st_ino) == self._known:
+            return
+        self._forget()
+        kind = found.st_mode
+        self._limit = _LARGE if stat.S_ISREG(kind) else ATOMIC
+        if stat.S_ISSOCK(kind):
+            self._socket = socket.socket(fileno=os.dup(_FD))
+        elif not stat.S_ISREG(kind):
+            try:
+                flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+                self._own = os.open(f"/proc/self/fd/{_FD}", flags)
+            except OSError:  # another user's: what remains is to ask before each write
+                self._polls = True
+        self._known = (found.st_dev, found.st_ino)
+
+    def _forget(self) -> None:
+        if self._own is not None:
+            os.close(self._own)
+        if self._socket is not None:
+            self._socket.close()
+        self._own = self._socket = self._known = None
+        self._polls = False
+
+    def _put(self, chunk: bytes) -> bool:
+        """False if there is no room for it."""
+        try:
+            if self._polls and not self._room(0):
+                return False
+            sent = self._send(chunk)
+        except BlockingIOError:
+            return False
+        if sent < len(chunk):  # a terminal or a socket took a part: end the line, later
+            self._rest(chunk[sent:])
+        return True
+
+    def _rest(self, chunk: bytes) -> None:
+        while chunk and self._patience.left() > 0:
+            began = self._clock()
+            self._room(_SLICE)
+            self._patience.spend(max(self._clock() - began, 0.001))
+            with contextlib.suppress(BlockingIOError):
+                chunk = chunk[self._send(chunk) :]
+
+    def _send(self, chunk: bytes) -> int:
+        if self._socket is not None:
+            return self._socket.send(chunk, socket.MSG_DONTWAIT)
+        return os.write(_FD if self._own is None else self._own, chunk)
+
+    def _room(self, seconds: float) -> bool:
+        poll = select.poll()
+        poll.register(_FD, select.POLLOUT)
+        return bool(poll.poll(seconds * 1000))
+
+
+def _packed(lines: Sequence[bytes], limit: int) -> Iterator[tuple[bytes, int]]:
+    """Whole lines, as many as fit into one write, with their number."""
+    start = size = 0
+    for at, line in enumerate(lines):
+        if size and size + len(line) > limit:
+            yield b"".join(lines[start:at]), at - start
+            start, size = at, 0
+        size += len(line)
+    if size:
+        yield b"".join(lines[start:]), len(lines) - start
