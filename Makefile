@@ -17,7 +17,8 @@ FAULTS ?=
 # `make mutations MUTATIONS="guard_not_persisted"`: some only; `make faults MUTATIONS=1`: all, too
 MUTATIONS ?=
 
-.PHONY: help demo test faults mutations check bench format dist servers prometheus releases clean
+.PHONY: help demo test faults mutations check bench screenshots format dist servers \
+	prometheus chromium releases clean
 
 help:
 	@echo "make demo    a private ZooKeeper and etcd, and the main job shown on them (60 s)"
@@ -26,13 +27,14 @@ help:
 	@echo "make mutations  take out each line of defence: does the fault suite notice?"
 	@echo "make check   ruff, mypy --strict, import contracts"
 	@echo "make bench   the speed figures, beside bare scripts (13 min; BENCH=--quick for 3)"
+	@echo "make screenshots  draw docs/images/*.png anew, from a real supervisor (5 min)"
 	@echo "make format  let ruff format and fix"
 	@echo "make dist    the wheel and the sdist, in dist/"
 
 demo: servers $(READY)
 	$(BIN)/zk2etcd demo $(DEMO)
 
-test: servers prometheus releases $(READY)
+test: servers prometheus chromium releases $(READY)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(TEST)
 
 faults: servers releases $(READY)
@@ -53,6 +55,9 @@ check: $(READY)
 bench: servers $(READY)
 	$(BIN)/python -m benchmarks $(BENCH)
 
+screenshots: servers chromium $(READY)
+	$(BIN)/python -m tests.browser.screenshots
+
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -67,6 +72,11 @@ servers:
 prometheus:
 	@scripts/system-packages.sh prometheus \
 		|| echo "the tests that need Prometheus will be skipped" >&2
+
+# Tests of the page skip where it cannot be had.
+chromium:
+	@scripts/system-packages.sh chromium \
+		|| echo "the tests of the page in a browser will be skipped" >&2
 
 # Tests of other releases skip, each with the reason, where these cannot be had.
 releases:

@@ -4,6 +4,7 @@
 #
 #   scripts/system-packages.sh             those
 #   scripts/system-packages.sh prometheus  and a real Prometheus, with promtool
+#   scripts/system-packages.sh chromium    and a browser, with its WebDriver
 set -eu
 
 missing=""
@@ -19,6 +20,10 @@ want etcd-server command -v etcd
 for more; do
     case $more in
         prometheus) want prometheus command -v promtool ;;
+        chromium)
+            want chromium command -v chromium
+            want chromium-driver command -v chromedriver
+            ;;
         *) echo "not known here: $more" >&2 && exit 2 ;;
     esac
 done

@@ -39,6 +39,7 @@ _LIMITS = {
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+        "img-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
@@ -183,7 +184,9 @@ def _look(app: flask.Flask, control: control.Control, aggregator: exposition.Agg
 
     @app.get("/")
     def page() -> str:
-        return web.page(status.document(control.snapshot(), time.time()))
+        view = control.snapshot()
+        found = status.document(view, time.time())
+        return web.page(found, view.settings, control.recent(None))
 
 
 def _health(checks: list[health.Check]) -> Answer:

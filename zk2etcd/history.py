@@ -17,9 +17,9 @@ from typing import Any
 from zk2etcd import control, messages
 
 SCHEMA_VERSION = 1
-EVERY = 5.0
+EVERY = 4.0
 """Seconds between two samples."""
-SAMPLES = 180
+SAMPLES = 225
 """How many are kept: 15 minutes of them."""
 FULL_SYNCS = 5
 """How many completed bases and full syncs are kept of each shard."""

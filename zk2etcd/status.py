@@ -55,11 +55,16 @@ def exit_code(found: Mapping[str, Any]) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """One thing a person should know: where, what, and what to do about it."""
+    """One thing a person should know: where, what, and what to do about it.
+
+    `kind`: config, worker, error, guard, pause or unsyncable; `where` is a shard's id for the last
+    four.
+    """
 
     where: str
     what: str
     remedy: str
+    kind: str
 
 
 def problems(found: Mapping[str, Any]) -> list[Problem]:
@@ -67,7 +72,7 @@ def problems(found: Mapping[str, Any]) -> list[Problem]:
     listed = []
     if found["config"]["error"]:
         remedy = "the running configuration was kept: correct the file, then `zk2etcd reload`"
-        listed.append(Problem("config", found["config"]["error"], remedy))
+        listed.append(Problem("config", found["config"]["error"], remedy, "config"))
     for worker in found["workers"]:
         listed += _of_worker(worker)
     for shard in found["shards"]:
@@ -215,17 +220,19 @@ def _of_worker(worker: Mapping[str, Any]) -> list[Problem]:
     if worker["state"] == "backoff":
         ended = "" if worker["last_exit"] is None else f" (last exit {worker['last_exit']})"
         what = f"does not run: restarted {worker['restarts']} times{ended}"
-        return [Problem(f"worker {worker['slot']}", what, "it is started again; see the log")]
+        remedy = "it is started again; see the log"
+        return [Problem(f"worker {worker['slot']}", what, remedy, "worker")]
     if worker["state"] == "running" and worker["pid"] and not worker["zk_connected"]:
         remedy = "it connects again by itself: see whether the hosts in zookeeper.hosts answer"
-        return [Problem(f"worker {worker['slot']}", "has no ZooKeeper session", remedy)]
+        what = "has no ZooKeeper session"
+        return [Problem(f"worker {worker['slot']}", what, remedy, "worker")]
     return []
 
 
 def _of_shard(shard: Mapping[str, Any], now: float) -> list[Problem]:
     listed = []
     if shard["error"]:
-        listed.append(Problem(shard["id"], shard["error"], _retry(shard, now)))
+        listed.append(Problem(shard["id"], shard["error"], _retry(shard, now), "error"))
     if shard["guard"]:
         listed.append(_of_guard(shard["id"], shard["guard"]))
     if shard.get("pause"):
@@ -233,7 +240,8 @@ def _of_shard(shard: Mapping[str, Any], now: float) -> list[Problem]:
     if shard["unsyncable_total"]:
         first = "; ".join(f"{e['path']}: {e['reason']}" for e in shard["unsyncable"][:3])
         what = f"{shard['unsyncable_total']} paths cannot be mirrored: {first}"
-        listed.append(Problem(shard["id"], what, "the rest is mirrored; correct or exclude them"))
+        remedy = "the rest is mirrored; correct or exclude them"
+        listed.append(Problem(shard["id"], what, remedy, "unsyncable"))
     return listed
 
 
@@ -243,21 +251,22 @@ def _of_guard(where: str, guard: Mapping[str, Any]) -> Problem:
             "nothing is written while this stands: bring the right ZooKeeper back; if this is the "
             f"right one, `zk2etcd release {where}` (deletes are held even then)"
         )
-        return Problem(where, f"guarded: {guard['reason']}", remedy)
+        return Problem(where, f"guarded: {guard['reason']}", remedy, "guard")
     sample = f", such as {guard['sample'][0]}" if guard["sample"] else ""
     what = f"guarded: {guard['reason']} ({guard['deletes']} of {guard['present']} keys{sample})"
     remedy = (
         "nothing is deleted while this stands: `zk2etcd diff -c F` shows what it holds back, "
         f"`zk2etcd release {where}` lets it happen"
     )
-    return Problem(where, what, remedy)
+    return Problem(where, what, remedy, "guard")
 
 
 def _of_pause(shard: Mapping[str, Any], now: float) -> Problem:
     pause = shard["pause"]
     ago = text.duration(max(0.0, now - seconds(pause["since"])))
     what = f"paused {ago} ago by {pause['by']}: nothing is written"
-    return Problem(shard["id"], what, f"`zk2etcd resume {shard['id']}` mirrors it again")
+    remedy = f"`zk2etcd resume {shard['id']}` mirrors it again"
+    return Problem(shard["id"], what, remedy, "pause")
 
 
 def _retry(shard: Mapping[str, Any], now: float) -> str:

@@ -177,10 +177,10 @@ def test_history_is_what_came_after_a_sample(ask: Ask, fake: FakeControl) -> Non
     for now in range(40):
         fake.history.observe(fake.view.shards, views.NOW + now, float(now))
     whole = json.loads(ask("GET", "/history")[2])
-    assert (whole["schema_version"], whole["instance"], whole["next"]) == (1, "host-1-abc", 6)
-    assert len(whole["shards"]["dubbo-12345678"]["lag"]) == 7
+    assert (whole["schema_version"], whole["instance"], whole["next"]) == (1, "host-1-abc", 8)
+    assert len(whole["shards"]["dubbo-12345678"]["lag"]) == 9
     later = json.loads(ask("GET", f"/history?after={whole['next'] - 2}")[2])
-    assert (later["first"], len(later["at"])) == (5, 2)
+    assert (later["first"], len(later["at"])) == (7, 2)
     for wrong in ("x", "-2", "1.5", "9" * 30, "%D9%A1", ""):
         assert ask("GET", f"/history?after={wrong}")[0] == 400
 
@@ -203,6 +203,27 @@ def test_the_page_escapes_hostile_names_and_loads_nothing_from_elsewhere(
     for name in ("page.css", "page.js"):
         assert f"static/{name}" in text
         assert ask("GET", f"/static/{name}")[0] == 200
+
+
+def test_the_page_names_the_guards_trip_and_what_to_type(ask: Ask, fake: FakeControl) -> None:
+    fake.view = views.view(
+        state="degraded",
+        shards=(views.shard(phase="guarded", guard=views.GUARD),),
+        settings={"etcd": {"password": "<redacted>"}},
+    )
+    page = ask("GET", "/")[2]
+    assert "Needs attention" in page
+    assert f"<code>{views.GUARD.id}</code>" in page
+    assert "<code>zk2etcd release dubbo-12345678 -c zk2etcd.yaml</code>" in page
+    assert "password: &lt;redacted&gt;" in page
+
+
+def test_what_is_long_is_cut_and_can_be_opened(ask: Ask, fake: FakeControl) -> None:
+    long = "/x" * 3000
+    fake.view = views.view(shards=(dataclasses.replace(views.shard(), source=long),))
+    page = ask("GET", "/")[2]
+    assert f"{long[:40]}" in page
+    assert f'</summary><bdi class="name">{long}</bdi></details>' in page
 
 
 def test_the_page_stands_without_any_figures(ask: Ask, fake: FakeControl) -> None:

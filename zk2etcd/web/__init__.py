@@ -1,7 +1,8 @@
 """The page for people at `/`: what `status` says, drawn from the same document; needs no internet.
 
 Names of znodes are hostile input, so the template escapes all by itself, and the page's policy
-lets nothing run or load but the two files served beside it.
+lets nothing run or load but the files served beside it. The server draws all but the charts: the
+page's script asks for it again and takes over what differs, so nothing is worded twice.
 """
 
 from __future__ import annotations
@@ -11,18 +12,33 @@ from typing import Any
 
 import flask
 
-from zk2etcd import status, text
+from zk2etcd import history, status, text
+from zk2etcd.web import wording
 
 
-def page(found: Mapping[str, Any]) -> str:
-    """The HTML of one status document; needs flask's application context."""
+def page(found: Mapping[str, Any], settings: Mapping[str, Any], recent: history.Recent) -> str:
+    """The HTML of one status document with the configuration in force and the newest sample;
+    needs flask's application context."""
     return flask.render_template(
         "page.html",
         found=found,
+        settings=wording.settings(settings),
+        headline=wording.headline(found),
         problems=status.problems(found),
         summary=status.summary(found),
+        totals=wording.totals(found),
+        by_id={shard["id"]: shard for shard in found["shards"]},
+        rates={shard: series.rate[-1] for shard, series in recent.shards.items() if series.rate},
+        full_syncs=wording.full_syncs(recent, {s["id"]: s["from"] for s in found["shards"]}),
+        commands=wording.commands,
         progress=status.progress,
+        work=wording.work,
+        tone=wording.tone,
+        rate=wording.rate,
+        ended=wording.ended,
+        pieces=wording.pieces,
         printable=text.printable,
+        shortened=text.shortened,
         duration=text.duration,
         size=text.size,
         now=status.seconds(found["at"]),

@@ -1,24 +1,68 @@
-// Brings the page up to date in place, so that scroll and selection stay; without it the browser
-// reloads the page by itself.
-"use strict";
+// Brings the page up to date in place. The server draws it, so this asks for it again and takes
+// over what differs; without JavaScript the browser reloads the page by itself.
+import * as charts from "./charts.js";
+import * as copying from "./copying.js";
+import { morph } from "./morph.js";
+import { Recent } from "./recent.js";
 
-const EVERY = 2000;
+const EVERY = 2000; // ms
+const PATIENCE = 5000;
+const AT_MOST = 30000;
+// Of the supervisor's time: a page of many hundred shards asks less often.
+const SHARE = 20;
+
+const lost = document.getElementById("lost");
+const pulse = document.getElementById("pulse");
+const recent = new Recent();
+let timer = 0;
+let since = null;
 
 async function refresh() {
-  let lost = true;
+  const started = performance.now();
+  const signal = AbortSignal.timeout(PATIENCE);
   try {
-    const answer = await fetch(".", { signal: AbortSignal.timeout(EVERY * 2) });
-    if (answer.ok) {
-      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-      document.querySelector("main").replaceWith(fresh.querySelector("main"));
-      document.title = fresh.title;
-      lost = false;
-    }
-  } catch (error) {
-    console.warn("no answer from the supervisor", error);
+    const answer = await fetch(".", { signal });
+    if (!answer.ok) throw new Error(`the supervisor answers ${answer.status}`);
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    morph(document.querySelector("main"), fresh.querySelector("main"));
+    await recent.refresh(signal);
+    charts.draw(recent);
+    document.title = fresh.title;
+    found();
+  } catch {
+    missing();
   }
-  document.getElementById("lost").hidden = !lost;
-  setTimeout(refresh, EVERY);
+  const took = performance.now() - started;
+  clearTimeout(timer);
+  if (!document.hidden) timer = setTimeout(refresh, Math.min(AT_MOST, Math.max(EVERY, took * SHARE)));
 }
 
-setTimeout(refresh, EVERY);
+function found() {
+  since = null;
+  lost.hidden = true;
+  document.documentElement.classList.remove("lost");
+  pulse.textContent = `live · ${clock(new Date())}`;
+}
+
+function missing() {
+  since ??= new Date();
+  const words = `The supervisor has not answered since ${clock(since)}. What you see is old.`;
+  if (lost.textContent !== words) lost.textContent = words;
+  lost.hidden = false;
+  document.documentElement.classList.add("lost");
+  document.title = "No answer · zk2etcd";
+  pulse.textContent = "no answer";
+}
+
+function clock(moment) {
+  return moment.toLocaleTimeString([], { hour12: false });
+}
+
+document.addEventListener("visibilitychange", () => {
+  clearTimeout(timer);
+  if (document.hidden) pulse.textContent = "paused while this tab is hidden";
+  else refresh();
+});
+copying.offer();
+charts.listen(recent);
+refresh();
