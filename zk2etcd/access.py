@@ -24,7 +24,7 @@ _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 _WILDCARDS = ("0.0.0.0", "::")
 
 
-HEADERS = ("Host", "Origin", "Authorization", "Content-Type")
+HEADERS = ("Host", "Origin", "Sec-Fetch-Site", "Authorization", "Content-Type")
 """The headers that the rules look at."""
 
 
@@ -41,7 +41,8 @@ def refusal(method: str, headers: Mapping[str, str], http: config.Http) -> Refus
         return Refusal(403, "unknown Host: add the name to http.allowed_hosts")
     if method in ("GET", "HEAD", "OPTIONS"):
         return None
-    if not _same_origin(headers.get("Origin"), headers.get("Host", "")):
+    own_page = headers.get("Sec-Fetch-Site", "none").lower() in ("none", "same-origin")
+    if not (own_page and _same_origin(headers.get("Origin"), headers.get("Host", ""))):
         return Refusal(403, "requests from another origin are refused")
     return _unauthorised(headers.get("Authorization", ""), http) or _not_json(headers)
 
@@ -96,7 +97,9 @@ def _unauthorised(authorization: str, http: config.Http) -> Refusal | None:
             return None
         return Refusal(403, "http.listen is not loopback: set http.token to allow this")
     scheme, _, given = authorization.partition(" ")
-    same = hmac.compare_digest(given.strip().encode(), expected.encode())
+    # What came over the wire are bytes, each of which is a character here (PEP 3333).
+    sent = given.strip(" \t").encode("latin-1", "replace")
+    same = hmac.compare_digest(sent, expected.encode("utf-8", "surrogatepass"))
     if scheme.lower() == "bearer" and same:
         return None
     return Refusal(401, "needs `Authorization: Bearer` with http.token")
@@ -112,7 +115,10 @@ def _not_json(headers: Mapping[str, str]) -> Refusal | None:
 def _same_origin(origin: str | None, host: str) -> bool:
     if origin is None:
         return True
-    return urllib.parse.urlsplit(origin).netloc.lower() == host.lower() != ""
+    try:
+        return urllib.parse.urlsplit(origin).netloc.lower() == host.lower() != ""
+    except ValueError:
+        return False
 
 
 def _name(header: str) -> str:

@@ -21,7 +21,19 @@ import waitress.server
 from waitress import wasyncore
 from werkzeug import exceptions
 
-from zk2etcd import access, config, control, errors, exposition, health, history, logs, status, web
+from zk2etcd import (
+    access,
+    config,
+    control,
+    errors,
+    exposition,
+    health,
+    history,
+    http_channel,
+    logs,
+    status,
+    web,
+)
 
 BODY_LIMIT = 64 * 1024
 _LONGEST_NAME = 100
@@ -36,6 +48,9 @@ _LIMITS = {
     "max_request_body_size": 4 * BODY_LIMIT,
     "ident": "zk2etcd",
 }
+# What is asked waits for the supervisor's loop, in one of the threads that answer probes too.
+_ASKING = threading.BoundedSemaphore(2)
+_ASKING_WAIT = 1.0
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -60,6 +75,7 @@ class Server:
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._map: dict[int, Any] = {}
         self._server = waitress.server.create_server(app, map=self._map, sockets=sockets, **_LIMITS)
+        http_channel.use(self._map)
         self._thread = threading.Thread(target=self._server.run, name="admin", daemon=True)
         self._thread.start()
 
@@ -89,6 +105,7 @@ def application(
 ) -> flask.Flask:
     """The routes, as a WSGI application."""
     app = flask.Flask("zk2etcd.web", static_folder="static", template_folder="templates")
+    app.url_map.merge_slashes = False  # it would answer with a redirect
     app.config.update(MAX_CONTENT_LENGTH=BODY_LIMIT, PROPAGATE_EXCEPTIONS=False)
     app.before_request(lambda: _gate(http()))
     app.after_request(_secured)
@@ -269,6 +286,8 @@ def _ask_for_pauses(app: flask.Flask, control: control.Control) -> None:
 def _answered() -> Iterator[None]:
     """Turn what `Control` raises into HTTP answers, and log who asked."""
     request = flask.request
+    if not _ASKING.acquire(timeout=_ASKING_WAIT):
+        raise exceptions.ServiceUnavailable("other requests are under way: try again")
     logs.get().info("asked over HTTP", path=request.path, remote=request.remote_addr)
     try:
         yield
@@ -280,6 +299,8 @@ def _answered() -> Iterator[None]:
         raise exceptions.ServiceUnavailable(str(error)) from error
     except ValueError as error:
         raise exceptions.BadRequest(str(error)) from error
+    finally:
+        _ASKING.release()
 
 
 def _body(*known: str) -> dict[str, Any]:

@@ -197,9 +197,10 @@ class Client:
         return errors.UsageError(f"the supervisor at {self.url} refused: {said}")
 
     def _exchange(self, method: str, path: str, body: object, timeout: float) -> tuple[int, bytes]:
+        headers: dict[str, str | bytes]
         headers = {"Accept": "application/json", "Connection": "close"}
         if self._token:
-            headers["Authorization"] = f"Bearer {self._token}"
+            headers["Authorization"] = b"Bearer " + self._token.encode()
         data = None
         if body is not None:
             data = json.dumps(body).encode()

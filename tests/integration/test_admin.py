@@ -522,6 +522,18 @@ def test_the_asking_commands(
     assert capsys.readouterr().err == "zk2etcd: line 1: a\nzk2etcd: line 2: b\n"
 
 
+def test_a_token_that_is_not_ascii(
+    url: str, settings: Settings, fake: FakeControl, tmp_path: pathlib.Path
+) -> None:
+    file = tmp_path / "token"
+    file.write_text("gehe\u00edm\u5bc6\n", "utf-8")
+    settings.set(token_file=str(file))
+    admin_client.Client(url, "gehe\u00edm\u5bc6").full_sync()
+    with pytest.raises(errors.UsageError, match="needs `Authorization"):
+        admin_client.Client(url, "gehe\u00edm").full_sync()
+    assert len(fake.synced) == 1
+
+
 def test_the_token_comes_from_the_environment(
     url: str, settings: Settings, monkeypatch: pytest.MonkeyPatch, fake: FakeControl
 ) -> None:

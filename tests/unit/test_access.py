@@ -53,6 +53,11 @@ def test_looking_needs_only_a_known_host() -> None:
         ({"Origin": "http://localhost:9180"}, None),
         ({"Origin": "http://evil.example"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Origin": "http://["}, 403),
+        ({"Sec-Fetch-Site": "same-origin"}, None),
+        ({"Sec-Fetch-Site": "none"}, None),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
         ({"Content-Type": "text/plain"}, 415),
         ({"Content-Type": ""}, 415),
     ],
@@ -104,6 +109,18 @@ def test_a_token_files_content_is_the_token(tmp_path: pathlib.Path) -> None:
     file.write_text("s3cret\n")
     assert access.token(http) == "s3cret"
     assert access.token(LOCAL) is None
+
+
+def test_a_token_may_be_any_text(tmp_path: pathlib.Path) -> None:
+    """A server gets each byte of a header as one character."""
+    file = tmp_path / "token"
+    file.write_text("gehe\u00edm\u5bc6", "utf-8")
+    http = config.Http(token_file=str(file))
+    sent = "Bearer gehe\u00edm\u5bc6".encode().decode("latin-1")
+    assert access.refusal("POST", {**JSON, "Authorization": sent}, http) is None
+    refused = access.refusal("POST", {**JSON, "Authorization": sent[:-1]}, http)
+    assert refused is not None
+    assert refused.status == 401
 
 
 @pytest.mark.parametrize(
