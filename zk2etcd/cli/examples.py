@@ -35,7 +35,12 @@ ENDINGS = {
         ),
     ),
     "status": Ending(
-        ("zk2etcd status", "zk2etcd status -c config.yaml --watch", "zk2etcd status --json"),
+        (
+            "zk2etcd status",
+            "zk2etcd status -c config.yaml --watch",
+            "zk2etcd status --json",
+            "zk2etcd status --watch --json",
+        ),
         ("0 ready or standby", "1 not ready, guarded, in error or unsyncable", BAD_USE, AWAY),
     ),
     "diff": Ending(
