@@ -53,8 +53,9 @@ def mend(
     try:
         if (pause := pausing.standing(ctx)) is not None:
             raise errors.Paused(shard.id, pause.by, pause.since)
-        since = state.read_identity(ctx.etcd, ctx.keys.identity(shard.id)).since
-        checkpoints = state.read_checkpoints(ctx.etcd, ctx.keys, since)
+        known = identity.Identity(ctx)
+        known.load()
+        checkpoints = state.read_checkpoints(ctx.etcd, ctx.keys, known.since)
         floor = max(checkpoints.values(), default=0)
         both.reach_zookeeper(floor)
         ctx = dataclasses.replace(ctx, epoch=ctx.session.epoch)
