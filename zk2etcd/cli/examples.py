@@ -79,6 +79,18 @@ ENDINGS = {
         ("zk2etcd check -c config.yaml", "zk2etcd check -c config.yaml --offline"),
         ("0 all is well", "1 a right is missing, or else would not work", BAD_USE, AWAY),
     ),
+    "support": Ending(
+        (
+            "zk2etcd support -c config.yaml",
+            "zk2etcd support -c config.yaml --check --output report.tar.gz --force",
+        ),
+        (
+            "0 all of it was gathered",
+            "1 some of it is missing: the archive says why",
+            BAD_USE,
+            "3 neither a supervisor nor a configuration could be had",
+        ),
+    ),
     "config": Ending(
         (
             "zk2etcd config default > config.yaml",
