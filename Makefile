@@ -17,7 +17,7 @@ FAULTS ?=
 # `make mutations MUTATIONS="guard_not_persisted"`: some only; `make faults MUTATIONS=1`: all, too
 MUTATIONS ?=
 
-.PHONY: help demo test faults mutations check bench screenshots format dist servers \
+.PHONY: help demo test faults mutations check bench screenshots format manual dist servers \
 	prometheus chromium releases clean
 
 help:
@@ -29,6 +29,7 @@ help:
 	@echo "make bench   the speed figures, beside bare scripts (13 min; BENCH=--quick for 3)"
 	@echo "make screenshots  draw docs/images/*.png anew, from a real supervisor (5 min)"
 	@echo "make format  let ruff format and fix"
+	@echo "make manual  write the generated documents, the reference and the schema anew"
 	@echo "make dist    the wheel and the sdist, in dist/"
 
 demo: servers $(READY)
@@ -49,7 +50,7 @@ mutations: servers $(READY)
 check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict zk2etcd workers tests benchmarks
+	$(BIN)/mypy --strict zk2etcd workers tests benchmarks manual
 	$(BIN)/lint-imports
 
 bench: servers $(READY)
@@ -61,6 +62,9 @@ screenshots: servers chromium $(READY)
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+manual: $(READY)
+	$(BIN)/python -m manual
 
 dist: $(READY)
 	$(BIN)/python -m build

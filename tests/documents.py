@@ -9,6 +9,9 @@ mark, an HTML comment on the line above it, which no reader sees:
     <!-- needs: docker -->                 also cluster, systemd, root, network: not run;
                                            "; the mirror stops" ends what runs in the background
     <!-- tested by: tests/x.py -->         run by that test in another way
+    <!-- shown: NAME -->                   above a ```text block: what the last commands of the
+                                           scene said, see `unlike`
+    <!-- transcript -->                    in docs/trials only: what was once typed and seen
 """
 
 from __future__ import annotations
@@ -19,7 +22,8 @@ import re
 import textwrap
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-SHELLS = ("sh", "bash", "shell", "console", "zsh")
+SHELLS = ("sh", "bash", "shell", "shell-session", "console", "zsh")
+TRIALS = ROOT / "docs" / "trials"
 NEEDS = ("cluster", "docker", "systemd", "root", "network")
 
 _FENCE = re.compile(r"^(\s*)(```+|~~~+)\s*([\w-]*)")
@@ -54,13 +58,32 @@ class Block:
         match = re.search(r"; exits (\d+)$", self.mark)
         return int(match.group(1)) if match else 0
 
+    @property
+    def shown(self) -> str | None:
+        """The scene whose last output this is."""
+        kind, _, rest = self.mark.partition(": ")
+        return rest if kind == "shown" else None
+
     def __str__(self) -> str:
         return f"{self.path.relative_to(ROOT)}:{self.line}"
 
 
 def documents() -> list[pathlib.Path]:
-    """What a user reads."""
-    return [*sorted(ROOT.glob("README*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+    """Every document of the project, wherever it is."""
+    found = ROOT.rglob("*.md")
+    return sorted(path for path in found if not _foreign(path.relative_to(ROOT).parts))
+
+
+def _foreign(parts: tuple[str, ...]) -> bool:
+    """Whether it is in a folder that others write: .venv, build, x.egg-info."""
+    return any(part.startswith(".") or part.endswith(".egg-info") for part in parts) or parts[
+        0
+    ] in ("build", "dist")
+
+
+def name(path: pathlib.Path) -> str:
+    """How a document is called in this project."""
+    return str(path.relative_to(ROOT))
 
 
 def blocks(path: pathlib.Path) -> list[Block]:
@@ -83,19 +106,27 @@ def blocks(path: pathlib.Path) -> list[Block]:
 
 def faults(block: Block) -> list[str]:
     """What is wrong with a block's mark."""
+    if block.mark == "transcript" and TRIALS in block.path.parents:
+        return []
     if not block.shell:
+        if block.shown:
+            return []
         if re.search(_COMMAND.pattern.replace(" {4,}", ""), block.text, re.MULTILINE):
             return [f"{block}: holds a command: write ```sh and a mark above it"]
         return []
-    kind, _, rest = block.mark.partition(": ")
-    what = rest.partition(";")[0]
-    if kind == "run" and what:
-        return []
-    if kind == "needs" and what in NEEDS:
-        return []
-    if kind == "tested by" and (ROOT / what).is_file():
+    if _says_how(block):
         return []
     return [f"{block}: needs a mark above it, as tests/documents.py says; it has {block.mark!r}"]
+
+
+def _says_how(block: Block) -> bool:
+    kind, _, rest = block.mark.partition(": ")
+    what = rest.partition(";")[0]
+    return {
+        "run": bool(what),
+        "needs": what in NEEDS,
+        "tested by": (ROOT / what).is_file(),
+    }.get(kind, False)
 
 
 def unfenced(path: pathlib.Path) -> list[str]:
@@ -107,3 +138,27 @@ def unfenced(path: pathlib.Path) -> list[str]:
         elif not fenced and _COMMAND.match(line):
             found.append(f"{path.relative_to(ROOT)}:{number}: fence this command and mark it")
     return found
+
+
+def unlike(shown: str, said: str) -> list[str]:
+    """The lines of `shown` that nothing in `said` looks like, in this order.
+
+    Digits stand for any number, `...` for anything, and how wide a gap is does not matter: what a
+    reader compares is the words.
+    """
+    rest = [_plain(line) for line in said.splitlines()]
+    found = []
+    for line in filter(str.strip, shown.splitlines()):
+        wanted = re.compile(".*".join(map(re.escape, re.split(r" ?\.\.\. ?", _plain(line)))))
+        at = next((at for at, each in enumerate(rest) if wanted.fullmatch(each)), None)
+        if at is None:
+            found.append(line)
+        else:
+            del rest[: at + 1]
+    return found
+
+
+def _plain(line: str) -> str:
+    line = re.sub(r"\b[0-9a-f]{8,40}\b", "0", line)
+    line = re.sub(r"\d[\d,.]*(?: ?(?:ms|s|MiB|KiB)\b)?", "0", line)
+    return re.sub(r"[\s─]+", " ", line).strip()

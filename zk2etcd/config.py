@@ -63,6 +63,7 @@ class Prefix(Model):
         description="ZooKeeper paths below `from` to leave out, each with all below it. Their keys"
         " in etcd are left alone.",
         json_schema_extra=LIVE,
+        examples=[["/services/config"]],
     )
     buckets: fields.Count = Field(
         1,
@@ -120,6 +121,7 @@ class Sync(Model):
         (),
         description="ZooKeeper paths to leave out of every prefix, each with all below it.",
         json_schema_extra=LIVE,
+        examples=[["/dubbo/config"]],
     )
     ephemeral: Literal["copy", "skip"] = Field(
         "copy",
@@ -235,6 +237,7 @@ class Http(Model):
         description="What every POST must carry as `Authorization: Bearer`. null: POST works only"
         " while `listen` is loopback.",
         json_schema_extra=LIVE,
+        examples=["${ZK2ETCD_TOKEN}"],
     )
     token_file: fields.Text | None = Field(
         None,
@@ -293,8 +296,7 @@ class Log(Model):
     )
     events: fields.Flag = Field(
         False,
-        description="One line for each change mirrored, with its trace id and without its value,"
-        " whatever the level.",
+        description="One line for each change mirrored, with its trace id. Not yet.",
         json_schema_extra=LIVE,
     )
 
@@ -309,6 +311,7 @@ class Reload(Model):
         description="Duration between looks at the files' content, which is reloaded when it"
         " changed, as a ConfigMap does. null: only SIGHUP and `zk2etcd reload`.",
         json_schema_extra=LIVE | DURATION,
+        examples=["10s"],
     )
 
 

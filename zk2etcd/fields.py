@@ -134,44 +134,73 @@ class AlsoText:
         return {"anyOf": [handler(core), {"type": "string", "pattern": self.pattern}]}
 
 
+@dataclasses.dataclass(frozen=True)
+class Takes:
+    """What a field takes, in a few words for the reference; bounds are said beside it."""
+
+    what: str
+
+
 def _text_schema(pattern: str, zero: bool = False) -> pydantic.WithJsonSchema:
     text: dict[str, Any] = {"type": "string", "pattern": pattern}
     return pydantic.WithJsonSchema({"anyOf": [text, {"const": 0}]} if zero else text)
 
 
 Seconds = Annotated[
-    float, pydantic.BeforeValidator(_seconds), _text_schema(units.DURATION_PATTERN, zero=True)
+    float,
+    pydantic.BeforeValidator(_seconds),
+    _text_schema(units.DURATION_PATTERN, zero=True),
+    Takes("duration"),
 ]
-IntervalSeconds = Annotated[Seconds, pydantic.AfterValidator(_interval)]
-LeaseSeconds = Annotated[Seconds, pydantic.AfterValidator(_whole_seconds)]
+IntervalSeconds = Annotated[
+    Seconds, pydantic.AfterValidator(_interval), Takes("duration, 0 or at least 100ms")
+]
+LeaseSeconds = Annotated[
+    Seconds, pydantic.AfterValidator(_whole_seconds), Takes("duration in whole seconds")
+]
 Size = Annotated[
     int,
     pydantic.BeforeValidator(_size),
     pydantic.WithJsonSchema(
         {"anyOf": [{"type": "string", "pattern": units.SIZE_PATTERN}, {"type": "integer"}]}
     ),
+    Takes("size"),
 ]
-Count = Annotated[int, pydantic.Strict()]
-Flag = Annotated[bool, pydantic.Strict()]
-Ratio = Annotated[float, pydantic.Strict(), pydantic.Field(ge=0, le=1)]
-WorkerCount = Annotated[int | Literal["auto"], pydantic.BeforeValidator(_worker_count)]
-Text = Annotated[str, pydantic.Field(min_length=1)]
-Secret = Annotated[pydantic.SecretStr, pydantic.Field(min_length=1)]
-Token = Annotated[Secret, pydantic.AfterValidator(_token)]
-Path = Annotated[str, pydantic.BeforeValidator(_told(addresses.path)), _text_schema("^/")]
-SourcePath = Annotated[str, pydantic.BeforeValidator(_told(_source)), _text_schema("^/")]
-StatePrefix = Annotated[str, pydantic.BeforeValidator(_told(addresses.state_prefix))]
-Listen = Annotated[str, pydantic.BeforeValidator(_told(addresses.listen))]
+Count = Annotated[int, pydantic.Strict(), Takes("whole number")]
+Flag = Annotated[bool, pydantic.Strict(), Takes("true or false")]
+Ratio = Annotated[float, pydantic.Strict(), pydantic.Field(ge=0, le=1), Takes("number")]
+WorkerCount = Annotated[
+    int | Literal["auto"],
+    pydantic.BeforeValidator(_worker_count),
+    Takes("auto, or a whole number from 1 to 64"),
+]
+Text = Annotated[str, pydantic.Field(min_length=1), Takes("text")]
+Secret = Annotated[pydantic.SecretStr, pydantic.Field(min_length=1), Takes("text (secret)")]
+Token = Annotated[
+    Secret, pydantic.AfterValidator(_token), Takes("printable ASCII without spaces (secret)")
+]
+Path = Annotated[
+    str, pydantic.BeforeValidator(_told(addresses.path)), _text_schema("^/"), Takes("path")
+]
+SourcePath = Annotated[
+    str, pydantic.BeforeValidator(_told(_source)), _text_schema("^/"), Takes("path")
+]
+StatePrefix = Annotated[
+    str, pydantic.BeforeValidator(_told(addresses.state_prefix)), Takes("key without leading slash")
+]
+Listen = Annotated[str, pydantic.BeforeValidator(_told(addresses.listen)), Takes("host:port")]
 Hosts = Annotated[
     tuple[Annotated[str, pydantic.BeforeValidator(_told(addresses.zookeeper_host))], ...],
     pydantic.Field(min_length=1),
     pydantic.BeforeValidator(_comma_separated),
     AlsoText("."),
+    Takes("list of host:port"),
 ]
 Endpoints = Annotated[
     tuple[Annotated[str, pydantic.BeforeValidator(_told(addresses.endpoint))], ...],
     pydantic.Field(min_length=1),
     pydantic.BeforeValidator(_comma_separated),
     AlsoText("."),
+    Takes("list of URLs"),
 ]
 SHORT_PREFIX = (pydantic.BeforeValidator(_prefix_mapping), AlsoText("^/"))

@@ -20,6 +20,7 @@ from zk2etcd import config, model_walk
 _WIDTH = 96
 _HEAD = """\
 # zk2etcd's configuration: every key with its default (`zk2etcd config default` prints this file).
+# What is absent by default stands commented out, with an example.
 #
 # In brackets: what a change needs. live: a reload (SIGHUP) applies it at once. reconnect: a reload
 # applies it, the workers connect anew. restart: a reload that changes it is refused.

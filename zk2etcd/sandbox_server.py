@@ -27,14 +27,16 @@ PORTS = range(20_000, 32_000)
 could otherwise be handed that very port as its own, connect to itself, and block the restart."""
 
 
-def free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens on right now.
+def free_port(wanted: int | None = None) -> int:
+    """A port of 127.0.0.1 that nothing listens on right now: `wanted` if it is one.
 
     Raises errors.StartError when a hundred tries found none.
     """
-    for _ in range(100):
-        port = random.choice(PORTS)
+    for attempt in range(100):
+        port = wanted if wanted is not None and attempt == 0 else random.choice(PORTS)
         with contextlib.closing(socket.socket()) as probe, contextlib.suppress(OSError):
+            # As the servers do: connections that ended a moment ago do not hold a port.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))
             return port
     raise errors.StartError(f"no free port on 127.0.0.1 between {PORTS.start} and {PORTS.stop}")

@@ -24,14 +24,19 @@ class TlsFiles(Model):
         None,
         description="File with the authorities to trust. null: the system's.",
         json_schema_extra=RECONNECT,
+        examples=["/etc/zk2etcd/ca.pem"],
     )
     cert: fields.Text | None = Field(
         None,
         description="File with our own certificate, where the server asks for one.",
         json_schema_extra=RECONNECT,
+        examples=["/etc/zk2etcd/client.pem"],
     )
     key: fields.Text | None = Field(
-        None, description="File with the private key of `cert`.", json_schema_extra=RECONNECT
+        None,
+        description="File with the private key of `cert`.",
+        json_schema_extra=RECONNECT,
+        examples=["/etc/zk2etcd/client.key"],
     )
 
     def with_digest(self, digest: str) -> TlsFiles:
@@ -63,7 +68,7 @@ class ZkAuth(Model):
 
 
 class ZkSasl(Model):
-    """A login by SASL; needs the extra `zk2etcd[sasl]`."""
+    """It needs the extra `zk2etcd[sasl]`."""
 
     mechanism: Literal["DIGEST-MD5"] = Field(
         "DIGEST-MD5",
@@ -90,7 +95,7 @@ class ZkSasl(Model):
 
 
 class ZkTls(TlsFiles):
-    """TLS to ZooKeeper, on its secureClientPort."""
+    """It is spoken on the ensemble's secureClientPort."""
 
     verify: fields.Flag = Field(
         True,
@@ -107,6 +112,7 @@ class ZooKeeper(Model):
         description='The ensemble\'s servers, also as "a:2181,b:2181"; the port may be left out.'
         ' A chroot goes into "from".',
         json_schema_extra=RECONNECT,
+        examples=[["zk-1:2181", "zk-2:2181", "zk-3:2181"]],
     )
     session_timeout: fields.Seconds = Field(
         10.0,
@@ -165,11 +171,12 @@ class ZooKeeper(Model):
         description="Nodes read a second at most, for each worker, to spare the ensemble."
         " null: no limit.",
         json_schema_extra=RECONNECT,
+        examples=[20000],
     )
 
 
 class EtcdTls(TlsFiles):
-    """TLS to etcd, for endpoints that begin with https://."""
+    """It is spoken to endpoints that begin with https://."""
 
 
 class Etcd(Model):
@@ -180,14 +187,19 @@ class Etcd(Model):
         description='The cluster\'s client addresses, also as "a:2379,b:2379". No scheme means'
         " http; https checks the server against tls.ca, or the system's authorities.",
         json_schema_extra=RECONNECT,
+        examples=[["https://etcd-1:2379", "https://etcd-2:2379", "https://etcd-3:2379"]],
     )
     username: fields.Text | None = Field(
-        None, description="The etcd user. null: no login.", json_schema_extra=RECONNECT
+        None,
+        description="The etcd user. null: no login.",
+        json_schema_extra=RECONNECT,
+        examples=["zk2etcd"],
     )
     password: fields.Secret | None = Field(
         None,
         description="The user's password, here or in a file; best as ${ETCD_PASSWORD}.",
         json_schema_extra=RECONNECT,
+        examples=["${ETCD_PASSWORD}"],
     )
     password_file: fields.Text | None = Field(
         None,
@@ -237,4 +249,5 @@ class Etcd(Model):
         description="Keys written a second at most, for each worker, to spare the cluster."
         " null: no limit.",
         json_schema_extra=RECONNECT,
+        examples=[20000],
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
+import urllib.request
 
 import psutil
 import pytest
@@ -38,3 +40,23 @@ def test_a_stopped_demo_leaves_no_process_behind() -> None:
     running.send_signal(signal.SIGTERM)
     assert running.wait(30) == 128 + signal.SIGTERM
     polling.until(lambda: not any(child.is_running() for child in family))
+
+
+def test_only_the_servers() -> None:
+    running = subprocess.Popen(
+        [sys.executable, "-m", "zk2etcd", "demo", "--servers"],
+        env=sandbox_supervisor.environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert running.stdout is not None
+    with running.stdout as lines:
+        zookeeper, etcd, _ = (lines.readline().split() for _ in range(3))
+        done = sandbox_supervisor.run(
+            "genzk", "--hosts", zookeeper[1], "--parents", "1", "--children", "1"
+        )
+        assert done.returncode == 0, done.stderr
+        with urllib.request.urlopen(f"{etcd[1]}/version", timeout=5) as answer:
+            assert "etcdserver" in json.load(answer)
+        running.send_signal(signal.SIGINT)
+        assert running.wait(30) == 0

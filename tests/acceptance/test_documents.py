@@ -31,6 +31,10 @@ def _readme(sides: both_sides.Sides) -> None:
     sides.seed("/dubbo", 10)
 
 
+def _nothing(sides: both_sides.Sides) -> None:
+    """The commands themselves make, and look at, all there is."""
+
+
 def _migrating(sides: both_sides.Sides) -> None:
     """The older tool mirrored /dubbo, missed one change and one delete; /services is new."""
     sides.seed("/dubbo", 10)
@@ -55,6 +59,8 @@ def _migrated(sides: both_sides.Sides) -> None:
 SCENES: dict[str, tuple[Scene, Scene]] = {
     "readme": (_readme, lambda sides: sides.wait_equal("/dubbo")),
     "migrating": (_migrating, _migrated),
+    "quickstart": (_nothing, _nothing),
+    "configuration": (_nothing, _nothing),
 }
 """What is there before, and what must be true after."""
 
@@ -65,10 +71,14 @@ class Terminal:
     def __init__(self, folder: pathlib.Path, names: Mapping[str, str], address: str) -> None:
         self._folder, self._names, self._address = folder, names, address
         self._mirror: subprocess.Popen[bytes] | None = None
+        self._said = ""
 
     def run(self, block: documents.Block) -> None:
         if STOPPED in block.mark:
             self.close()
+        if block.shown is not None:
+            unlike = documents.unlike(block.text, self._said)
+            assert not unlike, f"{block}\n{unlike}\nin\n{self._said}"
         if block.scene is None:
             return
         if block.mark.endswith("; in the background"):
@@ -85,6 +95,7 @@ class Terminal:
             check=False,
         )
         assert done.returncode == block.exit_code, f"{block}\n{done.stdout}\n{done.stderr}"
+        self._said = self._unnamed(done.stdout + done.stderr)
         for path in self._folder.glob("*.yaml"):
             path.write_text(self._named(path.read_text("utf-8")), "utf-8")
 
@@ -130,6 +141,12 @@ class Terminal:
             text = re.sub(re.escape(name) + r"(?!\d)", address, text)
         return text
 
+    def _unnamed(self, text: str) -> str:
+        """What was said, with the addresses that a reader has."""
+        for name, address in reversed([*self._names.items()]):
+            text = text.replace(address, name)
+        return text
+
     def _environment(self) -> dict[str, str]:
         programs = str(pathlib.Path(installed.command()).parent)
         return {**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
@@ -171,7 +188,7 @@ def test_the_commands_do_what_the_document_says(
     before, after = SCENES[scene]
     before(sides)
     for block in documents.blocks(path):
-        if block.scene in (scene, None):
+        if scene in (block.scene, block.shown) or STOPPED in block.mark:
             terminal.run(block)
     after(sides)
 

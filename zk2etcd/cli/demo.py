@@ -9,16 +9,23 @@ import time
 
 import click
 
-from zk2etcd import demo, demo_stage, sandbox
+from zk2etcd import addresses, demo, demo_stage, sandbox, sandbox_server
 
 
 @click.command(name="demo")
 @click.option("--keep", is_flag=True, help="Stay up until Ctrl-C, and print the addresses.")
-def command(keep: bool) -> int:
+@click.option(
+    "--servers",
+    is_flag=True,
+    help="Only start the two servers, empty, and print their addresses: to try things on.",
+)
+def command(keep: bool, servers: bool) -> int:
     """Show the main job on a private ZooKeeper and etcd, in a minute."""
     started = time.monotonic()
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     with sandbox.opened() as box:
+        if servers:
+            return _servers(box)
         stage = demo_stage.Stage(box)
         try:
             seen = [_shown(result) for result in demo.play(stage)]
@@ -30,6 +37,20 @@ def command(keep: bool) -> int:
         finally:
             stage.close()
     return 0 if all(result.ok for result in seen) else 1
+
+
+def _servers(box: sandbox.Sandbox) -> int:
+    """Both servers until Ctrl-C, at their usual ports where these are free."""
+    zookeeper, etcd = box.zookeeper(durable=False), box.etcd(durable=False)
+    zookeeper.port = sandbox_server.free_port(addresses.ZOOKEEPER_PORT)
+    etcd.port = sandbox_server.free_port(addresses.ETCD_PORT)
+    zookeeper.launch()
+    etcd.start()
+    zookeeper.wait_ready()
+    click.echo(f"ZooKeeper  {zookeeper.address}")
+    click.echo(f"etcd       {etcd.url}")
+    _until_interrupted()
+    return 0
 
 
 def _shown(result: demo.Seen) -> demo.Seen:
@@ -76,9 +97,13 @@ def _keep(stage: demo_stage.Stage) -> None:
     click.echo(f"config     {stage.supervisor.config}")
     click.echo(f"ZooKeeper  {stage.zookeeper.address}")
     click.echo(f"etcd       {stage.etcd.url}")
+    _until_interrupted()
+    stage.supervisor.stop()
+
+
+def _until_interrupted() -> None:
     click.echo("Ctrl-C ends it and removes everything")
     try:
         threading.Event().wait()
     except KeyboardInterrupt:
         click.echo("stopping")
-        stage.supervisor.stop()

@@ -35,12 +35,7 @@ ENDINGS = {
         ),
     ),
     "status": Ending(
-        (
-            "zk2etcd status",
-            "zk2etcd status -c config.yaml --watch",
-            "zk2etcd status --json",
-            "zk2etcd status --watch --json",
-        ),
+        ("zk2etcd status", "zk2etcd status -c config.yaml --watch", "zk2etcd status --json"),
         ("0 ready or standby", "1 not ready, guarded, in error or unsyncable", BAD_USE, AWAY),
     ),
     "diff": Ending(
@@ -79,18 +74,6 @@ ENDINGS = {
         ("zk2etcd check -c config.yaml", "zk2etcd check -c config.yaml --offline"),
         ("0 all is well", "1 a right is missing, or else would not work", BAD_USE, AWAY),
     ),
-    "support": Ending(
-        (
-            "zk2etcd support -c config.yaml",
-            "zk2etcd support -c config.yaml --check --output report.tar.gz --force",
-        ),
-        (
-            "0 all of it was gathered",
-            "1 some of it is missing: the archive says why",
-            BAD_USE,
-            "3 neither a supervisor nor a configuration could be had",
-        ),
-    ),
     "config": Ending(
         (
             "zk2etcd config default > config.yaml",
@@ -114,7 +97,8 @@ ENDINGS = {
         ("0 done", BAD_USE, AWAY),
     ),
     "demo": Ending(
-        ("zk2etcd demo", "zk2etcd demo --keep"), ("0 all as promised", "1 a step failed", BAD_USE)
+        ("zk2etcd demo", "zk2etcd demo --keep", "zk2etcd demo --servers"),
+        ("0 all as promised", "1 a step failed", BAD_USE),
     ),
     "version": Ending(("zk2etcd version", "zk2etcd version --json")),
 }
