@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import os
 import re
 import socket
 import threading
@@ -31,6 +32,7 @@ from zk2etcd import (
     history,
     http_channel,
     logs,
+    stacks,
     status,
     web,
 )
@@ -113,6 +115,7 @@ def application(
     _look(app, control, exposition.Aggregator(directory, control.snapshot))
     _ask(app, control)
     _ask_for_pauses(app, control)
+    _ask_for_stacks(app, control, directory)
     return app
 
 
@@ -280,6 +283,25 @@ def _ask_for_pauses(app: flask.Flask, control: control.Control) -> None:
     @app.post("/resume")
     def resume() -> Answer:
         return pausing(control.request_resume)
+
+
+def _ask_for_stacks(app: flask.Flask, control: control.Control, directory: str) -> None:
+    """Answered without the supervisor's loop, which may hang: then one asks."""
+
+    @app.post("/stacks")
+    def gathered() -> Answer:
+        _body()
+        children = {worker.slot: worker.pid for worker in control.snapshot().workers if worker.pid}
+        with _answered():
+            found = stacks.gather(directory, children)
+            return _json(
+                {
+                    "stacks": {
+                        f"supervisor (pid {os.getpid()})": stacks.own(),
+                        **{f"worker {s} (pid {p})": found.get(s) for s, p in children.items()},
+                    }
+                }
+            )
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ DEFAULT_URL = "http://127.0.0.1:9180"
 _POLL = 0.2
 _READ_LIMIT = 256 * 1024 * 1024
 _CONFIG_DEADLINE = 30.0
+_STACKS_DEADLINE = 15.0
 
 
 class Client:
@@ -33,7 +34,9 @@ class Client:
         parts = urllib.parse.urlsplit(url if "://" in url else f"http://{url}")
         if not _is_http(parts):
             raise errors.UsageError(f"{url} is not an http URL, such as {DEFAULT_URL}")
-        self.url = parts.geturl().rstrip("/")
+        # Without a password, since it stands in messages.
+        shown = parts._replace(netloc=parts.netloc.rpartition("@")[2])
+        self.url = shown.geturl().rstrip("/")
         self._parts = parts
         self._token = token
         self._timeout = timeout
@@ -155,6 +158,14 @@ class Client:
         Raises errors.ConfigError with the faults when it was refused and the old one kept.
         """
         return tuple(self._ask("POST", "/reload", {}, _CONFIG_DEADLINE)["changed"])
+
+    def stacks(self) -> dict[str, Any]:
+        """{"stacks": {process: its threads' stacks, None if it did not write them}}."""
+        return self._ask("POST", "/stacks", {}, _STACKS_DEADLINE)
+
+    def fetch(self, path: str) -> bytes:
+        """What stands at `path`, whatever the HTTP status."""
+        return self._exchange("GET", path, None, self._timeout)[1]
 
     def log(self, level: str) -> None:
         """Change the log level of every process (debug, info, warning, error)."""

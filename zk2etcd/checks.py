@@ -182,5 +182,3 @@ def _not_yet(data: Any) -> Iterator[Fault]:
                 " name children as prefixes of their own to spread them"
             )
             yield ("sync", "prefixes", place, "buckets"), what
-    if _section(data, "log").get("events") is True:
-        yield ("log", "events"), "true is not supported yet; leave it false"

@@ -49,6 +49,8 @@ def run(target: str, spec: messages.WorkerSpec, end: connection.Connection, pare
     die_with_parent(parent)
     _set_signals()
     setproctitle.setproctitle(title(spec.identity.slot, ()))
+    if spec.multiproc_dir:
+        stacks.keep(spec.multiproc_dir, spec.identity.slot)
     pipe = TitledConnection(os.dup(end.fileno()))
     pipe.slot = spec.identity.slot
     end.close()

@@ -296,7 +296,8 @@ class Log(Model):
     )
     events: fields.Flag = Field(
         False,
-        description="One line for each change mirrored, with its trace id. Not yet.",
+        description="One line for each change mirrored, with its trace id and without its value,"
+        " whatever the level.",
         json_schema_extra=LIVE,
     )
 

@@ -15,12 +15,11 @@ from collections.abc import Callable, Iterable, Iterator
 import prometheus_client
 from prometheus_client import metrics_core, multiprocess, registry
 
-from zk2etcd import control, logs, messages, metrics, version
+from zk2etcd import advance, control, logs, messages, metrics, version
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _PHASES: tuple[str, ...] = typing.get_args(messages.Phase)
 _RESULTS = ("ok", "error")
-_ALMOST = 0.99
 
 
 class Aggregator:
@@ -98,7 +97,7 @@ def progress(report: messages.ShardReport) -> float:
     base or full sync that runs is not over, however low its total was guessed."""
     done, total = report.progress
     if report.phase == "full_sync" or report.work is not None or report.full_sync_running:
-        return min(_ALMOST, done / total) if total else 0.0
+        return advance.share(done, total) or 0.0
     return 1.0 if report.last_full_sync else 0.0
 
 
@@ -123,6 +122,16 @@ _SHARD_GAUGES = (
         "shard_full_sync_progress_ratio",
         "How far the full sync is, from 0 to 1; 1 when it is done.",
         progress,
+    ),
+    _Row(
+        "shard_full_sync_rate",
+        "Nodes a second that the base or full sync compares; 0 when none runs.",
+        lambda report: report.work.rate if report.work else 0.0,
+    ),
+    _Row(
+        "shard_full_sync_remaining_seconds",
+        "How long the base or full sync still takes at this rate; absent when nobody can know.",
+        lambda report: report.work.remaining_seconds if report.work else None,
     ),
     _Row(
         "shard_full_sync_last_success_timestamp_seconds",

@@ -138,6 +138,11 @@ def set_level(level: str) -> None:
     _Setting.threshold = _LEVELS[level]
 
 
+def hears_debug() -> bool:
+    """Whether debug lines are said: for those that cost something to make."""
+    return _Setting.threshold <= 10
+
+
 def wants_changes() -> bool:
     """Whether each change that is mirrored is to be logged (`log.events`)."""
     return _Setting.events

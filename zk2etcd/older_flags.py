@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from zk2etcd import addresses, checks, config, errors, model_walk, yaml_source
+from zk2etcd import addresses, config, errors, model_walk, yaml_source
 
 _LEVELS = {"warn": "warning", "dpanic": "error", "panic": "error", "fatal": "error"}
 _OUR_LEVELS = ("debug", "info", "warning", "error")
@@ -79,7 +79,7 @@ def translate(flags: Flags) -> Translation:
         sync["exclude"] = excludes
     sync["full_sync_interval"] = _escaped(flags.fullsync_interval)
     log: dict[str, Any] = {"level": _level(flags.log_level)}
-    if flags.enable_event_log and _events_are_there():
+    if flags.enable_event_log:
         log["events"] = True
     content = {
         "zookeeper": {"hosts": _listed(flags.zookeeper_servers)},
@@ -194,8 +194,6 @@ def _warnings(flags: Flags, prefixes: list[str], excludes: list[str]) -> Iterato
             "--leader-elect has no meaning here: supervisors always agree through etcd which of"
             " them writes, so a second one stands by without it"
         )
-    if flags.enable_event_log and not _events_are_there():
-        yield "--enable-event-log is not supported yet: changes are not logged one by one"
     if flags.log_level in ("dpanic", "panic", "fatal"):
         yield f"--log-level: there is no {flags.log_level} here, so it is error"
     elif _level(flags.log_level) == "info" != flags.log_level:
@@ -205,11 +203,6 @@ def _warnings(flags: Flags, prefixes: list[str], excludes: list[str]) -> Iterato
 def _level(text: str) -> str:
     level = _LEVELS.get(text, text)
     return level if level in _OUR_LEVELS else "info"
-
-
-def _events_are_there() -> bool:
-    asked = {"log": {"events": True}}
-    return all(path != ("log", "events") for path, _ in checks.check(asked))
 
 
 def _paths(text: str) -> list[str]:

@@ -1,7 +1,8 @@
-"""SIGUSR2: the stacks of every thread of every process, on stderr.
+"""The stacks of every thread of every process: on stderr at SIGUSR2, or gathered over HTTP.
 
 faulthandler writes them from the signal handler itself, in C, so also of a process whose loop
-hangs: the very case in which one asks.
+hangs: the very case in which one asks. For the second way each worker keeps a file of its own open
+in the metrics' private folder, which a signal fills that harms nobody who does not know it.
 """
 
 from __future__ import annotations
@@ -9,14 +10,23 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import os
+import pathlib
 import signal
+import tempfile
+import threading
 import time
 from collections.abc import Mapping
 
 SIGNAL = signal.SIGUSR2
+FILE_SIGNAL = signal.SIGURG
+"""Ignored by a process that has no handler for it."""
+PATIENCE = 2.0
 _STDERR = 2
+_MOST = 1024 * 1024
+_LOOK_AGAIN = 0.02
 # Each process writes its stacks in many small pieces; taking turns keeps them apart.
 _TURN_SECONDS = 0.05
+_gathering = threading.Lock()
 
 
 def install(*, chain: bool = False) -> None:
@@ -35,3 +45,58 @@ def ask(children: Mapping[str, int]) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, SIGNAL)
         time.sleep(_TURN_SECONDS)
+
+
+def keep(directory: str, slot: str) -> None:
+    """Let `gather` have this process's stacks. The file stays open, and is empty until then."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
+    descriptor = os.open(_file(directory, slot), flags, 0o600)
+    faulthandler.register(FILE_SIGNAL, file=descriptor, all_threads=True)
+
+
+def own() -> str:
+    """The stacks of this process. Callable from any of its threads, whatever the others do."""
+    with tempfile.TemporaryFile() as file:
+        faulthandler.dump_traceback(file, all_threads=True)
+        file.seek(0)
+        return file.read(_MOST).decode("utf-8", "replace")
+
+
+def gather(
+    directory: str, children: Mapping[str, int], patience: float = PATIENCE
+) -> dict[str, str]:
+    """The stacks of each child, slot -> pid, that writes them within `patience` seconds; the
+    others, stopped ones for example, are not in it."""
+    with _gathering:
+        asked = [slot for slot, pid in children.items() if _asked(directory, slot, pid)]
+        deadline = time.monotonic() + patience
+        found: dict[str, str] = {}
+        for slot in asked:
+            while slot not in found and time.monotonic() < deadline:
+                if text := _whole(directory, slot):
+                    found[slot] = text
+                else:
+                    time.sleep(_LOOK_AGAIN)
+        return found
+
+
+def _asked(directory: str, slot: str, pid: int) -> bool:
+    """Only one that keeps a file is sent the signal."""
+    try:
+        os.truncate(_file(directory, slot), 0)
+        os.kill(pid, FILE_SIGNAL)
+    except OSError:
+        return False
+    return True
+
+
+def _whole(directory: str, slot: str) -> str:
+    """What was written, once no more comes."""
+    with _file(directory, slot).open("rb") as file:
+        first = file.read(_MOST)
+        time.sleep(_LOOK_AGAIN)
+        return "" if file.read(1) or not first else first.decode("utf-8", "replace")
+
+
+def _file(directory: str, slot: str) -> pathlib.Path:
+    return pathlib.Path(directory, f"stacks-{slot}.txt")

@@ -11,7 +11,7 @@ import datetime
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from zk2etcd import text
+from zk2etcd import advance, text
 
 if TYPE_CHECKING:
     from zk2etcd import control, messages
@@ -81,23 +81,27 @@ def problems(found: Mapping[str, Any]) -> list[Problem]:
 
 
 def summary(found: Mapping[str, Any]) -> str:
-    """One sentence: how many shards are in which phase, and the largest lag."""
+    """One sentence: how many shards are in which phase, how far what runs is, the largest lag."""
     phases = [shard["phase"] for shard in found["shards"]]
     if not phases:
         return "no shards"
     counts = [f"{phases.count(phase)} {phase.replace('_', ' ')}" for phase in sorted({*phases})]
     lags = [shard["lag_seconds"] for shard in found["shards"] if shard["lag_seconds"] is not None]
     lag = f"; lag at most {text.duration(max(lags))}" if lags else ""
-    return f"{len(phases)} shard{'s' if len(phases) > 1 else ''}: {', '.join(counts)}{lag}"
+    far = advance.overall(found["shards"])
+    said = f"{len(phases)} shard{'s' if len(phases) > 1 else ''}: {', '.join(counts)}"
+    return f"{said}{'; ' if far else ''}{far}{lag}"
 
 
 def progress(shard: Mapping[str, Any]) -> str:
-    """The phase of a shard with how far it is: `full sync 25%`."""
+    """The phase of a shard with how far a base or full sync is: `full sync 25%`, `following, full
+    sync 25%`; with the number of nodes where nobody knows how many there are."""
     phase = str(shard["phase"]).replace("_", " ")
+    if not advance.runs(shard):
+        return phase
     done, total = shard["progress"]["done"], shard["progress"]["total"]
-    if shard["phase"] == "full_sync" and total:
-        return f"{phase} {100 * min(1.0, done / total):.0f}%"
-    return f"{phase} ({done})" if shard["phase"] == "full_sync" else phase
+    far = advance.percent(done, total) if total else f"({done:,})"
+    return f"{phase} {far}" if shard["phase"] == "full_sync" else f"{phase}, full sync {far}"
 
 
 def seconds(rfc3339: str) -> float:

@@ -9,15 +9,16 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Any
 
 import rich.box
 import rich.console
+import rich.progress_bar
 import rich.table
 import rich.text
 
-from zk2etcd import status, text
+from zk2etcd import advance, status, text
 
 _COLOURS = {
     "ready": "green",
@@ -35,16 +36,19 @@ _COLOURS = {
     "backoff": "red",
 }
 _WIDTH_OF_A_PIPE = 160
+_MOST_BARS = 12
 
 
 @dataclasses.dataclass(frozen=True)
 class _Column:
-    """`least` is the terminal's width below which the column is left out."""
+    """`least` is the terminal's width below which the column is left out; `running`: it is shown
+    only while a base or full sync runs."""
 
     title: str
     value: Callable[[Mapping[str, Any], float], str]
     right: bool = False
     least: int = 0
+    running: bool = False
 
 
 def _dash(value: object) -> str:
@@ -68,12 +72,23 @@ def _next(shard: Mapping[str, Any], now: float) -> str:
     return "-" if due is None else f"in {text.duration(max(0.0, status.seconds(due) - now))}"
 
 
+def _rate(shard: Mapping[str, Any], _now: float) -> str:
+    return f"{shard['progress'].get('rate') or 0:,.0f}" if advance.runs(shard) else "-"
+
+
+def _left(shard: Mapping[str, Any], _now: float) -> str:
+    seconds = shard["progress"].get("remaining_seconds")
+    return "-" if seconds is None else text.duration(max(1.0, seconds))
+
+
 _SHARDS = (
     _Column("shard", lambda shard, _: text.printable(shard["id"]), least=110),
     _Column("from", lambda shard, _: text.printable(shard["from"])),
     _Column("to", lambda shard, _: text.printable(shard["to"]), least=90),
     _Column("worker", lambda shard, _: _dash(shard["worker"])),
     _Column("phase", lambda shard, _: status.progress(shard)),
+    _Column("nodes/s", _rate, right=True, least=110, running=True),
+    _Column("left", _left, right=True, least=80, running=True),
     _Column("keys", lambda shard, _: str(shard["keys"]), right=True),
     _Column("pending", lambda shard, _: str(shard["pending"]), right=True, least=70),
     _Column("lag", _lag, right=True),
@@ -115,11 +130,18 @@ def console(out: IO[str] | None = None) -> rich.console.Console:
     )
 
 
-def draw(found: Mapping[str, Any], width: int) -> rich.console.Group:
-    """The whole status for a terminal `width` columns wide."""
+def draw(found: Mapping[str, Any], width: int, *, bars: bool = False) -> rich.console.Group:
+    """The whole status for a terminal `width` columns wide; `bars`: with one for each shard whose
+    base or full sync is under way."""
     now = status.seconds(found["at"])
     parts: list[rich.console.RenderableType] = [_headline(found, now), _problems(found)]
-    parts.append(_table(_SHARDS, found["shards"], "phase", now, width))
+    shards = found["shards"]
+    shown: Sequence[_Column] = _SHARDS
+    if bars or not any(map(advance.runs, shards)):
+        shown = tuple(column for column in _SHARDS if not column.running)
+    if bars and any(map(advance.runs, shards)):
+        parts.append(_bars(shards, width))
+    parts.append(_table(shown, shards, "phase", now, width))
     parts.append("")
     parts.append(_table(_WORKERS, found["workers"], "state", now, width))
     return rich.console.Group(*parts)
@@ -136,6 +158,39 @@ def _headline(found: Mapping[str, Any], now: float) -> rich.text.Text:
     return line
 
 
+def _bars(shards: Sequence[Mapping[str, Any]], width: int) -> rich.console.Group:
+    """The furthest behind come first, since they are what one waits for."""
+    running = [shard for shard in shards if advance.runs(shard)]
+    running.sort(key=lambda shard: _share(shard) or 0.0)
+    grid = rich.table.Table.grid(padding=(0, 1), expand=True)
+    grid.add_column(no_wrap=True, max_width=max(10, width // 3))
+    grid.add_column(ratio=1)
+    for _ in range(1 + (width >= 70) + (width >= 50)):
+        grid.add_column(justify="right", no_wrap=True)
+    for shard in running[:_MOST_BARS]:
+        grid.add_row(*_bar(shard, width))
+    more = len(running) - _MOST_BARS
+    return rich.console.Group(grid, f"and {more} more\n" if more > 0 else "")
+
+
+def _bar(shard: Mapping[str, Any], width: int) -> Iterator[rich.console.RenderableType]:
+    at = shard["progress"]
+    name = text.shortened(text.printable(shard["from"]), max(10, width // 3))
+    yield rich.text.Text(name, style="bold")
+    share = _share(shard)
+    yield rich.progress_bar.ProgressBar(1.0, share or 0.0)
+    unit = " nodes" if share is None and width >= 60 else ""
+    yield rich.text.Text(f"{advance.percent(at['done'], at['total'])}{unit}", style="cyan")
+    if width >= 70:
+        yield rich.text.Text(advance.rate(at.get("rate")))
+    if width >= 50:
+        yield rich.text.Text(advance.left(at.get("remaining_seconds")))
+
+
+def _share(shard: Mapping[str, Any]) -> float | None:
+    return advance.share(shard["progress"]["done"], shard["progress"]["total"])
+
+
 def _problems(found: Mapping[str, Any]) -> rich.text.Text:
     lines = rich.text.Text()
     for problem in status.problems(found):
@@ -147,7 +202,7 @@ def _problems(found: Mapping[str, Any]) -> rich.text.Text:
 
 
 def _table(
-    columns: tuple[_Column, ...],
+    columns: Sequence[_Column],
     rows: list[Mapping[str, Any]],
     coloured_by: str,
     now: float,

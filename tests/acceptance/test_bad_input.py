@@ -72,7 +72,10 @@ FAULTY = {
     "misspelt secret": (_replaced("password:", "pasword:"), ["pasword", "password"]),
     "undefined variable": (_replaced("[/a]", "['${ZK2ETCD_NOT_SET}']"), ["ZK2ETCD_NOT_SET"]),
     "chroot": (_replaced("127.0.0.1:1]", "127.0.0.1:1/chroot]"), ["from", "chroot"]),
-    "not yet": (GOOD + "log: {events: true}\n", ["log.events", "not supported yet"]),
+    "not yet": (
+        _replaced("[/a]", "[{from: /a, to: /a, buckets: 2}]"),
+        ["sync.prefixes[0].buckets", "not supported yet"],
+    ),
     "binary": ("\x00\x01\x02", ["config.yaml"]),
     "10 MB": (GOOD + "# padding\n" * 1_000_000, ["1 MiB", "1048576", "large"]),
 }

@@ -201,6 +201,75 @@ def test_an_ensemble_that_is_behind_is_named_and_mirrored_once_released(
     assert world.etcd.values(root) == {root.encode(): b"new"}
 
 
+def released_behind(
+    world: mirroring.World, server: sandboxes.ZooKeeper
+) -> tuple[mirroring.Worker, str]:
+    """A worker that mirrors an ensemble behind what was mirrored, since a person said so; and the
+    key of a prefix's checkpoint that left the configuration before."""
+    mirrored(world)
+    theirs = f"{world.state}/checkpoints/removed-0"
+    world.etcd.put(theirs, b"%016x" % (1 << 20))
+    wipe(world, server)
+    quick = {"session_timeout": 2.0, "connect_timeout": 2.0}
+    worker = world.worker(identity=NEXT, zookeeper=quick)
+    guard = refused(worker)
+    world.zk.create(world.root, b"new")
+    worker.release(guard.id)
+    held = worker.wait(lambda each: each.guard is not None and each.guard.kind == "deletes", 30.0)
+    assert held.guard is not None
+    worker.release(held.guard.id)
+    worker.wait(lambda each: each.phase == "following", what="the deletes")
+    return worker, theirs
+
+
+def test_a_new_prefix_does_not_bring_the_old_floor_back(
+    fresh_world: mirroring.World,
+    fresh_zookeeper: sandboxes.ZooKeeper,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(mirror, "_BEHIND", 2.0)
+    world = fresh_world
+    worker, theirs = released_behind(world, fresh_zookeeper)
+    world.zk.create("/fresh", b"1")
+    new = mirroring.shard("/fresh", "/fresh")
+    worker.assign({}, [*worker.shards, new])
+    worker.wait(lambda each: each.phase in ("following", "guarded"), number=1, what="a base")
+    for number in (0, 1):
+        report = worker.shard(number)
+        assert report is not None
+        assert (report.phase, report.guard) == ("following", None)
+    assert world.etcd.value("/fresh") == b"1"
+    assert worker.session.floor() < 1 << 20
+    assert 0 < world.checkpoint(worker, 1) < 1 << 20
+    assert world.etcd.value(theirs) == b"%016x" % (1 << 20)
+    # Its next worker knows it too.
+    worker.drain()
+    targets = {world.root: world.root, "/fresh": "/fresh"}
+    heir = world.worker(identity=messages.Identity("inst", "w0", 3), targets=targets)
+    assert heir.follows().guard is None
+    world.zk.set("/fresh", b"2")
+    world.equal(source="/fresh", target="/fresh")
+
+
+def test_one_that_was_mirrored_before_keeps_its_own_floor(
+    fresh_world: mirroring.World,
+    fresh_zookeeper: sandboxes.ZooKeeper,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its root could not be read, say, so that no identity of it is kept."""
+    monkeypatch.setattr(mirror, "_BEHIND", 2.0)
+    world = fresh_world
+    worker, _ = released_behind(world, fresh_zookeeper)
+    new = mirroring.shard("/fresh", "/fresh")
+    world.etcd.put(f"{world.state}/checkpoints/{new.id}", b"%016x" % 5000)
+    world.zk.create("/fresh", b"1")
+    worker.assign({}, [*worker.shards, new])
+    report = worker.wait(lambda each: each.guard is not None, 30.0, number=1, what="a trip")
+    assert report.guard is not None
+    assert report.guard.kind == "identity"
+    assert world.etcd.value("/fresh") is None
+
+
 def test_a_release_keeps_the_floor_when_the_right_ensemble_is_back(
     fresh_world: mirroring.World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

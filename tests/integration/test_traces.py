@@ -34,6 +34,60 @@ def test_a_start_and_a_full_sync(world: mirroring.World, capfd: pytest.CaptureFi
         assert lines[event]["trace_id"] == second.trace_id, event
 
 
+def test_a_change_from_its_read_to_its_line_in_the_event_log(
+    world: mirroring.World, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs._Setting, "events", True)
+    logs.set_level("debug")
+    world.zk.create(world.root, b"the-value")
+    worker = world.worker()
+    first = worker.follows().last_full_sync
+    assert first is not None
+    world.zk.create(world.path("a"), b"the-value")
+    world.equal()
+    world.zk.delete(world.path("a"))
+    world.equal()
+    world.etcd.put(world.root, b"tampered")
+    worker.full_sync(trace_id="0123456789abcdef")
+    lines = said(capfd)
+    events = [line for line in lines if line["event"] == "mirrored"]
+    found = [(line["phase"], line["op"], line["path"]) for line in events]
+    assert found == [
+        ("base", "put", world.root),
+        ("follow", "put", world.path("a")),
+        ("follow", "delete", world.path("a")),
+        ("repair", "put", world.root),
+    ]
+    base, put, delete, repair = events
+    assert base["trace_id"] == first.trace_id
+    assert repair["trace_id"] == "0123456789abcdef"
+    for one, number in ((put, 1), (delete, 2)):
+        assert one["trace_id"] == f"{first.trace_id}-{number}"
+        (read,) = [
+            x for x in lines if x["event"] == "batch read" and x["trace_id"] == one["trace_id"]
+        ]
+        (txn,) = [x for x in lines if x["event"] == "Txn done" and x["trace_id"] == one["trace_id"]]
+        assert read["paths"] == txn["keys"] == 1
+        assert txn["revision"] == one["revision"]
+    kept = world.etcd.get(world.root)
+    assert kept is not None
+    assert kept.mod_revision == repair["revision"]
+    assert 0 <= put["lag"] < 10
+    assert "the-value" not in json.dumps(lines)
+
+
+def test_a_dry_run_mirrors_nothing_and_says_so(
+    world: mirroring.World, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs._Setting, "events", True)
+    logs.set_level("info")
+    world.zk.create(world.root, b"")
+    world.worker(dry_run=True).follows()
+    events = [line["event"] for line in said(capfd)]
+    assert "would put" in events
+    assert "mirrored" not in events
+
+
 def test_an_error_and_the_start_that_mends_it(
     world: mirroring.World, capfd: pytest.CaptureFixture[str]
 ) -> None:

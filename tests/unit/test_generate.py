@@ -18,6 +18,12 @@ def test_plain_has_parents_before_children() -> None:
     assert len({item.value for item in items if "child" in item.path}) == 6
 
 
+def test_how_many_nodes_there_will_be_is_known() -> None:
+    for path in ("/", "/a", "/a/b"):
+        assert generate.size(path, 4, 3) == len(list(generate.plain(path, 4, 3, 1)))
+        assert generate.size(path, 4, 3, 4) == len(list(generate.dubbo(path, 4, 3, 1)))
+
+
 def test_only_children_become_ephemeral() -> None:
     for shaped in (generate.plain, generate.dubbo):
         items = list(shaped("/x", 2, 3, 0, True))

@@ -73,7 +73,6 @@ def faults_of(
         ("zookeeper: {tls: {key: /dev/null}}", "zookeeper.tls.cert: is missing, while key is set"),
         ("zookeeper: {tls: {verify: yes}}", "zookeeper.tls.verify: must be true or false"),
         ("zookeeper: {protocol: slow}", "zookeeper.protocol: must be auto, bulk or classic"),
-        ("log: {events: true}", "log.events: true is not supported yet"),
         ("log: {level: loud}", "log.level: must be debug, info, warning or error"),
         ("state: {prefix: /x}", 'state.prefix: begins with "/"; leave it out'),
         ("state: {lease_ttl: 1s}", "state.lease_ttl: must be at least 2s"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 import random
 import re
@@ -145,6 +146,13 @@ def test_a_full_sync_that_runs_is_never_said_to_be_over() -> None:
     for progress, expected in (((1, 4), 0.25), ((9, 9), 0.99), ((7, 0), 0.0)):
         running = views.report(progress=progress, work=work, full_sync_running=True)
         assert exposition.progress(running) == expected
+    rates = {row.name: row.value for row in exposition._SHARD_GAUGES if "full_sync_r" in row.name}
+    working = views.report(work=dataclasses.replace(work, remaining_seconds=4.5))
+    assert {name: value(working) for name, value in rates.items()} == {
+        "shard_full_sync_rate": 1.0,
+        "shard_full_sync_remaining_seconds": 4.5,
+    }
+    assert [value(views.report()) for value in rates.values()] == [0.0, None]
     assert exposition.progress(views.report(progress=(0, 9), full_sync_running=True)) == 0
     assert exposition.progress(views.report(progress=(9, 9))) == 1
 

@@ -10,7 +10,7 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from zk2etcd import checks, config, errors, loader, older_flags
+from zk2etcd import config, errors, loader, older_flags
 
 SERVERS = {"zookeeper_servers": "zk1:2181,zk2", "etcd_servers": "etcd:2379"}
 
@@ -102,16 +102,11 @@ def test_each_flag_without_a_meaning_is_told_once() -> None:
     assert [each for each in excluding if "its neighbour /dubbo/config-more" in each]
 
 
-@pytest.mark.parametrize("supported", [True, False])
-def test_the_event_log_is_had_as_soon_as_there_is_one(
-    monkeypatch: pytest.MonkeyPatch, supported: bool
-) -> None:
-    fault = (("log", "events"), "not yet")
-    monkeypatch.setattr(checks, "check", lambda _data: iter([] if supported else [fault]))
-    found = older_flags.translate(flags(enable_event_log=True))
-    assert found.content["log"].get("events", False) is supported
-    told = any("--enable-event-log is not supported yet" in each for each in found.warnings)
-    assert told is not supported
+@pytest.mark.parametrize("wanted", [True, False])
+def test_the_event_log_is_had_if_it_is_wanted(wanted: bool) -> None:
+    found = older_flags.translate(flags(enable_event_log=wanted))
+    assert found.content["log"].get("events", False) is wanted
+    assert not any("event-log" in each for each in found.warnings)
 
 
 def test_redis_is_refused_where_something_could_be_deleted() -> None:

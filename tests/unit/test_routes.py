@@ -121,7 +121,7 @@ ROUTES = {name: Routes(http) for name, http in SETTINGS.items()}
 LATIN = st.text(st.characters(min_codepoint=1, max_codepoint=255), max_size=20)
 KNOWN = (
     *("/", "/metrics", "/livez", "/healthz", "/readyz", "/status", "/history", "/static/page.css"),
-    *("/full-sync", "/pause", "/resume", "/reload", "/log"),
+    *("/full-sync", "/pause", "/resume", "/reload", "/log", "/stacks"),
     f"/shards/{SHARD}/release",
 )
 CRAFTED = (

@@ -17,6 +17,7 @@ from zk2etcd_workers import (
     confirm,
     context,
     course,
+    event_log,
     guarding,
     plan,
     present,
@@ -154,8 +155,10 @@ class Base:
 
     def _settle(self, ack: apply.Ack) -> None:
         settled = self._applier.settle(ack)
+        ctx = self._ctx
         for write, reason in settled.refused:
-            self._facts.cannot_sync(write.path, reason, self._ctx.log)
+            self._facts.cannot_sync(write.path, reason, ctx.log)
+        event_log.tell(ctx, ack, settled.done, "base", ctx.trace_id, 0.0)
         self._written += len(settled.done)
         self._facts.written += len(settled.done)
         self._facts.zxid = max(self._facts.zxid, settled.zxid)

@@ -15,8 +15,10 @@ from typing import Any, NamedTuple
 
 from zk2etcd import messages
 from zk2etcd_workers import (
+    base,
     confirm,
     context,
+    course,
     etcd,
     pacing,
     plan,
@@ -30,6 +32,10 @@ from zk2etcd_workers import (
 _CHUNK = 64
 _SAMPLE = 20
 _TOLD = 0.2
+
+
+Tell = Callable[[int, int], None]
+"""Called now and then with the nodes done so far, and how many there are, 0 while unknown."""
 
 
 class Rounds(NamedTuple):
@@ -115,32 +121,40 @@ def compare(
     both: sides.Sides,
     shard: messages.Shard,
     rounds: Rounds,
-    told: Callable[[int], None],
+    told: Tell,
 ) -> Found:
     """Compare one shard, without owning it and without writing anything.
 
-    :param told: called now and then with the number of nodes compared so far.
+    :param told: each look at a node that differs counts as one more node.
     :raises errors.Zk2EtcdError: a side did not answer, or broke off: nothing is known.
     """
     ctx = both.context(shard)
     found = Found(shard, key_of=ctx.mapping.key)
     both.sync(ctx.root)
     differing = _first_look(ctx, found, told)
-    for _ in range(rounds.times):
+    done = found.nodes
+    for looks in range(rounds.times, 0, -1):
         if not len(differing):
             break
         ctx.turn.pause(rounds.interval)
         both.sync(ctx.root)
-        differing = _look_again(ctx, found, differing)
+        looked = _from(told, done, done + looks * len(differing))
+        done += len(differing)
+        differing = _look_again(ctx, found, differing, looked)
     _judge(ctx, found, differing)
     return found
 
 
-def _first_look(ctx: context.Context, found: Found, told: Callable[[int], None]) -> spool.Spool:
+def _from(told: Tell, done: int, total: int) -> Callable[[int], None]:
+    """Tells of as many nodes more than `done`."""
+    return lambda more: told(done + more, total)
+
+
+def _first_look(ctx: context.Context, found: Found, told: Tell) -> spool.Spool:
     walk = ctx.walk()
-    differing, counts, shown = spool.Spool(), plan.Counts(), time.monotonic()
+    differing, counts = spool.Spool(), plan.Counts()
     theirs = present.stream(ctx.etcd, ctx.mapping)
-    for change in plan.merge(_watched(walk, told, shown), theirs, counts):
+    for change in plan.merge(_watched(ctx, walk, told), theirs, counts):
         if isinstance(change, plan.Write):
             # Whether the key is there at all is known at the next look.
             differing.add(spool.Record(spool.DIFFERS, change.path))
@@ -155,12 +169,21 @@ def _first_look(ctx: context.Context, found: Found, told: Callable[[int], None])
     return differing
 
 
-def _watched(walk: snapshot.Walk, told: Callable[[int], None], shown: float) -> Iterator[plan.Run]:
+def _watched(ctx: context.Context, walk: snapshot.Walk, told: Tell) -> Iterator[plan.Run]:
     """The walk, told of as it goes on."""
+    shown = time.monotonic()
+    running = course.Course(
+        "full_sync",
+        lambda: course.Seen(walk.read, walk.nodes),
+        base.count(ctx),
+        shown,
+        ctx.ask_size,
+    )
     for run in walk:
-        if time.monotonic() - shown > _TOLD:
-            shown = time.monotonic()
-            told(walk.nodes)
+        if (now := time.monotonic()) - shown > _TOLD:
+            shown = now
+            running.look(now, "", ctx.log)
+            told(*running.progress)
         yield run
 
 
@@ -175,10 +198,14 @@ def _ours(ctx: context.Context, key: bytes, found: Found) -> bytes | None:
     return None if ctx.mapping.is_excluded(path) else path
 
 
-def _look_again(ctx: context.Context, found: Found, before: spool.Spool) -> spool.Spool:
-    """What of `before` differs now."""
-    still = spool.Spool()
+def _look_again(
+    ctx: context.Context, found: Found, before: spool.Spool, looked: Callable[[int], None]
+) -> spool.Spool:
+    """What of `before` differs now. `looked` is told of how many were looked at."""
+    still, done = spool.Spool(), 0
     for chunk in _chunks(before):
+        looked(done)
+        done += len(chunk)
         theirs = _in_etcd(ctx, [record.path for record in chunk])
         verdicts = confirm.read_again(ctx, [record.path for record in chunk])
         for record, there, verdict in zip(chunk, theirs, verdicts, strict=True):

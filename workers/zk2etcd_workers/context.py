@@ -69,7 +69,7 @@ class Context:
 
     def traced(self, trace_id: str, **fields: object) -> Context:
         """This context for work of its own, whose log lines carry `trace_id` and `fields`."""
-        log = self.log.bind(trace_id=trace_id, **fields)
+        log = self.log.try_unbind("cause").bind(trace_id=trace_id, **fields)
         return dataclasses.replace(self, log=log, trace_id=trace_id)
 
     def ask_size(self, told: Callable[[int], None]) -> None:

@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from zk2etcd import errors
+from zk2etcd import errors, logs
 from zk2etcd_workers import (
     apply,
     base,
     confirm,
     context,
     etcd,
+    event_log,
     fence,
     gauges,
     pacing,
@@ -74,6 +75,7 @@ class Follow:
         self._applier = base.applier(ctx, inbox.put)
         self._busy: dict[bytes, int] = {}
         self._reads = 0
+        self._batch = 0
         self._read_at = 0.0
         self._ramp = pacing.Ramp(_BATCH)
         self._freshness = gauges.Freshness(ctx, facts, dirty)
@@ -157,22 +159,25 @@ class Follow:
         if isinstance(reply.tag, repair.Batch):
             self.repairs.read(reply)
             return
+        if logs.hears_debug():
+            name = event_log.batch(self._ctx.trace_id, reply.tag)
+            self._ctx.log.debug("batch read", trace_id=name, paths=len(reply.ops))
         self._ramp.saw(sum(len(each.data) for each in reply.results if type(each) is tree.Node))
         for (_, path), result in zip(reply.ops, reply.results, strict=True):
-            self._plan(path, result)
+            self._plan(path, result, reply.tag)
 
-    def _plan(self, path: bytes, result: tree.Node | tree.Miss) -> None:
+    def _plan(self, path: bytes, result: tree.Node | tree.Miss, batch: int) -> None:
         ctx = self._ctx
         key = ctx.mapping.key(path)
         if self._identity.concerns(path):
             self._identify(path, result)
         if confirm.is_absent(ctx, result):
             if ctx.config.sync.deletes == "apply":
-                self._applier.add(plan.Write(key, None, path, 0))
+                self._applier.add(plan.Write(key, None, path, 0, batch=batch))
                 return
         elif isinstance(result, tree.Node):
             self._facts.largest = max(self._facts.largest or 0, len(result.data))
-            self._applier.add(plan.put(key, result, mtime=result.mtime))
+            self._applier.add(plan.put(key, result, mtime=result.mtime, batch=batch))
             return
         else:
             self._facts.unreadable([path], ctx.log)
@@ -201,6 +206,9 @@ class Follow:
             self._facts.cannot_sync(write.path, reason, self._ctx.log)
         if guarded:
             self.repairs.applied(settled)
+        trace_id = self.repairs.trace_id if guarded else self._ctx.trace_id
+        phase: event_log.Phase = "repair" if guarded else "follow"
+        event_log.tell(self._ctx, ack, settled.done, phase, trace_id, now / 1000)
         self._orphaned(settled.below)
         for start, end in settled.further:
             self._look_below(start, end)
@@ -268,7 +276,8 @@ class Follow:
                 self._read_at = time.monotonic()
             self._reads += 1
             ops = [(zk_protocol.GET_DATA, path) for path in paths]
-            self._ctx.session.read(ops, self._inbox.put)
+            self._batch += 1
+            self._ctx.session.read(ops, self._inbox.put, self._batch)
 
     def _fresh(self, count: int) -> list[bytes]:
         """Dirty paths that are not busy; they are busy from now on. The others wait."""

@@ -58,7 +58,7 @@ class Guarding:
         first sync: they have not seen yet what that would delete. If it is behind what was
         mirrored, what all checkpoints say until now is history, and this one's starts anew."""
         ctx, keys, shard = self._ctx, self._ctx.keys, self._ctx.shard.id
-        known = state.read_identity(ctx.etcd, keys.identity(shard))
+        known = state.read_identity(ctx.etcd, keys.identity(shard)) or state.IdentityRecord({})
         ops = [etcd.Put(self._key, state.GuardRecord(trip.present, first=True).to_bytes())]
         since = known.since
         # One that is not behind after all was let in meanwhile.

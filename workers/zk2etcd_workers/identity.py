@@ -12,7 +12,7 @@ import datetime
 from collections.abc import Callable, Sequence
 
 from zk2etcd import errors
-from zk2etcd_workers import confirm, context, etcd, state, tree, zk_protocol, zookeeper
+from zk2etcd_workers import confirm, context, etcd, lineage, state, tree, zk_protocol, zookeeper
 
 _CHILDREN = 16
 _LISTED = 1000
@@ -41,12 +41,19 @@ class Identity:
         return bool(self._hidden) and not self._live
 
     def load(self) -> None:
-        """Read what is kept in etcd.
+        """Read what is kept in etcd. A shard that is new keeps what others were released of, at
+        once: it must know it too when it was cut off in its first base.
 
         :raises errors.NewerFormat: it cannot be read.
         """
-        self._stored = state.read_identity(self._ctx.etcd, self._key)
+        ctx = self._ctx
+        stored = state.read_identity(ctx.etcd, self._key)
+        since = 0 if stored else lineage.read(ctx.etcd, ctx.keys, ctx.shard.id)
+        self._stored = stored or state.IdentityRecord({}, since)
         self._known = dict(self._stored.births)
+        if since:
+            ctx.log.info("new: earlier checkpoints are of an ensemble that was given up")
+            self._store()
 
     @property
     def since(self) -> int:

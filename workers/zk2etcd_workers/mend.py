@@ -6,12 +6,17 @@ nothing that a mirror would not. A shard that somebody owns is theirs to repair 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import threading
+import time
+from collections.abc import Callable, Iterator
 
 from zk2etcd import config, errors, messages
 from zk2etcd_workers import base, context, guarding, identity, pausing, sides, state
 
 WRITTEN_BY = "zk2etcd diff"
+_TOLD = 0.2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,10 +30,17 @@ class Mended:
     refused: tuple[messages.Unsyncable, ...]
 
 
-def mend(both: sides.Sides, shard: messages.Shard, released: int | None = None) -> Mended:
+def mend(
+    both: sides.Sides,
+    shard: messages.Shard,
+    released: int | None = None,
+    told: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Mended:
     """Repair one shard once.
 
     :param released: a person allowed this many deletes, whatever the guard says; more stay held.
+    :param told: called now and then, from another thread, with the nodes compared so far, and how
+        many there are, 0 while unknown.
     :raises errors.Held: somebody owns it; its `admin_url` is where to ask.
     :raises errors.Paused: a person paused it.
     :raises errors.Zk2EtcdError: it was not finished; what was written is right all the same.
@@ -41,8 +53,9 @@ def mend(both: sides.Sides, shard: messages.Shard, released: int | None = None) 
     try:
         if (pause := pausing.standing(ctx)) is not None:
             raise errors.Paused(shard.id, pause.by, pause.since)
-        since = state.read_identity(ctx.etcd, ctx.keys.identity(shard.id)).since
-        checkpoints = state.read_checkpoints(ctx.etcd, ctx.keys, since)
+        known = identity.Identity(ctx)
+        known.load()
+        checkpoints = state.read_checkpoints(ctx.etcd, ctx.keys, known.since)
         floor = max(checkpoints.values(), default=0)
         both.reach_zookeeper(floor)
         ctx = dataclasses.replace(ctx, epoch=ctx.session.epoch)
@@ -50,10 +63,31 @@ def mend(both: sides.Sides, shard: messages.Shard, released: int | None = None) 
         if (doubt := _distrusted(ctx, facts)) is not None:
             return Mended(0, 0, doubt, ())
         own = checkpoints.get(ctx.keys.checkpoint(shard.id), 0)
-        done = base.Base(ctx, facts, floor, _turned_up, _was_deleted).run(first=own == 0)
+        with _watched(facts, told):
+            done = base.Base(ctx, facts, floor, _turned_up, _was_deleted).run(first=own == 0)
     finally:
         _release(ctx)
     return Mended(done.put, done.delete, facts.guard, facts.report(shard.id, None).unsyncable)
+
+
+@contextlib.contextmanager
+def _watched(facts: context.Facts, told: Callable[[int, int], None]) -> Iterator[None]:
+    """The base that runs meanwhile is told of."""
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(_TOLD):
+            if (running := facts.course) is not None:
+                running.look(time.monotonic(), "", sides.Silent())
+                told(*running.progress)
+
+    looking = threading.Thread(target=look, name="progress", daemon=True)
+    looking.start()
+    try:
+        yield
+    finally:
+        over.set()
+        looking.join()
 
 
 def _distrusted(ctx: context.Context, facts: context.Facts) -> messages.Guard | None:

@@ -44,7 +44,7 @@ class Held(NamedTuple):
 class Write(NamedTuple):
     """One change to one key. `value` None deletes it. `mtime` in milliseconds since 1970, 0 when
     there is none to report. `expect`: only if the key's mod_revision is still this (0: absent);
-    None in a stream that is the only writer."""
+    None in a stream that is the only writer. `batch`: the number of the read that it comes of."""
 
     key: bytes
     value: bytes | None
@@ -52,11 +52,14 @@ class Write(NamedTuple):
     zxid: int
     mtime: int = 0
     expect: int | None = None
+    batch: int = 0
 
 
-def put(key: bytes, node: tree.Node, *, mtime: int = 0, expect: int | None = None) -> Write:
+def put(
+    key: bytes, node: tree.Node, *, mtime: int = 0, expect: int | None = None, batch: int = 0
+) -> Write:
     """The write that makes `key` what `node` is."""
-    return Write(key, node.data, node.path, max(node.czxid, node.mzxid), mtime, expect)
+    return Write(key, node.data, node.path, max(node.czxid, node.mzxid), mtime, expect, batch)
 
 
 class Extra(NamedTuple):

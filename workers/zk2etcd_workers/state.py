@@ -179,13 +179,13 @@ class IdentityRecord:
             raise _garbage(key, value) from error
 
 
-def read_identity(client: etcd.Client, key: bytes) -> IdentityRecord:
-    """An empty one if none is kept yet.
+def read_identity(client: etcd.Client, key: bytes) -> IdentityRecord | None:
+    """None if none is kept yet.
 
     :raises errors.NewerFormat: it cannot be read.
     """
     kvs = client.range(key).kvs
-    return IdentityRecord.from_bytes(kvs[0].value, key) if kvs else IdentityRecord({})
+    return IdentityRecord.from_bytes(kvs[0].value, key) if kvs else None
 
 
 def _garbage(key: bytes, value: bytes) -> errors.NewerFormat:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 import sys
 import time
 import urllib.parse
-from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -17,6 +15,8 @@ from zk2etcd import (
     access,
     addresses,
     admin_client,
+    advance,
+    bars,
     diff_text,
     errors,
     loader,
@@ -170,7 +170,7 @@ class _Job:
     def compare(self, shard: messages.Shard) -> compare.Found:
         from zk2etcd_workers import compare, sides  # noqa: PLC0415
 
-        with _progress(f"comparing {_names(shard)}") as told:
+        with bars.told(f"comparing {_names(shard)}") as told:
             return sides.attempt(
                 self._settings,
                 self._who,
@@ -182,9 +182,9 @@ class _Job:
         from zk2etcd_workers import mend, sides  # noqa: PLC0415
 
         try:
-            with _progress(f"repairing {_names(shard)}"):
+            with bars.told(f"repairing {_names(shard)}") as told:
                 done = sides.attempt(
-                    self._settings, self._who, lambda both: mend.mend(both, shard, released)
+                    self._settings, self._who, lambda both: mend.mend(both, shard, released, told)
                 )
         except errors.Held as held:
             return self._hand_over(shard, held, released)
@@ -199,9 +199,10 @@ class _Job:
             raise errors.Unreachable(f"{owner} and left no admin address: try again later")
         try:
             client = admin_client.Client(url, self._token_for(url))
-            with _progress(f"repairing {_names(shard)}: its owner does it, {held.holder}"):
+            with bars.told(f"repairing {_names(shard)}: its owner does it, {held.holder}") as told:
                 asked = client.full_sync([shard.id])
-                status = client.wait_full_sync(asked, _LONGEST, _Stall(shard.id).look)
+                look = _Stall(shard.id, told).look
+                status = client.wait_full_sync(asked, _LONGEST, look)
                 status = _release(client, status, shard.id, released)
         except (errors.Unreachable, errors.UsageError) as error:
             raise type(error)(f"{owner}: {error}{self._hint(url)}") from error
@@ -244,8 +245,10 @@ def _own_fix(shard: messages.Shard, done: mend.Mended) -> diff_text.Fix:
 class _Stall:
     """Notices that the owner gets nowhere. A big shard may well take minutes; but it moves."""
 
-    def __init__(self, shard: str) -> None:
+    def __init__(self, shard: str, told: bars.Tell = lambda _done, _total: None) -> None:
+        """:param told: of how far the owner is."""
         self._shard = shard
+        self._told = told
         self._last: list[Any] = []
         self._since = time.monotonic()
 
@@ -255,6 +258,8 @@ class _Stall:
             if shard["id"] == self._shard:
                 self._must_be_trusted(shard.get("guard"))
                 self._must_not_rest(shard.get("pause"))
+                if advance.runs(shard):
+                    self._told(shard["progress"]["done"], shard["progress"]["total"])
                 self._judge(shard)
 
     def _must_be_trusted(self, guard: dict[str, Any] | None) -> None:
@@ -306,22 +311,6 @@ def _agreed(differing: list[compare.Found]) -> bool:
             click.echo(f"    {text.printable(shown.key)}", err=True)
     question = "Delete from etcd those of them that ZooKeeper still does not have?"
     return not going or click.confirm(question, err=True)
-
-
-@contextlib.contextmanager
-def _progress(what: str) -> Iterator[Callable[[int], None]]:
-    """Say what is going on: on a terminal in one line that goes away, else once."""
-    clear, ended = ("\r\x1b[K", "") if sys.stderr.isatty() else ("", "\n")
-
-    def told(nodes: int) -> None:
-        if clear:
-            click.echo(f"{clear}{what}: {nodes:,} nodes", err=True, nl=False)
-
-    click.echo(f"{clear}{what}{ended}", err=True, nl=False)
-    try:
-        yield told
-    finally:
-        click.echo(clear, err=True, nl=False)
 
 
 def _names(shard: messages.Shard) -> str:

@@ -35,7 +35,12 @@ ENDINGS = {
         ),
     ),
     "status": Ending(
-        ("zk2etcd status", "zk2etcd status -c config.yaml --watch", "zk2etcd status --json"),
+        (
+            "zk2etcd status",
+            "zk2etcd status -c config.yaml --watch",
+            "zk2etcd status --json",
+            "zk2etcd status --watch --json",
+        ),
         ("0 ready or standby", "1 not ready, guarded, in error or unsyncable", BAD_USE, AWAY),
     ),
     "diff": Ending(
@@ -73,6 +78,18 @@ ENDINGS = {
     "check": Ending(
         ("zk2etcd check -c config.yaml", "zk2etcd check -c config.yaml --offline"),
         ("0 all is well", "1 a right is missing, or else would not work", BAD_USE, AWAY),
+    ),
+    "support": Ending(
+        (
+            "zk2etcd support -c config.yaml",
+            "zk2etcd support -c config.yaml --check --output report.tar.gz --force",
+        ),
+        (
+            "0 all of it was gathered",
+            "1 some of it is missing: the archive says why",
+            BAD_USE,
+            "3 neither a supervisor nor a configuration could be had",
+        ),
     ),
     "config": Ending(
         (

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from zk2etcd import bars
+
 if TYPE_CHECKING:
     from zk2etcd_workers import generate
 
@@ -95,7 +97,9 @@ def command(
     else:
         items = generate.plain(path, parents, children, value_size, ephemeral, key_prefix)
     with generate.Writer(hosts) as writer:
-        done = writer.write(items)
+        total = generate.size(path, parents, children, 4 if shape == "dubbo" else 0)
+        with bars.told(f"creating nodes below {path}", announced=False) as tell:
+            done = writer.write(items, lambda nodes: tell(nodes, total))
         rate = done.created / max(done.seconds, 1e-9)
         click.echo(
             f"created {done.created} nodes below {path} in {done.seconds:.1f} s"

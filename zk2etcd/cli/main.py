@@ -36,6 +36,7 @@ COMMANDS = {
     "reload": ("zk2etcd.cli.reload", "Have the running supervisor read its configuration again."),
     "log": ("zk2etcd.cli.log", "Change the running supervisor's log level."),
     "check": ("zk2etcd.cli.check", "Validate the configuration, then reach for both sides."),
+    "support": ("zk2etcd.cli.support", "Gather what a bug report needs into one archive."),
     "config": ("zk2etcd.cli.config", "Print the defaults, the schema, or what is in force."),
     "sync": ("zk2etcd.cli.sync", "Mirror, configured by the older tool's flags."),
     "genzk": ("zk2etcd.cli.genzk", "Write test data into ZooKeeper."),
