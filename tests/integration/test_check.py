@@ -137,7 +137,8 @@ def test_acls_of_zookeeper(world: mirroring.World, check: commands.Command) -> N
     outcome = check("--json")
     assert outcome.code == 1
     failed = texts(outcome, "ZooKeeper", "FAIL")
-    assert f"{world.root} may not be read by world:anyone" in failed
+    assert f"{world.root} may not be read by world:anyone: READ is missing" in failed
+    assert f"setAcl -R {world.root} ACL,world:anyone:r" in failed
     assert "set zookeeper.auth to an identity of its ACL" in failed
 
     auth = [{"scheme": "digest", "credentials": "mirror:pw"}]
@@ -155,6 +156,7 @@ def test_acls_of_zookeeper(world: mirroring.World, check: commands.Command) -> N
     assert outcome.code == 1
     failed = texts(outcome, "ZooKeeper", "FAIL")
     assert "1 of 2 children" in failed
+    assert f"setAcl -R {world.path('hidden')} ACL,digest:mirror:HASH:r" in failed
     assert world.path("hidden") in failed
 
 
@@ -239,17 +241,32 @@ def test_rights_in_etcd(
     failed = facts(outcome, "etcd", "FAIL")
     assert outcome.code == 1
     assert [fact["text"] for fact in failed] == [
-        f"our own keys below {world.state}/ may not be read by the user m",
-        f"{world.root} and the keys below it may not be read by the user m",
+        f"our own keys below {world.state}/ may not be read or written by the user m",
+        f"{world.root} and the keys below it may not be read or written by the user m",
     ]
     guarded.grant(failed[0]["remedy"])
-    guarded.grant(failed[1]["remedy"].replace("readwrite", "read"))
+    whole = failed[1]["remedy"]
+    own, below = whole.split(" and ")
+    guarded.grant(own)
+    failed = facts(check("--json"), "etcd", "FAIL")
+    assert [(fact["text"], fact["remedy"]) for fact in failed] == [
+        (f"the keys below {world.root}/ may not be read or written by the user m", below)
+    ]
+    guarded.grant(below.replace("readwrite", "read"))
+    failed = facts(check("--json"), "etcd", "FAIL")
+    assert [(fact["text"], fact["remedy"]) for fact in failed] == [
+        (f"the keys below {world.root}/ may not be written by the user m", below)
+    ]
+    guarded.grant(f"{own.removesuffix(world.root)}{world.root}/ {world.root}/m")
+    failed = facts(check("--json"), "etcd", "FAIL")
+    assert "may not be written in part" in failed[0]["text"]
+    guarded.grant(own.replace("readwrite", "read"))
 
     failed = facts(check("--json"), "etcd", "FAIL")
-    assert [fact["text"] for fact in failed] == [
-        f"{world.root} and the keys below it may not be written by the user m"
-    ]
-    guarded.grant(failed[0]["remedy"])
+    (fact,) = failed
+    assert fact["text"].startswith(f"the key {world.root} may not be written and the keys below ")
+    assert fact["remedy"] == whole
+    guarded.grant(whole)
 
     outcome = check("--json")
     assert outcome.code == 0, outcome

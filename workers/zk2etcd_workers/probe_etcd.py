@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 from zk2etcd import config, errors, messages, metrics
 from zk2etcd_workers import etcd, mapping, probe_fact, sides, state, tree
@@ -20,7 +22,7 @@ SIDE = probe_fact.Side("etcd")
 _LARGEST_NODE = 1024 * 1024
 _OLDEST = (3, 4)
 _GROUPS, _INNER = 64, 32
-_KINDS = ("owners", "checkpoints", "guards", "members")
+_KINDS = ("owners", "checkpoints", "guards", "identities", "pauses", "members")
 
 
 # --- the endpoints --------------------------------------------------------------------------------
@@ -61,54 +63,74 @@ def _numbers(version: str) -> tuple[int, ...]:
 def state_rights(both: sides.Sides) -> probe_fact.Fact:
     """May our own keys be read and written?"""
     keys = state.Keys(both.settings.state.prefix)
-    client, base = both.client, keys.prefix + b"/"
+    base = keys.prefix + b"/"
     wanted = [keys.format(), *(base + kind.encode() + b"/check" for kind in _KINDS)]
-    return _right(
-        both.settings.etcd.username,
-        f"our own keys below {_shown(base)}",
-        _grant(base, keys.prefix + b"0"),
-        lambda: client.range(base, keys.prefix + b"0", limit=1, keys_only=True),
-        lambda: _write(client, wanted),
-    )
+    ours = _Span(f"our own keys below {_shown(base)}", base, keys.prefix + b"0", tuple(wanted))
+    return _right(both, [ours], ours.what)
 
 
 def target_rights(both: sides.Sides, shard: messages.Shard) -> probe_fact.Fact:
     """May the keys of one shard be read and written: its own, the first and the last below it?"""
-    mapped, client = mapping.Mapping.of(shard), both.client
-    start, end = mapped.below()
-
-    def read() -> None:
-        client.range(mapped.target, limit=1, keys_only=True)
-        client.range(start, end, limit=1, keys_only=True)
-
-    wanted = dict.fromkeys((mapped.target, start + b"\0", start + b"\xff"))
-    return _right(
-        both.settings.etcd.username,
-        f"{shard.target} and the keys below it",
-        f"{_grant(mapped.target)} and {_grant(start, end)}",
-        read,
-        lambda: _write(client, list(wanted)),
-    )
+    mapped = mapping.Mapping.of(shard)
+    (start, end), own = mapped.below(), mapped.target
+    below = _Span(f"the keys below {_shown(start)}", start, end, (start + b"\0", start + b"\xff"))
+    spans = [below] if start == own else [_Span(f"the key {_shown(own)}", own, b"", (own,)), below]
+    return _right(both, spans, f"{shard.target} and the keys below it")
 
 
-def _right(
-    user: str | None, what: str, grant: str, read: Callable[[], object], write: Callable[[], object]
-) -> probe_fact.Fact:
+class _Span(NamedTuple):
+    """A key, or a range [start, end), to which a right is given as a whole; `tried` are keys of it
+    that a write is tried with."""
+
+    what: str
+    start: bytes
+    end: bytes
+    tried: tuple[bytes, ...]
+
+
+def _right(both: sides.Sides, spans: Sequence[_Span], what: str) -> probe_fact.Fact:
+    """One fact about all of these: which of them lacks which right, and what grants it."""
     try:
-        action = "read"
-        read()
-        action = "written"
-        write()
-    except errors.EtcdDenied:
-        if user is None:
-            login = "set etcd.username and etcd.password: this etcd asks for a login"
-            return SIDE.fail(f"{what} may not be {action} without a login", login)
-        return SIDE.fail(f"{what} may not be {action} by the user {user}", grant)
+        lacking = {span: lack for span in spans if (lack := _lacking(both.client, span))}
     except errors.EtcdUnavailable as error:
         return SIDE.fail(str(error), "see the endpoints above", unreachable=True)
     except errors.EtcdError as error:
-        return SIDE.fail(f"{what} cannot be {action}: {error}", "see etcd's log")
-    return SIDE.ok(f"{what} may be read and written")
+        return SIDE.fail(f"{what} cannot be looked at: {error}", "see etcd's log")
+    if not lacking:
+        return SIDE.ok(f"{what} may be read and written")
+    whole = len(lacking) == len(spans) and len(set(lacking.values())) == 1
+    named = (
+        {what: next(iter(lacking.values()))}
+        if whole
+        else {span.what: lack for span, lack in lacking.items()}
+    )
+    denied = " and ".join(f"{each} may not be {lack}" for each, lack in named.items())
+    user = both.settings.etcd.username
+    if user is None:
+        login = "set etcd.username and etcd.password: this etcd asks for a login"
+        return SIDE.fail(f"{denied} without a login", login)
+    remedy = " and ".join(_grant(span.start, span.end) for span in lacking)
+    return SIDE.fail(f"{denied} by the user {user}", remedy)
+
+
+def _lacking(client: etcd.Client, span: _Span) -> str:
+    """What may not be: read, written, or both; "" if nothing is lacking.
+
+    :raises errors.EtcdError: it cannot be told.
+    """
+    reads = _allowed(lambda: client.range(span.start, span.end, limit=1, keys_only=True))
+    writes = {key: functools.partial(_write, client, [key]) for key in span.tried}
+    denied = [key for key, write in writes.items() if not _allowed(write)]
+    some = "" if len(denied) in (0, len(span.tried)) else f" in part ({_shown(denied[0])})"
+    return " or ".join(["read"] * (not reads) + [f"written{some}"] * bool(denied))
+
+
+def _allowed(ask: Callable[[], object]) -> bool:
+    try:
+        ask()
+    except errors.EtcdDenied:
+        return False
+    return True
 
 
 def _grant(key: bytes, end: bytes = b"") -> str:

@@ -117,7 +117,8 @@ def _root(
     if node is tree.Miss.NO_NODE:
         return SIDE.note(f"{shard.source} does not exist", "it is mirrored as soon as it does")
     who = identity(both.settings.zookeeper)
-    return SIDE.fail(f"{shard.source} may not be read by {who}", _readable(both.settings.zookeeper))
+    remedy = _readable(both.settings.zookeeper, shard.source)
+    return SIDE.fail(f"{shard.source} may not be read by {who}: READ is missing", remedy)
 
 
 def _children(
@@ -136,7 +137,8 @@ def _children(
         yield SIDE.fail(
             f"{len(denied)} of {len(kept)} children of {shard.source} looked at may not be read "
             f"by {who}, such as {tree.shown(denied[0])}",
-            _readable(both.settings.zookeeper) + "; what cannot be read is not mirrored",
+            _readable(both.settings.zookeeper, tree.shown(denied[0]))
+            + "; what cannot be read is not mirrored",
         )
 
 
@@ -148,11 +150,23 @@ def identity(settings: config.ZooKeeper) -> str:
     return ", ".join(known) or _ANYONE
 
 
-def _readable(settings: config.ZooKeeper) -> str:
-    """What to do when an ACL denies READ."""
+def _readable(settings: config.ZooKeeper, path: str) -> str:
+    """What to do when an ACL denies READ. A command would have to name all of the ACL, since
+    setAcl replaces it; and it is not inherited."""
     who = identity(settings)
     login = "set zookeeper.auth to an identity of its ACL, or " if who == _ANYONE else ""
-    return f"{login}grant READ on it and all below it to {who}"
+    return (
+        f"{login}grant READ on it and all below it to {who}: `zkCli.sh getAcl {path}` shows its "
+        f"ACL, `zkCli.sh setAcl -R {path} ACL,{_entry(settings)}` replaces it, so name "
+        "the old one too"
+    )
+
+
+def _entry(settings: config.ZooKeeper) -> str:
+    """The entry of an ACL that lets us read; of a digest zkCli shows the hash."""
+    for auth in settings.auth:
+        return f"{_named(auth)}:HASH:r" if auth.scheme == "digest" else f"{auth.scheme}:ID:r"
+    return f"sasl:{settings.sasl.username}:r" if settings.sasl else f"{_ANYONE}:r"
 
 
 def _named(auth: config.ZkAuth) -> str:
