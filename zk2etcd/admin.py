@@ -206,7 +206,8 @@ def _look(app: flask.Flask, control: control.Control, aggregator: exposition.Agg
     def page() -> str:
         view = control.snapshot()
         found = status.document(view, time.time())
-        return web.page(found, view.settings, control.recent(None))
+        alive = health.live(view).good
+        return web.page(found, view.settings, control.recent(None), alive=alive)
 
 
 def _health(checks: list[health.Check]) -> Answer:

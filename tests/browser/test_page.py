@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests import polling
-from tests.browser import chromium, looks, stage
+from tests.browser import chromium, looks, prefixed, stage
 from zk2etcd import sandbox as sandboxes
 
 pytestmark = chromium.needed
@@ -253,6 +253,23 @@ def test_without_scripts_it_can_be_read_and_reloads_itself(page: chromium.Page) 
     finally:
         page.scripts(True)
         page.driver.refresh()
+
+
+def test_it_works_below_the_path_of_a_proxy(browser: chromium.Page, scene: stage.Stage) -> None:
+    with prefixed.proxied(scene.supervisor.address) as address:
+        browser.open("about:blank")
+        browser.hosts()
+        browser.open(f"http://{address}{prefixed.PREFIX}/")
+        browser.until(lambda: browser.text("#pulse").startswith("live"), "a page that is live")
+        lines, headline = _lines(browser), browser.text("h1")
+        links = browser.run("return [...document.links].map((e) => e.pathname)")
+        asked, said = browser.hosts(), browser.complaints()
+        browser.open(scene.supervisor.url)
+        browser.hosts()
+    assert len(lines) > 2
+    assert headline == "Needs attention"
+    assert all(path.startswith(f"{prefixed.PREFIX}/") for path in links)
+    assert (asked, said) == ({address}, [])
 
 
 def test_the_policy_stops_what_is_not_ours(page: chromium.Page) -> None:

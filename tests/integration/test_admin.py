@@ -218,6 +218,27 @@ def test_the_page_names_the_guards_trip_and_what_to_type(ask: Ask, fake: FakeCon
     assert "password: &lt;redacted&gt;" in page
 
 
+def test_the_page_of_an_ensemble_in_doubt_says_that_nothing_is_written(
+    ask: Ask, fake: FakeControl
+) -> None:
+    guard = dataclasses.replace(views.GUARD, kind="identity", reason="another root")
+    fake.view = views.view(shards=(views.shard(guard=guard),), state="degraded")
+    page = ask("GET", "/")[2]
+    assert "another root" in page
+    assert "Nothing is written while this stands" in page
+    assert "Deletes held" not in page
+
+
+def test_the_page_does_not_say_that_all_is_well_when_the_loop_hangs(
+    ask: Ask, fake: FakeControl
+) -> None:
+    assert "All is well" in ask("GET", "/")[2]
+    fake.view = views.view(last_turn_age=11.0)
+    page = ask("GET", "/")[2]
+    assert "The supervisor hangs" in page
+    assert "All is well" not in page
+
+
 def test_what_is_long_is_cut_and_can_be_opened(ask: Ask, fake: FakeControl) -> None:
     long = "/x" * 3000
     fake.view = views.view(shards=(dataclasses.replace(views.shard(), source=long),))

@@ -37,6 +37,16 @@ def test_the_headline_is_calm_only_when_nothing_is_to_be_looked_at(
     assert (headline.tone, headline.words) == expected
 
 
+def test_what_stands_still_comes_before_what_is_left_out() -> None:
+    shards = (
+        views.shard("a", unsyncable_total=1),
+        views.shard("b", guard=views.GUARD),
+        views.shard("c", phase="error", error="away"),
+    )
+    problems = wording.worst_first(status.problems(found(shards=shards)))
+    assert [each.where for each in problems] == ["b", "c", "a"]
+
+
 def test_totals_count_keys_changes_and_workers() -> None:
     shards = (views.shard("a", keys=1000), views.shard("b", keys=234, pending=7))
     workers = (views.worker("w0"), views.worker("w1", state="backoff"))

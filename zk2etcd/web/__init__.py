@@ -16,15 +16,20 @@ from zk2etcd import history, status, text
 from zk2etcd.web import wording
 
 
-def page(found: Mapping[str, Any], settings: Mapping[str, Any], recent: history.Recent) -> str:
-    """The HTML of one status document with the configuration in force and the newest sample;
-    needs flask's application context."""
+def page(
+    found: Mapping[str, Any], settings: Mapping[str, Any], recent: history.Recent, *, alive: bool
+) -> str:
+    """The HTML of one status document with the configuration in force and the newest sample.
+
+    `alive`: the supervisor's loop turns, so that the document is true. Needs flask's application
+    context.
+    """
     return flask.render_template(
         "page.html",
         found=found,
         settings=wording.settings(settings),
-        headline=wording.headline(found),
-        problems=status.problems(found),
+        headline=wording.headline(found, alive),
+        problems=wording.worst_first(status.problems(found)),
         summary=status.summary(found),
         totals=wording.totals(found),
         by_id={shard["id"]: shard for shard in found["shards"]},

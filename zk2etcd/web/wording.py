@@ -7,7 +7,7 @@ import datetime
 import math
 import shlex
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -51,8 +51,10 @@ class FullSync:
         return moment.strftime("%H:%M:%S")
 
 
-def headline(found: Mapping[str, Any]) -> Headline:
-    """Whether all is well, in a few words."""
+def headline(found: Mapping[str, Any], alive: bool = True) -> Headline:
+    """Whether all is well, in a few words; not `alive`: the document is old."""
+    if not alive:
+        return Headline("bad", "The supervisor hangs: all this is old")
     state = found["state"]
     if state == "degraded":
         return Headline("bad", "Needs attention")
@@ -60,6 +62,11 @@ def headline(found: Mapping[str, Any]) -> Headline:
         return Headline("wait", "Running, with something to look at")
     words = {"ready": "All is well", "standby": "Standing by", "stopping": "Stopping"}
     return Headline(tone(state), words.get(state, "Starting"))
+
+
+def worst_first(problems: Sequence[status.Problem]) -> list[status.Problem]:
+    """What stands still before what is only left out or paused; otherwise as they come."""
+    return sorted(problems, key=lambda problem: problem.kind in ("unsyncable", "pause"))
 
 
 def totals(found: Mapping[str, Any]) -> str:

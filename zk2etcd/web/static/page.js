@@ -16,8 +16,11 @@ const pulse = document.getElementById("pulse");
 const recent = new Recent();
 let timer = 0;
 let since = null;
+let asking = false;
 
 async function refresh() {
+  if (asking) return; // when it is done it sees that the tab is shown again
+  asking = true;
   const started = performance.now();
   const signal = AbortSignal.timeout(PATIENCE);
   try {
@@ -32,6 +35,7 @@ async function refresh() {
   } catch {
     missing();
   }
+  asking = false;
   const took = performance.now() - started;
   clearTimeout(timer);
   if (!document.hidden) timer = setTimeout(refresh, Math.min(AT_MOST, Math.max(EVERY, took * SHARE)));
