@@ -60,6 +60,7 @@ def test_every_document_is_looked_at() -> None:
     names = {documents.name(path) for path in documents.documents()}
     assert names >= {
         "README.md",
+        "README.zh-CN.md",
         "CONTRIBUTING.md",
         "CHANGELOG.md",
         "docs/quickstart.md",
