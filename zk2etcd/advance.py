@@ -46,6 +46,18 @@ def sentence(done: int, total: int, speed: float | None, seconds: float | None) 
     return ", ".join(part for part in (known, rate(speed), left(seconds)) if part)
 
 
+def totals(shards: Iterable[Mapping[str, Any]]) -> tuple[int, int]:
+    """(done, total) in nodes, of what was asked of these shards: done, running, or not begun yet.
+    The total is 0 while nobody knows it of one that runs."""
+    done, total, unknown = 0, 0, False
+    for shard in shards:
+        at = shard["progress"]
+        done += 0 if shard.get("full_sync_due") and not runs(shard) else at["done"]
+        total += at["total"]
+        unknown |= runs(shard) and not at["total"]
+    return done, 0 if unknown else total
+
+
 def overall(shards: Iterable[Mapping[str, Any]]) -> str:
     """All that runs, taken together: `full sync 45%, 32 s left`; empty when nothing runs."""
     running = [shard["progress"] for shard in shards if runs(shard)]

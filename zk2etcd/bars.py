@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import IO, TYPE_CHECKING, Any
 
 import click
@@ -40,6 +40,16 @@ def told(what: str, *, announced: bool = True) -> Iterator[Tell]:
     if announced:
         click.echo(shown, err=True)
     yield Lines(shown, sys.stderr, time.monotonic).tell
+
+
+@contextlib.contextmanager
+def of_shards(what: str, ids: Iterable[str]) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """As `told`, of these shards in the /status documents that the callable is given."""
+    wanted = frozenset(ids)
+    with told(what, announced=False) as tell:
+        yield lambda found: tell(
+            *advance.totals(shard for shard in found["shards"] if shard["id"] in wanted)
+        )
 
 
 class Lines:

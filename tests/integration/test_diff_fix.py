@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 import sys
 
 import pytest
 
 from tests import polling
 from tests.integration import commands, mirroring, observing
+from zk2etcd import bars, sandbox_server, sandbox_supervisor, sharding
 from zk2etcd import sandbox as sandboxes
-from zk2etcd import sandbox_server, sandbox_supervisor, sharding
 
 QUICK = ("--round-interval", "50ms")
 FIX = (*QUICK, "--fix")
@@ -46,6 +47,27 @@ def own(world: mirroring.World, diff: commands.Command, admin: str) -> observing
     owner = world.etcd.get(key)
     assert owner is not None
     return owner
+
+
+def test_without_a_terminal_each_step_says_how_far_it_is(
+    tree: mirroring.World, diff: commands.Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bars, "EVERY", 0.0)
+    tree.zk.create(tree.path("n5", "leaf"))
+    for number in range(300):
+        tree.zk.create_async(tree.path(f"more{number}"))
+    diff.configure(zookeeper={"max_reads_per_second": 400})
+    outcome = diff("--rounds", "1", *FIX, "--json")
+    assert outcome.code == 0, outcome
+    assert outcome.document()["equal"]
+    said = [line for line in outcome.err.splitlines() if " nodes" in line]
+    for work in ("comparing", "repairing"):
+        begins = f"{work} {tree.root} -> {tree.root}: "
+        assert any(
+            re.match(re.escape(begins) + r"[\d,]+ (of [\d,]+ )?nodes", each) for each in said
+        )
+    last = f"comparing {tree.root} -> {tree.root}: "
+    assert any(each.startswith(last) and " of 501 nodes (" in each for each in said), said
 
 
 # --- nobody owns it -------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import structlog.testing
 
+from tests import polling
 from tests.integration import mirroring
 from zk2etcd import logs, messages
 from zk2etcd_workers import course, generate, zk_protocol
@@ -64,6 +65,24 @@ def test_a_server_that_hangs_up_on_the_count_is_not_asked_again(
     worker = world.worker(zookeeper=SLOW)
     assert worker.follows().written == nodes
     assert worker.session.epoch > 1, "the server did not end the session"
+
+
+def test_an_answer_out_of_turn_ends_the_connection_and_not_its_thread(
+    world: mirroring.World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So a server answers what it does not know, while it still works on what came before."""
+    seed(world, 1, 1000)
+    worker = world.worker()
+    worker.follows()
+    session = worker.session
+    epoch = session.epoch
+    paths = [world.path("parent-000000", f"child-{number:06d}") for number in range(1000)]
+    monkeypatch.setattr(zk_protocol.CountBelow, "type", 199)
+    for _ in range(40):
+        session.read([(zk_protocol.GET_DATA, path.encode()) for path in paths], print, known=True)
+    session.count(world.root.encode(), print)
+    polling.until(lambda: session.epoch > epoch + 1 and session.connected, 5, what="a connection")
+    worker.follows()
 
 
 def test_what_is_excluded_does_not_count(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 from typing import Any
@@ -54,6 +55,15 @@ def test_all_that_runs_is_summed_up() -> None:
 def test_a_full_sync_shows_while_the_shard_follows() -> None:
     (shard,) = document(running("a", 450, 1000, phase="following"))["shards"]
     assert status.progress(shard) == "following, full sync 45%"
+
+
+def test_shards_that_were_asked_for_something_are_done_running_or_not_begun() -> None:
+    over = views.shard("a", progress=(700, 700))
+    due = dataclasses.replace(views.shard("b", progress=(300, 300)), full_sync_due=True)
+    assert advance.totals(document(over, running("c", 450, 1000), due)["shards"]) == (1150, 2000)
+    assert advance.totals(document(over, running("c", 450, 0))["shards"]) == (1150, 0)
+    empty = views.shard("d", progress=(0, 0))
+    assert advance.totals(document(over, empty)["shards"]) == (700, 700)
 
 
 def drawn(found: status.Document, width: int, *, with_bars: bool = True) -> list[str]:

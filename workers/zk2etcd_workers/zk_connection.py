@@ -200,7 +200,11 @@ class Connection(kazoo.protocol.connection.ConnectionHandler):  # type: ignore[m
         self._owner.event(kind, path)
 
     def _read_response(self, header: Any, buffer: bytes, offset: int) -> Any:
-        request = self.client._pending[0][0]
+        request, _, xid = self.client._pending[0]
+        if header.xid != xid:
+            # A server answers what it does not know before what it still works on. kazoo would let
+            # this thread die of it, and nobody would notice until a deadline.
+            raise kazoo.exceptions.ConnectionDropped(f"answer {header.xid} came before {xid}")
         if hasattr(request, "zxid"):
             request.zxid = header.zxid
         return super()._read_response(header, buffer, offset)

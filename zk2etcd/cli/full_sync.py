@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from zk2etcd import status
+from zk2etcd import bars, status
 from zk2etcd.cli import asking
 
 
@@ -32,7 +32,8 @@ def command(
         for shard in accepted:
             click.echo(f"{shard}: full sync asked for")
         return 0
-    found = client.wait_full_sync(accepted, timeout)
+    with bars.of_shards("full sync", accepted) as seen:
+        found = client.wait_full_sync(accepted, timeout, seen)
     asked = [shard for shard in found["shards"] if shard["id"] in accepted]
     for shard in asked:
         click.echo(_result(shard))

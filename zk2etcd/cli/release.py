@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from zk2etcd import errors, status, text
+from zk2etcd import bars, errors, status, text
 from zk2etcd.cli import asking
 
 _SAMPLE = 5
@@ -49,7 +49,9 @@ def command(
         click.echo(f"{shard}: released, {guard['deletes']:,} deletes at most")
     if not wait:
         return 0
-    found = client.wait_released({shard: guard["id"] for shard, guard in held.items()}, timeout)
+    trips = {shard: guard["id"] for shard, guard in held.items()}
+    with bars.of_shards("releasing", held) as seen:
+        found = client.wait_released(trips, timeout, seen)
     asked = [shard for shard in found["shards"] if shard["id"] in held]
     for shard in asked:
         click.echo(f"{shard['id']}: {_result(shard)}")
