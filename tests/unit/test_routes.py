@@ -232,7 +232,8 @@ def may_change(method: str, headers: Mapping[str, str], http: config.Http) -> bo
     credentials = headers.get("Authorization", "").split()
     known = len(credentials) == 2 and credentials[0].lower() == "bearer"
     return (
-        method == "POST"
+        # waitress refuses "post"; werkzeug, which is asked here, takes it for POST.
+        method.upper() == "POST"
         and host in hosts
         and headers.get("Content-Type", "").partition(";")[0] == "application/json"
         and headers.get("Origin", f"http://{host}") == f"http://{host}"
