@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 import signal
 import subprocess
@@ -36,16 +37,22 @@ def test_a_slow_base_is_seen_to_advance(
 ) -> None:
     said = tmp_path / "said"
     watch = [installed.command(), "status", "--watch", "--url", slow.url]
-    with said.open("wb") as out:
+    documents, aside = tmp_path / "documents", tmp_path / "aside"
+    with said.open("wb") as out, documents.open("wb") as data, aside.open("wb") as err:
         watching = subprocess.Popen(watch, stdout=out, stderr=out)
+        as_json = subprocess.Popen([*watch, "--json"], stdout=data, stderr=err)
     try:
         polling.until(lambda: b"state=away" in said.read_bytes(), 10)
         slow.start()
         _advances(slow, prefix)
         polling.until(lambda: b"state=ready" in said.read_bytes(), 10)
     finally:
-        watching.send_signal(signal.SIGINT)
-        assert watching.wait(10) == 130
+        for each in (watching, as_json):
+            each.send_signal(signal.SIGINT)
+            assert each.wait(10) == 130
+    found = [json.loads(line) for line in documents.read_text().splitlines()]
+    assert "base" in [each["shards"][0]["progress"]["kind"] for each in found]
+    assert aside.read_text().count("asking on") == 1
     lines = said.read_text().splitlines()
     assert any(" kind=base " in line for line in lines)
     assert len(lines) < 12

@@ -39,7 +39,11 @@ def test_standby_owns_nothing_and_knows_the_holder() -> None:
 
 
 def test_an_orphan_says_whose_end_it_was_and_keeps_how_fresh_it_is() -> None:
-    orphan = overview.orphaned(fakes.follows("a", synced_at=5.0, pending=3), "w1", -9)
+    work = messages.Work("full_sync", 9, 8, 0, 100.0, 2.0)
+    last = fakes.follows("a", synced_at=5.0, pending=3, work=work, full_sync_running=True)
+    assert overview.released(last).work is None
+    orphan = overview.orphaned(last, "w1", -9)
+    assert orphan.work is None
     assert (orphan.phase, orphan.owned, orphan.synced_at) == ("error", False, 5.0)
     assert "w1 ended with signal 9" in str(orphan.error)
 
