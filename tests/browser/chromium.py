@@ -60,7 +60,7 @@ class Page:
         script = "return [...document.querySelectorAll(arguments[0])].map((e) => e.innerText)"
         return [str(each) for each in self.run(script, selector)]
 
-    def until(self, condition: Callable[[], Any], what: str, timeout: float = 12.0) -> Any:
+    def until(self, condition: Callable[[], Any], what: str, timeout: float = 20.0) -> Any:
         return polling.until(condition, timeout, every=0.1, what=what)
 
     def emulate(self, method: str, **parameters: Any) -> Any:

@@ -5,6 +5,7 @@ The tests and the screenshots share it, so that a picture shows what is tested.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 
@@ -102,7 +103,8 @@ class Stage:
         def down() -> bool:
             worker = self.supervisor.worker(slot)
             if worker["pid"] and worker["state"] in ("starting", "running"):
-                os.kill(worker["pid"], signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # killed by the last look
+                    os.kill(worker["pid"], signal.SIGKILL)
             return bool(worker["state"] == "backoff")
 
         polling.until(down, timeout, what=f"{slot} waits for its restart")

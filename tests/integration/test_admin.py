@@ -227,6 +227,7 @@ def test_the_page_of_an_ensemble_in_doubt_says_that_nothing_is_written(
     assert "another root" in page
     assert "Nothing is written while this stands" in page
     assert "Deletes held" not in page
+    assert "Say that this ZooKeeper is the right one" in page
 
 
 def test_the_page_does_not_say_that_all_is_well_when_the_loop_hangs(
@@ -237,6 +238,36 @@ def test_the_page_does_not_say_that_all_is_well_when_the_loop_hangs(
     page = ask("GET", "/")[2]
     assert "The supervisor hangs" in page
     assert "All is well" not in page
+
+
+def test_the_page_says_why_the_last_reload_was_refused(ask: Ask, fake: FakeControl) -> None:
+    refused = dataclasses.replace(
+        fake.view.config, error="a.yaml:3: first\nsecond", trace_id="f00d"
+    )
+    fake.view = views.view(config=refused)
+    page = ask("GET", "/")[2]
+    for line in ("a.yaml:3: first", "second"):
+        assert page.count(f'<bdi class="prose">{line}</bdi>') == 2
+    assert "<code>zk2etcd reload</code>" in page
+    assert "<code>f00d</code>" in page
+
+
+def test_the_page_shows_who_paused_a_shard_and_how_far_a_base_is(
+    ask: Ask, fake: FakeControl
+) -> None:
+    work = messages.Work("base", 5000, 4000, 300, 2500.0, 3.0)
+    fake.view = views.view(
+        shards=(
+            views.shard("a", phase="paused", pause=messages.Paused("anna", views.NOW - 60)),
+            views.shard("b", phase="full_sync", progress=(5000, 20_000), work=work),
+        )
+    )
+    page = ask("GET", "/")[2]
+    assert "by anna: nothing is written" in page
+    assert "<code>zk2etcd resume a</code>" in page
+    assert 'max="20000"' in page
+    assert 'value="5000"' in page
+    assert "4,000 compared, 300 written, 2,500 nodes/s, about 3.0 s left" in page
 
 
 def test_what_is_long_is_cut_and_can_be_opened(ask: Ask, fake: FakeControl) -> None:

@@ -84,12 +84,15 @@ def tone(state: str) -> str:
     return _TONES.get(state, "wait")
 
 
-def commands(found: Mapping[str, Any], shard: str) -> list[tuple[str, str]]:
-    """What to type about a trip of this shard's guard: (what it does, command)."""
+def commands(found: Mapping[str, Any], shard: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What to type about the trip of this shard's guard: (what it does, command)."""
     options = " ".join(f"-c {shlex.quote(path)}" for path in found["config"]["path"].split(", "))
+    allow = "Let it happen, once; shows it and asks first"
+    if shard["guard"]["kind"] == "identity":
+        allow = "Say that this ZooKeeper is the right one; asks first"
     return [
         ("Compare both sides; changes nothing", f"zk2etcd diff {options}"),
-        ("Let it happen, once; shows it and asks first", f"zk2etcd release {shard} {options}"),
+        (allow, f"zk2etcd release {shard['id']} {options}"),
     ]
 
 
