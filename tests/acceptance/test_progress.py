@@ -12,6 +12,7 @@ import pytest
 from tests import polling, terminal
 from tests.acceptance import conftest, installed, metrics_text
 from zk2etcd import sandbox as sandboxes
+from zk2etcd import sandbox_server
 from zk2etcd_workers import generate
 
 CHILDREN = 3000
@@ -104,6 +105,15 @@ def test_watching_on_a_terminal(slow: installed.Supervisor) -> None:
         assert screen.interrupt() == 130
     assert "Traceback" not in screen.text
     assert screen.raw.count(b"\x1b[?1049h") == screen.raw.count(b"\x1b[?1049l") == 1
+
+
+def test_a_terminal_that_cannot_draw_gets_lines() -> None:
+    nowhere = f"http://127.0.0.1:{sandbox_server.free_port()}"
+    command = [installed.command(), "status", "--watch", "--url", nowhere]
+    with terminal.Terminal(command, env={"TERM": "dumb"}) as screen:
+        screen.until(r"Z state=away error=")
+        assert screen.interrupt() == 130
+        assert b"\x1b" not in screen.raw
 
 
 def test_diff_draws_on_stderr_and_keeps_stdout_for_data(slow: installed.Supervisor) -> None:

@@ -127,3 +127,9 @@ def test_a_walk_whose_total_nobody_knows_says_so() -> None:
     walk.until(10.0)
     (line,) = walk.log.lines
     assert (line["total"], line["remaining_seconds"], line["rate"]) == (None, None, 100)
+
+
+def test_a_walk_that_goes_on_while_it_is_looked_at_has_read_what_it_compared() -> None:
+    running = course.Course("base", lambda: course.Seen(read=90, compared=100), 0, 0.0)
+    running.look(1.0, "", Log())
+    assert (running.work.read, running.work.compared) == (100, 100)

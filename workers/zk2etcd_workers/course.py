@@ -67,6 +67,7 @@ class Course:
         :param log: the shard's.
         """
         read, done, written = self._seen()
+        read = max(read, done)  # the walk went on between the one and the other
         rate = self._pace.saw(now, done)
         left = progress.remaining(done, self._total, rate)
         left = None if left is None else round(left, 1)

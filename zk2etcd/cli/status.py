@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -13,6 +14,8 @@ from zk2etcd.cli import asking
 
 if TYPE_CHECKING:
     from zk2etcd import admin_client
+
+_CANNOT_DRAW = ("dumb", "unknown")
 
 
 @click.command("status")
@@ -51,6 +54,6 @@ def _watch(client: admin_client.Client, as_json: bool) -> NoReturn:
 
     if as_json:
         watching.documents(client)
-    if sys.stdout.isatty():
+    if sys.stdout.isatty() and os.environ.get("TERM", "").lower() not in _CANNOT_DRAW:
         watching.screen(client)
     watching.lines(client)
