@@ -9,27 +9,31 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import pathlib
 import sys
 import time
 from collections.abc import Callable, Iterator
 
-from benchmarks import burst, figures, full_sync, latency, memory, recovery, verify, world
+from benchmarks import burst, events, figures, full_sync, latency, memory, recovery, verify, world
 
 SMALL, LARGE = "/dubbo", "/million"
 
 
 @dataclasses.dataclass(frozen=True)
 class Sizes:
-    """Nodes of the small and the large tree and of the burst; changes; repetitions."""
+    """Nodes of the small and the large tree and of the burst; changes; repetitions; pairs of runs
+    with and without the event log, and the source tree without it, if not a copy of this one."""
 
     small: int = 100_000
     large: int = 1_000_000
     burst: int = 50_000
     changes: int = 500
     runs: int = 3
+    pairs: int = 7
+    without: pathlib.Path | None = None
 
 
-QUICK = Sizes(small=20_000, large=100_000, burst=10_000, changes=100, runs=1)
+QUICK = Sizes(small=20_000, large=100_000, burst=10_000, changes=100, runs=1, pairs=1)
 
 Run = Callable[[world.World, Sizes], list[figures.Figure]]
 
@@ -37,6 +41,7 @@ RUNS: dict[str, Run] = {
     "idle": lambda on, _: memory.idle(on),
     "latency": lambda on, size: latency.measure(on, size.changes),
     "burst": lambda on, size: burst.measure(on, size.burst, size.runs),
+    "events": lambda on, size: events.measure(on, size.burst // 2, size.pairs, size.without),
     "full-sync": lambda on, size: full_sync.measure(on, SMALL, size.small, size.runs),
     "verify": lambda on, size: verify.measure(on, SMALL, size.small, size.runs),
     "memory": lambda on, size: memory.following(on, SMALL, size.small, None),
@@ -55,6 +60,7 @@ def main() -> int:
     sizes = QUICK if arguments.quick else Sizes()
     if arguments.runs:
         sizes = dataclasses.replace(sizes, runs=arguments.runs)
+    sizes = dataclasses.replace(sizes, without=arguments.without)
     started = time.monotonic()
     measured = list(_measured(arguments.only or list(RUNS), sizes))
     print(f"\n{figures.table(measured)}\n\nin {time.monotonic() - started:.0f} s")
@@ -81,6 +87,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="smaller sizes, one run each")
     parser.add_argument("--only", action="append", choices=list(RUNS), help="may be repeated")
     parser.add_argument("--runs", type=int, help="repetitions, of which the median counts")
+    what = "source tree without the event log; by default a copy of this one without its calls"
+    parser.add_argument("--without", type=pathlib.Path, metavar="FOLDER", help=what)
     return parser.parse_args()
 
 

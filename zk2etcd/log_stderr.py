@@ -15,7 +15,7 @@ import socket
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 _FD = 2
 ATOMIC = 4096
@@ -59,18 +59,18 @@ class Stderr:
         self._polls = False
         self._dropped = 0
 
-    def write(self, lines: Sequence[bytes], reserve: float = 0.0) -> None:
+    def write(self, lines: bytes, reserve: float = 0.0) -> None:
         """Write these lines, each whole. Never raises, never waits for more than a second.
 
         :param reserve: seconds of patience left to others, where these matter less than theirs.
         """
         with self._lock, contextlib.suppress(OSError, ValueError):
             self._look()
-            for chunk, count in _packed(lines, self._limit):
+            for chunk in _packed(lines, self._limit):
                 if self._dropped and self._wait(self._notice(self._dropped), reserve):
                     self._dropped = 0
                 if self._dropped or not self._wait(chunk, reserve):
-                    self._dropped += count
+                    self._dropped += chunk.count(b"\n")
 
     def _wait(self, chunk: bytes, reserve: float) -> bool:
         while not self._put(chunk):
@@ -139,13 +139,12 @@ class Stderr:
         return bool(poll.poll(seconds * 1000))
 
 
-def _packed(lines: Sequence[bytes], limit: int) -> Iterator[tuple[bytes, int]]:
-    """Whole lines, as many as fit into one write, with their number."""
-    start = size = 0
-    for at, line in enumerate(lines):
-        if size and size + len(line) > limit:
-            yield b"".join(lines[start:at]), at - start
-            start, size = at, 0
-        size += len(line)
-    if size:
-        yield b"".join(lines[start:]), len(lines) - start
+def _packed(lines: bytes, limit: int) -> Iterator[bytes]:
+    """Whole lines, as many as fit into one write; one that is longer, alone."""
+    start = 0
+    while len(lines) - start > limit:
+        end = lines.rfind(b"\n", start, start + limit) + 1 or lines.index(b"\n", start) + 1
+        yield lines[start:end]
+        start = end
+    if start < len(lines):
+        yield lines[start:]

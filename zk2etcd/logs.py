@@ -14,8 +14,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from zk2etcd import log_file, log_lines, log_stderr, repeats
 
@@ -148,10 +148,11 @@ def wants_changes() -> bool:
     return _Setting.events
 
 
-def changes(fields: Iterable[Event]) -> None:
-    """One line for each change, whatever the level, with these fields behind the usual ones."""
+def changes(lines: Callable[[dict[str, Any]], Sequence[Event]]) -> None:
+    """One line for each change, whatever the level. `lines` gets the first fields of all of them,
+    and returns each with its own behind those."""
     head = {"timestamp": _now(), "level": "info", "event": "mirrored", "process": _Setting.process}
-    _emit([{**head, **each} for each in fields], _EVENTS_RESERVE)
+    _emit(lines(head), _EVENTS_RESERVE)
 
 
 def tend() -> None:
@@ -203,15 +204,15 @@ def _emit(events: Sequence[Event], reserve: float = 0.0) -> None:
     if not events:
         return
     file = _Setting.file
-    lines = [log_lines.json_line(event) for event in events] if file or _Setting.json else []
+    lines = log_lines.json_lines(events) if file or _Setting.json else b""
     if file is not None:
-        file.write(b"".join(lines))
+        file.write(lines)
     _to_stderr(events, lines, reserve)
 
 
-def _to_stderr(events: Sequence[Event], lines: Sequence[bytes], reserve: float = 0.0) -> None:
+def _to_stderr(events: Sequence[Event], lines: bytes, reserve: float = 0.0) -> None:
     if not _Setting.json:
-        lines = [log_lines.console_line(event, _Setting.coloured) for event in events]
+        lines = b"".join(log_lines.console_line(each, _Setting.coloured) for each in events)
     _STDERR.write(lines, reserve)
 
 
@@ -230,7 +231,7 @@ def _set_file(settings: config.LogFile | None) -> None:
 def _file_says(what: str, **fields: object) -> None:
     """On stderr alone."""
     event = _stamp(None, "warning", {"event": what, **fields})
-    _to_stderr([event], [log_lines.json_line(event)])
+    _to_stderr([event], log_lines.json_line(event))
 
 
 def _dropped(count: int) -> bytes:

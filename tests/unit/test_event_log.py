@@ -21,6 +21,7 @@ HOSTILE = [
     b'/"}\\',
     b"/\x1b[31m",
     b"/\xe2\x80\xae",
+    b'/},{"timestamp":"',
 ]
 
 
@@ -28,8 +29,9 @@ HOSTILE = [
 def emitted(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
 
-    def write(lines: list[bytes], _reserve: float) -> None:
-        for line in lines:
+    def write(lines: bytes, _reserve: float) -> None:
+        assert lines.endswith(b"\n")
+        for line in lines.splitlines(keepends=True):
             assert len(line) < log_lines.LINE_LIMIT
             assert line.count(b"\n") == 1
             found.append(json.loads(line))
@@ -40,7 +42,7 @@ def emitted(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 
 def lines_of(*writes: plan.Write, phase: event_log.Phase = "follow", now: float = 7.5) -> Any:
-    return event_log._fields("s1", 42, writes, phase, "abc", now)
+    return lambda head: event_log._lines(head, "s1", 42, writes, phase, "abc", now)
 
 
 def test_a_line_has_the_fields(emitted: list[dict[str, Any]]) -> None:

@@ -85,8 +85,12 @@ def test_patience_is_bounded_and_comes_back() -> None:
 
 def test_whole_lines_are_packed_into_writes_that_a_pipe_takes_whole() -> None:
     lines = [b"x" * (number % 1500) + b"\n" for number in range(0, 60_000, 7)]
-    packed = list(log_stderr._packed(lines, log_stderr.ATOMIC))
-    assert b"".join(chunk for chunk, _ in packed) == b"".join(lines)
-    assert sum(count for _, count in packed) == len(lines)
-    assert all(chunk.endswith(b"\n") and len(chunk) <= 4096 for chunk, _ in packed)
+    packed = list(log_stderr._packed(b"".join(lines), log_stderr.ATOMIC))
+    assert b"".join(packed) == b"".join(lines)
+    assert all(chunk.endswith(b"\n") and len(chunk) <= 4096 for chunk in packed)
     assert len(packed) < len(lines) / 4
+
+
+def test_a_line_that_is_too_long_travels_alone() -> None:
+    lines = [b"a\n", b"x" * 9000 + b"\n", b"b\n" * 5]
+    assert list(log_stderr._packed(b"".join(lines), log_stderr.ATOMIC)) == lines

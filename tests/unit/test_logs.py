@@ -98,6 +98,15 @@ def test_every_line_is_one_json_line_below_the_pipes_limit(context: dict[str, An
     assert json.loads(line)["event"] == "x"
 
 
+@pytest.mark.parametrize(
+    "value", ['},{"', [{"a": 1}, {"b": 2}], {1: 2}, b"\xff", "x" * 9000, 2**70, "\ud800", None]
+)
+def test_many_lines_are_as_each_alone(value: object) -> None:
+    events: list[log_lines.Event] = [{"event": "a", "n": 1}, {"event": "b", "v": value}]
+    events.append({"event": "c"})
+    assert log_lines.json_lines(events) == b"".join(map(log_lines.json_line, events))
+
+
 def test_a_long_value_keeps_both_its_ends() -> None:
     line = log_lines.json_line({"event": "x", "path": "/begin/" + "y" * 9000 + "/end", "keys": 7})
     found = json.loads(line)

@@ -7,7 +7,7 @@ without a thing to look up or to remember. The value of a node is never logged.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from zk2etcd import logs
@@ -34,7 +34,8 @@ def tell(
     if not done or ack.answer is None:
         return
     if logs.wants_changes():
-        logs.changes(_fields(ctx.shard.id, ack.answer.revision, done, phase, trace_id, now))
+        revision = ack.answer.revision
+        logs.changes(lambda head: _lines(head, ctx.shard.id, revision, done, phase, trace_id, now))
     if logs.hears_debug():
         ids = sorted({write.batch for write in done})
         ctx.log.debug(
@@ -46,24 +47,33 @@ def tell(
         )
 
 
-def _fields(
-    shard: str, revision: int, done: Sequence[plan.Write], phase: Phase, trace_id: str, now: float
-) -> Iterator[dict[str, Any]]:
-    number, name = 0, trace_id
-    for write in done:
-        if write.batch != number:
-            number, name = write.batch, batch(trace_id, write.batch)
-        path = tree.shown(write.path)
-        live = phase == "follow" and write.mtime
-        yield {
-            "shard": shard,
-            "op": "delete" if write.value is None else "put",
-            "path": path,
-            "key": path if write.key == write.path else tree.shown(write.key),
-            "zxid": f"{write.zxid:#x}" if write.zxid else None,
-            "revision": revision,
-            "lag": round(max(0.0, now - write.mtime / 1000), 3) if live else None,
-            "bytes": len(write.value or b""),
-            "phase": phase,
-            "trace_id": name,
-        }
+def _lines(
+    head: dict[str, Any],
+    shard: str,
+    revision: int,
+    done: Sequence[plan.Write],
+    phase: Phase,
+    trace_id: str,
+    now: float,
+) -> list[dict[str, Any]]:
+    """Called for each Txn, and the loop for each change: it does little."""
+    head = {**head, "shard": shard, "phase": phase, "revision": revision}
+    live, late = phase == "follow", now * 1000
+    number, name, lines = 0, trace_id, []
+    for key, value, path, zxid, mtime, _, read in done:
+        if read != number:
+            number, name = read, batch(trace_id, read)
+        shown = path.decode("utf-8", "backslashreplace")
+        lines.append(
+            {
+                **head,
+                "op": "delete" if value is None else "put",
+                "path": shown,
+                "key": shown if key == path else tree.shown(key),
+                "zxid": hex(zxid) if zxid else None,
+                "lag": max(0, round(late - mtime)) / 1000 if live and mtime else None,
+                "bytes": len(value or b""),
+                "trace_id": name,
+            }
+        )
+    return lines

@@ -1,0 +1,148 @@
+"""What `log.events` costs a burst: on, off, and a build that does not have it.
+
+Three supervisors stand side by side, each on a prefix of its own, and take their bursts in turn, so
+that whatever else the machine does falls on all of them alike. The build without the event log is a
+copy of this source tree from which its calls are taken out, or any other tree that is given. Where
+it is on, its lines go into a pipe, as in a container, and a process reads them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import pathlib
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import psutil
+
+from benchmarks import burst, figures, world
+from zk2etcd import sandbox_supervisor
+
+_ROOT = pathlib.Path(__file__).resolve().parent.parent
+_CALL = re.compile(r"^ +event_log\.tell\(.*\)\n", re.MULTILINE)
+_CALLERS = ("base.py", "follow.py")
+_COST = 1 / 0.85
+_NOISE = 1.03
+
+
+class Run(NamedTuple):
+    """Seconds from the first create to equality, and of the worker's CPU."""
+
+    wall: float
+    cpu: float
+
+
+class _Build:
+    """A supervisor that follows an empty prefix, of some source tree."""
+
+    def __init__(
+        self, on: world.World, supervisor: sandbox_supervisor.Supervisor, root: str
+    ) -> None:
+        self._on = on
+        self._supervisor = supervisor
+        self._root = root
+        self._numbers = itertools.count()
+        self.runs: list[Run] = []
+
+    def burst(self, nodes: int) -> None:
+        path = f"{self._root}/b{next(self._numbers)}"
+        self._on.writer.create(path)
+        before = self._cpu()
+        wall, _ = burst.timed(self._on, path, nodes)
+        self.runs.append(Run(wall, self._cpu() - before))
+
+    def _cpu(self) -> float:
+        workers = [psutil.Process(pid) for pid in self._supervisor.worker_pids().values()]
+        times = [worker.cpu_times() for worker in workers]
+        return sum(each.user + each.system for each in times)
+
+
+def measure(
+    on: world.World, nodes: int, pairs: int, without: pathlib.Path | None
+) -> list[figures.Figure]:
+    """:param without: the source tree to compare with; by default this one without the calls."""
+    on.empty_etcd()
+    with contextlib.ExitStack() as stack:
+        tree = without or _stripped(on.box.subfolder("without"))
+        builds = {
+            "off": stack.enter_context(_running(on, "off", _ROOT, events=False)),
+            "on": stack.enter_context(_running(on, "on", _ROOT, events=True)),
+            "without": stack.enter_context(_running(on, "without", tree, events=False)),
+        }
+        for build in builds.values():
+            build.burst(nodes)  # the first one is slower in each
+            build.runs.clear()
+        for pair in range(pairs):
+            order = list(builds.values())
+            for build in order[pair % 3 :] + order[: pair % 3]:
+                build.burst(nodes)
+        off, lines, bare = (builds[name].runs for name in ("off", "on", "without"))
+    return [
+        _ratio("log.events on, beside off", lines, off, _COST),
+        _ratio("log.events off, beside without", off, bare, _NOISE),
+    ]
+
+
+def _ratio(name: str, ours: Sequence[Run], others: Sequence[Run], target: float) -> figures.Figure:
+    pairs = list(zip(ours, others, strict=True))
+    walls = [mine.wall / other.wall for mine, other in pairs]
+    cpu = statistics.median(mine.cpu / other.cpu for mine, other in pairs)
+    spread = f"{min(walls):.2f} to {max(walls):.2f}"
+    seconds = [figures.seconds(statistics.median(run.wall for run in x)) for x in (ours, others)]
+    detail = f"{' beside '.join(seconds)}, median of {len(pairs)} pairs, {spread}"
+    return figures.Figure(
+        name, statistics.median(walls), "x", target, f"{detail}; CPU of the worker {cpu:.2f} x"
+    )
+
+
+@contextlib.contextmanager
+def _running(on: world.World, name: str, tree: pathlib.Path, *, events: bool) -> Iterator[_Build]:
+    root = f"/events-{name}"
+    on.writer.create(root)
+    with on.supervisor(root, workers=1) as supervisor, _read(supervisor, tree) as pipe:
+        log = {"level": "info", "events": events} if events else {"level": "info"}
+        supervisor.configure({**supervisor.content, "log": {"format": "json", **log}})
+        command = f"exec {sys.executable} -m zk2etcd -c {supervisor.config} 2>{pipe}"
+        supervisor.command = lambda: ["sh", "-c", command]  # type: ignore[method-assign]
+        supervisor.start()
+        supervisor.wait_following()
+        yield _Build(on, supervisor, root)
+
+
+@contextlib.contextmanager
+def _read(supervisor: sandbox_supervisor.Supervisor, tree: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A pipe that somebody reads, and the environment in which it is this tree that runs."""
+    paths = os.pathsep.join([str(tree), str(tree / "workers")])
+    environment = {**os.environ, "PYTHONPATH": paths}
+    asked = "import zk2etcd_workers.follow as it; print(it.__file__)"
+    found = subprocess.check_output([sys.executable, "-c", asked], env=environment, text=True)
+    if not pathlib.Path(found.strip()).is_relative_to(tree):
+        raise AssertionError(f"{found.strip()} is not of {tree}")
+    supervisor.environment = lambda: environment  # type: ignore[method-assign]
+    pipe = supervisor.folder / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", str(pipe)], stdout=subprocess.DEVNULL) as reader:
+        try:
+            yield pipe
+        finally:
+            reader.terminate()
+
+
+def _stripped(folder: pathlib.Path) -> pathlib.Path:
+    for package in ("zk2etcd", "workers/zk2etcd_workers"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(_ROOT / package, folder / package, ignore=ignored)
+    for name in _CALLERS:
+        file = folder / "workers" / "zk2etcd_workers" / name
+        text, count = _CALL.subn("", file.read_text("utf-8"))
+        if count != 1:
+            raise AssertionError(f"the call of the event log in {name} was not found")
+        file.write_text(text, "utf-8")
+    return folder
