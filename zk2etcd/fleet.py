@@ -103,18 +103,22 @@ class Fleet:
     def __init__(self, spawn: Spawn, rules: lifecycle.Policy) -> None:
         self._spawn = spawn
         self._log = logs.get()
+        self._cause = ""
         self.rules = rules
         self.slots: dict[str, Slot] = {}
         self.reaped: dict[str, int] = {}
 
-    def want(self, names: Iterable[str], now: float) -> None:
-        """Run exactly these slots: others drain and stop."""
+    def want(self, names: Iterable[str], now: float, cause: str = "") -> None:
+        """Run exactly these slots: others drain and stop. `cause` is the trace id of what made it
+        so, for the lines about those that start."""
         wanted = set(names)
+        self._cause = cause
         for name in sorted(wanted - self.slots.keys()):
             self.slots[name] = Slot(name)
         for slot in self.slots.values():
             event = lifecycle.Wanted() if slot.name in wanted else lifecycle.Unwanted()
             self._feed(slot, event, now)
+        self._cause = ""
 
     def poll(self, now: float) -> Iterator[Heard | Gone]:
         """What the workers said, and which ended, the last words of those included."""
@@ -203,7 +207,9 @@ class Fleet:
             restart_in_seconds=round(delay, 1),
             trace_id=slot.trace_id,
         )
-        return Gone(slot.name, code, asked, slot.trace_id)
+        gone = Gone(slot.name, code, asked, slot.trace_id)
+        slot.trace_id = None if asked else slot.trace_id  # what starts it again is another matter
+        return gone
 
     def _feed(self, slot: Slot, event: lifecycle.Event, now: float) -> None:
         before = slot.life
@@ -220,6 +226,7 @@ class Fleet:
     def _start(self, slot: Slot, now: float) -> None:
         slot.report, slot.heard_at, slot.told, slot.killed = None, None, None, False
         slot.trace_id = slot.trace_id or logs.new_trace()
+        cause = {"cause": self._cause} if self._cause else {}
         try:
             slot.child = self._spawn(slot.name, slot.life.incarnation)
         except OSError as error:
@@ -237,6 +244,7 @@ class Fleet:
             pid=slot.child.pid,
             incarnation=slot.life.incarnation,
             trace_id=slot.trace_id,
+            **cause,
         )
 
     def _kill(self, slot: Slot, before: lifecycle.Worker, now: float) -> None:

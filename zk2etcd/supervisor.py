@@ -78,7 +78,8 @@ class Supervisor:
         self._admin_url = ""
         self._roster = roster.Roster()
         self._generation = 0
-        self._reloaded = ""  # the trace id of the last reload that took effect
+        # The trace ids of the last reload that took effect, and of one that just has.
+        self._reloaded = self._cause = ""
         self._settings = 0  # counts the changes that are for the workers to act on
         self._usage: dict[str, tuple[int, float]] = {}
         self._usage_at = now - _USAGE_EVERY
@@ -187,7 +188,7 @@ class Supervisor:
             what = "configuration kept: the new one is refused"
             log.error(what, reason=result.error, refused=count)
             return result
-        self._reloaded = trace_id
+        self._reloaded = self._cause = trace_id
         if reloading.concerns_workers(result.changed):
             self._settings += 1
         settings = self._configuration.current.log
@@ -305,7 +306,9 @@ class Supervisor:
             self._fleet.want((), now)
             return
         assignment = self._roster.assignment.items()
-        self._fleet.want({slot for shard, slot in assignment if not self._is_done(shard)}, now)
+        wanted = {slot for shard, slot in assignment if not self._is_done(shard)}
+        self._fleet.want(wanted, now, self._cause)
+        self._cause = ""
         for slot in self._fleet.slots.values():
             if slot.takes_orders:
                 self._assign(slot)

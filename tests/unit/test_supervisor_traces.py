@@ -67,6 +67,21 @@ def test_a_reload_and_what_the_workers_are_told(capfd: pytest.CaptureFixture[str
     assert view.config.trace_id == refused != trace
 
 
+def test_a_worker_that_a_reload_makes_necessary(capfd: pytest.CaptureFixture[str]) -> None:
+    world = fakes.world("/a", workers=2)
+    world.settle()
+    said(capfd)
+    world.config = settings.configured(("/a", "/b"), workers={"count": 2})
+    view = world.turn(signal.SIGHUP)
+    lines = said(capfd)
+    assert lines["worker started"]["cause"] == view.config.trace_id
+    second = world.started[1]
+    assert lines["worker started"]["trace_id"] == second.spec.trace_id != view.config.trace_id
+    second.code = -9
+    world.turn()
+    assert "cause" not in said(capfd)["worker started"]
+
+
 def test_a_full_sync(capfd: pytest.CaptureFixture[str]) -> None:
     world = fakes.world("/a", workers=1)
     world.settle()
