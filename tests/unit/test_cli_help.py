@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import pty
+import re
 import shlex
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import sys
 import click
 import pytest
 
+from tests import documents
 from zk2etcd.cli import examples, main
 
 EXAMPLES = [line for ending in examples.ENDINGS.values() for line in ending.examples]
@@ -39,6 +41,41 @@ def test_each_example_is_a_command_line(line: str) -> None:
         assert found is not None, line
         command, arguments = found, arguments[1:]
     assert not command.make_context(str(command.name), arguments).args
+
+
+def inline(path: pathlib.Path) -> list[str]:
+    """The commands that a document names in a sentence."""
+    return re.findall(r"`(?:\$ )?zk2etcd ([^`\n]+)`", path.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("path", documents.documents(), ids=documents.name)
+def test_each_command_in_a_sentence_exists(path: pathlib.Path) -> None:
+    for line in inline(path):
+        assert not unknown(line), f"zk2etcd {line}"
+
+
+def unknown(line: str) -> list[str]:
+    """The subcommand and the options that there are not; COMMAND stands for any."""
+    words = main._with_run(line.split())
+    if not words or words[0] in ("COMMAND", "--debug", "--help", "--version"):
+        return []
+    if words[0] not in main.COMMANDS:
+        return words[:1]
+    found = main.group.get_command(click.Context(main.group), words[0])
+    commands = [found, *(found.commands.values() if isinstance(found, click.Group) else ())]
+    known = {"-h", "--help", "--debug"}
+    for command in filter(None, commands):
+        for parameter in command.params:
+            known |= {*parameter.opts, *parameter.secondary_opts}
+    options = [word.partition("=")[0].rstrip(".,") for word in words[1:] if word.startswith("-")]
+    return [option for option in options if option not in known]
+
+
+def test_a_command_that_is_not_there_is_noticed() -> None:
+    assert unknown("statos") == ["statos"]
+    assert unknown("status --wach -c F") == ["--wach"]
+    assert not unknown("-c F --set a=b")
+    assert not unknown("config show -c FILE")
 
 
 def test_the_group_says_the_codes_of_all_commands(capsys: pytest.CaptureFixture[str]) -> None:
