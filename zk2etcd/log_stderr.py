@@ -24,6 +24,19 @@ _LARGE = 1024 * 1024
 _SLICE = 0.05
 
 
+def unblocking() -> int:
+    """A descriptor of standard error for who cannot wait: one of our own if it is a pipe."""
+    with contextlib.suppress(OSError):
+        if stat.S_ISFIFO(os.fstat(_FD).st_mode):
+            return _reopened()
+    return _FD
+
+
+def _reopened() -> int:
+    flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    return os.open(f"/proc/self/fd/{_FD}", flags)
+
+
 class Patience:
     """Seconds that may be spent waiting: `most` at once, and `share` of all time."""
 
@@ -94,8 +107,7 @@ class Stderr:
             self._socket = socket.socket(fileno=os.dup(_FD))
         elif not stat.S_ISREG(kind):
             try:
-                flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-                self._own = os.open(f"/proc/self/fd/{_FD}", flags)
+                self._own = _reopened()
             except OSError:  # another user's: what remains is to ask before each write
                 self._polls = True
         self._known = (found.st_dev, found.st_ino)

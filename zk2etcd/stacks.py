@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import functools
 import os
 import pathlib
 import signal
@@ -17,11 +18,12 @@ import threading
 import time
 from collections.abc import Mapping
 
+from zk2etcd import log_stderr
+
 SIGNAL = signal.SIGUSR2
 FILE_SIGNAL = signal.SIGURG
 """Ignored by a process that has no handler for it."""
 PATIENCE = 2.0
-_STDERR = 2
 _MOST = 1024 * 1024
 _LOOK_AGAIN = 0.02
 # Each process writes its stacks in many small pieces; taking turns keeps them apart.
@@ -31,7 +33,13 @@ _gathering = threading.Lock()
 
 def install(*, chain: bool = False) -> None:
     """Dump this process's stacks at SIGUSR2; with `chain` the handler set before runs too."""
-    faulthandler.register(SIGNAL, file=_STDERR, all_threads=True, chain=chain)
+    faulthandler.register(SIGNAL, file=_stderr(), all_threads=True, chain=chain)
+
+
+@functools.cache
+def _stderr() -> int:
+    """Kept open: a signal handler has no time to wait for a reader, or to open anything."""
+    return log_stderr.unblocking()
 
 
 def uninstall() -> None:
@@ -41,7 +49,8 @@ def uninstall() -> None:
 def ask(children: Mapping[str, int]) -> None:
     """Have each child, slot -> pid, write its stacks, under a line that names it."""
     for slot, pid in children.items():
-        os.write(_STDERR, f"--- stacks of worker {slot} (pid {pid})\n".encode())
+        with contextlib.suppress(OSError):  # a pipe that nobody reads
+            os.write(_stderr(), f"--- stacks of worker {slot} (pid {pid})\n".encode())
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, SIGNAL)
         time.sleep(_TURN_SECONDS)

@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from typing import Any
@@ -229,6 +230,28 @@ def test_the_file_has_every_line_of_every_process_over_its_rotations(
     polling.until(lambda: keys(files) >= keys([running.log]), what="each line in the file")
 
 
+def test_the_file_is_changed_live_and_a_wrong_one_is_refused(
+    running: installed.Supervisor, sides: both_sides.Sides
+) -> None:
+    folder = pathlib.Path(running.folder)
+    other = folder / "other.log"
+    _reload(running, _with(running, "log", file={"path": str(other)}))
+
+    def both() -> bool:
+        for path in (ONE, TWO):
+            sides.zk.set(f"{path}/n2", os.urandom(4))
+        lines = [json.loads(line) for line in other.read_text("utf-8").splitlines()]
+        return {"supervisor", "w0", "w1"} <= {line["process"] for line in lines}
+
+    polling.until(both, what="lines of every process in the other file", every=0.1)
+    _reload(running, _with(running, "log", file={"path": str(folder / "none" / "log")}))
+    error = running.status()["config"]["error"]
+    assert "cannot open the log file" in error
+    before = other.stat().st_size
+    sides.zk.set(f"{ONE}/n2", b"x")
+    polling.until(lambda: other.stat().st_size > before, what="the file in use is written on")
+
+
 def test_nobody_reads_the_log_and_the_mirror_goes_on(
     zookeeper: sandboxes.ZooKeeper,
     etcd: sandboxes.Etcd,
@@ -252,6 +275,9 @@ def test_nobody_reads_the_log_and_the_mirror_goes_on(
     sides.wait_equal(prefix, timeout=20)
     assert supervisor.following()
     assert supervisor.worker_pids() == pids
+    supervisor.signal(signal.SIGUSR2)
+    _reload(supervisor, supervisor.content)  # its loop still turns
+    assert supervisor.worker_pids() == pids
     content = bytearray()
 
     def told() -> bool:
@@ -259,7 +285,7 @@ def test_nobody_reads_the_log_and_the_mirror_goes_on(
         sides.zk.set(prefix, b"one more")
         with contextlib.suppress(BlockingIOError):
             content.extend(os.read(reader, 1_000_000))
-        lines = [json.loads(line) for line in content.splitlines()]
+        lines = [json.loads(each) for each in content.splitlines() if each.startswith(b"{")]
         return any(each["event"].startswith("log lines dropped") for each in lines)
 
     polling.until(told, what="how many lines were dropped")

@@ -157,6 +157,34 @@ def test_libraries_speak_from_warning_on(capfd: pytest.CaptureFixture[str]) -> N
     assert "careful" in second["event"]
 
 
+def test_the_level_is_theirs_too_at_once(capfd: pytest.CaptureFixture[str]) -> None:
+    setup()
+    library = logging.getLogger("kazoo.client")
+    logs.set_level("error")
+    library.warning("unheard")
+    library.error("heard")
+    logs.set_level("warning")
+    library.warning("heard again")
+    assert [line["event"] for line in lines(capfd)] == ["heard", "heard again"]
+
+
+def test_what_repeats_is_said_once_and_counted(capfd: pytest.CaptureFixture[str]) -> None:
+    setup()
+    for _ in range(5):
+        logging.getLogger("kazoo.client").warning("connection refused")
+        logs.get(shard="s1").error("failed", error="e")
+        logs.get(shard="s1").info("all of these are said")
+    logs.get(shard="s2").error("failed", error="e")
+    said = [(line["event"], line.get("shard"), line.get("repeated")) for line in lines(capfd)]
+    assert [each for each in said if each[0] != "all of these are said"] == [
+        ("connection refused", None, None), ("failed", "s1", None), ("failed", "s2", None)
+    ]  # fmt: skip
+    assert len(said) == 8
+    logs.close()
+    counted = {(line["event"], line["repeated"], line["process"]) for line in lines(capfd)}
+    assert counted == {("connection refused", 4, "w0"), ("failed", 4, "w0")}
+
+
 def test_a_thread_that_dies_is_logged(capfd: pytest.CaptureFixture[str]) -> None:
     setup()
     nothing: list[int] = []
