@@ -9,9 +9,14 @@ const KINDS = {
   rate: { title: "Keys written a second", least: 10, show: rate },
 };
 const CURSORS = new WeakMap(); // host -> index of the sample under the pointer
+const DRAWN = new WeakMap(); // host -> version of the samples
 
 export function draw(recent) {
-  for (const host of document.querySelectorAll("[data-chart]")) drawOne(host, recent);
+  for (const host of document.querySelectorAll("[data-chart]")) {
+    if (DRAWN.get(host) === recent.version) continue;
+    DRAWN.set(host, recent.version);
+    drawOne(host, recent);
+  }
 }
 
 // Pointer and arrow keys read single samples off the large charts.

@@ -22,30 +22,49 @@ async function refresh() {
   if (asking) return; // when it is done it sees that the tab is shown again
   asking = true;
   const started = performance.now();
+  const text = await ask();
+  const waited = performance.now() - started;
+  try {
+    if (text === null) missing();
+    else show(text);
+  } finally {
+    asking = false;
+    clearTimeout(timer);
+    if (!document.hidden) timer = setTimeout(refresh, pause(waited));
+  }
+}
+
+// The page anew, null when there is no answer; the samples that are new are taken in as well.
+async function ask() {
   const signal = AbortSignal.timeout(PATIENCE);
   try {
     const answer = await fetch(".", { signal });
-    if (!answer.ok) throw new Error(`the supervisor answers ${answer.status}`);
-    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-    morph(document.querySelector("main"), fresh.querySelector("main"));
+    if (!answer.ok) return null;
+    const text = await answer.text();
     await recent.refresh(signal);
-    charts.draw(recent);
-    document.title = fresh.title;
-    found();
+    return text;
   } catch {
-    missing();
+    return null;
   }
-  asking = false;
-  const took = performance.now() - started;
-  clearTimeout(timer);
-  if (!document.hidden) timer = setTimeout(refresh, Math.min(AT_MOST, Math.max(EVERY, took * SHARE)));
+}
+
+function show(text) {
+  const fresh = new DOMParser().parseFromString(text, "text/html");
+  morph(document.querySelector("main"), fresh.querySelector("main"));
+  charts.draw(recent);
+  document.title = fresh.title;
+  found();
+}
+
+function pause(waited) {
+  return since ? EVERY : Math.min(AT_MOST, Math.max(EVERY, waited * SHARE));
 }
 
 function found() {
   since = null;
   lost.hidden = true;
   document.documentElement.classList.remove("lost");
-  pulse.textContent = `live · ${clock(new Date())}`;
+  if (!document.hidden) pulse.textContent = `live · ${clock(new Date())}`;
 }
 
 function missing() {

@@ -9,12 +9,14 @@ export class Recent {
     this.next = -1;
     this.instance = null;
     this.due = 0;
+    this.version = 0; // counts the changes
   }
 
   // Asks for what is new, if there can be something. Rejects when there is no answer.
   async refresh(signal) {
     if (performance.now() < this.due) return;
     let found = await ask(this.next, signal);
+    if (this.instance === null) this.instance = found.instance;
     if (found.instance !== this.instance) {
       this.forget(found.instance);
       found = await ask(-1, signal);
@@ -29,12 +31,14 @@ export class Recent {
     this.shards.clear();
     this.next = -1;
     this.instance = instance;
+    this.version++;
   }
 
   take(found) {
     const before = this.at.length;
     this.at = this.at.concat(found.at).slice(-found.samples);
     this.next = found.next;
+    if (found.at.length) this.version++;
     for (const shard of this.shards.keys()) {
       if (!Object.hasOwn(found.shards, shard)) this.shards.delete(shard);
     }
