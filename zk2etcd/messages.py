@@ -110,18 +110,21 @@ class Release:
 
 @dataclasses.dataclass(frozen=True)
 class Pause:
-    """Write nothing to this shard from now on, and own it all the same. `by` says who wants it."""
+    """Write nothing to this shard from now on, and own it all the same. `by` says who wants it,
+    `order` is the id by which a report tells that it was done."""
 
     shard: str
     by: str
+    order: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
 class Resume:
-    """End the pause of this shard: it starts over with a base."""
+    """End the pause of this shard: it starts over with a base. As for `Pause`."""
 
     shard: str
     by: str
+    order: str = ""
 
 
 Command = Assign | FullSync | Release | Pause | Resume | SetLogLevel | Drain
@@ -198,7 +201,8 @@ class ShardReport:
     no shard of this configuration may be mirrored by this release; the supervisor ends with it.
     `work` is None while neither a base nor a full sync runs; `written` counts the keys put and
     deleted since the mirror started; `error_trace_id` stands in the log lines about `error`.
-    `pause` is what etcd knows; only with phase "paused" has everything under way ended.
+    `pause` is what etcd knows; only with phase "paused" has everything under way ended. `ordered`
+    is the last order to pause or to resume that is done.
     """
 
     id: str
@@ -225,6 +229,7 @@ class ShardReport:
     written: int = 0
     error_trace_id: str | None = None
     pause: Paused | None = None
+    ordered: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

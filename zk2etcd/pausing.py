@@ -1,13 +1,15 @@
 """Which shards may be paused or resumed, and what was asked for and is not done yet.
 
 A worker may die before it has done what it was told, so the wish stays here until the shard's own
-reports say that it is so, and is told to whichever worker owns the shard by then. What is done
-stands in etcd, not here.
+reports say that this very order is done, and is told to whichever worker owns the shard by then.
+What is done stands in etcd, not here. Until then nobody is told "paused": the report may be from
+before, and an earlier resume still under way.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from zk2etcd import control, errors, messages
@@ -15,7 +17,6 @@ from zk2etcd import control, errors, messages
 Order = messages.Pause | messages.Resume
 Reports = Mapping[str, messages.ShardReport]
 _AGAIN = 2.0  # seconds after which a worker is told once more
-_MIRRORED = ("full_sync", "following", "guarded")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,18 +48,26 @@ class Wishes:
         wish = self._open.get(report.id)
         if wish is None:
             return None
-        if _is_done(wish.order, report) or _is_anothers(report):
+        if report.ordered == wish.order.order or _is_anothers(report):
             del self._open[report.id]
         elif report.owned and now >= wish.again_at:
             self._open[report.id] = _Wish(wish.order, now + _AGAIN)
             return wish.order
         return None
 
+    def shown(self, report: messages.ShardReport) -> messages.ShardReport:
+        """The report as it may be shown while its shard's wish is open: with no phase that says
+        that it was done."""
+        wish = self._open.get(report.id)
+        if wish is None or report.phase == "error":
+            return report
+        if report.phase != "paused" and isinstance(wish.order, messages.Pause):
+            return report
+        return dataclasses.replace(report, phase="waiting")
 
-def _is_done(order: Order, report: messages.ShardReport) -> bool:
-    if isinstance(order, messages.Pause):
-        return report.phase == "paused"
-    return report.owned and report.pause is None and report.phase in _MIRRORED
+
+def order_id() -> str:
+    return uuid.uuid4().hex[:16]
 
 
 def _is_anothers(report: messages.ShardReport) -> bool:

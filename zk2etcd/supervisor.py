@@ -157,7 +157,7 @@ class Supervisor:
     def pause(self, shards: Sequence[str] | None, by: str) -> tuple[str, ...]:
         """See control.Control.request_pause."""
         wanted = pausing.to_pause(self._roster.reports, shards)
-        self._order([messages.Pause(shard, by) for shard in wanted])
+        self._order([messages.Pause(shard, by, pausing.order_id()) for shard in wanted])
         self._log.warning("pause asked for", shards=list(wanted), by=by)
         return wanted
 
@@ -165,7 +165,7 @@ class Supervisor:
         """See control.Control.request_resume."""
         reports, wishes = self._roster.reports, self._wishes
         wanted = pausing.to_resume(reports, shards, wishes.wants_paused)
-        self._order([messages.Resume(shard, by) for shard in wanted])
+        self._order([messages.Resume(shard, by, pausing.order_id()) for shard in wanted])
         self._log.warning("resume asked for", shards=list(wanted), by=by)
         return wanted
 
@@ -177,6 +177,9 @@ class Supervisor:
         self._wishes.take(orders, self._turned_at)
         for order in orders:
             self._fleet.send(self._roster.assignment[order.shard], order)
+            self._roster.heard(self._wishes.shown(self._roster.reports[order.shard]))
+        # Whoever looks after our answer must not see what was before.
+        self.desk.publish(self._view(self._turned_at))
 
     def reload(self) -> control.ReloadResult:
         """See control.Control.request_reload."""
@@ -251,11 +254,14 @@ class Supervisor:
             process.reap_orphans(frozenset(c.pid for c in self._fleet.children().values()))
 
     def _heard(self, slot: str, report: messages.Report, now: float) -> None:
-        for shard in report.shards:
-            if slot in self._handover.holders(shard.id) and self._roster.heard(shard):
+        for told in report.shards:
+            if slot not in self._handover.holders(told.id):
+                continue
+            if (order := self._wishes.heard(told, now)) is not None:
+                self._fleet.send(slot, order)
+            shard = self._wishes.shown(told)
+            if self._roster.heard(shard):
                 self._schedule = schedule.reported(self._schedule, shard.id, shard, now)
-                if (order := self._wishes.heard(shard, now)) is not None:
-                    self._fleet.send(slot, order)
                 self._refused(shard)
         for let_go in self._handover.reported(slot, report.generation, report.held):
             self._roster.let_go(let_go)

@@ -32,6 +32,7 @@ def unsettled(on: world.World, timeout: float = _SETTLED_SECONDS) -> Iterator[or
     """Soon every shard is owned, follows, and is without an error."""
     deadline = time.monotonic() + timeout
     while (waiting := _not_following(on)) and time.monotonic() < deadline:
+        on.resume_all()
         on.release_guards()
         time.sleep(0.1)
     for source, said in waiting.items():

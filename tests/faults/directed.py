@@ -39,6 +39,35 @@ def late_write(on: stage.Stage) -> None:
     on.arrived(b"3")
 
 
+def late_write_into_a_pause(on: stage.Stage) -> None:
+    """A write is held in the network, its shard is paused, and only then the write comes out."""
+    on.create()
+    supervisor = on.follows()
+    on.etcd_proxy.hold()
+    on.zk.set(stage.ROOT, b"1")
+    on.held(b"1")
+    on.ask_for_a_pause(supervisor)
+    on.etcd_proxy.divert()
+    on.is_paused(supervisor)
+    on.let_go(b"1")
+    on.resume(supervisor)
+    on.zk.set(stage.ROOT, b"2")
+    on.arrived(b"2")
+
+
+def killed_while_paused(on: stage.Stage) -> None:
+    """kill -9 to the worker of a paused shard; its successor must not write either."""
+    on.create()
+    supervisor = on.follows()
+    on.ask_for_a_pause(supervisor)
+    on.is_paused(supervisor)
+    on.zk.set(stage.ROOT, b"1")
+    on.kill_worker(supervisor)
+    on.would_land(b"1")
+    on.resume(supervisor)
+    on.arrived(b"1")
+
+
 def unreadable(on: stage.Stage) -> None:
     """A node changes, and may not be read any more when it is to be read."""
     node = f"{stage.ROOT}/n"
@@ -245,6 +274,8 @@ SCENARIOS: Mapping[str, Callable[[stage.Stage], None]] = {
     each.__name__: each
     for each in (
         late_write,
+        late_write_into_a_pause,
+        killed_while_paused,
         unreadable,
         killed_in_a_base,
         one_change_behind,

@@ -1,8 +1,9 @@
 """What a run will do, drawn up from its seed before anything starts.
 
 The plan of operations and faults is a value: the same seed gives the same plan, and what makes two
-runs of it differ is only when the machine gets round to what. Four lanes of faults run side by
-side: zk2etcd's processes, ZooKeeper, etcd (each with the network before it), and the data itself.
+runs of it differ is only when the machine gets round to what. Five lanes of faults run side by
+side: zk2etcd's processes, ZooKeeper, etcd (each with the network before it), the data itself, and
+what a person asks for.
 """
 
 from __future__ import annotations

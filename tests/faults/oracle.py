@@ -75,6 +75,8 @@ class Case:
     :param released: the guard's trips that were released, by id, and when (wall clock).
     :param settled: the last zxid before zk2etcd was told to stop. ZooKeeper goes on: it ends
         sessions that had lost their clients, which nobody mirrors any more.
+    :param pauses: by their number, which the test's marks carry, shards that were paused; None if
+        it is not certain when.
     """
 
     prefixes: Sequence[Prefix]
@@ -85,6 +87,7 @@ class Case:
     kept: Mapping[bytes, bytes] = dataclasses.field(default_factory=dict)
     released: Mapping[str, float] = dataclasses.field(default_factory=dict)
     settled: int = sys.maxsize
+    pauses: Sequence[tuple[Prefix, str] | None] = ()
 
     def wanted(self) -> dict[bytes, list[bytes | None]]:
         """What etcd may hold at the end: for each key the state at `settled`, and later ones."""
@@ -110,7 +113,7 @@ class Case:
 
 def judge(case: Case) -> list[Violation]:
     """All checks on a run that has ended and converged."""
-    checks = (order, inside, kept, equal, owned, leased, covered, rising, held)
+    checks = (order, inside, kept, equal, owned, leased, covered, rising, held, paused)
     return [violation for check in checks for violation in check(case)]
 
 
@@ -405,6 +408,37 @@ def token_of(checkpoint: bytes) -> int:
     """The token in a checkpoint's value; 0 if it has none."""
     match = _CHECKPOINT.fullmatch(checkpoint)
     return int(match[2], 16) if match and match[2] else 0
+
+
+# --- I5: paused ---------------------------------------------------------------------------------
+
+_ABOUT_DATA = ("checkpoints", "guards", "identities")
+
+
+def pause_mark(number: int, which: str) -> bytes:
+    """The key that the test puts at the "begin" and the "end" of a pause."""
+    return f"driver/pauses/{number}/{which}".encode()
+
+
+def paused(case: Case) -> Iterator[Violation]:
+    """Nothing of a shard is written while it is paused, nor what is only written with data."""
+    for number, known in enumerate(case.pauses):
+        if known is None:
+            continue
+        prefix, shard = known
+        begin = max(_revisions_of(case, pause_mark(number, "begin")), default=sys.maxsize)
+        end = min(_revisions_of(case, pause_mark(number, "end")), default=0)
+        for event in case.own():
+            if not begin < event.revision < end:
+                continue
+            kind, name = state_key(case.state, event.key)
+            if prefix.has(event.key) or (kind in _ABOUT_DATA and name == shard):
+                text = f"written at revision {event.revision}, paused from {begin} to {end}"
+                yield Violation("I5", "paused", _text(event.key), text)
+
+
+def _revisions_of(case: Case, key: bytes) -> list[int]:
+    return [event.revision for event in case.events if event.key == key]
 
 
 # --- I2: the guard -------------------------------------------------------------------------------

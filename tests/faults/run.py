@@ -21,6 +21,7 @@ from tests.faults import (
     drawing,
     faults_data,
     faults_network,
+    faults_person,
     faults_process,
     hand,
     load,
@@ -42,6 +43,7 @@ _INJECT: Mapping[str, Callable[[world.World, drawing.Fault], None]] = {
     "zookeeper": faults_network.inject,
     "etcd": faults_network.inject,
     "data": faults_data.inject,
+    "person": faults_person.inject,
 }
 
 _QUOTA = 24 * 1024 * 1024
@@ -114,6 +116,7 @@ def lanes(made_of: servers.Servers) -> dict[str, list[drawing.Kind]]:
         "zookeeper": zookeeper,
         "etcd": list(faults_network.ETCD),
         "data": data,
+        "person": list(faults_person.KINDS),
     }
 
 
@@ -233,7 +236,7 @@ class _Run:
         on = self._on
         deadline = since + allowed + _GIVEN_UP
         while time.monotonic() < deadline:
-            if on.release_guards():
+            if on.resume_all() or on.release_guards():
                 since = time.monotonic()
             if on.equal():
                 after = time.monotonic() - since
@@ -257,7 +260,15 @@ class _Run:
         foreign = {event.revision for event in events if event.key == hand.MARK}
         history = txnlog.replay(logged)
         return oracle.Case(
-            world.PREFIXES, world.STATE, history, events, foreign, world.KEPT, on.released, settled
+            world.PREFIXES,
+            world.STATE,
+            history,
+            events,
+            foreign,
+            world.KEPT,
+            on.released,
+            settled,
+            tuple(on.pauses),
         )
 
     def _logged(self) -> list[txnlog.Record]:

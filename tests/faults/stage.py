@@ -50,6 +50,7 @@ class Stage:
         self.supervisors: list[world.Supervisor] = []
         self.violations: list[oracle.Violation] = []
         self.released: dict[str, float] = {}
+        self._pauses: list[tuple[oracle.Prefix, str]] = []
 
     def close(self) -> None:
         self.watcher.close()
@@ -99,6 +100,26 @@ class Stage:
         with contextlib.suppress(errors.Unreachable):
             return supervisor.shards().get(ROOT, {})
         return {}
+
+    def ask_for_a_pause(self, supervisor: world.Supervisor) -> None:
+        """Return when the shard has let go of what it was about."""
+        supervisor.ask("/pause", {})
+        told = {"reason": "a person paused or resumed it"}
+        polling.until(lambda: supervisor.events("starting over", **told), 15, what="a pause")
+
+    def is_paused(self, supervisor: world.Supervisor) -> None:
+        """Wait until it says so; from when on is marked."""
+        polling.until(lambda: self.shard(supervisor).get("phase") == "paused", 30, what="paused")
+        self._pauses.append((oracle.Prefix(ROOT, ROOT), self.shard(supervisor)["id"]))
+        self._mark_pause("begin")
+
+    def resume(self, supervisor: world.Supervisor) -> None:
+        """End the pause; until when it lasted is marked."""
+        self._mark_pause("end")
+        supervisor.ask("/resume", {})
+
+    def _mark_pause(self, which: str) -> None:
+        assert self.hand.write({oracle.pause_mark(len(self._pauses) - 1, which): b""})
 
     def kill_worker(self, supervisor: world.Supervisor) -> None:
         """kill -9; the supervisor starts another, which takes the shard over at once."""
@@ -207,7 +228,15 @@ class Stage:
         foreign = {event.revision for event in events if event.key == hand.MARK}
         history = txnlog.replay(txnlog.records([self.zookeeper.data]))
         prefixes = [oracle.Prefix(ROOT, ROOT)]
-        case = oracle.Case(prefixes, STATE, history, events, foreign, released=self.released)
+        case = oracle.Case(
+            prefixes,
+            STATE,
+            history,
+            events,
+            foreign,
+            released=self.released,
+            pauses=self._pauses,
+        )
         return [*self.violations, *oracle.judge(case)]
 
     def _mark_is_last(self) -> bool:

@@ -40,6 +40,7 @@ def judged(
     released: Mapping[str, float] | None = None,
     lease: int = 1,
     settled: int = sys.maxsize,
+    pauses: Sequence[tuple[oracle.Prefix, str]] = (),
 ) -> set[tuple[str, str]]:
     """(invariant, check) of all that was found. A zxid is a second of ZooKeeper's clock, and a
     revision a hundredth of one of etcd's, from 1,000 on."""
@@ -52,7 +53,7 @@ def judged(
         for revision, key, value in changes
     ]
     case = oracle.Case(
-        PREFIXES, STATE, history, events, foreign, kept or {}, released or {}, settled
+        PREFIXES, STATE, history, events, foreign, kept or {}, released or {}, settled, pauses
     )
     return {(each.invariant, each.check) for each in oracle.judge(case)}
 
@@ -242,3 +243,26 @@ def test_what_is_found_names_the_key_and_both_histories() -> None:
     found = next(oracle.order(oracle.Case(PREFIXES, STATE, history, events)))
     for part in ("I1", "/dubbo/a", "revision 8", "7=two", "8=one", "0x2=one", "0x3=two"):
         assert part in str(found)
+
+
+@pytest.mark.parametrize(
+    ("late", "fires"),
+    [
+        ((13, b"/dubbo/a", b"2"), True),
+        ((13, CHECKPOINT, checkpoint(0xFF, 1)), True),
+        ((13, GUARD, b"{}"), True),
+        ((13, f"{STATE}/owners/services-0".encode(), b'{"target": "/mirror/services"}'), False),
+        ((13, f"{STATE}/checkpoints/services-0".encode(), checkpoint(2, 1)), False),
+        ((12, b"/dubbo/a", b"2"), False),
+        ((16, b"/dubbo/a", b"2"), False),
+    ],
+)
+def test_nothing_of_a_paused_shard_is_written(late: Change, fires: bool) -> None:
+    """Marks that were put twice, since the first went unanswered, leave the narrower time."""
+    begin, end = (oracle.pause_mark(0, which) for which in ("begin", "end"))
+    marks: list[Change] = [(11, begin, b""), (12, begin, b""), (15, end, b""), (17, end, b"")]
+    changes = sorted([*mirrored((10, b"/dubbo/a", b"1")), *marks, late])
+    nodes: Nodes = {"/dubbo/a": [(1, b"1"), (2, b"2")]}
+    foreign = [revision for revision, *_ in marks if revision != late[0]]
+    found = judged(nodes, changes, foreign=foreign, pauses=[(PREFIXES[0], "dubbo-0")])
+    assert (("I5", "paused") in found) is fires

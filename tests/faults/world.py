@@ -109,6 +109,9 @@ class World:
         self.violations: list[oracle.Violation] = []
         self.notes: list[str] = []
         self.released: dict[str, float] = {}
+        # By their number: shards that had said `paused`, and were not resumed before the end mark;
+        # None if it is not known when they were.
+        self.pauses: list[tuple[oracle.Prefix, str] | None] = []
         self._asked: dict[str, float] = {}
         # Paths whose keys the test changed by hand, and those that nobody could read for a while.
         self.tampered: set[str] = set()
@@ -286,6 +289,24 @@ class World:
                 what = f"{shard['guard']['deletes']} deletes of {shard['id']}"
                 self.note(f"release {what}: {status} {text[:200].strip()}")
         return bool(held)
+
+    def resume_all(self) -> bool:
+        """Resume what is paused, wherever it is owned. True if something was."""
+        found = False
+        for supervisor in self.supervisors:
+            if not supervisor.alive:
+                continue
+            with contextlib.suppress(errors.Unreachable, ValueError, KeyError):
+                shards = supervisor.status()["shards"]
+                paused = [each["id"] for each in shards if each["pause"]]
+                found = found or bool(paused)
+                now = time.time()
+                paused = [each for each in paused if now - self._asked.get(each, 0.0) > _PATIENCE]
+                if paused:
+                    self._asked.update(dict.fromkeys(paused, now))
+                    status, text = supervisor.ask("/resume", {"shards": paused})
+                    self.note(f"resume {' '.join(paused)}: {status} {text[:200].strip()}")
+        return found
 
     def diff(self, *options: str, timeout: float = 20.0) -> None:
         """`zk2etcd diff` of the tree under test, to its end or to the time-out."""

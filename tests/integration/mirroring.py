@@ -155,11 +155,11 @@ class Worker:
         """Let the deletes of this trip happen, as a person does."""
         self._pipe.send(messages.Release(self.shards[number].id, trip, "a test"))
 
-    def pause(self, number: int = 0, by: str = "a test") -> None:
-        self._pipe.send(messages.Pause(self.shards[number].id, by))
+    def pause(self, number: int = 0, by: str = "a test", order: str = "") -> None:
+        self._pipe.send(messages.Pause(self.shards[number].id, by, order))
 
-    def resume(self, number: int = 0, by: str = "a test") -> None:
-        self._pipe.send(messages.Resume(self.shards[number].id, by))
+    def resume(self, number: int = 0, by: str = "a test", order: str = "") -> None:
+        self._pipe.send(messages.Resume(self.shards[number].id, by, order))
 
     # --- its end -------------------------------------------------------------------------------
 

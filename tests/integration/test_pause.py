@@ -124,6 +124,25 @@ def test_a_base_is_cut_off(world: mirroring.World) -> None:
     world.equal()
 
 
+def test_the_last_order_counts_and_is_the_one_that_is_told(world: mirroring.World) -> None:
+    worker = seeded(world)
+    worker.pause(order="1")
+    assert worker.wait(is_paused).ordered == "1"
+    worker.resume(order="2")
+    worker.pause(order="3")
+    report = worker.wait(lambda each: each.ordered == "3")
+    assert is_paused(worker.wait(lambda each: each.phase != "waiting"))
+    worker.resume(order="4")
+    report = worker.wait(lambda each: each.ordered == "4")
+    assert not is_paused(report)
+    worker.follows()
+    # What is so already is told at once, and disturbs nothing.
+    token = world.owner(worker)
+    worker.resume(order="5")
+    worker.wait(lambda each: each.ordered == "5")
+    assert world.owner(worker) == token
+
+
 def test_what_went_meanwhile_is_the_guards_case(world: mirroring.World) -> None:
     worker = seeded(world)
     # Some are seen to go before the pause, and may not have been written yet.

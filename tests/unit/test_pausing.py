@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from tests.unit import fakes
@@ -43,8 +45,12 @@ def test_a_paused_shard_has_no_full_sync() -> None:
         pausing.to_sync(REPORTS, ["b"])
 
 
-def test_a_wish_is_told_again_until_it_is_so() -> None:
-    wishes, order = pausing.Wishes(), messages.Pause("a", "alice")
+def paused(order: str = "") -> messages.ShardReport:
+    return messages.ShardReport("a", "paused", owned=True, pause=PAUSE, ordered=order)
+
+
+def test_a_wish_is_told_again_until_it_is_done() -> None:
+    wishes, order = pausing.Wishes(), messages.Pause("a", "alice", "1")
     wishes.take([order], 10.0)
     assert wishes.wants_paused("a")
     assert wishes.heard(fakes.follows("a"), 11.0) is None
@@ -53,24 +59,35 @@ def test_a_wish_is_told_again_until_it_is_so() -> None:
     assert wishes.heard(orphan, 13.0) is None
     assert wishes.heard(fakes.follows("a"), 13.0) == order
     assert wishes.heard(fakes.follows("a"), 13.5) is None
-    # It has written the key, and has not ended what is under way.
-    assert wishes.heard(fakes.follows("a", pause=PAUSE), 16.0) == order
-    assert wishes.heard(messages.ShardReport("a", "paused", owned=True, pause=PAUSE), 16.1) is None
+    assert wishes.heard(paused("0"), 16.0) == order
+    assert wishes.heard(paused("1"), 16.1) is None
     assert not wishes.wants_paused("a")
     assert wishes.heard(fakes.follows("a"), 99.0) is None
 
 
-def test_the_last_wish_counts_and_ends_when_the_shard_is_mirrored() -> None:
-    wishes = pausing.Wishes()
-    wishes.take([messages.Pause("a", "alice")], 0.0)
-    wishes.take([messages.Resume("a", "bob")], 1.0)
-    paused = messages.ShardReport("a", "paused", owned=True, pause=PAUSE)
-    assert wishes.heard(paused, 4.0) == messages.Resume("a", "bob")
+def test_the_last_wish_counts() -> None:
+    wishes, order = pausing.Wishes(), messages.Resume("a", "bob", "2")
+    wishes.take([messages.Pause("a", "alice", "1")], 0.0)
+    wishes.take([order], 1.0)
+    assert wishes.heard(paused("1"), 4.0) == order
     # A new mirror that has not looked yet knows of no pause.
-    started = messages.ShardReport("a", "waiting", owned=True)
-    assert wishes.heard(started, 8.0) == messages.Resume("a", "bob")
-    assert wishes.heard(fakes.follows("a"), 9.0) is None
-    assert wishes.heard(paused, 99.0) is None
+    assert wishes.heard(messages.ShardReport("a", "waiting", owned=True), 8.0) == order
+    assert wishes.heard(fakes.follows("a", ordered="2"), 9.0) is None
+    assert wishes.heard(paused("1"), 99.0) is None
+
+
+def test_nobody_is_told_paused_while_an_order_is_under_way() -> None:
+    """A pause right after a resume: what the shard says is of before both."""
+    wishes, before = pausing.Wishes(), paused("0")
+    assert wishes.shown(before) == before
+    wishes.take([messages.Resume("a", "bob", "1")], 0.0)
+    assert wishes.shown(before).phase == "waiting"
+    wishes.take([messages.Pause("a", "alice", "2")], 0.0)
+    assert wishes.shown(before).phase == "waiting"
+    assert wishes.shown(fakes.follows("a")).phase == "following"
+    assert wishes.shown(messages.ShardReport("a", "error")).phase == "error"
+    wishes.heard(paused("2"), 1.0)
+    assert wishes.shown(paused("2")).phase == "paused"
 
 
 @pytest.mark.parametrize("ends", ["another's", "removed"])
@@ -90,8 +107,9 @@ def test_the_supervisor_tells_workers_and_forgets_no_order() -> None:
     shards = [shard.id for shard in world.supervisor.desk.snapshot().shards]
     assert world.supervisor.pause([shards[0]], "alice") == (shards[0],)
     child = next(each for each in world.live().values() if shards[0] in each.shards)
-    order = messages.Pause(shards[0], "alice")
-    assert child.sent(messages.Pause) == [order]
+    (order,) = child.sent(messages.Pause)
+    assert isinstance(order, messages.Pause)
+    assert (order.shard, order.by, len(order.order)) == (shards[0], "alice", 16)
     child.code = 1
     world.turn()
     world.turn(seconds=5.0)
@@ -104,20 +122,24 @@ def test_the_supervisor_tells_workers_and_forgets_no_order() -> None:
 
     report = messages.ShardReport(shards[0], "paused", owned=True, pause=PAUSE)
     heir.details[shards[0]] = report
+    assert world.report().shards[0].report.phase == "waiting"
+    heir.details[shards[0]] = dataclasses.replace(report, ordered=order.order)
     view = world.report()
-    assert view.state == "ready"
+    assert (view.state, view.shards[0].report.phase) == ("ready", "paused")
     assert world.supervisor.full_sync(None) == (shards[1],)
     with pytest.raises(control.Conflict, match="is paused"):
         world.supervisor.full_sync([shards[0]])
     guard = messages.Guard("g1", "deletes", 5, 10, (), 0.0)
-    heir.details[shards[0]] = messages.ShardReport(
-        shards[0], "paused", owned=True, pause=PAUSE, guard=guard
-    )
+    heir.details[shards[0]] = dataclasses.replace(report, guard=guard)
     world.report()
     with pytest.raises(control.Conflict, match="is paused"):
         world.supervisor.release(shards[0], "g1", "alice")
     assert world.supervisor.resume(None, "bob") == (shards[0],)
-    assert heir.sent(messages.Resume) == [messages.Resume(shards[0], "bob")]
+    assert len(heir.sent(messages.Resume)) == 1
+    # At once, before any worker has said anything.
+    assert world.supervisor.desk.snapshot().shards[0].report.phase == "waiting"
+    assert world.supervisor.pause(None, "alice") == tuple(shards)
+    assert world.supervisor.desk.snapshot().shards[0].report.phase == "waiting"
 
 
 def test_a_single_run_has_nothing_to_pause() -> None:

@@ -100,6 +100,7 @@ class Facts:
         self.largest: int | None = None
         self.guard: messages.Guard | None = None
         self.pause: messages.Paused | None = None
+        self.ordered = ""
         self.last_full_sync: messages.FullSyncResult | None = None
         self.full_sync_running = False
         self.trace_id = ""
@@ -169,6 +170,7 @@ class Facts:
             unsyncable_total=len(self.unsyncable),
             guard=self.guard,
             pause=self.pause,
+            ordered=self.ordered,
             last_full_sync=self.last_full_sync,
             full_sync_running=self.full_sync_running,
             error=self.error,

@@ -35,7 +35,10 @@ class Pausing:
         if self._facts.holder is not None:
             return
         with self._lock:
-            if self._wanted == order or (self._wanted is None and self._is_so(order)):
+            if self._wanted == order:
+                return
+            if self._wanted is None and self._is_so(order):
+                self._facts.ordered = order.order
                 return
             self._wanted = order
         self._ctx.turn.interrupt()
@@ -68,8 +71,11 @@ class Pausing:
             stands = None
         with self._lock:
             self._facts.pause, self._looked = stands, True
-            if self._wanted == wanted:
-                self._wanted = None
+            if stands is None and self._facts.phase == "paused":
+                self._facts.phase = "waiting"
+            if wanted is not None:
+                self._facts.ordered = wanted.order
+                self._wanted = None if self._wanted == wanted else self._wanted
         return stands
 
     def rest(self) -> None:
