@@ -45,6 +45,7 @@ def test_a_release_deletes_what_was_shown(world: mirroring.World, count: int) ->
     worker.wait(lambda report: report.phase == "following", what="the deletes")
     assert world.etcd.values(world.root) == {**world.wanted(), foreign.encode(): b"v"}
     assert world.etcd.get(record) is None
+    assert worker.counts.fixes["delete"] == 0, "what a person let go was no repair"
     # It counted once: what is missing the next time is another case.
     worker.drain()
     for number in range(13, 20):

@@ -32,12 +32,14 @@ _LOST_AFTER = 5.0
 
 
 class Done(NamedTuple):
-    """How a base ended. `zxid` is what the checkpoint says now at least."""
+    """How a base ended. `zxid` is what the checkpoint says now at least. `released`: a person let
+    the deletes happen."""
 
     put: int
     delete: int
     keys: int
     zxid: int
+    released: bool
 
 
 class Base:
@@ -102,7 +104,8 @@ class Base:
             self._drain()
         self._facts.walked = (walk.nodes, counts.wanted)
         self._facts.largest = walk.largest
-        return Done(self._put, self._delete, counts.wanted, self._applier.zxid)
+        zxid, released = self._applier.zxid, self._guard.released
+        return Done(self._put, self._delete, counts.wanted, zxid, released)
 
     def _course(self, walk: snapshot.Walk, present_keys: int) -> course.Course:
         """The first walk of all does not know how many nodes there are; ZooKeeper may tell."""

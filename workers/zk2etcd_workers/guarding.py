@@ -26,6 +26,8 @@ class Guarding:
         self._inherited: int | None = None
         self._writes = False
         self._token = ctx.fence.token
+        self.released = False
+        """A person let the deletes of this base happen: they are no repairs."""
 
     def standing(self) -> messages.Guard | None:
         """The trip that etcd knows of."""
@@ -126,7 +128,7 @@ class Guarding:
             return total <= self._ctx.released
         if trip is None or not self._writes or (release := self._ctx.grants.use(trip)) is None:
             return False
-        allowed = total <= trip.deletes
+        self.released = allowed = total <= trip.deletes
         self._ctx.log.warning(
             "delete guard released" if allowed else "release refused: there are more deletes now",
             guard=trip.id,

@@ -329,7 +329,7 @@ class Mirror:
         facts.keys = done.keys
         if self._bases:
             ctx.instruments.fixed("put", done.put)
-            ctx.instruments.fixed("delete", done.delete)
+            ctx.instruments.fixed("delete", 0 if done.released else done.delete)
         self._bases += 1
         ctx.instruments.full_sync(took)
         facts.phase = "following"
