@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -33,6 +34,12 @@ def _readme(sides: both_sides.Sides) -> None:
 
 def _nothing(sides: both_sides.Sides) -> None:
     """The commands themselves make, and look at, all there is."""
+
+
+def _with_etcdctl(sides: both_sides.Sides) -> None:
+    if shutil.which("etcdctl") is None:
+        pytest.skip("no etcdctl here: apt-get install etcd-client")
+    sides.seed("/dubbo", 10)
 
 
 def _migrating(sides: both_sides.Sides) -> None:
@@ -61,6 +68,7 @@ SCENES: dict[str, tuple[Scene, Scene]] = {
     "migrating": (_migrating, _migrated),
     "quickstart": (_nothing, _nothing),
     "configuration": (_nothing, _nothing),
+    "etcd": (_with_etcdctl, _nothing),
 }
 """What is there before, and what must be true after."""
 

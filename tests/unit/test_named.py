@@ -1,0 +1,52 @@
+"""What documents name in code is there: files, tests, and each module in the table of rooms."""
+
+from __future__ import annotations
+
+import functools
+import pathlib
+import re
+
+import pytest
+
+from tests import documents
+
+_CODE = re.compile(r"`([^`\n]+)`")
+_FILE = re.compile(r"(?:tests|docs|examples|config|scripts|benchmarks|manual)/[\w./-]+")
+
+
+def code(path: pathlib.Path) -> list[str]:
+    return _CODE.findall(path.read_text("utf-8"))
+
+
+@functools.cache
+def every_test() -> frozenset[str]:
+    files = list((documents.ROOT / "tests").rglob("test_*.py"))
+    names = (re.findall(r"def (test_\w+)", path.read_text("utf-8")) for path in files)
+    return frozenset(name for found in names for name in found) | {path.stem for path in files}
+
+
+def missing(words: list[str]) -> list[str]:
+    """The files and tests among these words that there are not."""
+    files = [word for word in words if _FILE.fullmatch(word)]
+    tests = [word for word in words if re.fullmatch(r"test_\w+", word)]
+    lost = [file for file in files if not (documents.ROOT / file).exists()]
+    return lost + [test for test in tests if test not in every_test()]
+
+
+@pytest.mark.parametrize("path", documents.documents(), ids=documents.name)
+def test_what_is_named_is_there(path: pathlib.Path) -> None:
+    assert not missing(code(path))
+
+
+def test_what_is_not_there_is_noticed() -> None:
+    assert missing(["tests/absent.py", "test_absent_one", "docs/README.md", "test_named"]) == [
+        "tests/absent.py",
+        "test_absent_one",
+    ]
+
+
+@pytest.mark.parametrize("folder", ["zk2etcd", "workers/zk2etcd_workers"])
+def test_each_module_has_a_room(folder: str) -> None:
+    named = set(code(documents.ROOT / "docs" / "architecture.md"))
+    modules = {path.stem for path in (documents.ROOT / folder).glob("[!_]*.py")}
+    assert not modules - named, "name them in docs/architecture.md"
