@@ -34,6 +34,8 @@ RAMP = 9
 
 TIMEOUT_SECONDS = 30.0
 _QUIET = logging.getLogger("zk2etcd.generate")
+# kazoo warns of each attempt, and once more when it gives up; the one error that is raised says it.
+_QUIET.setLevel(logging.CRITICAL)
 
 
 class Item(NamedTuple):
