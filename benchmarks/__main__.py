@@ -41,7 +41,7 @@ RUNS: dict[str, Run] = {
     "idle": lambda on, _: memory.idle(on),
     "latency": lambda on, size: latency.measure(on, size.changes),
     "burst": lambda on, size: burst.measure(on, size.burst, size.runs),
-    "events": lambda on, size: events.measure(on, size.burst // 2, size.pairs, size.without),
+    "events": lambda on, size: events.measure(on, size.burst, size.pairs, size.without),
     "full-sync": lambda on, size: full_sync.measure(on, SMALL, size.small, size.runs),
     "verify": lambda on, size: verify.measure(on, SMALL, size.small, size.runs),
     "memory": lambda on, size: memory.following(on, SMALL, size.small, None),

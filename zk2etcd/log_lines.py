@@ -37,16 +37,32 @@ def json_line(event: Event) -> bytes:
     return line
 
 
-def json_lines(events: Sequence[Event]) -> bytes:
-    """`json_line` of each, one after another, for many, nearly all of them short and flat. They are
-    made in one go, and cut where one ends: within a string a quote is escaped, so no `},{"` is."""
+def json_lines(head: Event, rows: Sequence[Event]) -> bytes:
+    """One line for each of `rows`, which may be many: `head`'s fields and its own. Nearly all are
+    short and flat, so they are made in one go, and cut where one ends: within a string a quote is
+    escaped, so no `},{"` is."""
     try:
-        lines = orjson.dumps(events)[1:-1].replace(b'},{"', b'}\n{"') + b"\n"
+        first = orjson.dumps(head)[:-1] + b","
+        ends = orjson.dumps(rows)[2:-1].replace(b'},{"', b"}\n" + first + b'"')
     except TypeError:  # a value or a key that takes more
-        return b"".join(map(json_line, events))
-    if lines.count(b"\n") == len(events) and max(map(len, lines.split(b"\n"))) < LINE_LIMIT - 1:
-        return lines
-    return b"".join(map(json_line, events))
+        return _one_by_one(head, rows)
+    lines = first + ends + b"\n"
+    fits = lines.count(b"\n") == len(rows) and _all_short(lines)
+    return lines if fits else _one_by_one(head, rows)
+
+
+def _all_short(lines: bytes) -> bool:
+    """Whether each is below LINE_LIMIT, without a look at each."""
+    start = 0
+    while start < len(lines):
+        start = lines.rfind(b"\n", start, start + LINE_LIMIT - 1) + 1
+        if not start:
+            return False
+    return True
+
+
+def _one_by_one(head: Event, rows: Sequence[Event]) -> bytes:
+    return b"".join(json_line({**head, **row}) for row in rows)
 
 
 def console_line(event: Event, coloured: bool) -> bytes:

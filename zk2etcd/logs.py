@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from zk2etcd import log_file, log_lines, log_stderr, repeats
@@ -87,7 +87,7 @@ class _Sinks:
     """The end of the chain. A log that cannot be written stops nothing."""
 
     def _write(self, event: Event) -> None:
-        _emit([event])
+        _emit(event)
 
     debug = info = warning = error = _write
 
@@ -148,11 +148,10 @@ def wants_changes() -> bool:
     return _Setting.events
 
 
-def changes(lines: Callable[[dict[str, Any]], Sequence[Event]]) -> None:
-    """One line for each change, whatever the level. `lines` gets the first fields of all of them,
-    and returns each with its own behind those."""
-    head = {"timestamp": _now(), "level": "info", "event": "mirrored", "process": _Setting.process}
-    _emit(lines(head), _EVENTS_RESERVE)
+def changes(common: dict[str, Any], rows: Sequence[Event]) -> None:
+    """One line for each change, whatever the level: the fields `common` to all, and its own."""
+    first = {"timestamp": _now(), "level": "info", "event": "mirrored", "process": _Setting.process}
+    _emit({**first, **common}, rows, _EVENTS_RESERVE)
 
 
 def tend() -> None:
@@ -160,14 +159,16 @@ def tend() -> None:
     if time.monotonic() >= _Held.repeats.wakes_at:
         with _Held.lock:
             ended = _Held.repeats.ended(time.monotonic())
-        _emit([{**each, "timestamp": _now()} for each in ended])
+        for each in ended:
+            _emit({**each, "timestamp": _now()})
 
 
 def close() -> None:
     """Say what was held back: this process ends, or forgets."""
     with _Held.lock:
         ended = _Held.repeats.close(time.monotonic())
-    _emit([{**each, "timestamp": _now()} for each in ended])
+    for each in ended:
+        _emit({**each, "timestamp": _now()})
 
 
 def _now() -> str:
@@ -200,20 +201,23 @@ def _as_argument(_logger: object, _method: str, event: Event) -> tuple[tuple[Eve
     return (event,), {}
 
 
-def _emit(events: Sequence[Event], reserve: float = 0.0) -> None:
-    if not events:
-        return
+def _emit(head: Event, rows: Sequence[Event] = ({},), reserve: float = 0.0) -> None:
+    """A line for each of `rows`, the fields of `head` before its own."""
     file = _Setting.file
-    lines = log_lines.json_lines(events) if file or _Setting.json else b""
-    if file is not None:
-        file.write(lines)
-    _to_stderr(events, lines, reserve)
-
-
-def _to_stderr(events: Sequence[Event], lines: bytes, reserve: float = 0.0) -> None:
+    if file is not None or _Setting.json:
+        lines = log_lines.json_lines(head, rows) if rows[0] else log_lines.json_line(head)
+        if file is not None:
+            file.write(lines)
     if not _Setting.json:
-        lines = b"".join(log_lines.console_line(each, _Setting.coloured) for each in events)
+        each = ({**head, **row} for row in rows)
+        lines = b"".join(log_lines.console_line(event, _Setting.coloured) for event in each)
     _STDERR.write(lines, reserve)
+
+
+def _on_stderr(event: Event) -> bytes:
+    if _Setting.json:
+        return log_lines.json_line(event)
+    return log_lines.console_line(event, _Setting.coloured)
 
 
 def _set_file(settings: config.LogFile | None) -> None:
@@ -230,16 +234,12 @@ def _set_file(settings: config.LogFile | None) -> None:
 
 def _file_says(what: str, **fields: object) -> None:
     """On stderr alone."""
-    event = _stamp(None, "warning", {"event": what, **fields})
-    _to_stderr([event], log_lines.json_line(event))
+    _STDERR.write(_on_stderr(_stamp(None, "warning", {"event": what, **fields})))
 
 
 def _dropped(count: int) -> bytes:
     what = "log lines dropped: nobody read standard error fast enough"
-    event = _stamp(None, "warning", {"event": what, "lines": count})
-    if _Setting.json:
-        return log_lines.json_line(event)
-    return log_lines.console_line(event, _Setting.coloured)
+    return _on_stderr(_stamp(None, "warning", {"event": what, "lines": count}))
 
 
 def _traceback(info: object) -> str:

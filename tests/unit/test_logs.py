@@ -99,12 +99,25 @@ def test_every_line_is_one_json_line_below_the_pipes_limit(context: dict[str, An
 
 
 @pytest.mark.parametrize(
-    "value", ['},{"', [{"a": 1}, {"b": 2}], {1: 2}, b"\xff", "x" * 9000, 2**70, "\ud800", None]
+    "value",
+    [
+        '},{"',
+        [{"a": 1}, {"b": 2}],
+        {1: 2},
+        b"\xff",
+        "x" * 9000,
+        "x" * 4050,
+        "x" * 4060,
+        2**70,
+        "\ud800",
+        None,
+    ],
 )
 def test_many_lines_are_as_each_alone(value: object) -> None:
-    events: list[log_lines.Event] = [{"event": "a", "n": 1}, {"event": "b", "v": value}]
-    events.append({"event": "c"})
-    assert log_lines.json_lines(events) == b"".join(map(log_lines.json_line, events))
+    head = {"level": "info", "event": "x"}
+    rows: list[log_lines.Event] = [{"n": 1}, {"v": value}, {"w": '},{"', "n": 3}]
+    alone = [log_lines.json_line({**head, **row}) for row in rows]
+    assert log_lines.json_lines(head, rows) == b"".join(alone)
 
 
 def test_a_long_value_keeps_both_its_ends() -> None:
@@ -215,3 +228,11 @@ def test_a_closed_stderr_stops_nothing() -> None:
 def test_logging_does_not_bring_rich_into_a_worker() -> None:
     code = "import sys; from zk2etcd import logs; assert 'rich' not in sys.modules; import rich"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
+
+
+@pytest.mark.parametrize("size", range(4030, 4070))
+def test_many_lines_are_each_below_the_limit(size: int) -> None:
+    rows: list[log_lines.Event] = [{"v": "y"}, {"v": "x" * size}, {"v": "y"}]
+    head = {"event": "x"}
+    alone = [log_lines.json_line({**head, **row}) for row in rows]
+    assert log_lines.json_lines(head, rows) == b"".join(alone)

@@ -34,8 +34,8 @@ def tell(
     if not done or ack.answer is None:
         return
     if logs.wants_changes():
-        revision = ack.answer.revision
-        logs.changes(lambda head: _lines(head, ctx.shard.id, revision, done, phase, trace_id, now))
+        common = {"shard": ctx.shard.id, "phase": phase, "revision": ack.answer.revision}
+        logs.changes(common, _rows(done, trace_id, now * 1000 if phase == "follow" else None))
     if logs.hears_debug():
         ids = sorted({write.batch for write in done})
         ctx.log.debug(
@@ -47,33 +47,23 @@ def tell(
         )
 
 
-def _lines(
-    head: dict[str, Any],
-    shard: str,
-    revision: int,
-    done: Sequence[plan.Write],
-    phase: Phase,
-    trace_id: str,
-    now: float,
-) -> list[dict[str, Any]]:
-    """Called for each Txn, and the loop for each change: it does little."""
-    head = {**head, "shard": shard, "phase": phase, "revision": revision}
-    live, late = phase == "follow", now * 1000
-    number, name, lines = 0, trace_id, []
+def _rows(done: Sequence[plan.Write], trace_id: str, now: float | None) -> list[dict[str, Any]]:
+    """What differs from change to change: the loop is the price of the event log. `now` in
+    milliseconds; None where a lag means nothing."""
+    number, name, rows = 0, trace_id, []
     for key, value, path, zxid, mtime, _, read in done:
         if read != number:
             number, name = read, batch(trace_id, read)
         shown = path.decode("utf-8", "backslashreplace")
-        lines.append(
-            {
-                **head,
-                "op": "delete" if value is None else "put",
-                "path": shown,
-                "key": shown if key == path else tree.shown(key),
-                "zxid": hex(zxid) if zxid else None,
-                "lag": max(0, round(late - mtime)) / 1000 if live and mtime else None,
-                "bytes": len(value or b""),
-                "trace_id": name,
-            }
-        )
-    return lines
+        late = max(0, round(now - mtime)) / 1000 if now is not None and mtime else None
+        row = {
+            "op": "delete" if value is None else "put",
+            "path": shown,
+            "key": shown if key == path else tree.shown(key),
+            "zxid": hex(zxid) if zxid else None,
+            "lag": late,
+            "bytes": len(value or b""),
+            "trace_id": name,
+        }
+        rows.append(row)
+    return rows
