@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import NoReturn
 
 from zk2etcd import control, errors, messages
 
@@ -74,6 +75,10 @@ def _is_anothers(report: messages.ShardReport) -> bool:
     return not report.owned and report.holder is not None
 
 
+def _refuse(report: messages.ShardReport) -> NoReturn:
+    raise control.Conflict(f"{report.id} is owned by {report.holder}: ask that supervisor")
+
+
 def to_pause(reports: Reports, shards: Sequence[str] | None) -> tuple[str, ...]:
     """Of these shards, of all with None, those that are to be paused.
 
@@ -83,9 +88,7 @@ def to_pause(reports: Reports, shards: Sequence[str] | None) -> tuple[str, ...]:
     wanted = _known(reports, shards)
     others = [shard for shard in wanted if _is_anothers(reports[shard])]
     if others and (shards is not None or others == list(wanted)):
-        raise control.Conflict(
-            f"{others[0]} is owned by {reports[others[0]].holder}: ask that supervisor"
-        )
+        _refuse(reports[others[0]])
     return tuple(shard for shard in wanted if shard not in others)
 
 
@@ -96,12 +99,15 @@ def to_resume(
 
     :param wanted_paused: a pause was asked for, and is not reported yet.
 
-    Raises control.UnknownShard; control.Conflict for a named one that is not paused.
+    Raises control.UnknownShard; control.Conflict for a named one that is not paused, or another's,
+    who alone knows.
     """
     wanted = _known(reports, shards)
     paused = [s for s in wanted if reports[s].pause is not None or wanted_paused(s)]
     idle = [shard for shard in wanted if shard not in paused]
     if shards is not None and idle:
+        if _is_anothers(reports[idle[0]]):
+            _refuse(reports[idle[0]])
         raise control.Conflict(f"{idle[0]} is not paused: there is nothing to resume")
     return tuple(paused)
 

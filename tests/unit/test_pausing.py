@@ -35,6 +35,8 @@ def test_what_may_be_resumed() -> None:
     assert pausing.to_resume(REPORTS, ["a"], lambda shard: shard == "a") == ("a",)
     with pytest.raises(control.Conflict, match="a is not paused"):
         pausing.to_resume(REPORTS, ["a", "b"], nothing_wanted)
+    with pytest.raises(control.Conflict, match="c is owned by other"):
+        pausing.to_resume(REPORTS, ["c"], nothing_wanted)
     with pytest.raises(control.UnknownShard):
         pausing.to_resume(REPORTS, ["d"], nothing_wanted)
 
