@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 TOKEN = "ZK2ETCD_TOKEN"
 _LONGEST_NAME = 100
+_NOT_ASKED = "nobody was asked, since -c names the address; --url URL asks without a file"
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
@@ -80,7 +81,11 @@ def person() -> str:
 def _configured(config: tuple[str, ...], overrides: tuple[str, ...]) -> tuple[str, str | None]:
     from zk2etcd import access, errors, loader  # noqa: PLC0415
 
-    http = loader.load(config, overrides).config.http
+    try:
+        http = loader.load(config, overrides).config.http
+    except errors.ConfigError as error:
+        # Somebody who mends the file may well ask a supervisor that runs on what it was before.
+        raise errors.ConfigError([*error.faults, _NOT_ASKED]) from error
     try:
         return access.url(http.listen), access.token(http)
     except (OSError, ValueError) as error:
