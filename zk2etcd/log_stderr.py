@@ -22,6 +22,7 @@ ATOMIC = 4096
 """POSIX's least PIPE_BUF, and Linux's: what a pipe takes whole or not at all."""
 _LARGE = 1024 * 1024
 _SLICE = 0.05
+_PATIENT = 0.8
 
 
 def unblocking() -> int:
@@ -51,6 +52,10 @@ class Patience:
         self._at = now
         return self._left
 
+    def take(self, share: float) -> None:
+        """From now on this share of all time."""
+        self._share = share
+
     def spend(self, seconds: float) -> None:
         self._left -= seconds
 
@@ -71,6 +76,10 @@ class Stderr:
         self._limit = ATOMIC
         self._polls = False
         self._dropped = 0
+
+    def be_patient(self) -> None:
+        """Go at the pace of the reader, as far as he has one: what is said is what this is for."""
+        self._patience.take(_PATIENT)
 
     def write(self, lines: bytes, reserve: float = 0.0) -> None:
         """Write these lines, each whole. Never raises, never waits for more than a second.

@@ -138,6 +138,11 @@ def set_level(level: str) -> None:
     _Setting.threshold = _LEVELS[level]
 
 
+def be_patient() -> None:
+    """Rather wait for a slow reader of standard error than drop a line, for some seconds."""
+    _STDERR.be_patient()
+
+
 def hears_debug() -> bool:
     """Whether debug lines are said: for those that cost something to make."""
     return _Setting.threshold <= 10

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from typing import Any
 
@@ -70,6 +71,28 @@ def test_a_reader_that_stops_holds_nothing_up(kind: str) -> None:
     numbers = [line["number"] for line in lines if line["event"] == "line"]
     assert numbers == list(range(len(numbers))), "those that fitted are whole and in order"
     assert notice["lines"] + len(numbers) == 20000
+
+
+def test_a_dry_run_goes_at_the_pace_of_its_reader() -> None:
+    code = WRITER.replace("log = ", "logs.be_patient(); log = ")
+    near, far = os.pipe()
+    command = [sys.executable, "-c", code, "6000"]
+    writer = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=far)
+    os.close(far)
+    assert writer.stdin is not None
+    writer.stdin.write(b"\n")
+    writer.stdin.close()
+    content = b""
+    pace = threading.Event()
+    while chunk := os.read(near, 4096):
+        content += chunk
+        pace.wait(0.005)  # 800 kB a second, for 1.5 MB
+    os.close(near)
+    assert writer.stdout is not None
+    writer.stdout.close()
+    assert writer.wait(10) == 0
+    lines = _parsed(content)
+    assert [line["event"] for line in lines] == ["line"] * 6000 + ["last"]
 
 
 def test_patience_is_bounded_and_comes_back() -> None:

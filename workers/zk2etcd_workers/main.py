@@ -29,6 +29,8 @@ def main(spec: messages.WorkerSpec, pipe: Connection) -> None:
     gc.set_threshold(_COLLECT_EVERY, 20, 50)
     instruments = metrics.for_worker(spec.multiproc_dir, spec.identity.slot)
     logs.setup(spec.identity.slot, spec.config.log, spec.log_level)
+    if spec.dry_run:  # its lines are all that it is for
+        logs.be_patient()
     worker = Worker(spec, pipe, instruments)
     # The supervisor drains us by a message; this is for an init system that signals all of us.
     signal.signal(signal.SIGTERM, lambda *_: worker.terminate())
