@@ -127,7 +127,9 @@ def _read(supervisor: sandbox_supervisor.Supervisor, tree: pathlib.Path) -> Iter
     paths = os.pathsep.join([str(tree), str(tree / "workers")])
     environment = {**os.environ, "PYTHONPATH": paths}
     asked = "import zk2etcd_workers.follow as it; print(it.__file__)"
-    found = subprocess.check_output([sys.executable, "-c", asked], env=environment, text=True)
+    found = subprocess.check_output(
+        [sys.executable, "-c", asked], cwd=supervisor.folder, env=environment, text=True
+    )
     if not pathlib.Path(found.strip()).is_relative_to(tree):
         raise AssertionError(f"{found.strip()} is not of {tree}")
     supervisor.environment = lambda: environment  # type: ignore[method-assign]
