@@ -1,4 +1,4 @@
-"""What must hold between keys, and what is accepted later.
+"""What must hold between keys.
 
 These rules look at plain data that may still be wrong in any way, so that one misspelt key does
 not hide that two prefixes overlap: all faults are listed at once.
@@ -25,7 +25,6 @@ def check(data: Any) -> Iterator[Fault]:
     yield from _overlaps(prefixes, "to")
     yield from _excludes(prefixes, sync)
     yield from _backoff(_section(data, "workers", "restart_backoff"))
-    yield from _not_yet(data)
 
 
 def _section(data: Any, *path: str) -> dict[str, Any]:
@@ -171,14 +170,3 @@ def _backoff(section: dict[str, Any]) -> Iterator[Fault]:
     if low > high:
         what = "is shorter than min; make it the longer one"
         yield ("workers", "restart_backoff", "max"), what
-
-
-def _not_yet(data: Any) -> Iterator[Fault]:
-    for place, item in _prefixes(_section(data, "sync")):
-        buckets = item.get("buckets")
-        if type(buckets) is int and buckets > 1:
-            what = (
-                "more than 1 is not supported yet;"
-                " name children as prefixes of their own to spread them"
-            )
-            yield ("sync", "prefixes", place, "buckets"), what

@@ -69,7 +69,8 @@ class Prefix(Model):
         1,
         ge=1,
         le=256,
-        description="Shards to spread the children of `from` over. More than 1: not yet.",
+        description="Shards to spread the children of `from` over, each with all below it, so that"
+        " several workers share one large prefix.",
         json_schema_extra=LIVE,
     )
 
@@ -79,6 +80,7 @@ class DeleteGuard(Model):
 
     The deletes are held when there are more than `min_deletes` and they are more than `max_ratio`
     of the keys, or when there are more than `max_deletes`. Deletes seen live are not concerned.
+    Each bucket of a prefix judges by itself, by its part of both numbers.
     """
 
     min_deletes: fields.Count = Field(

@@ -100,6 +100,8 @@ class ShardView:
     report: messages.ShardReport
     next_full_sync_at: float | None = None
     full_sync_due: bool = False
+    bucket: int = 0
+    buckets: int = 1
 
 
 @dataclasses.dataclass(frozen=True)

@@ -62,7 +62,8 @@ class Fix:
 
 
 def names(document: dict[str, Any]) -> str:
-    return text.printable(f"{document['from']} -> {document['to']}")
+    source = text.bucket(document["from"], document["bucket"], document["buckets"])
+    return text.printable(f"{source} -> {document['to']}")
 
 
 def show(results: Sequence[Result], fixes: Sequence[Fix]) -> None:

@@ -8,6 +8,8 @@ each process has a monotonic clock origin of its own to worry about; ages are in
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import re
 from collections.abc import Mapping
 from typing import Literal
 
@@ -16,6 +18,7 @@ from zk2etcd import config
 Phase = Literal["waiting", "full_sync", "following", "guarded", "paused", "error"]
 GuardKind = Literal["deletes", "identity"]
 WorkKind = Literal["base", "full_sync"]
+_SLUG_LENGTH = 40
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +35,17 @@ class Shard:
     exclude: tuple[str, ...] = ()
     bucket: int = 0
     buckets: int = 1
+
+
+def shard_id(source: str, target: str, bucket: int = 0, buckets: int = 1) -> str:
+    """The id of a shard, from the config's `from` and `to`.
+
+    No path holds a NUL, so it separates the three that are hashed.
+    """
+    identity = "\0".join((source, target, f"{bucket}/{buckets}"))
+    digest = hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", source).strip("-")[:_SLUG_LENGTH].strip("-")
+    return f"{slug or 'root'}-{digest[:8]}"
 
 
 @dataclasses.dataclass(frozen=True)

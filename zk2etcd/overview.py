@@ -132,6 +132,8 @@ def _shard(
         report=roster.reports[shard.id],
         next_full_sync_at=None if due_at is None else wall_now + due_at - now,
         full_sync_due=due_at is not None and due_at <= now,
+        bucket=shard.bucket,
+        buckets=shard.buckets,
     )
 
 

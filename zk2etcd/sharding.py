@@ -8,20 +8,18 @@ highest weight that has room, and what is placed already stays as long as that s
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from zk2etcd import config, cpus, messages
 
 MOST_WORKERS = 8
-_SLUG_LENGTH = 40
 
 
 def shards(cfg: config.Config) -> tuple[messages.Shard, ...]:
     """Every shard of the configuration, in its order, the buckets of a prefix side by side."""
     return tuple(
         messages.Shard(
-            id=shard_id(prefix.from_, prefix.to, bucket, prefix.buckets),
+            id=messages.shard_id(prefix.from_, prefix.to, bucket, prefix.buckets),
             source=prefix.from_,
             target=prefix.to,
             exclude=_excluded(prefix.from_, (*cfg.sync.exclude, *prefix.exclude)),
@@ -31,17 +29,6 @@ def shards(cfg: config.Config) -> tuple[messages.Shard, ...]:
         for prefix in cfg.sync.prefixes
         for bucket in range(prefix.buckets)
     )
-
-
-def shard_id(source: str, target: str, bucket: int = 0, buckets: int = 1) -> str:
-    """A slug of `source` and 8 hex digits of sha256(from, to, bucket/buckets).
-
-    Safe in URLs, metric labels and etcd keys. No path holds a NUL, so it separates the three.
-    """
-    identity = "\0".join((source, target, f"{bucket}/{buckets}"))
-    digest = hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()
-    slug = re.sub(r"[^A-Za-z0-9]+", "-", source).strip("-")[:_SLUG_LENGTH].strip("-")
-    return f"{slug or 'root'}-{digest[:8]}"
 
 
 def slots(cfg: config.Config) -> tuple[str, ...]:

@@ -104,6 +104,11 @@ def progress(shard: Mapping[str, Any]) -> str:
     return f"{phase} {far}" if shard["phase"] == "full_sync" else f"{phase}, full sync {far}"
 
 
+def source(shard: Mapping[str, Any]) -> str:
+    """See `text.bucket`."""
+    return text.bucket(str(shard["from"]), shard.get("bucket", 0), shard.get("buckets", 1))
+
+
 def seconds(rfc3339: str) -> float:
     """Wall-clock seconds of one of the document's times."""
     return datetime.datetime.fromisoformat(rfc3339).timestamp()
@@ -140,6 +145,8 @@ def _shard(shard: control.ShardView, now: float) -> Document:
         "id": shard.id,
         "from": shard.source,
         "to": shard.target,
+        "bucket": shard.bucket,
+        "buckets": shard.buckets,
         "worker": shard.worker,
         "phase": report.phase,
         "owned": report.owned,

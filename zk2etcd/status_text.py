@@ -83,7 +83,7 @@ def _left(shard: Mapping[str, Any], _now: float) -> str:
 
 _SHARDS = (
     _Column("shard", lambda shard, _: text.printable(shard["id"]), least=110),
-    _Column("from", lambda shard, _: text.printable(shard["from"])),
+    _Column("from", lambda shard, _: text.printable(status.source(shard))),
     _Column("to", lambda shard, _: text.printable(shard["to"]), least=90),
     _Column("worker", lambda shard, _: _dash(shard["worker"])),
     _Column("phase", lambda shard, _: status.progress(shard)),
@@ -175,7 +175,7 @@ def _bars(shards: Sequence[Mapping[str, Any]], width: int) -> rich.console.Group
 
 def _bar(shard: Mapping[str, Any], width: int) -> Iterator[rich.console.RenderableType]:
     at = shard["progress"]
-    name = text.shortened(text.printable(shard["from"]), max(10, width // 3))
+    name = text.shortened(text.printable(status.source(shard)), max(10, width // 3))
     yield rich.text.Text(name, style="bold")
     share = _share(shard)
     yield rich.progress_bar.ProgressBar(1.0, share or 0.0)

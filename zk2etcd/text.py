@@ -22,6 +22,11 @@ def shortened(text: str, limit: int) -> str:
     return f"{text[:head]}…{text[len(text) - (limit - 1 - head) :]}"
 
 
+def bucket(source: str, number: int, buckets: int) -> str:
+    """What a shard mirrors, for a person: `/dubbo`, or `/dubbo 1/3`, the first of three buckets."""
+    return source if buckets == 1 else f"{source} {number + 1}/{buckets}"
+
+
 def _escaped(char: str) -> str:
     return char.encode("unicode_escape").decode("ascii")
 

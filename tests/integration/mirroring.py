@@ -235,6 +235,7 @@ class World:
         *,
         targets: Mapping[str, str] | None = None,
         exclude: Sequence[str] = (),
+        shards: Sequence[messages.Shard] | None = None,
         identity: messages.Identity = FIRST,
         reaped: Mapping[str, int] | None = None,
         once: bool = False,
@@ -242,8 +243,9 @@ class World:
         **sections: Mapping[str, Any],
     ) -> Worker:
         """Start one. `targets`: from -> to, by default the world's prefix to itself."""
-        targets = {self.root: self.root} if targets is None else targets
-        shards = [shard(source, target, exclude) for source, target in targets.items()]
+        if shards is None:
+            targets = {self.root: self.root} if targets is None else targets
+            shards = [shard(source, target, exclude) for source, target in targets.items()]
         settings = self.config(**sections)
         worker = Worker(settings, shards, identity, reaped or {}, once=once, dry_run=dry_run)
         self.workers.append(worker)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -58,6 +59,21 @@ def test_all_is_well(world: mirroring.World, check: commands.Command) -> None:
     assert f"{world.zookeeper} is ZooKeeper 3." in outcome.out
     assert f"http://{world.etcd_address} is etcd 3." in outcome.out
     assert world.etcd.revision() == before
+
+
+def test_what_concerns_all_buckets_is_said_once(
+    world: mirroring.World, check: commands.Command
+) -> None:
+    observing.seed(world.zk, [(world.root, b""), (world.path("a"), b"")])
+    check.configure(sync={"prefixes": [{"from": world.root, "to": world.root, "buckets": 3}]})
+    world.etcd.put_many([(world.path(f"theirs{number}"), b"") for number in range(9)])
+    outcome = check()
+    assert outcome.code == 0, outcome
+    assert [f"{world.root} {n}/3 -> " in outcome.out for n in (1, 2, 3)] == [True] * 3
+    assert outcome.out.count("can be read: 1 child") == 1
+    assert outcome.out.count("and the keys below it may be read and written") == 1
+    present = re.findall(r"are keys already \((\d+)\)", outcome.out)
+    assert sum(map(int, present)) == 9
 
 
 def test_a_missing_root_is_a_note(world: mirroring.World, check: commands.Command) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests import polling
 from tests.integration import commands, mirroring, observing
-from zk2etcd import bars, sandbox_server, sandbox_supervisor, sharding
+from zk2etcd import bars, messages, sandbox_server, sandbox_supervisor
 from zk2etcd import sandbox as sandboxes
 
 QUICK = ("--round-interval", "50ms")
@@ -93,6 +93,34 @@ def test_the_first_sync_and_a_tampered_value(tree: mirroring.World, diff: comman
     fix = document["fixes"][0]
     assert (fix["holder"], fix["put"], fix["delete"], fix["held"]) == (None, 2, 1, None)
     assert tree.etcd.values(tree.root) == tree.wanted()
+
+
+def test_each_bucket_of_a_prefix_is_repaired_by_itself(
+    tree: mirroring.World, diff: commands.Command
+) -> None:
+    diff.configure(sync={"prefixes": [{"from": tree.root, "to": tree.root, "buckets": 3}]})
+    foreign = f"{tree.root}//x".encode()
+    tree.etcd.put(foreign, b"foreign")
+    outcome = diff(*FIX)
+    assert outcome.code == 0, outcome
+    assert f"{tree.root} 2/3 -> {tree.root}: no difference" in outcome.out
+    assert "equal: 200 nodes" in outcome.out
+    assert tree.etcd.values(tree.root) == {**tree.wanted(), foreign: b"foreign"}
+
+    tree.etcd.put_many([(tree.path(f"n{number}"), b"tampered") for number in range(9)])
+    tree.etcd.put_many([(tree.path(f"extra{number}"), b"") for number in range(9)])
+    tree.etcd.delete(tree.root)
+    document = diff(*FIX, "--json").document()
+    assert document["equal"]
+    assert [(each["bucket"], each["buckets"]) for each in document["shards"]] == [
+        (0, 3),
+        (1, 3),
+        (2, 3),
+    ]
+    assert sum(each["foreign"] for each in document["shards"]) == 1
+    assert sum(each["put"] for each in document["fixes"]) == 10
+    assert sum(each["delete"] for each in document["fixes"]) == 9
+    assert tree.etcd.values(tree.root) == {**tree.wanted(), foreign: b"foreign"}
 
 
 def test_what_is_equal_is_not_touched(tree: mirroring.World, diff: commands.Command) -> None:
@@ -300,7 +328,7 @@ def test_a_supervisor_takes_over_after_a_repair(
     """Our own ownership leaves nothing behind that a mirror would have to wait for."""
     assert diff(*FIX).code == 0
     tree.zk.create(tree.path("later"), b"1")
-    shard = sharding.shard_id(tree.root, tree.root)
+    shard = messages.shard_id(tree.root, tree.root)
     worker = tree.worker()
     worker.follows()
     polling.until(lambda: tree.etcd.value(tree.path("later")) == b"1", 5)

@@ -206,9 +206,12 @@ def test_subscriptions_of_many_threads_are_all_kept(opened: Opened) -> None:
     roots = [b"/s%d" % number for number in range(200)]
     got: list[bytes] = []
 
+    def sink(_kind: int, path: bytes) -> None:
+        got.append(path)
+
     def subscribe(part: list[bytes]) -> None:
         for root in part:
-            opened.session.subscribe(root, lambda _, path: got.append(path), lambda: None)
+            opened.session.subscribe(root, sink, lambda: None)
 
     threads = [threading.Thread(target=subscribe, args=(roots[at::8],)) for at in range(8)]
     for thread in threads:
@@ -218,7 +221,7 @@ def test_subscriptions_of_many_threads_are_all_kept(opened: Opened) -> None:
     for root in roots:
         opened.session.event(1, root + b"/x")
     assert len(got) == len(roots)
-    opened.session.unsubscribe(roots[0])
+    opened.session.unsubscribe(roots[0], sink)
     opened.session.event(1, roots[0])
     assert len(got) == len(roots)
 

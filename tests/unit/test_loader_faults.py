@@ -127,11 +127,8 @@ def test_one_fault(tmp_path: pathlib.Path, text: str, expected: str) -> None:
             "sync.prefixes[1].to: /t/x overlaps /t of sync.prefixes[0]",
         ),
         ("{prefixes: [/a, {from: /b, to: /a/b}]}", "prefixes[1].to: /a/b overlaps /a of"),
-        (
-            "{prefixes: [{from: /a, to: /a, buckets: 2}]}",
-            "buckets: more than 1 is not supported yet",
-        ),
         ("{prefixes: [{from: /a, to: /a, buckets: 0}]}", "buckets: must be at least 1"),
+        ("{prefixes: [{from: /a, to: /a, buckets: 257}]}", "buckets: must be at most 256"),
         ("{prefixes: [{from: /a, to: /a, exclude: [/b]}]}", "exclude[0]: is not below `from`"),
         ("{prefixes: [{from: /a, to: /a, exclude: [/a2]}]}", "exclude[0]: is not below `from`"),
         ("{prefixes: [{from: /a, to: /a, exclude: [/a]}]}", "leaves out the whole prefix"),

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit import settings
-from zk2etcd import sharding
+from zk2etcd import messages, sharding
 
 IDS = st.sets(st.text(string.ascii_lowercase, min_size=1, max_size=6), max_size=30)
 COUNTS = st.integers(1, 9)
@@ -68,14 +68,14 @@ def test_the_hash_is_the_same_in_every_process() -> None:
 
 def test_an_id_is_a_slug_and_a_digest() -> None:
     digest = hashlib.sha256(b"/a b/\xc3\xbc\0/x\0" + b"2/4").hexdigest()[:8]
-    assert sharding.shard_id("/a b/ü", "/x", 2, 4) == f"a-b-{digest}"
-    assert sharding.shard_id("/", "/").startswith("root-")
-    assert sharding.shard_id("/dubbo", "/dubbo") != sharding.shard_id("/dubbo", "/other")
+    assert messages.shard_id("/a b/ü", "/x", 2, 4) == f"a-b-{digest}"
+    assert messages.shard_id("/", "/").startswith("root-")
+    assert messages.shard_id("/dubbo", "/dubbo") != messages.shard_id("/dubbo", "/other")
 
 
 @given(st.text(), st.text())
 def test_an_id_is_safe_in_urls_and_labels(source: str, target: str) -> None:
-    assert re.fullmatch(r"[A-Za-z0-9-]{10,49}", sharding.shard_id("/" + source, target))
+    assert re.fullmatch(r"[A-Za-z0-9-]{10,49}", messages.shard_id("/" + source, target))
 
 
 def test_a_shard_takes_the_excludes_that_concern_it() -> None:

@@ -201,3 +201,15 @@ def test_an_identity_trip_says_that_nothing_is_written() -> None:
     assert "another" in problem.what
     assert "nothing is written" in problem.remedy
     assert "zk2etcd release dubbo-12345678" in problem.remedy
+
+
+def test_a_bucket_is_told_apart_from_the_others_of_its_prefix() -> None:
+    shards = [dataclasses.replace(views.shard(), bucket=n, buckets=3) for n in range(3)]
+    found = status.document(views.view(shards=tuple(shards)), views.NOW)
+    assert [(each["bucket"], each["buckets"]) for each in found["shards"]] == [
+        (0, 3),
+        (1, 3),
+        (2, 3),
+    ]
+    assert all(f"/dubbo {number}/3 " in drawn(found) for number in (1, 2, 3))
+    assert status.source({"from": "/dubbo"}) == "/dubbo", "an older supervisor does not say"

@@ -5,9 +5,9 @@ import signal
 import pytest
 
 from tests.unit import fakes, settings
-from zk2etcd import control, lifecycle, messages, sharding
+from zk2etcd import control, lifecycle, messages
 
-A, B, C, D = (sharding.shard_id(path, path) for path in ("/a", "/b", "/c", "/d"))
+A, B, C, D = (messages.shard_id(path, path) for path in ("/a", "/b", "/c", "/d"))
 
 
 def test_starts_a_worker_for_each_slot_that_has_shards_and_no_other() -> None:

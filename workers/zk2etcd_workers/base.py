@@ -248,6 +248,8 @@ def applier(ctx: context.Context, deliver: Callable[[apply.Ack], None]) -> apply
 def count(ctx: context.Context) -> int:
     """How many keys the shard's range holds now: without excluded ones, with foreign ones."""
     mapped = ctx.mapping
+    if mapped.buckets > 1:
+        return present.number(ctx.etcd, mapped)
     excluded = sum(
         _size(ctx, mapped.key(path), mapped.below_path(path)) for path in mapped.excluded
     )

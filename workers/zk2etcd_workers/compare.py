@@ -94,6 +94,8 @@ class Found:
             "id": shard.id,
             "from": shard.source,
             "to": shard.target,
+            "bucket": shard.bucket,
+            "buckets": shard.buckets,
             "equal": self.equal,
             "nodes": self.nodes,
             "keys": self.keys,

@@ -13,6 +13,7 @@ from zk2etcd_workers import (
     etcd,
     fence,
     grants,
+    guard,
     mapping,
     sizing,
     snapshot,
@@ -24,6 +25,7 @@ from zk2etcd_workers import (
 )
 
 _UNSYNCABLE_SHOWN = 100
+_Limits = config.DeleteGuard
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +77,11 @@ class Context:
     def ask_size(self, told: Callable[[int], None]) -> None:
         """See `sizing.ask`."""
         sizing.ask(self.session, self.mapping, told)
+
+    @property
+    def delete_guard(self) -> _Limits:
+        """The limits that hold for this shard."""
+        return guard.share(self.config.sync.delete_guard, self.mapping.buckets)
 
     @property
     def skips_ephemerals(self) -> bool:

@@ -31,13 +31,14 @@ class Delete(NamedTuple):
 
 
 class Range(NamedTuple):
-    """A read inside a Txn; `end` empty means the one key."""
+    """A read inside a Txn; `end` empty means the one key; `revision` 0, the latest."""
 
     key: bytes
     end: bytes = b""
     limit: int = 0
     keys_only: bool = False
     count_only: bool = False
+    revision: int = 0
 
 
 class Compare(NamedTuple):
@@ -139,4 +140,4 @@ def _fill(slots: Any, ops: Sequence[Op]) -> None:
             entry = add().request_range
             entry.key, entry.range_end = op.key, op.end
             entry.limit, entry.keys_only = op.limit, op.keys_only
-            entry.count_only = op.count_only
+            entry.count_only, entry.revision = op.count_only, op.revision

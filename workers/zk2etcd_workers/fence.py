@@ -198,7 +198,7 @@ class Fence:
         if kv.key == self._key:
             if self._takeable(owner, reaped):
                 return
-        elif not _intersect(str(owner["target"]), self._shard.target):
+        elif not _intersect(owner, self._shard):
             return
         who = f"{owner['instance']}/{owner['slot']}.{owner['incarnation']}"
         raise errors.Held(who, str(owner.get("admin", "")))
@@ -258,12 +258,26 @@ class Fence:
                 "incarnation": self._identity.incarnation,
                 "epoch": self._epoch,
                 "target": self._shard.target,
+                **_part(self._shard),
                 "range": [part.decode() for part in below],
                 "admin": self._identity.admin_url,
             }
         )
 
 
-def _intersect(a: str, b: str) -> bool:
-    one, other = a.encode(), b.encode()
-    return mapping.is_below(one, other) or mapping.is_below(other, one)
+def _part(shard: messages.Shard) -> dict[str, Any]:
+    """What an owner key says of a shard that has one bucket of its range only."""
+    if shard.buckets == 1:
+        return {}
+    return {"source": shard.source, "bucket": shard.bucket, "buckets": shard.buckets}
+
+
+def _intersect(owner: Mapping[str, Any], shard: messages.Shard) -> bool:
+    """Whether both may write the same key. An owner key that says nothing of buckets is for all of
+    its range."""
+    one, other = str(owner["target"]).encode(), shard.target.encode()
+    if not (mapping.is_below(one, other) or mapping.is_below(other, one)):
+        return False
+    prefix = (shard.source, shard.target, shard.buckets)
+    siblings = (owner.get("source"), owner["target"], owner.get("buckets")) == prefix
+    return not siblings or owner.get("bucket") not in {*range(shard.buckets)} - {shard.bucket}

@@ -134,7 +134,7 @@ class Follow:
         elif isinstance(item, fence.Standing):
             self._ctx.fence.check(item)
         elif isinstance(item, gauges.Counted):
-            self._tally.counted(item)
+            self._tally.counted(item, self._inbox.put)
         elif isinstance(item, _Below):
             self._looked_below(item)
         elif isinstance(item, repair.Found):
@@ -171,6 +171,10 @@ class Follow:
         key = ctx.mapping.key(path)
         if self._identity.concerns(path):
             self._identify(path, result)
+            if not ctx.mapping.owns(path):
+                self._root_of_others(result)
+                self._release(path)
+                return
         if confirm.is_absent(ctx, result):
             if ctx.config.sync.deletes == "apply":
                 self._applier.add(plan.Write(key, None, path, 0, batch=batch))
@@ -182,6 +186,12 @@ class Follow:
         else:
             self._facts.unreadable([path], ctx.log)
         self._release(path)
+
+    def _root_of_others(self, result: tree.Node | tree.Miss) -> None:
+        """The root's own key is the first bucket's; when the root is gone, what this bucket still
+        has below it is dirty, as it is for the first."""
+        if confirm.is_absent(self._ctx, result) and self._ctx.config.sync.deletes == "apply":
+            self._look_below(*self._ctx.mapping.below())
 
     def _identify(self, path: bytes, result: tree.Node | tree.Miss) -> None:
         if isinstance(result, tree.Node):
@@ -214,7 +224,7 @@ class Follow:
             self._look_below(start, end)
 
     def _orphaned(self, keys: Sequence[bytes]) -> None:
-        """Keys below a deleted node are dirty, unless they are foreign or excluded."""
+        """Keys below a deleted node are dirty, unless they are foreign, excluded, or others'."""
         for key in keys:
             path = self._ctx.mapping.path(key)
             if path is not None and not self._ctx.mapping.is_excluded(path):

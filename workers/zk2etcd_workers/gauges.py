@@ -11,6 +11,8 @@ from zk2etcd_workers import context, etcd, watch, zookeeper
 _SYNC_EVERY = 1.0
 _COUNT_EVERY = 5.0
 _BIG_SHARD = 100_000
+_BIG_PREFIX = 20_000
+_PAGE = 5_000
 
 
 class Synced:
@@ -54,15 +56,16 @@ class Freshness:
 
 
 class Counted:
-    """How many keys etcd holds in the shard's range, or None if it did not say."""
+    """What etcd said about how many keys there are; `answer` None if it did not."""
 
     def __init__(self, answer: etcd.Answer | None) -> None:
-        self.keys = sum(answer.counts()) if answer is not None else None
+        self.answer = answer
 
 
 class Tally:
     """The number of keys, kept true while following: what is created, set and deleted at once
-    cannot be told apart in the pipeline, so etcd is asked now and then."""
+    cannot be told apart in the pipeline, so etcd is asked now and then. It cannot count the keys of
+    one bucket: those are paged through and told apart here, and less often."""
 
     def __init__(self, ctx: context.Context, facts: context.Facts) -> None:
         self._ctx = ctx
@@ -70,6 +73,9 @@ class Tally:
         self._at = 0.0
         self._last: int | None = None
         self._wrote = True
+        self._found: int | None = None
+        """So far, while the keys of a bucket are paged through, as they were at `_revision`."""
+        self._revision = 0
 
     def wrote(self) -> None:
         self._wrote = True
@@ -80,20 +86,48 @@ class Tally:
 
     def ask(self, now: float, deliver: Callable[[Any], None]) -> None:
         """Count if something was written. A count walks etcd's index: a big shard asks less."""
-        if not self._wrote or now < self._at:
+        if not self._wrote or now < self._at or self._found is not None:
             return
         self._wrote = False
-        self._at = now + _COUNT_EVERY * (1 + self._facts.keys // _BIG_SHARD)
-        start, end = self._ctx.mapping.below()
-        ranges = [etcd.Range(start, end, count_only=True)]
-        if start != self._ctx.mapping.target:
-            ranges.append(etcd.Range(self._ctx.mapping.target, count_only=True))
+        mapped, keys = self._ctx.mapping, self._facts.keys
+        start, end = mapped.below()
+        if mapped.buckets > 1:
+            self._at = now + _COUNT_EVERY * (1 + keys * mapped.buckets // _BIG_PREFIX)
+            self._found = self._revision = 0
+            ranges = [etcd.Range(start, end, _PAGE, keys_only=True)]
+        else:
+            self._at = now + _COUNT_EVERY * (1 + keys // _BIG_SHARD)
+            ranges = [etcd.Range(start, end, count_only=True)]
+        if start != mapped.target:
+            ranges.insert(0, ranges[0]._replace(key=mapped.target, end=b""))
+        self._send(ranges, deliver)
+
+    def _send(self, ranges: list[etcd.Range], deliver: Callable[[Any], None]) -> None:
         self._ctx.etcd.txn_soon(etcd.Txn((), ranges), lambda answer, _: deliver(Counted(answer)))
 
-    def counted(self, counted: Counted) -> None:
-        """Foreign and excluded keys are in the count too: only its changes matter."""
-        if counted.keys is None:
+    def counted(self, counted: Counted, deliver: Callable[[Any], None]) -> None:
+        """Foreign and excluded keys are in etcd's count too: only its changes matter."""
+        if counted.answer is None:
+            self._found = None
             return
+        if self._ctx.mapping.buckets > 1:
+            if not self._goes_on(counted.answer, deliver):
+                self._facts.keys, self._found = self._found or 0, None
+            return
+        keys = sum(counted.answer.counts())
         if self._last is not None:
-            self._facts.keys += counted.keys - self._last
-        self._last = counted.keys
+            self._facts.keys += keys - self._last
+        self._last = keys
+
+    def _goes_on(self, answer: etcd.Answer, deliver: Callable[[Any], None]) -> bool:
+        """Count a page of a bucket, and ask for the next if there is one."""
+        mapped = self._ctx.mapping
+        self._revision = self._revision or answer.revision
+        for keys, more in answer.ranges():
+            self._found = (self._found or 0) + sum(map(mapped.is_image, keys))
+            if more:
+                start, end = mapped.after(keys[-1]), mapped.below()[1]
+                page = etcd.Range(start, end, _PAGE, keys_only=True, revision=self._revision)
+                self._send([page], deliver)
+                return True
+        return False

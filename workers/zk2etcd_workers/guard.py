@@ -22,6 +22,19 @@ class Walk:
     root_missing: bool
 
 
+def share(limits: config.DeleteGuard, buckets: int) -> config.DeleteGuard:
+    """The limits of one bucket, which knows nothing of the others: its part of those of the
+    prefix, or as many times as much could go unseen as there are buckets."""
+    if buckets == 1:
+        return limits
+    return limits.model_copy(
+        update={
+            "min_deletes": limits.min_deletes // buckets,
+            "max_deletes": limits.max_deletes // buckets,
+        }
+    )
+
+
 def trips(walk: Walk, limits: config.DeleteGuard) -> str | None:
     """Why these deletes must wait for a person, or None if they may happen."""
     if walk.deletes == 0:

@@ -101,7 +101,7 @@ class Guarding:
     def room(self) -> int:
         """How many absent paths are worth remembering: with one more, no delete happens."""
         trip = self._record.trip if self._record is not None else None
-        most = self._ctx.config.sync.delete_guard.max_deletes
+        most = self._ctx.delete_guard.max_deletes
         return max(most, trip.deletes) if trip and self._ctx.grants.names(trip) else most
 
     def allows(self, paths: Sequence[bytes], total: int, present: int, *, root: bool) -> bool:
@@ -113,7 +113,7 @@ class Guarding:
         record = self._record or state.GuardRecord(present, first=False)
         present = self._before(present)
         found = guard.Walk(total, present, record.first, root_missing=not root)
-        reason = guard.trips(found, self._ctx.config.sync.delete_guard)
+        reason = guard.trips(found, self._ctx.delete_guard)
         if total and record.trip is not None:
             # A trip stands until a person releases it, or nothing is left to delete.
             reason = record.trip.reason

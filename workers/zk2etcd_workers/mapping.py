@@ -2,10 +2,15 @@
 
 `/dubbo` means the node and what is below it, by path element: never `/dubbo2`. A key in the range
 whose inverse is not a valid ZooKeeper path is foreign, and foreign keys are never touched.
+
+A shard may be one bucket of a prefix: then only some children of the root are its own, by a hash of
+their names. Those of the other buckets are to it as if they were excluded.
 """
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import re
 from collections.abc import Sequence
 
@@ -39,12 +44,32 @@ def is_valid_path(path: bytes) -> bool:
     return not any(element in ("", ".", "..") for element in text[1:].split("/"))
 
 
-class Mapping:
-    """One shard's mapping. `source` and `target` are the config's `from` and `to`."""
+@functools.lru_cache(maxsize=1 << 16)
+def bucket(name: bytes, buckets: int) -> int:
+    """The bucket of a child of the root, from 0, by its name; the root itself, with no name, is in
+    the first. The same in every process and release, or a reload would move keys between shards.
+    """
+    if not name:
+        return 0
+    return int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big") % buckets
 
-    def __init__(self, source: str, target: str, exclude: Sequence[str] = ()) -> None:
+
+class Mapping:
+    """One shard's mapping. `source` and `target` are the config's `from` and `to`; it has the
+    children that fall into `bucket` of `buckets`. `narrows`: some of the subtree are not its."""
+
+    def __init__(
+        self,
+        source: str,
+        target: str,
+        exclude: Sequence[str] = (),
+        bucket: int = 0,
+        buckets: int = 1,
+    ) -> None:
         self.source = source.encode()
         self.target = target.encode()
+        self.bucket = bucket
+        self.buckets = buckets
         self._source_base = b"" if self.source == b"/" else self.source
         self._target_base = b"" if self.target == b"/" else self.target
         self._cut = len(self._source_base)
@@ -52,10 +77,11 @@ class Mapping:
         if is_below(RESERVED, self.source):
             excluded.append(RESERVED)
         self.excluded = tuple(sorted({path for path in excluded if is_below(path, self.source)}))
+        self.narrows = bool(self.excluded) or buckets > 1
 
     @classmethod
     def of(cls, shard: messages.Shard) -> Mapping:
-        return cls(shard.source, shard.target, shard.exclude)
+        return cls(shard.source, shard.target, shard.exclude, shard.bucket, shard.buckets)
 
     def key(self, path: bytes) -> bytes:
         """The etcd key of a path at or below `source`."""
@@ -73,7 +99,38 @@ class Mapping:
         return path if is_valid_path(path) and self.key(path) == key else None
 
     def is_excluded(self, path: bytes) -> bool:
-        return any(is_below(path, root) for root in self.excluded)
+        """Whether a path at or below `source` is not to be mirrored here: left out by the
+        configuration, or another bucket's."""
+        return any(is_below(path, root) for root in self.excluded) or not self.owns(path)
+
+    def owns(self, path: bytes) -> bool:
+        """Whether a path at or below `source` lies in this shard's bucket."""
+        return self.buckets == 1 or bucket(_first(path, self._cut), self.buckets) == self.bucket
+
+    def owns_key(self, key: bytes) -> bool:
+        """The same of a key at or below `target`; of a foreign one too, so that each is one
+        shard's to speak of."""
+        name = _first(key, len(self._target_base))
+        return self.buckets == 1 or bucket(name, self.buckets) == self.bucket
+
+    def is_image(self, key: bytes) -> bool:
+        """Whether a key at or below `target` is that of a path that is to be mirrored here."""
+        if not self.owns_key(key):
+            return False
+        path = self.path(key)
+        return path is not None and not self.is_excluded(path)
+
+    def concerns(self, path: bytes) -> bool:
+        """Whether a change of this path is of interest: of the root, which only the first bucket
+        mirrors, it is to all, since by the root they know the ensemble."""
+        return not self.is_excluded(path) or (self.bucket > 0 and path == self.source != b"/")
+
+    def after(self, key: bytes) -> bytes:
+        """Where the keys that may be this shard's go on after `key`, one at or below `target`."""
+        end = key.find(b"/", len(self._target_base) + 1)
+        if end < 0 or self.owns_key(key):
+            return key + b"\0"
+        return key[:end] + b"0"
 
     def below(self) -> tuple[bytes, bytes]:
         """The range [start, end) of the keys below the target's own key."""
@@ -85,3 +142,9 @@ class Mapping:
         if base == b"/":
             base = b""
         return base + b"/", base + b"0"
+
+
+def _first(path: bytes, cut: int) -> bytes:
+    """The first element of what is left of `path` after `cut` bytes."""
+    end = path.find(b"/", cut + 1)
+    return path[cut + 1 :] if end < 0 else path[cut + 1 : end]

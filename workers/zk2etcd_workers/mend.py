@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from zk2etcd import config, errors, messages
-from zk2etcd_workers import base, context, guarding, identity, pausing, sides, state
+from zk2etcd_workers import base, context, guarding, identity, pausing, sides, splits, state
 
 WRITTEN_BY = "zk2etcd diff"
 _TOLD = 0.2
@@ -46,11 +46,12 @@ def mend(
     :raises errors.Zk2EtcdError: it was not finished; what was written is right all the same.
     """
     ctx = both.context(shard, released)
-    ctx = dataclasses.replace(ctx, config=_with_room(ctx.config, released or 0))
+    ctx = dataclasses.replace(ctx, config=_with_room(ctx.config, (released or 0) * shard.buckets))
     facts = context.Facts()
     state.ensure_format(ctx.etcd, ctx.keys, WRITTEN_BY)
     ctx.fence.claim({})
     try:
+        splits.adopt(ctx)
         if (pause := pausing.standing(ctx)) is not None:
             raise errors.Paused(shard.id, pause.by, pause.since)
         known = identity.Identity(ctx)
@@ -112,7 +113,10 @@ def _was_deleted(_path: bytes) -> bool:
 
 
 def _with_room(settings: config.Config, released: int) -> config.Config:
-    """The base remembers as many absent paths as the guard lets pass; here, those released too."""
+    """The base remembers as many absent paths as the guard lets pass; here, those released too.
+
+    :param released: for the whole prefix, of which a bucket takes its part.
+    """
     guard = settings.sync.delete_guard
     if released <= guard.max_deletes:
         return settings

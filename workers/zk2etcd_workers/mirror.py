@@ -22,6 +22,7 @@ from zk2etcd_workers import (
     guarding,
     inbox,
     pausing,
+    splits,
     state,
     turn,
     watch,
@@ -182,6 +183,7 @@ class Mirror:
     def _own(self) -> None:
         """Take the shard; while it is paused, do no more than that."""
         self._take()
+        splits.adopt(self._ctx)
         if self.pausing.settle() is not None:
             self._rest()
 
@@ -189,7 +191,7 @@ class Mirror:
         """What was seen until now is forgotten: a base finds out what is so afterwards,
         and its deletes are the guard's case, since nobody looked meanwhile."""
         ctx = self._ctx
-        ctx.session.unsubscribe(ctx.root)
+        ctx.session.unsubscribe(ctx.root, self._dirty.event)
         self._dirty.forget()
         self._due.clear()
         self._follow = None
@@ -382,7 +384,7 @@ class Mirror:
     def _let_go(self) -> None:
         """Settle or abandon the writes under way, then free the shard for the next owner."""
         ctx = self._ctx
-        ctx.session.unsubscribe(ctx.root)
+        ctx.session.unsubscribe(ctx.root, self._dirty.event)
         try:
             if self._follow is not None:
                 self._follow.settle(_SETTLE)

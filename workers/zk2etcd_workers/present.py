@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
+from typing import Any
 
 from zk2etcd import errors
 from zk2etcd_workers import etcd, mapping, plan
@@ -12,8 +14,11 @@ _LARGEST_PAGE = 5_000
 _PAGE_BYTES = 4 * 1024 * 1024
 
 
-def stream(client: etcd.Client, shard: mapping.Mapping) -> Iterator[plan.Held]:
-    """The target's own key, then all below it; foreign and excluded keys included.
+def stream(
+    client: etcd.Client, shard: mapping.Mapping, *, keys_only: bool = False
+) -> Iterator[plan.Held]:
+    """The target's own key, then all below it; foreign and excluded keys included, those of other
+    buckets not.
 
     Pages adapt to the size of what they hold, and the next one is under way while one is used.
     If etcd compacted the revision, it goes on from the last key at a new one.
@@ -24,24 +29,38 @@ def stream(client: etcd.Client, shard: mapping.Mapping) -> Iterator[plan.Held]:
     own = client.range(shard.target)
     if start != shard.target:
         # For `to: /`, whose below-range is [/, 0), the range shows the key `/` itself.
-        yield plan.Held(own.keys, own.values)
-    revision = own.revision
+        yield _own(own, shard)
     limit = _FIRST_PAGE
-    ask = client.range_soon(start, end, limit=limit, revision=revision)
+    options: dict[str, Any] = {"revision": own.revision, "keys_only": keys_only}
+    ask = client.range_soon(start, end, limit=limit, **options)
     while True:
         try:
             page = ask()
         except errors.Compacted:
-            revision = client.range(shard.target).revision
-            ask = client.range_soon(start, end, limit=limit, revision=revision)
+            options["revision"] = client.range(shard.target).revision
+            ask = client.range_soon(start, end, limit=limit, **options)
             continue
         if page.more:
-            start = page.keys[-1] + b"\0"
+            start = shard.after(page.keys[-1])
             limit = _next_limit(page, limit)
-            ask = client.range_soon(start, end, limit=limit, revision=revision)
-        yield plan.Held(page.keys, page.values)
+            ask = client.range_soon(start, end, limit=limit, **options)
+        yield _own(page, shard)
         if not page.more:
             return
+
+
+def number(client: etcd.Client, shard: mapping.Mapping) -> int:
+    """How many keys `stream` yields: for a bucket, as etcd itself can only count ranges."""
+    return sum(len(page.keys) for page in stream(client, shard, keys_only=True))
+
+
+def _own(page: etcd.Page, shard: mapping.Mapping) -> plan.Held:
+    """What of a page is this shard's."""
+    if shard.buckets == 1:
+        return plan.Held(page.keys, page.values)
+    own = list(map(shard.owns_key, page.keys))
+    keys, values = (list(itertools.compress(each, own)) for each in (page.keys, page.values))
+    return plan.Held(keys, values)
 
 
 def _next_limit(page: etcd.Page, limit: int) -> int:

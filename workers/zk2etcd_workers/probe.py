@@ -45,7 +45,7 @@ def _zookeeper(both: sides.Sides, shards: Sequence[messages.Shard]) -> Facts:
     yield session
     if session.status == "FAIL":
         return
-    for shard in shards:
+    for shard in _prefixes(shards):
         yield from probe_zookeeper.prefix(both, shard)
 
 
@@ -62,11 +62,11 @@ def _etcd(both: sides.Sides, shards: Sequence[messages.Shard]) -> Facts:
     ours = probe_etcd.state_rights(both)
     yield ours
     usable = []
-    for shard in shards:
+    for shard in _prefixes(shards):
         target = probe_etcd.target_rights(both, shard)
         yield target
         if target.status == "ok":
-            usable.append(shard)
+            usable += [each for each in shards if each.target == shard.target]
     if usable:
         yield from probe_etcd.limits(both, usable[0])
     if ours.status == "ok":
@@ -75,6 +75,11 @@ def _etcd(both: sides.Sides, shards: Sequence[messages.Shard]) -> Facts:
         yield from probe_etcd.members(both)
         for shard in usable:
             yield from probe_etcd.present(both, shard)
+
+
+def _prefixes(shards: Sequence[messages.Shard]) -> list[messages.Shard]:
+    """One shard of each prefix: what concerns all of its buckets is said once."""
+    return [shard for shard in shards if shard.bucket == 0]
 
 
 def _history(both: sides.Sides, shard: messages.Shard) -> Facts:

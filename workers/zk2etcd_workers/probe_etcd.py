@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from zk2etcd import config, errors, messages, metrics
 from zk2etcd_workers import etcd, mapping, probe_fact, sides, state, tree
+from zk2etcd_workers import present as streams
 
 SIDE = probe_fact.Side("etcd")
 _LARGEST_NODE = 1024 * 1024
@@ -225,11 +226,15 @@ def present(both: sides.Sides, shard: messages.Shard) -> Iterator[probe_fact.Fac
         owner = state.decode(kv.value, kv.key)
         who = f"{owner['instance']}/{owner['slot']}.{owner['incarnation']}"
         where = f" ({owner['admin']})" if owner.get("admin") else ""
-        yield SIDE.ok(f"{shard.target} is being written by {who}{where}")
+        part = f" {shard.bucket + 1}/{shard.buckets}" if shard.buckets > 1 else ""
+        yield SIDE.ok(f"{shard.target}{part} is being written by {who}{where}")
     checkpoints = state.read_checkpoints(both.client, keys)
     if checkpoints.get(keys.checkpoint(shard.id), 0):
         return
-    count = both.client.range(*mapped.below(), count_only=True).total
+    if shard.buckets > 1:
+        count = streams.number(both.client, mapped)
+    else:
+        count = both.client.range(*mapped.below(), count_only=True).total
     if count and both.settings.sync.delete_guard.first_sync == "hold":
         yield SIDE.note(
             f"below {shard.target} are keys already ({count:,}), and not from a mirror of it",

@@ -101,6 +101,7 @@ class Reader:
         :param epoch: the session's, to which all reads must belong; None: the one of now.
         """
         self._session = session
+        self._mapping = shard
         self._excluded = frozenset(shard.excluded)
         self._turn = pulse
         self._denied = denied
@@ -299,13 +300,20 @@ class Reader:
             if result is not tree.Miss.NO_NODE:
                 self._denied(directory.path)
         else:
-            names = sorted(result)
+            names = sorted(self._own(directory.path, result))
             if self._excluded:
                 names = self._kept(directory.path, names)
         directory.names = names
         directory.found = [None] * len(names)
         if names:
             self._push(tree.join(directory.path, names[0]), directory)
+
+    def _own(self, parent: bytes, names: tree.Listing) -> tree.Listing:
+        """Of the root's children, those of this bucket."""
+        whole, buckets = self._mapping, self._mapping.buckets
+        if buckets == 1 or parent != whole.source:
+            return names
+        return [name for name in names if mapping.bucket(name, buckets) == whole.bucket]
 
     def _kept(self, parent: bytes, names: list[bytes]) -> list[bytes]:
         return [name for name in names if tree.join(parent, name) not in self._excluded]

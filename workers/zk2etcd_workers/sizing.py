@@ -15,9 +15,10 @@ _MOST_EXCLUDED = 8
 
 
 def ask(session: zookeeper.Session, shard: mapping.Mapping, told: Callable[[int], None]) -> None:
-    """Ask how many nodes the shard's subtree has. `told` is called from the connection's thread,
-    with ever better numbers; never, if the server does not say."""
-    sizing = _Sizing(shard.source, told)
+    """Ask how many nodes the shard's subtree has; a bucket is taken for its fair share. `told` is
+    called from the connection's thread, with ever better numbers; never, if the server does not
+    say."""
+    sizing = _Sizing(shard.source, lambda nodes: told(-(-nodes // shard.buckets)))
     for path in (shard.source, *shard.excluded[:_MOST_EXCLUDED]):
         session.count(path, sizing.answered)
 

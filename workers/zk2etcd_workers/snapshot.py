@@ -87,12 +87,15 @@ class Walk:
         found = holder.found[0]
         if isinstance(found, tree.Node):
             self.root = found
-            self.nodes = 1
-            self._add(found)
+            if self._mapping.bucket == 0:
+                self.nodes = 1
+                self._add(found)
             if (below := holder.subs.get(0)) is not None:
                 yield from self._below(below)
-        elif found is not tree.Miss.NO_NODE:
+        elif found is not tree.Miss.NO_NODE and self._mapping.bucket == 0:
             self._unreadable(self._mapping.source)
+        elif found is not tree.Miss.NO_NODE:
+            self._opaque(self._mapping.source)
         yield self._taken()
 
     def _below(self, root: readahead.Dir) -> Iterator[plan.Run]:

@@ -136,7 +136,7 @@ class Verify:
         `max_deletes` the guard trips anyway and only their number matters."""
         paths, self._extras = self._extras, []
         absent = self._still_absent(paths)
-        room = self._ctx.config.sync.delete_guard.max_deletes + 1 - len(self._absent)
+        room = self._ctx.delete_guard.max_deletes + 1 - len(self._absent)
         self._absent_total += len(absent)
         self._absent += absent[: max(0, room)]
 

@@ -34,7 +34,7 @@ class Dirty:
 
     def event(self, kind: int, path: bytes) -> None:
         """The watch sink: it runs in the connection thread and only appends."""
-        if self._mapping.excluded and self._mapping.is_excluded(path):
+        if self._mapping.narrows and not self._mapping.concerns(path):
             return
         self.mark(path, deleted=kind == DELETED)
 

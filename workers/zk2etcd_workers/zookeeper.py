@@ -208,8 +208,8 @@ class Session:
         """Events at or below `root` go to `sink`, a changed epoch to `doubt`; both only enqueue."""
         self._routes.add(root, sink, doubt)
 
-    def unsubscribe(self, root: bytes) -> None:
-        self._routes.remove(root)
+    def unsubscribe(self, root: bytes, sink: zk_connection.Sink) -> None:
+        self._routes.remove(root, sink)
 
     def negotiate(self) -> None:
         """Find out, once, how the servers want to be spoken to.

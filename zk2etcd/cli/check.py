@@ -56,7 +56,8 @@ def _facts(
     yield side.ok(f"{' and '.join(paths)} is valid")
     for shard in shards:
         excluded = f", without {', '.join(shard.exclude)}" if shard.exclude else ""
-        yield side.ok(f"{shard.source} -> {shard.target}{excluded} (shard {shard.id})")
+        source = text.bucket(shard.source, shard.bucket, shard.buckets)
+        yield side.ok(f"{source} -> {shard.target}{excluded} (shard {shard.id})")
     workers = min(len(shards), len(slots))
     yield side.ok(f"shards: {len(shards)}, on worker processes: {workers}")
     if not offline:

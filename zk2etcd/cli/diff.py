@@ -314,4 +314,5 @@ def _agreed(differing: list[compare.Found]) -> bool:
 
 
 def _names(shard: messages.Shard) -> str:
-    return text.printable(f"{shard.source} -> {shard.target}")
+    source = text.bucket(shard.source, shard.bucket, shard.buckets)
+    return text.printable(f"{source} -> {shard.target}")

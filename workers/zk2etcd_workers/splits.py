@@ -1,0 +1,125 @@
+"""What a shard takes over from an earlier split of the same prefix, when `buckets` was changed.
+
+Its id is new, or from long ago, and so is what etcd keeps under it; the keys in its range are those
+that the shards of the earlier split mirrored. Were that forgotten, another ensemble would not be
+noticed, a pause would end by itself, and each delete between the two would wait for a person as at
+a first sync. So a shard that has just been taken looks for a whole split that was active later than
+it was itself, and takes over what those shards knew, in one Txn: what follows then is as if it had
+mirrored all the time. What is in doubt there is in doubt here: a guard's record of one of them,
+a trip or a walk that was cut off, makes this base a first one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from zk2etcd import errors, messages
+from zk2etcd_workers import base, context, etcd, state
+
+
+class Split(NamedTuple):
+    """The shards of one prefix with one number of buckets. `active`: the etcd revision at which one
+    of them last wrote into its checkpoint."""
+
+    ids: Sequence[str]
+    active: int
+    zxid: int
+
+
+_Kept = Mapping[bytes, etcd.Present]
+
+
+def adopt(ctx: context.Context) -> None:
+    """Take over, if there is something; the shard has just been taken, so no other owner of any of
+    its keys is alive.
+
+    :raises errors.Fenced: it is not ours any more.
+    :raises errors.NewerFormat: what is kept cannot be read.
+    """
+    if ctx.dry_run:
+        return
+    keys, shard = ctx.keys, ctx.shard
+    checkpoints = _all(ctx, "checkpoints")
+    mine = [keys.checkpoint(shard.id), keys.identity(shard.id), keys.guard(shard.id)]
+    related = [key for key in checkpoints if _slug(key) == _slug(mine[0]) and key != mine[0]]
+    former = _latest(ctx, checkpoints, len(related)) if related else None
+    if former is None:
+        return
+    kept = {**checkpoints, **_all(ctx, "identities"), **_all(ctx, "guards"), **_all(ctx, "pauses")}
+    own = kept.get(mine[0])
+    zxid = state.decode_zxid(own.value) if own is not None else 0
+    known = [key for key in mine if key in kept and (key != mine[0] or zxid)]
+    if former.active <= max((kept[key].revision for key in known), default=0):
+        return
+    identity = _identity(ctx, [kept.get(keys.identity(each)) for each in former.ids])
+    if own is not None and own.revision <= identity.since:
+        zxid = 0  # of an ensemble that they were released of
+    ops = _taken_over(ctx, former, kept, identity, max(zxid, former.zxid))
+    if not ctx.etcd.txn(etcd.Txn([ctx.fence.compare()], ops)).succeeded:
+        raise errors.Fenced("another owner took the shard")
+    ctx.log.info("goes on from another split of the prefix", buckets=len(former.ids))
+
+
+def _all(ctx: context.Context, kind: str) -> _Kept:
+    return {kv.key: kv for kv in ctx.etcd.range(*ctx.keys.all_of(kind)).kvs}
+
+
+def _slug(key: bytes) -> bytes:
+    return key.rpartition(b"-")[0]
+
+
+def _latest(ctx: context.Context, checkpoints: _Kept, most: int) -> Split | None:
+    """The split that was active last, of those whose shards all wrote something once."""
+    found = []
+    for buckets in range(1, most + 1):
+        ids = list(_written(ctx, checkpoints, buckets)) if buckets != ctx.shard.buckets else []
+        if len(ids) == buckets:
+            kvs = [checkpoints[ctx.keys.checkpoint(each)] for each in ids]
+            zxids = [state.decode_zxid(kv.value) for kv in kvs]
+            found.append(Split(ids, max(kv.revision for kv in kvs), max(zxids)))
+    return max(found, key=lambda split: split.active, default=None)
+
+
+def _written(ctx: context.Context, checkpoints: _Kept, buckets: int) -> Iterator[str]:
+    """The shards of a split, up to the first that never wrote anything."""
+    for number in range(buckets):
+        each = messages.shard_id(ctx.shard.source, ctx.shard.target, number, buckets)
+        kv = checkpoints.get(ctx.keys.checkpoint(each))
+        if kv is None or not state.decode_zxid(kv.value):
+            return
+        yield each
+
+
+def _taken_over(
+    ctx: context.Context, former: Split, kept: _Kept, identity: state.IdentityRecord, zxid: int
+) -> list[etcd.Put | etcd.Delete]:
+    keys, mine = ctx.keys, ctx.shard.id
+    checkpoint = state.encode_zxid(zxid, ctx.fence.token)
+    ops: list[etcd.Put | etcd.Delete] = [
+        etcd.Put(keys.checkpoint(mine), checkpoint),
+        etcd.Put(keys.identity(mine), identity.to_bytes()),
+        etcd.Delete(keys.guard(mine)),
+        etcd.Delete(keys.pause(mine)),
+    ]
+    if any(keys.guard(each) in kept for each in former.ids):
+        record = state.GuardRecord(base.count(ctx), first=True)
+        ops[2] = etcd.Put(keys.guard(mine), record.to_bytes())
+    pauses = [kept[key] for each in former.ids if (key := keys.pause(each)) in kept]
+    if pauses:
+        ops[3] = etcd.Put(keys.pause(mine), pauses[0].value)
+    return ops
+
+
+def _identity(ctx: context.Context, kept: Sequence[etcd.Present | None]) -> state.IdentityRecord:
+    """What they knew of the ensemble, as far as this shard sees to it. Where they disagree, one of
+    them has not been released yet: it is the older, or the earlier, that counts."""
+    births: dict[bytes, state.Birth] = {}
+    found = sorted((kv for kv in kept if kv is not None), key=lambda kv: kv.revision, reverse=True)
+    records = [state.IdentityRecord.from_bytes(kv.value, kv.key) for kv in found]
+    for record in records:
+        births.update(record.births)
+    since = min(record.since for record in records) if len(records) == len(kept) else 0
+    mapped = ctx.mapping
+    ours = {p: b for p, b in births.items() if p == mapped.source or mapped.owns(p)}
+    return state.IdentityRecord(ours, since)
