@@ -35,19 +35,22 @@ def unsettled(on: world.World, timeout: float = _SETTLED_SECONDS) -> Iterator[or
         on.resume_all()
         on.release_guards()
         time.sleep(0.1)
-    for source, said in waiting.items():
-        text = f"not following {timeout:g} s after the last fault: {said}"
+    for (source, bucket), said in waiting.items():
+        text = f"bucket {bucket} not following {timeout:g} s after the last fault: {said}"
         yield oracle.Violation("I7", "unsettled", source, text)
 
 
-def _not_following(on: world.World) -> dict[str, str]:
-    """Prefixes that no live supervisor owns and follows, with what each says of them."""
-    said: dict[str, list[str]] = {prefix.source: [] for prefix in world.PREFIXES}
+def _not_following(on: world.World) -> dict[tuple[str, int], str]:
+    """Buckets of prefixes that no live supervisor owns and follows, with what each says of them."""
+    said: dict[tuple[str, int], list[str]] = {
+        (prefix.source, bucket): [] for prefix in world.PREFIXES for bucket in range(prefix.buckets)
+    }
     for supervisor in on.supervisors:
         with contextlib.suppress(errors.Unreachable, ValueError, KeyError):
-            for source, shard in supervisor.shards().items():
+            for shard in supervisor.status()["shards"]:
+                part = (shard["from"], shard["bucket"])
                 if shard["owned"] and shard["phase"] == "following" and not shard["error"]:
-                    said.pop(source, None)
-                elif source in said:
-                    said[source].append(f"{shard['phase']} {shard['holder']} {shard['error']}")
-    return {source: "; ".join(each) or "no supervisor has it" for source, each in said.items()}
+                    said.pop(part, None)
+                elif part in said:
+                    said[part].append(f"{shard['phase']} {shard['holder']} {shard['error']}")
+    return {part: "; ".join(each) or "no supervisor has it" for part, each in said.items()}

@@ -1,4 +1,5 @@
-"""What a person does meanwhile: a shard is paused, and resumed. Everything else goes on."""
+"""What a person does meanwhile: a shard is paused, and resumed; a prefix is split otherwise.
+Everything else goes on."""
 
 from __future__ import annotations
 
@@ -11,20 +12,37 @@ from typing import Any
 from tests.faults import drawing, oracle, world
 from zk2etcd import errors
 
-KINDS = (drawing.Kind("pause", 1.0, 5.0),)
+KINDS = (drawing.Kind("pause", 1.0, 5.0), drawing.Kind("split", 1.0, 4.0, 1))
 _PAUSED_SECONDS, _RESUMED_SECONDS = 4.0, 3.0
 
 
 def inject(on: world.World, fault: drawing.Fault) -> None:
+    """Do it, wait, and undo it."""
+    steps = {"pause": _pause, "split": _split}
+    steps[fault.kind](on, random.Random(fault.luck), fault.lasts)
+
+
+def _split(on: world.World, luck: random.Random, lasts: float) -> None:
+    """One prefix has another number of buckets for a while: nothing of it may be deleted."""
+    content = on.config()
+    prefix = content["sync"]["prefixes"][0]
+    prefix["buckets"] = luck.choice([n for n in (1, 2, 3, 5) if n != prefix["buckets"]])
+    on.note(f"SIGHUP: {prefix['from']} in {prefix['buckets']}")
+    on.reconfigure(content)
+    time.sleep(lasts)
+    on.reconfigure(on.config())
+
+
+def _pause(on: world.World, luck: random.Random, lasts: float) -> None:
     """Pause a shard, wait, and resume it. What cannot be resumed now is when all is healed."""
-    luck = random.Random(fault.luck)
     prefix = luck.choice([each for each in world.PREFIXES if each.source in drawing.ROOTS])
+    prefix = prefix._replace(only=luck.randrange(prefix.buckets))
     for supervisor, shard in _owned(on, prefix):
         on.note(f"pause {shard['id']}")
         with contextlib.suppress(errors.Unreachable):
             supervisor.ask("/pause", {"shards": [shard["id"]], "by": "the suite"})
         if _await(lambda: _is_paused(on, prefix), _PAUSED_SECONDS):
-            _window(on, prefix, shard["id"], fault.lasts)
+            _window(on, prefix, shard["id"], lasts)
         _await(lambda: not on.resume_all(), _RESUMED_SECONDS)
         return
 
@@ -45,9 +63,10 @@ def _window(on: world.World, prefix: oracle.Prefix, shard: str, lasts: float) ->
 def _owned(on: world.World, prefix: oracle.Prefix) -> Iterator[tuple[world.Supervisor, Any]]:
     for supervisor in on.supervisors:
         with contextlib.suppress(errors.Unreachable, ValueError, KeyError):
-            shard = supervisor.shards()[prefix.source]
-            if shard["owned"]:
-                yield supervisor, shard
+            for shard in supervisor.status()["shards"]:
+                wanted = (shard["from"], shard["bucket"]) == (prefix.source, prefix.only)
+                if wanted and shard["owned"]:
+                    yield supervisor, shard
 
 
 def _is_paused(on: world.World, prefix: oracle.Prefix) -> bool:

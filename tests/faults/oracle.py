@@ -8,6 +8,7 @@ test's own. docs/guarantees.md states the invariants.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import re
 import sys
@@ -24,11 +25,14 @@ _SHOWN = 40
 
 
 class Prefix(NamedTuple):
-    """What is mirrored where: `source` in ZooKeeper, `target` in etcd, ZooKeeper paths left out."""
+    """What is mirrored where: `source` in ZooKeeper, `target` in etcd, ZooKeeper paths left out;
+    in how many shards. `only`: of which of them `has` speaks; None of all."""
 
     source: str
     target: str
     exclude: tuple[str, ...] = ()
+    buckets: int = 1
+    only: int | None = None
 
     def key(self, path: str) -> bytes | None:
         """The key of a path, None if it is not mirrored here."""
@@ -46,7 +50,19 @@ class Prefix(NamedTuple):
         if not _within(text, self.target):
             return False
         path = self.source + text[len(self.target) :]
+        if self.only not in (None, self.bucket(key)):
+            return False
         return not any(_within(path, each) for each in self.exclude)
+
+    def bucket(self, key: bytes) -> int:
+        """Whose a key of this prefix is: by a hash of the name below the root."""
+        return _bucket(self.target, key, self.buckets)
+
+
+def _bucket(target: str, key: bytes, buckets: int) -> int:
+    name = key[len(target) + 1 :].partition(b"/")[0]
+    hashed = hashlib.blake2b(name, digest_size=8).digest() if name else b""
+    return int.from_bytes(hashed, "big") % buckets
 
 
 def _within(path: str, root: str) -> bool:
@@ -113,7 +129,7 @@ class Case:
 
 def judge(case: Case) -> list[Violation]:
     """All checks on a run that has ended and converged."""
-    checks = (order, inside, kept, equal, owned, leased, covered, rising, held, paused)
+    checks = (order, inside, kept, equal, owned, leased, apart, covered, rising, held, paused)
     return [violation for check in checks for violation in check(case)]
 
 
@@ -265,6 +281,29 @@ def equal(case: Case) -> Iterator[Violation]:
 # --- I5: one writer ------------------------------------------------------------------------------
 
 
+class _Owner(NamedTuple):
+    """What an owner key says: the target, which bucket of how many; and its mod_revision, 0 when it
+    is gone."""
+
+    target: str
+    bucket: int
+    buckets: int
+    token: int
+
+    def has(self, target: str, key: bytes) -> bool:
+        """Whether a key of this target is its."""
+        return self.target == target and _bucket(target, key, self.buckets) == self.bucket
+
+    def meets(self, other: _Owner) -> bool:
+        """Whether both may write the same key."""
+        same_split = self.buckets == other.buckets
+        return self.target == other.target and not (same_split and self.bucket != other.bucket)
+
+
+_NOBODY = _Owner("", 0, 1, 0)
+_Owners = dict[str, _Owner]
+
+
 class Step(NamedTuple):
     """One revision in which mirrored keys changed, and how things stood after it.
 
@@ -278,27 +317,30 @@ class Step(NamedTuple):
 
 
 def steps(case: Case) -> Iterator[Step]:
-    """Every data revision that was not the test's own, in order, one for each prefix in it."""
-    owners: dict[str, tuple[str, int]] = {}
+    """Every data revision that was not the test's own, in order, one for each shard in it."""
+    owners: _Owners = {}
     checkpoints: dict[str, bytes] = {}
     for revision, events in _revisions(case.events):
-        touched: dict[Prefix, list[watcher.Event]] = {}
+        touched: dict[tuple[Prefix, str], list[watcher.Event]] = {}
         for event in events:
             _note_state(case.state, event, owners, checkpoints)
+        for event in events:
             prefix = case.prefix_of(event.key)
             if prefix is not None:
-                touched.setdefault(prefix, []).append(event)
+                shard = _shard_of(prefix.target, event.key, owners)
+                touched.setdefault((prefix, shard), []).append(event)
         if revision in case.foreign:
             continue
-        for prefix, changed in touched.items():
-            shard = _shard_of(prefix, owners)
-            _, token = owners.get(shard, ("", 0))
+        for (prefix, shard), changed in touched.items():
+            token = owners.get(shard, _NOBODY).token
             yield Step(revision, prefix, changed, token, checkpoints.get(shard, b""))
 
 
-def _shard_of(prefix: Prefix, owners: Mapping[str, tuple[str, int]]) -> str:
-    """The id of the shard: its owner key names the target, also after it went."""
-    return next((shard for shard, (target, _) in owners.items() if target == prefix.target), "")
+def _shard_of(target: str, key: bytes, owners: Mapping[str, _Owner]) -> str:
+    """The id of the shard that has a key: an owner key says so, also after it went. Where the
+    prefix was split in several ways, the shard that is owned now."""
+    may = [shard for shard, owner in owners.items() if owner.has(target, key)]
+    return next((shard for shard in may if owners[shard].token), may[0] if may else "")
 
 
 def _revisions(
@@ -317,7 +359,7 @@ def _revisions(
 def _note_state(
     state: str,
     event: watcher.Event,
-    owners: dict[str, tuple[str, int]],
+    owners: _Owners,
     checkpoints: dict[str, bytes],
 ) -> None:
     kind, shard = state_key(state, event.key)
@@ -325,9 +367,11 @@ def _note_state(
         checkpoints[shard] = event.value or b""
     elif kind == "owners":
         if event.value is None:
-            owners[shard] = (owners.get(shard, ("", 0))[0], 0)
+            owners[shard] = owners.get(shard, _NOBODY)._replace(token=0)
         else:
-            owners[shard] = (str(json.loads(event.value)["target"]), event.revision)
+            found = json.loads(event.value)
+            bucket, buckets = found.get("bucket", 0), found.get("buckets", 1)
+            owners[shard] = _Owner(str(found["target"]), bucket, buckets, event.revision)
 
 
 def state_key(state: str, key: bytes) -> tuple[str, str]:
@@ -363,6 +407,21 @@ def leased(case: Case) -> Iterator[Violation]:
         if is_owner and event.value is not None and event.lease == 0:
             text = f"put without a lease at revision {event.revision}"
             yield Violation("I5", "leased", _text(event.key), text)
+
+
+def apart(case: Case) -> Iterator[Violation]:
+    """No two shards that may write the same key are owned at the same time."""
+    owners: _Owners = {}
+    for event in case.own():
+        kind, shard = state_key(case.state, event.key)
+        if kind != "owners":
+            continue
+        _note_state(case.state, event, owners, {})
+        mine = owners[shard]
+        for other, owner in owners.items():
+            if other != shard and mine.token and owner.token and mine.meets(owner):
+                text = f"taken at revision {event.revision}, while {other} was owned"
+                yield Violation("I5", "apart", _text(event.key), text)
 
 
 def covered(case: Case) -> Iterator[Violation]:
@@ -454,17 +513,27 @@ class _Trip(NamedTuple):
 
 def held(case: Case) -> Iterator[Violation]:
     """While a trip stands that nobody released, no walk deletes what its sample names. A delete
-    seen live is another matter: the node, or one above it, changed since."""
+    seen live is another matter: the node, or one above it, changed since. A shard of another split
+    holds what its predecessors held; its own trip is the one that is released then."""
     states_of = _states_by_key(case)
     standing: dict[str, _Trip] = {}
+    released: dict[str, float] = {}
+    owners: _Owners = {}
     for event in case.own():
         kind, shard = state_key(case.state, event.key)
-        if kind == "guards":
+        if kind == "owners":
+            _note_state(case.state, event, owners, {})
+        elif kind == "guards":
             _note_trip(case, standing, shard, event)
-        elif event.value is None:
-            for trip in standing.values():
-                free = event.at >= case.released.get(trip.name, float("inf"))
-                is_held = event.key in trip.keys and not free
+            if (trip := standing.get(shard)) is not None and trip.name in case.released:
+                released[shard] = case.released[trip.name]
+        elif event.value is None and (prefix := case.prefix_of(event.key)) is not None:
+            writer = _shard_of(prefix.target, event.key, owners)
+            for holder, trip in standing.items():
+                at = case.released.get(trip.name, float("inf"))
+                if holder != writer:
+                    at = min(at, released.get(writer, float("inf")))
+                is_held = event.key in trip.keys and event.at < at
                 if is_held and not _changed_since(states_of, event.key, trip.since - 1.0):
                     text = f"deleted at revision {event.revision} while the guard held it"
                     yield Violation("I2", "guard", _text(event.key), text)

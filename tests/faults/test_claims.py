@@ -12,7 +12,7 @@ from zk2etcd import errors
 class Said:
     """A supervisor that left these log lines and shows these shards."""
 
-    def __init__(self, log: pathlib.Path, repaired: list[str], shards: dict[str, Any]) -> None:
+    def __init__(self, log: pathlib.Path, repaired: list[str], shards: list[Any]) -> None:
         self.log = log
         self._repaired = repaired
         self._shards = shards
@@ -21,10 +21,10 @@ class Said:
         assert event == "repaired"
         return [{"path": path, "op": "put", "timestamp": "now"} for path in self._repaired]
 
-    def shards(self) -> dict[str, Any]:
+    def status(self) -> dict[str, Any]:
         if not self._shards:
             raise errors.Unreachable("dead")
-        return self._shards
+        return {"shards": self._shards}
 
 
 class On:
@@ -43,18 +43,22 @@ def world_of(*supervisors: Said) -> world.World:
     return cast(world.World, On(*supervisors))
 
 
-def shards(**differs: Any) -> dict[str, Any]:
-    """All shards as they should be, but for the first."""
+def shards(**differs: Any) -> list[Any]:
+    """All shards as they should be, but for the first bucket of the first."""
     well = {"owned": True, "phase": "following", "holder": None, "error": None}
-    found: dict[str, Any] = {prefix.source: dict(well) for prefix in world.PREFIXES}
-    found["/dubbo"].update(differs)
+    found: list[Any] = [
+        {"from": prefix.source, "bucket": bucket, **well}
+        for prefix in world.PREFIXES
+        for bucket in range(prefix.buckets)
+    ]
+    found[0].update(differs)
     return found
 
 
 def test_a_repair_of_what_nobody_tampered_with_is_seen(tmp_path: pathlib.Path) -> None:
     repaired = ["/conf/s0/n1", "/conf/s1", "/conf/s1/n2", "/conf/s10"]
     said = Said(tmp_path, repaired, shards())
-    never_started = Said(tmp_path / "none", ["/conf/s0"], {})
+    never_started = Said(tmp_path / "none", ["/conf/s0"], [])
     found = list(claims.missed(world_of(said, never_started)))
     assert [(each.check, each.key) for each in found] == [("missed", "/conf/s10")]
 
@@ -68,6 +72,6 @@ def test_a_shard_that_does_not_follow_is_seen(tmp_path: pathlib.Path) -> None:
 def test_one_of_two_supervisors_is_enough(tmp_path: pathlib.Path) -> None:
     waiting = Said(tmp_path, [], shards(owned=False, phase="waiting"))
     owning = Said(tmp_path, [], shards())
-    dead = Said(tmp_path, [], {})
+    dead = Said(tmp_path, [], [])
     assert list(claims.unsettled(world_of(dead, waiting, owning), 0.0)) == []
-    assert len(list(claims.unsettled(world_of(dead), 0.0))) == len(world.PREFIXES)
+    assert len(list(claims.unsettled(world_of(dead), 0.0))) == len(shards())

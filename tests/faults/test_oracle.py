@@ -23,8 +23,8 @@ Change = tuple[int, bytes, bytes | None]
 Nodes = Mapping[str, Sequence[tuple[int, bytes | None]]]
 
 
-def owner() -> bytes:
-    return json.dumps({"v": 1, "target": "/dubbo"}).encode()
+def owner(**part: int) -> bytes:
+    return json.dumps({"v": 1, "target": "/dubbo", **part}).encode()
 
 
 def checkpoint(zxid: int, token: int | None = None) -> bytes:
@@ -266,3 +266,56 @@ def test_nothing_of_a_paused_shard_is_written(late: Change, fires: bool) -> None
     foreign = [revision for revision, *_ in marks if revision != late[0]]
     found = judged(nodes, changes, foreign=foreign, pauses=[(PREFIXES[0], "dubbo-0")])
     assert (("I5", "paused") in found) is fires
+
+
+def test_a_write_under_another_bucket_s_token_is_seen() -> None:
+    """ "a" is of bucket 1 of 2; bucket 0 is owned as well, and its checkpoint is right."""
+    split = (oracle.Prefix("/dubbo", "/dubbo", buckets=2),)
+    history = {"/dubbo/a": [txnlog.Entry(2, 2.0, b"1")]}
+    other, its = OWNER.replace(b"-0", b"-1"), CHECKPOINT.replace(b"-0", b"-1")
+    taken = [(1, OWNER, owner(bucket=0, buckets=2)), (2, other, owner(bucket=1, buckets=2))]
+    for key, token, fired in ((its, 2, set()), (CHECKPOINT, 1, {"token", "checkpoint"})):
+        changes = [*taken, (3, key, checkpoint(9, token)), (3, b"/dubbo/a", b"1")]
+        events = [watcher.Event(at, name, value, 1000.0 + at, 1) for at, name, value in changes]
+        found = oracle.judge(oracle.Case(split, STATE, history, events))
+        assert {each.check for each in found} == fired
+
+
+@pytest.mark.parametrize(
+    ("parts", "fires"),
+    [
+        (((0, 2), (1, 2)), False),
+        (((0, 2), (0, 1)), True),
+        (((1, 2), (1, 3)), True),
+        (((1, 2), (1, 2)), True),
+    ],
+)
+def test_two_owners_of_one_key_are_seen(
+    parts: tuple[tuple[int, int], tuple[int, int]], fires: bool
+) -> None:
+    other = OWNER.replace(b"-0", b"-1")
+    (bucket, buckets), (second, of) = parts
+    taken = [(1, OWNER, owner(bucket=bucket, buckets=buckets))]
+    assert judged({}, [*taken, (2, other, owner(bucket=second, buckets=of))]) == (
+        {("I5", "apart")} if fires else set()
+    )
+    let_go = [*taken, (2, OWNER, None), (3, other, owner(bucket=second, buckets=of))]
+    assert judged({}, let_go) == set()
+
+
+def test_what_one_split_held_is_held_by_the_next_until_its_own_trip_is_released() -> None:
+    """The next split goes on under an owner of its own, and its trip is released or not."""
+    nodes: Nodes = {"/dubbo/a": [(2, b"1"), (3, None)]}
+    other, its = OWNER.replace(b"-0", b"-1"), CHECKPOINT.replace(b"-0", b"-1")
+    guard = GUARD.replace(b"-0", b"-1")
+    changes = mirrored(
+        (2, b"/dubbo/a", b"1"),
+        (3, GUARD, trip("/dubbo/a")),
+        (4, OWNER, None),
+        (5, other, owner(bucket=1, buckets=2)),
+        (6, its, checkpoint(0xFF, 5)),
+        (7, guard, trip("/dubbo/a").replace(b'"t"', b'"t2"')),
+        (300, b"/dubbo/a", None),
+    )
+    assert judged(nodes, changes) == {("I2", "guard")}
+    assert judged(nodes, changes, released={"t2": 1000.5}) == set()

@@ -29,7 +29,7 @@ LEASE_TTL = 3.0
 _PATIENCE = 1.0
 _RIGHTS_SECONDS = 30.0
 PREFIXES = (
-    oracle.Prefix("/dubbo", "/dubbo", ("/dubbo/config",)),
+    oracle.Prefix("/dubbo", "/dubbo", ("/dubbo/config",), buckets=3),
     oracle.Prefix("/services", "/mirror/services"),
     oracle.Prefix("/conf", "/conf"),
     oracle.Prefix(drawing.GUARDED, drawing.GUARDED),
@@ -122,7 +122,12 @@ class World:
     def config(self, **sync: Any) -> dict[str, Any]:
         """The configuration; `sync` is laid over its section."""
         prefixes = [
-            {"from": each.source, "to": each.target, "exclude": list(each.exclude)}
+            {
+                "from": each.source,
+                "to": each.target,
+                "exclude": list(each.exclude),
+                "buckets": each.buckets,
+            }
             for each in PREFIXES
         ]
         return {
@@ -346,13 +351,13 @@ class World:
                     worker.kill()
 
     def phases(self, source: str) -> set[str]:
-        """What the live supervisors say of a shard that they own."""
+        """What the live supervisors say of the shards of a prefix that they own."""
         found = set()
         for supervisor in self.supervisors:
             with contextlib.suppress(errors.Unreachable, ValueError, KeyError):
-                shard = supervisor.shards()[source]
-                if shard["owned"]:
-                    found.add(str(shard["phase"]))
+                for shard in supervisor.status()["shards"]:
+                    if shard["owned"] and shard["from"] == source:
+                        found.add(str(shard["phase"]))
         return found
 
     def client(self) -> kazoo.client.KazooClient:
