@@ -14,7 +14,18 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from benchmarks import burst, events, figures, full_sync, latency, memory, recovery, verify, world
+from benchmarks import (
+    buckets,
+    burst,
+    events,
+    figures,
+    full_sync,
+    latency,
+    memory,
+    recovery,
+    verify,
+    world,
+)
 
 SMALL, LARGE = "/dubbo", "/million"
 
@@ -43,6 +54,7 @@ RUNS: dict[str, Run] = {
     "burst": lambda on, size: burst.measure(on, size.burst, size.runs),
     "events": lambda on, size: events.measure(on, size.burst, size.pairs, size.without),
     "full-sync": lambda on, size: full_sync.measure(on, SMALL, size.small, size.runs),
+    "buckets": lambda on, size: buckets.measure(on, SMALL, size.small, size.burst // 2, size.runs),
     "verify": lambda on, size: verify.measure(on, SMALL, size.small, size.runs),
     "memory": lambda on, size: memory.following(on, SMALL, size.small, None),
     "recovery": lambda on, size: recovery.measure(on, SMALL, size.small, size.runs),
@@ -51,7 +63,7 @@ RUNS: dict[str, Run] = {
 }
 """By name, the quiet ones first: a large tree in ZooKeeper's heap disturbs the latencies."""
 
-NEEDS = {"full-sync": SMALL, "verify": SMALL, "memory": SMALL, "recovery": SMALL}
+NEEDS = {"full-sync": SMALL, "buckets": SMALL, "verify": SMALL, "memory": SMALL, "recovery": SMALL}
 NEEDS |= {"full-sync-large": LARGE, "memory-large": LARGE}
 
 

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from benchmarks import bare_etcd, bare_zookeeper
@@ -69,7 +69,7 @@ class World:
 
     @contextlib.contextmanager
     def supervisor(
-        self, *prefixes: str, workers: int = 2
+        self, *prefixes: str | Mapping[str, Any], workers: int = 2
     ) -> Iterator[sandbox_supervisor.Supervisor]:
         """A supervisor for these prefixes, not yet started; stopped at the end."""
         content = sandbox_supervisor.settings(self.zookeeper, self.etcd, prefixes)
