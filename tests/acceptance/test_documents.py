@@ -157,7 +157,9 @@ class Terminal:
 
     def _environment(self) -> dict[str, str]:
         programs = str(pathlib.Path(installed.command()).parent)
-        return {**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
+        # Not the width of a terminal that the test runner says it has.
+        ours = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+        return {**ours, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
 
 
 @pytest.fixture
