@@ -4,14 +4,24 @@ prefix, fresh where it kills, freezes or wipes them."""
 from __future__ import annotations
 
 import itertools
+import signal
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from zk2etcd import logs, repeats
 from zk2etcd import sandbox as sandboxes
 
 _numbers = itertools.count(1)
+
+# Whoever runs us in the background may have Ctrl-C ignored, and so would all that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+# How long a value takes to make says more of what else the machine does than of the test.
+hypothesis.settings.register_profile(
+    "shared machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("shared machine")
 
 
 @pytest.fixture(autouse=True)

@@ -72,9 +72,9 @@ FAULTY = {
     "misspelt secret": (_replaced("password:", "pasword:"), ["pasword", "password"]),
     "undefined variable": (_replaced("[/a]", "['${ZK2ETCD_NOT_SET}']"), ["ZK2ETCD_NOT_SET"]),
     "chroot": (_replaced("127.0.0.1:1]", "127.0.0.1:1/chroot]"), ["from", "chroot"]),
-    "not yet": (
-        _replaced("[/a]", "[{from: /a, to: /a, buckets: 2}]"),
-        ["sync.prefixes[0].buckets", "not supported yet"],
+    "no bucket": (
+        _replaced("[/a]", "[{from: /a, to: /a, buckets: 0}]"),
+        ["sync.prefixes[0].buckets", "1"],
     ),
     "binary": ("\x00\x01\x02", ["config.yaml"]),
     "10 MB": (GOOD + "# padding\n" * 1_000_000, ["1 MiB", "1048576", "large"]),
