@@ -76,6 +76,8 @@ class Stderr:
         self._limit = ATOMIC
         self._polls = False
         self._dropped = 0
+        self._torn = False
+        """The last line was cut off in the middle: the next one is not to stand behind it."""
 
     def be_patient(self) -> None:
         """Go at the pace of the reader, as far as he has one: what is said is what this is for."""
@@ -89,8 +91,10 @@ class Stderr:
         with self._lock, contextlib.suppress(OSError, ValueError):
             self._look()
             for chunk in _packed(lines, self._limit):
-                if self._dropped and self._wait(self._notice(self._dropped), reserve):
-                    self._dropped = 0
+                if count := self._dropped:
+                    self._dropped = 0  # it grows if the notice is torn itself
+                    if not self._wait(self._notice(count), reserve):
+                        self._dropped = count
                 if self._dropped or not self._wait(chunk, reserve):
                     self._dropped += chunk.count(b"\n")
 
@@ -127,27 +131,31 @@ class Stderr:
         if self._socket is not None:
             self._socket.close()
         self._own = self._socket = self._known = None
-        self._polls = False
+        self._polls = self._torn = False
 
     def _put(self, chunk: bytes) -> bool:
         """False if there is no room for it."""
         try:
             if self._polls and not self._room(0):
                 return False
-            sent = self._send(chunk)
+            chunk = b"\n" + chunk if self._torn else chunk
+            chunk = chunk[self._send(chunk) :]
         except BlockingIOError:
             return False
-        if sent < len(chunk):  # a terminal or a socket took a part: end the line, later
-            self._rest(chunk[sent:])
+        # A terminal or a socket takes a part, a pipe too of a line beyond ATOMIC.
+        self._torn = bool(chunk) and not self._rest(chunk)
+        self._dropped += self._torn
         return True
 
-    def _rest(self, chunk: bytes) -> None:
+    def _rest(self, chunk: bytes) -> bool:
+        """Whether all of it went, before patience ended."""
         while chunk and self._patience.left() > 0:
             began = self._clock()
             self._room(_SLICE)
             self._patience.spend(max(self._clock() - began, 0.001))
             with contextlib.suppress(BlockingIOError):
                 chunk = chunk[self._send(chunk) :]
+        return not chunk
 
     def _send(self, chunk: bytes) -> int:
         if self._socket is not None:

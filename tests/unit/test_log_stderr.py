@@ -73,6 +73,32 @@ def test_a_reader_that_stops_holds_nothing_up(kind: str) -> None:
     assert notice["lines"] + len(numbers) == 20000
 
 
+def test_a_line_that_was_cut_off_does_not_spoil_the_next() -> None:
+    """It is longer than a pipe's room, and nobody reads the rest of it in time."""
+    code = WRITER.replace("log = ", "logs._STDERR.write(b'{' + b'x' * 200_000 + b'\\n'); log = ")
+    near, far = os.pipe()
+    command = [sys.executable, "-c", code, "0"]
+    writer = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=far)
+    os.close(far)
+    assert writer.stdout is not None
+    assert writer.stdin is not None
+    assert writer.stdout.readline() == b"done\n"
+    content = os.read(near, 1_000_000)
+    writer.stdin.write(b"\n")
+    writer.stdin.close()
+    while chunk := os.read(near, 1_000_000):
+        content += chunk
+    os.close(near)
+    writer.stdout.close()
+    assert writer.wait(10) == 0
+    torn, *lines = content.split(b"\n", 1)
+    assert torn.startswith(b"{xxx")
+    assert len(torn) < 200_000
+    notice, last = _parsed(lines[0])
+    assert notice["event"].startswith("log lines dropped")
+    assert (notice["lines"], last["event"]) == (1, "last")
+
+
 def test_a_dry_run_goes_at_the_pace_of_its_reader() -> None:
     code = WRITER.replace("log = ", "logs.be_patient(); log = ")
     near, far = os.pipe()
