@@ -13,6 +13,7 @@ import json
 import os
 import pathlib
 import secrets as random_names
+import stat
 import tarfile
 import time
 import urllib.parse
@@ -167,7 +168,10 @@ def _json(value: object) -> bytes:
 
 def _tail(path: str) -> bytes:
     """The last lines of the file, whole ones."""
-    with pathlib.Path(path).open("rb") as file:
+    # What is no file would be waited for without an end: a FIFO that nobody writes to, say.
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(f"{path} is not a regular file")
         size = os.fstat(file.fileno()).st_size
         file.seek(max(0, size - _LOG_TAIL))
         content = file.read(_LOG_TAIL)

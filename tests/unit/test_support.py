@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import tarfile
 
@@ -153,6 +154,16 @@ def test_only_the_end_of_a_long_log(
     support.of_configuration(report, loader.load([str(planted)]).config)
     assert report.files["log.txt"] == b"the third\n"
     assert report.missing == {}
+
+
+def test_a_log_file_that_is_a_fifo_is_not_waited_for(
+    planted: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    (tmp_path / "zk2etcd.log").unlink()
+    os.mkfifo(tmp_path / "zk2etcd.log")
+    report = support.Report()
+    support.of_configuration(report, loader.load([str(planted)]).config)
+    assert "not a regular file" in report.missing["log.txt"]
 
 
 def test_without_a_log_file_it_says_where_the_log_went() -> None:
