@@ -14,7 +14,7 @@ import pydantic
 import pydantic.fields
 import yaml
 
-from zk2etcd import config, fields, model_walk
+from zk2etcd.config import fields, model_walk, models
 
 _WIDTH = 100
 _EXAMPLE_PREFIXES = ["/dubbo", {"from": "/services", "to": "/mirror/services"}]
@@ -29,13 +29,13 @@ class _Indented(yaml.SafeDumper):
 
 def render() -> str:
     """All sections: an example, then each key."""
-    sections = model_walk.keyed(config.Config)
+    sections = model_walk.keyed(models.Config)
     return "\n".join(line for key in sections for line in _section(key, sections[key]))
 
 
 def example(key: str) -> str:
     """One section as a file might have it, every key given but those that name a secret's file."""
-    section = model_walk.shape(model_walk.keyed(config.Config)[key].annotation).model
+    section = model_walk.shape(model_walk.keyed(models.Config)[key].annotation).model
     assert section is not None
     text: str = yaml.dump({key: _values(section)}, Dumper=_Indented, sort_keys=False, width=_WIDTH)
     return text
@@ -73,7 +73,7 @@ def _takes(info: pydantic.fields.FieldInfo, shape: model_walk.Shape) -> str:
     what = _kind(info.annotation, info.metadata)
     if shape.model is not None:
         what = "list of mappings" if shape.items else "mapping"
-        what += " or paths" if shape.model is config.Prefix else ""
+        what += " or paths" if shape.model is models.Prefix else ""
     elif shape.items and not what.startswith("list"):
         what = f"list of {what}s"
     elif typing.get_origin(shape.alternatives[0]) is typing.Literal:
@@ -127,7 +127,7 @@ def _values(model: type[pydantic.BaseModel]) -> dict[str, Any]:
 
 def _value(info: pydantic.fields.FieldInfo) -> Any:
     shape = model_walk.shape(info.annotation)
-    if shape.model is config.Prefix:
+    if shape.model is models.Prefix:
         return _EXAMPLE_PREFIXES
     if shape.model is not None:
         return [_values(shape.model)] if shape.items else _values(shape.model)

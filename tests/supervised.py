@@ -11,7 +11,8 @@ import os
 import sys
 import time
 
-from zk2etcd import control, loader, logs, process, reloading, supervisor
+from zk2etcd import control, logs, process, reloading, supervisor
+from zk2etcd.config import loader
 
 
 def view(shown: control.View) -> dict[str, object]:

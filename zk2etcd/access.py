@@ -15,10 +15,10 @@ import urllib.parse
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from zk2etcd import addresses
+from zk2etcd.config import addresses
 
 if TYPE_CHECKING:
-    from zk2etcd import config
+    from zk2etcd.config import models
 
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 _WILDCARDS = ("0.0.0.0", "::")
@@ -35,7 +35,7 @@ class Refusal(NamedTuple):
     error: str
 
 
-def refusal(method: str, headers: Mapping[str, str], http: config.Http) -> Refusal | None:
+def refusal(method: str, headers: Mapping[str, str], http: models.Http) -> Refusal | None:
     """Why this request is not served, or None; of `headers` those of HEADERS count."""
     if not host_known(headers.get("Host", ""), http):
         return Refusal(403, "unknown Host: add the name to http.allowed_hosts")
@@ -61,7 +61,7 @@ def url(listen: str) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def host_known(header: str, http: config.Http) -> bool:
+def host_known(header: str, http: models.Http) -> bool:
     """Whether the Host header names us: loopback, the listen address, or an allowed name."""
     name = _name(header)
     listen = address(http.listen)[0].lower()
@@ -71,7 +71,7 @@ def host_known(header: str, http: config.Http) -> bool:
     return listen in _WILDCARDS and _is_address(name)
 
 
-def token(http: config.Http) -> str | None:
+def token(http: models.Http) -> str | None:
     """The token that every POST must bring, None when none is configured.
 
     Raises OSError when its file cannot be read, ValueError when the file is empty: neither may
@@ -87,7 +87,7 @@ def token(http: config.Http) -> str | None:
     return found
 
 
-def _unauthorised(authorization: str, http: config.Http) -> Refusal | None:
+def _unauthorised(authorization: str, http: models.Http) -> Refusal | None:
     try:
         expected = token(http)
     except (OSError, ValueError):

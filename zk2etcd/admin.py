@@ -24,7 +24,6 @@ from werkzeug import exceptions
 
 from zk2etcd import (
     access,
-    config,
     control,
     errors,
     exposition,
@@ -36,6 +35,7 @@ from zk2etcd import (
     status,
     web,
 )
+from zk2etcd.config import models
 
 BODY_LIMIT = 64 * 1024
 _LONGEST_NAME = 100
@@ -93,7 +93,7 @@ class Server:
         self._server.task_dispatcher.shutdown(timeout=1)
 
 
-def serve(control: control.Control, http: Callable[[], config.Http], directory: str) -> Server:
+def serve(control: control.Control, http: Callable[[], models.Http], directory: str) -> Server:
     """Bind `http().listen` and serve from now on.
 
     `http` is asked at each request, so a reload changes token and hosts at once. `directory` is
@@ -103,7 +103,7 @@ def serve(control: control.Control, http: Callable[[], config.Http], directory: 
 
 
 def application(
-    control: control.Control, http: Callable[[], config.Http], directory: str
+    control: control.Control, http: Callable[[], models.Http], directory: str
 ) -> flask.Flask:
     """The routes, as a WSGI application."""
     app = flask.Flask("zk2etcd.web", static_folder="static", template_folder="templates")
@@ -350,7 +350,7 @@ def _is_name(value: object) -> bool:
 # --- every request ------------------------------------------------------------------------------
 
 
-def _gate(http: config.Http) -> Answer | None:
+def _gate(http: models.Http) -> Answer | None:
     request = flask.request
     headers = {name: request.headers[name] for name in access.HEADERS if name in request.headers}
     refused = access.refusal(request.method, headers, http)

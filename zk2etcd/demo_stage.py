@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from zk2etcd import config, errors, metrics, sandbox, sandbox_server, sandbox_supervisor
+from zk2etcd import errors, metrics, sandbox, sandbox_server, sandbox_supervisor
+from zk2etcd.config import models
 
 if TYPE_CHECKING:
     from zk2etcd_workers import etcd, generate
@@ -81,7 +82,7 @@ class Stage:
         if self._client is None:
             from zk2etcd_workers import etcd  # noqa: PLC0415
 
-            settings = config.Etcd(endpoints=(self.etcd.url,))
+            settings = models.Etcd(endpoints=(self.etcd.url,))
             self._client = etcd.Client(settings, metrics.null())
         return self._client
 

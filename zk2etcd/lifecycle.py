@@ -10,7 +10,8 @@ import dataclasses
 import enum
 import random
 
-from zk2etcd import backoff, config
+from zk2etcd import backoff
+from zk2etcd.config import models
 
 # The restarts that come at once before the first delay, and the uptime that forgets them all.
 IMMEDIATE_RESTARTS = 3
@@ -91,7 +92,7 @@ class Policy:
     start_grace: float = START_GRACE
 
 
-def policy(workers: config.Workers, start_grace: float = START_GRACE) -> Policy:
+def policy(workers: models.Workers, start_grace: float = START_GRACE) -> Policy:
     """The policy of this configuration."""
     delays = workers.restart_backoff
     return Policy(

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from zk2etcd import errors, log_stderr
 
 if TYPE_CHECKING:
-    from zk2etcd import config
+    from zk2etcd.config import models
 
 _MODE = 0o640
 _LOOK_AGAIN = 0.0005
@@ -34,7 +34,7 @@ class File:
 
     def __init__(
         self,
-        settings: config.LogFile,
+        settings: models.LogFile,
         say: Callable[..., None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -59,7 +59,7 @@ class File:
             else:
                 self._succeeded()
 
-    def change(self, settings: config.LogFile) -> None:
+    def change(self, settings: models.LogFile) -> None:
         """Write there from now on; another thread may be writing."""
         with self._lock:
             if settings.path != self._settings.path:
@@ -174,7 +174,7 @@ class File:
             self._say("log file is written again", path=self._settings.path, lines_lost=lost)
 
 
-def check(settings: config.LogFile | None) -> None:
+def check(settings: models.LogFile | None) -> None:
     """:raises errors.StartError: the file, or the lock beside it, cannot be opened."""
     if settings is None:
         return

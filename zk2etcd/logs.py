@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from zk2etcd import log_file, log_lines, log_stderr, repeats
 
 if TYPE_CHECKING:
-    from zk2etcd import config
+    from zk2etcd.config import models
 
 # structlog imports rich (5 MB a process) when it finds it, for a renderer that is not used here.
 _HIDE_RICH = "rich" not in sys.modules
@@ -92,7 +92,7 @@ class _Sinks:
     debug = info = warning = error = _write
 
 
-def setup(process: str, log: config.Log, level: str | None = None) -> None:
+def setup(process: str, log: models.Log, level: str | None = None) -> None:
     """Prepare this process: `process` is "supervisor" or the slot; `level` goes over `log.level`.
 
     Warnings of libraries (kazoo, grpc, waitress), uncaught exceptions of threads and Python's own
@@ -113,7 +113,7 @@ def setup(process: str, log: config.Log, level: str | None = None) -> None:
     threading.excepthook = _thread_died
 
 
-def check(log: config.Log) -> None:
+def check(log: models.Log) -> None:
     """:raises errors.StartError: the log file cannot be opened."""
     log_file.check(log.file)
 
@@ -225,7 +225,7 @@ def _on_stderr(event: Event) -> bytes:
     return log_lines.console_line(event, _Setting.coloured)
 
 
-def _set_file(settings: config.LogFile | None) -> None:
+def _set_file(settings: models.LogFile | None) -> None:
     file = _Setting.file
     if settings is None:
         _Setting.file = None

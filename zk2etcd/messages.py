@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import Literal
 
-from zk2etcd import config
+from zk2etcd.config import models
 
 Phase = Literal["waiting", "full_sync", "following", "guarded", "paused", "error"]
 GuardKind = Literal["deletes", "identity"]
@@ -64,7 +64,7 @@ class WorkerSpec:
     logged about this start of it."""
 
     identity: Identity
-    config: config.Config
+    config: models.Config
     multiproc_dir: str
     log_level: str
     once: bool = False
@@ -88,7 +88,7 @@ class Assign:
     generation: int
     shards: tuple[Shard, ...]
     reaped: Mapping[str, int]
-    config: config.Config
+    config: models.Config
     trace_id: str = ""
 
 

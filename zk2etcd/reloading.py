@@ -7,7 +7,8 @@ import pathlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-from zk2etcd import config, control, errors, logs
+from zk2etcd import control, errors, logs
+from zk2etcd.config import models
 
 _MOST_BYTES = 1024 * 1024 + 1
 
@@ -17,7 +18,7 @@ class Loaded(Protocol):
     these name."""
 
     @property
-    def config(self) -> config.Config: ...
+    def config(self) -> models.Config: ...
     @property
     def sha256(self) -> str: ...
     @property
@@ -40,7 +41,7 @@ class Configuration:
 
     def __init__(self, loaded: Loaded, load: Load, paths: Sequence[str], wall_now: float) -> None:
         self._loaded = loaded
-        self.settings = config.redacted(loaded.config)
+        self.settings = models.redacted(loaded.config)
         self._load = load
         self._paths = tuple(paths)
         self._seen = fingerprint(self._paths)
@@ -50,7 +51,7 @@ class Configuration:
         self.counts = {"ok": 0, "error": 0}
 
     @property
-    def current(self) -> config.Config:
+    def current(self) -> models.Config:
         return self._loaded.config
 
     @property
@@ -75,7 +76,7 @@ class Configuration:
         except Exception as error:  # whatever a file does to a parser, the mirror goes on
             logs.get().exception("reading the configuration failed in an unforeseen way")
             return self._refused(f"cannot be read: {type(error).__name__}")
-        changes = config.diff(self._loaded.config, fresh.config)
+        changes = models.diff(self._loaded.config, fresh.config)
         changed = tuple(sorted(change.key for change in changes))
         fixed = sorted(change.key for change in changes if change.reload == "restart")
         if fixed:
@@ -86,7 +87,7 @@ class Configuration:
         except errors.StartError as error:
             return self._refused(str(error), changed)
         self._loaded, self.loaded_at, self.error = fresh, wall_now, None
-        self.settings = config.redacted(fresh.config)
+        self.settings = models.redacted(fresh.config)
         self.counts["ok"] += 1
         return control.ReloadResult(True, None, changed)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from zk2etcd import config, messages, overview, sharding
+from zk2etcd import messages, overview, sharding
+from zk2etcd.config import models
 
 
 class Roster:
@@ -17,7 +18,7 @@ class Roster:
         # Those that were in order at least once.
         self.settled: set[str] = set()
 
-    def reshape(self, cfg: config.Config) -> tuple[str, ...]:
+    def reshape(self, cfg: models.Config) -> tuple[str, ...]:
         """Take the shards and slots of this configuration; the shards that changed their slot."""
         before = self.assignment
         self.shards = {shard.id: shard for shard in sharding.shards(cfg)}

@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 
-from zk2etcd import config, cpus, messages
+from zk2etcd import cpus, messages
+from zk2etcd.config import models
 
 MOST_WORKERS = 8
 
 
-def shards(cfg: config.Config) -> tuple[messages.Shard, ...]:
+def shards(cfg: models.Config) -> tuple[messages.Shard, ...]:
     """Every shard of the configuration, in its order, the buckets of a prefix side by side."""
     return tuple(
         messages.Shard(
@@ -31,7 +32,7 @@ def shards(cfg: config.Config) -> tuple[messages.Shard, ...]:
     )
 
 
-def slots(cfg: config.Config) -> tuple[str, ...]:
+def slots(cfg: models.Config) -> tuple[str, ...]:
     """The names of the worker slots: w0, w1, ..."""
     count = cfg.workers.count
     number = min(MOST_WORKERS, cpus.usable()) if count == "auto" else count

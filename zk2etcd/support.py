@@ -22,7 +22,8 @@ from typing import Any
 
 import pydantic
 
-from zk2etcd import admin_client, config, errors, machine, model_walk, version
+from zk2etcd import admin_client, errors, machine, version
+from zk2etcd.config import model_walk, models
 
 _LOG_TAIL = 2 * 1024 * 1024
 _SHORTEST = 4
@@ -61,12 +62,12 @@ def of_this_installation(report: Report) -> None:
     report.take("environment.json", lambda: _json(machine.facts()))
 
 
-def of_configuration(report: Report, settings: config.Config) -> None:
+def of_configuration(report: Report, settings: models.Config) -> None:
     """The configuration, redacted, and the end of its log file."""
     import yaml  # noqa: PLC0415
 
     def shown() -> bytes:
-        found = config.redacted(settings)
+        found = models.redacted(settings)
         return yaml.safe_dump(found, sort_keys=False, allow_unicode=True).encode()
 
     report.take("config.yaml", shown)
@@ -90,7 +91,7 @@ def of_supervisor(report: Report, client: admin_client.Client) -> None:
     report.take("stacks.txt", lambda: _stacks(client.stacks()))
 
 
-def known_secrets(settings: config.Config | None, others: Iterable[str | None]) -> set[str]:
+def known_secrets(settings: models.Config | None, others: Iterable[str | None]) -> set[str]:
     """Every secret that must not be in an archive, in each form in which it may be written."""
     found = {secret for secret in others if secret}
     if settings is not None:

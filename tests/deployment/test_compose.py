@@ -5,7 +5,8 @@ from __future__ import annotations
 import pathlib
 
 from tests.deployment import dockerfile, examples, prometheus
-from zk2etcd import access, config, loader
+from zk2etcd import access
+from zk2etcd.config import loader, models
 
 FILE = examples.FOLDER / "docker-compose.yaml"
 _SERVICES = ("zookeeper", "etcd", "zk2etcd", "prometheus", "grafana")
@@ -27,7 +28,7 @@ def _mounts(name: str) -> dict[str, pathlib.Path]:
     return found
 
 
-def _config(tmp_path: pathlib.Path) -> config.Config:
+def _config(tmp_path: pathlib.Path) -> models.Config:
     """zk2etcd's configuration as its container finds it."""
     folder = _mounts("zk2etcd")["/etc/zk2etcd/config"]
     flag, path = _services()["zk2etcd"]["command"]

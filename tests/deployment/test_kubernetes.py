@@ -13,7 +13,8 @@ import pytest
 
 from tests.acceptance import installed
 from tests.deployment import examples, manifests
-from zk2etcd import access, config, loader
+from zk2etcd import access
+from zk2etcd.config import loader, models
 
 _ALL = kubernetes_validate.utils.all_versions()
 VERSIONS = (_ALL[0], _ALL[-1])
@@ -35,7 +36,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def settings(kind: str, tmp_path: pathlib.Path) -> config.Config:
+def settings(kind: str, tmp_path: pathlib.Path) -> models.Config:
     """The configuration as the pod finds it."""
     return loader.load([str(manifests.mounted(kind, tmp_path))]).config
 
@@ -104,20 +105,20 @@ def test_the_image_runs_as_the_user_that_the_pod_names(kind: str) -> None:
     assert user in (examples.ROOT / "Dockerfile").read_text("utf-8").splitlines()
 
 
-def test_a_changed_configmap_reaches_the_process(kind: str, settings: config.Config) -> None:
+def test_a_changed_configmap_reaches_the_process(kind: str, settings: models.Config) -> None:
     """Mounts by subPath never change; the rest is shown in tests/acceptance/test_reload.py."""
     assert all("subPath" not in each for each in manifests.container(kind)["volumeMounts"])
     assert settings.reload.watch is not None
 
 
 def test_the_pod_has_the_time_that_the_configuration_takes(
-    kind: str, settings: config.Config
+    kind: str, settings: models.Config
 ) -> None:
     grace = manifests.pod(kind)["terminationGracePeriodSeconds"]
     assert settings.workers.stop_timeout < grace
 
 
-def test_kubelet_prometheus_and_people_are_known_to_the_server(settings: config.Config) -> None:
+def test_kubelet_prometheus_and_people_are_known_to_the_server(settings: models.Config) -> None:
     service = manifests.resource("Service")
     port = service["spec"]["ports"][0]["port"]
     namespace = manifests.resource("Namespace")["metadata"]["name"]
@@ -146,7 +147,7 @@ def test_what_selects_the_pods_finds_them(kind: str) -> None:
     assert monitor["selector"]["matchLabels"].items() <= labels.items()
 
 
-def test_ports_are_the_ones_that_are_listened_to(kind: str, settings: config.Config) -> None:
+def test_ports_are_the_ones_that_are_listened_to(kind: str, settings: models.Config) -> None:
     (port,) = manifests.container(kind)["ports"]
     assert port["containerPort"] == access.address(settings.http.listen)[1]
     (service,) = manifests.resource("Service")["spec"]["ports"]
@@ -156,7 +157,7 @@ def test_ports_are_the_ones_that_are_listened_to(kind: str, settings: config.Con
 
 
 def test_the_network_policy_lets_us_reach_what_the_configuration_names(
-    settings: config.Config,
+    settings: models.Config,
 ) -> None:
     egress = manifests.resource("NetworkPolicy")["spec"]["egress"]
     allowed = {

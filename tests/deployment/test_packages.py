@@ -12,7 +12,7 @@ import zipfile
 import pytest
 
 from tests.deployment import packages
-from zk2etcd import reference
+from zk2etcd.config import reference
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.acceptance import installed
 from tests.deployment import examples
-from zk2etcd import config
+from zk2etcd.config import models
 
 UNIT = examples.FOLDER / "systemd" / "zk2etcd.service"
 _MOST_EXPOSED = 2.0
@@ -69,7 +69,7 @@ def test_it_stops_and_reloads_as_the_product_does() -> None:
     service = _service()
     assert service["KillMode"] == "mixed"
     assert service["ExecReload"].split()[:2] == ["/bin/kill", "-HUP"]
-    assert int(service["TimeoutStopSec"]) > config.Workers().stop_timeout
+    assert int(service["TimeoutStopSec"]) > models.Workers().stop_timeout
 
 
 def test_a_faulty_configuration_is_not_tried_again(tmp_path: pathlib.Path) -> None:

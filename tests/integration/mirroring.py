@@ -19,7 +19,8 @@ import pytest
 
 from tests import polling
 from tests.integration import observing
-from zk2etcd import config, logs, messages, metrics
+from zk2etcd import logs, messages, metrics
+from zk2etcd.config import models
 from zk2etcd_workers import main, zookeeper
 
 STATE = "zk2etcd/test"
@@ -50,7 +51,7 @@ class Worker:
 
     def __init__(
         self,
-        settings: config.Config,
+        settings: models.Config,
         shards: Sequence[messages.Shard],
         identity: messages.Identity,
         reaped: Mapping[str, int],
@@ -215,9 +216,9 @@ class World:
     def path(self, *names: str) -> str:
         return "/".join((self.root.rstrip("/"), *names))
 
-    def config(self, **sections: Mapping[str, Any]) -> config.Config:
+    def config(self, **sections: Mapping[str, Any]) -> models.Config:
         sync = {"prefixes": [{"from": self.root, "to": self.root}], **sections.pop("sync", {})}
-        return config.Config.model_validate(
+        return models.Config.model_validate(
             {
                 "zookeeper": {"hosts": [self.zookeeper], **sections.pop("zookeeper", {})},
                 "etcd": {

@@ -21,8 +21,9 @@ import pytest
 
 from tests import polling
 from tests.unit import views
-from zk2etcd import admin, admin_client, config, control, errors, history, messages, metrics
+from zk2etcd import admin, admin_client, control, errors, history, messages, metrics
 from zk2etcd.cli import main
+from zk2etcd.config import models
 
 TOKEN = "s3cret"
 JSON = {"Content-Type": "application/json"}
@@ -98,10 +99,10 @@ class Settings:
     """The http settings in force, which a reload may change."""
 
     def __init__(self) -> None:
-        self.http = config.Http(listen="127.0.0.1:0")
+        self.http = models.Http(listen="127.0.0.1:0")
 
     def set(self, **changes: object) -> None:
-        self.http = config.Http(**{"listen": "127.0.0.1:0", **changes})
+        self.http = models.Http(**{"listen": "127.0.0.1:0", **changes})
 
 
 @pytest.fixture
@@ -385,7 +386,7 @@ def test_a_token_file_that_cannot_be_read_opens_nothing(
 
 
 def test_without_a_token_an_open_address_takes_no_post(ask: Ask, settings: Settings) -> None:
-    settings.http = config.Http(listen="0.0.0.0:9180")
+    settings.http = models.Http(listen="0.0.0.0:9180")
     assert ask("POST", "/reload", "{}", JSON)[0] == 403
     assert ask("GET", "/status", None, {"Host": "10.1.2.3:9180"})[0] == 200, "a pod's probe"
 
@@ -485,7 +486,7 @@ def test_nothing_answers_after_close(
 def test_a_port_in_use_is_a_start_error_with_the_remedy(
     fake: FakeControl, server: admin.Server, tmp_path: pathlib.Path
 ) -> None:
-    taken = config.Http(listen=server.address)
+    taken = models.Http(listen=server.address)
     with pytest.raises(errors.StartError, match="is in use: stop what listens there"):
         admin.serve(fake, lambda: taken, str(tmp_path))
 

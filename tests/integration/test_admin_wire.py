@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 
 from tests import polling
 from tests.unit import test_routes
-from zk2etcd import admin, config, control, logs
+from zk2etcd import admin, control, logs
+from zk2etcd.config import models
 
 SLOW_TIMEOUT = 1
-SETTINGS = config.Http(
+SETTINGS = models.Http(
     listen="127.0.0.1:0", token=pydantic.SecretStr(test_routes.TOKEN), allowed_hosts=["known"]
 )
 HEAD = b"Host: known\r\nContent-Type: application/json\r\n"

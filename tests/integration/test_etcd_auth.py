@@ -11,7 +11,8 @@ import pytest
 
 from tests import etcd_cluster, polling
 from tests.integration import mirroring
-from zk2etcd import config, errors, metrics, sandbox
+from zk2etcd import errors, metrics, sandbox
+from zk2etcd.config import models
 from zk2etcd_workers import etcd as engine
 from zk2etcd_workers import etcd_login
 
@@ -54,7 +55,7 @@ def _settings(url: str, password: str = "word") -> dict[str, object]:
 
 @pytest.fixture
 def client(server: sandbox.Etcd) -> Iterator[engine.Client]:
-    made = engine.Client(config.Etcd.model_validate(_settings(server.url)), metrics.null())
+    made = engine.Client(models.Etcd.model_validate(_settings(server.url)), metrics.null())
     with contextlib.closing(made):
         yield made
 
@@ -111,7 +112,7 @@ def _reads(client: engine.Client) -> bool:
 
 
 def test_a_wrong_password_is_denied(server: sandbox.Etcd) -> None:
-    wrong = config.Etcd.model_validate(_settings(server.url, "wrong"))
+    wrong = models.Etcd.model_validate(_settings(server.url, "wrong"))
     with (
         contextlib.closing(engine.Client(wrong, metrics.null())) as client,
         pytest.raises(errors.EtcdDenied, match=r"etcd\.password") as refused,

@@ -10,8 +10,9 @@ import pytest
 
 from tests import polling
 from tests.integration import mirroring, observing
-from zk2etcd import config, errors, messages, metrics
+from zk2etcd import errors, messages, metrics
 from zk2etcd import sandbox as sandboxes
+from zk2etcd.config import models
 from zk2etcd_workers import etcd as engine
 from zk2etcd_workers import fence, mapping, plan, present, state
 
@@ -20,7 +21,7 @@ ME = messages.Identity("me", "w0", 1, "http://127.0.0.1:9180")
 
 def _client(url: str, **settings: object) -> engine.Client:
     parts = {"endpoints": [url], "request_timeout": 2.0, **settings}
-    return engine.Client(config.Etcd.model_validate(parts), metrics.null())
+    return engine.Client(models.Etcd.model_validate(parts), metrics.null())
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ import pytest
 from tests import etcd_cluster, polling
 from tests.faults import proxy
 from tests.integration import mirroring, observing
-from zk2etcd import config, errors, metrics, sandbox
+from zk2etcd import errors, metrics, sandbox
+from zk2etcd.config import models
 from zk2etcd_workers import etcd as engine
 from zk2etcd_workers import etcd_endpoints, etcd_wire
 
@@ -34,7 +35,7 @@ def world(
 
 def _client(urls: list[str], **settings: object) -> engine.Client:
     parts = {"endpoints": urls, "request_timeout": 2.0, **settings}
-    return engine.Client(config.Etcd.model_validate(parts), metrics.null())
+    return engine.Client(models.Etcd.model_validate(parts), metrics.null())
 
 
 def test_calls_that_fail_together_leave_a_member_once(fresh_etcd: sandbox.Etcd) -> None:
@@ -42,7 +43,7 @@ def test_calls_that_fail_together_leave_a_member_once(fresh_etcd: sandbox.Etcd) 
     put = etcd_wire.request(engine.Txn([], [engine.Put(b"/a", b"1")]))
     for together in (2, 4, 7):
         urls = [etcd_cluster.unused(), fresh_etcd.url]
-        settings = config.Etcd.model_validate({"endpoints": urls})
+        settings = models.Etcd.model_validate({"endpoints": urls})
         with contextlib.closing(etcd_endpoints.Endpoints(settings)) as endpoints:
             calls = [endpoints.send("KV/Txn", put, 2.0) for _ in range(together)]
             for call in calls:

@@ -11,7 +11,8 @@ import pytest
 
 from tests import certificates, etcd_cluster, polling
 from tests.integration import mirroring
-from zk2etcd import config, errors, metrics, sandbox
+from zk2etcd import errors, metrics, sandbox
+from zk2etcd.config import models
 from zk2etcd_workers import etcd as engine
 
 
@@ -44,7 +45,7 @@ def server(files: Files, sandbox: sandbox.Sandbox) -> etcd_cluster.TlsEtcd:
 
 @contextlib.contextmanager
 def _client(settings: dict[str, object]) -> Iterator[engine.Client]:
-    client = engine.Client(config.Etcd.model_validate(settings), metrics.null())
+    client = engine.Client(models.Etcd.model_validate(settings), metrics.null())
     with contextlib.closing(client):
         yield client
 

@@ -12,7 +12,8 @@ import pytest
 
 from tests import polling
 from tests.integration import mirroring, observing
-from zk2etcd import config, messages, metrics, sandbox
+from zk2etcd import messages, metrics, sandbox
+from zk2etcd.config import models
 from zk2etcd_workers import etcd as engine_etcd
 from zk2etcd_workers import fence, mirror, state
 
@@ -586,7 +587,7 @@ def test_servers_that_are_not_there_yet(sandbox: sandbox.Sandbox) -> None:
 
 
 def test_wrong_settings_are_said_and_not_fatal(world: mirroring.World) -> None:
-    nowhere = config.Config.model_validate(
+    nowhere = models.Config.model_validate(
         {"sync": {"prefixes": ["/x"]}, "zookeeper": {"hosts": ["127.0.0.1:1"], **QUICK}}
     )
     worker = world.worker(zookeeper={"hosts": list(nowhere.zookeeper.hosts), **QUICK})

@@ -9,18 +9,19 @@ import pytest
 
 from tests import releases
 from tests.integration import mirroring, observing
-from zk2etcd import config, errors
+from zk2etcd import errors
 from zk2etcd import sandbox as sandboxes
+from zk2etcd.config import models
 from zk2etcd_workers import zk_choice, zk_version
 
-Started = Callable[..., config.ZooKeeper]
+Started = Callable[..., models.ZooKeeper]
 
 
 @pytest.fixture
 def started(sandbox: sandboxes.Sandbox, monkeypatch: pytest.MonkeyPatch) -> Started:
     """Settings for a new server of a suite's release (None: the installed one)."""
 
-    def start(suite: str | None, protocol: str = "auto", *, tells: bool = True) -> config.ZooKeeper:
+    def start(suite: str | None, protocol: str = "auto", *, tells: bool = True) -> models.ZooKeeper:
         path = releases.class_path(suite) if suite else None
         server = sandbox.zookeeper(durable=False, class_path=path)
         server.start()
@@ -28,7 +29,7 @@ def started(sandbox: sandboxes.Sandbox, monkeypatch: pytest.MonkeyPatch) -> Star
             # Real servers answer `srvr` whatever their whitelist says; what stands before them may
             # not let it through.
             monkeypatch.setattr(zk_version, "told", lambda _answer: None)
-        return config.ZooKeeper.model_validate({"hosts": [server.address], "protocol": protocol})
+        return models.ZooKeeper.model_validate({"hosts": [server.address], "protocol": protocol})
 
     return start
 

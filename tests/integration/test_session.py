@@ -12,8 +12,9 @@ import pytest
 
 from tests import polling, walking
 from tests.integration import mirroring, observing
-from zk2etcd import config, errors, metrics
+from zk2etcd import errors, metrics
 from zk2etcd import sandbox as sandboxes
+from zk2etcd.config import models
 from zk2etcd_workers import mapping, snapshot, tree, turn, zk_protocol, zookeeper
 
 GET, LIST = zk_protocol.GET_DATA, zk_protocol.GET_CHILDREN
@@ -24,7 +25,7 @@ class Opened:
 
     def __init__(self, address: str, floor: int = 0, **settings: Any) -> None:
         parts = {"hosts": [address], "session_timeout": 2.0, "connect_timeout": 2.0, **settings}
-        self.session = zookeeper.Session(config.ZooKeeper(**parts), metrics.null())
+        self.session = zookeeper.Session(models.ZooKeeper(**parts), metrics.null())
         self.replies: queue.SimpleQueue[zookeeper.Reply] = queue.SimpleQueue()
         self.session.open(floor)
 

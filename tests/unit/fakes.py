@@ -7,7 +7,8 @@ import signal
 from collections.abc import Iterable
 
 from tests.unit import settings
-from zk2etcd import config, control, errors, messages, reloading, supervisor
+from zk2etcd import control, errors, messages, reloading, supervisor
+from zk2etcd.config import models
 
 
 class Channel:
@@ -100,7 +101,7 @@ def follows(shard: str, sequence: int = 1, **changes: object) -> messages.ShardR
 
 @dataclasses.dataclass(frozen=True)
 class Loaded:
-    config: config.Config
+    config: models.Config
     sha256: str = "0" * 64
     secrets_sha256: str = ""
 
@@ -108,7 +109,7 @@ class Loaded:
 class World:
     """A supervisor, its children in the order of their start, and a clock."""
 
-    def __init__(self, cfg: config.Config, *, once: bool = False, fails: bool = False) -> None:
+    def __init__(self, cfg: models.Config, *, once: bool = False, fails: bool = False) -> None:
         self.now = 1000.0
         self.config = cfg
         self.refusal: str | None = None

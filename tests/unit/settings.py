@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from zk2etcd import config
+from zk2etcd.config import models
 
 
 def configured(
     prefixes: Iterable[str | Mapping[str, Any]] = ("/dubbo",), **sections: Mapping[str, Any]
-) -> config.Config:
+) -> models.Config:
     """`sections` are merged over the defaults: configured(["/a"], workers={"count": 2})."""
     sync = {"prefixes": list(prefixes), **sections.pop("sync", {})}
-    return config.Config.model_validate({"sync": sync, **sections})
+    return models.Config.model_validate({"sync": sync, **sections})

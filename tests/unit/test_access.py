@@ -7,9 +7,10 @@ import pathlib
 import pydantic
 import pytest
 
-from zk2etcd import access, config
+from zk2etcd import access
+from zk2etcd.config import models
 
-LOCAL = config.Http()
+LOCAL = models.Http()
 JSON = {"Host": "localhost:9180", "Content-Type": "application/json"}
 
 
@@ -35,7 +36,7 @@ JSON = {"Host": "localhost:9180", "Content-Type": "application/json"}
     ],
 )
 def test_known_hosts(listen: str, host: str, known: bool) -> None:
-    assert access.host_known(host, config.Http(listen=listen)) is known
+    assert access.host_known(host, models.Http(listen=listen)) is known
 
 
 def test_looking_needs_only_a_known_host() -> None:
@@ -86,13 +87,13 @@ def test_asking_without_a_token_on_loopback(
 )
 @pytest.mark.parametrize("listen", ["127.0.0.1:9180", "0.0.0.0:9180"])
 def test_asking_with_a_token(listen: str, authorization: str, status: int | None) -> None:
-    http = config.Http(listen=listen, token=pydantic.SecretStr("s3cret"))
+    http = models.Http(listen=listen, token=pydantic.SecretStr("s3cret"))
     refused = access.refusal("POST", {**JSON, "Authorization": authorization}, http)
     assert (refused.status if refused else None) == status
 
 
 def test_an_open_address_without_a_token_takes_no_post() -> None:
-    refused = access.refusal("POST", JSON, config.Http(listen="0.0.0.0:9180"))
+    refused = access.refusal("POST", JSON, models.Http(listen="0.0.0.0:9180"))
     assert refused is not None
     assert refused.status == 403
     assert "http.token" in refused.error
@@ -100,7 +101,7 @@ def test_an_open_address_without_a_token_takes_no_post() -> None:
 
 def test_a_token_files_content_is_the_token(tmp_path: pathlib.Path) -> None:
     file = tmp_path / "token"
-    http = config.Http(token_file=str(file))
+    http = models.Http(token_file=str(file))
     with pytest.raises(OSError, match="token"):
         access.token(http)
     file.write_text(" \n")
@@ -115,7 +116,7 @@ def test_a_token_may_be_any_text(tmp_path: pathlib.Path) -> None:
     """A server gets each byte of a header as one character."""
     file = tmp_path / "token"
     file.write_text("gehe\u00edm\u5bc6", "utf-8")
-    http = config.Http(token_file=str(file))
+    http = models.Http(token_file=str(file))
     sent = "Bearer gehe\u00edm\u5bc6".encode().decode("latin-1")
     assert access.refusal("POST", {**JSON, "Authorization": sent}, http) is None
     refused = access.refusal("POST", {**JSON, "Authorization": sent[:-1]}, http)

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zk2etcd import config, errors, metrics
+from zk2etcd import errors, metrics
+from zk2etcd.config import models
 from zk2etcd_workers import apply, etcd, fence, learned, mapping, plan, state
 
 CHECKPOINT = b"zk2etcd/checkpoints/s"
@@ -164,7 +165,7 @@ def _run(store: Store | None = None, **settings: Any) -> Run:
         cast(etcd.Client, store),
         cast(fence.Fence, owned),
         CHECKPOINT,
-        config.Etcd(**settings),
+        models.Etcd(**settings),
         metrics.null(),
         acks.append,
         SHARD.below_path,
@@ -452,7 +453,7 @@ def test_a_dry_run_sends_nothing() -> None:
         cast(etcd.Client, store),
         cast(fence.Fence, Owned()),
         CHECKPOINT,
-        config.Etcd(),
+        models.Etcd(),
         metrics.null(),
         acks.append,
         SHARD.below_path,

@@ -14,7 +14,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.unit import test_mapping, test_snapshot
-from zk2etcd import config, messages, metrics, sharding
+from zk2etcd import messages, metrics, sharding
+from zk2etcd.config import models
 from zk2etcd_workers import (
     etcd,
     fence,
@@ -93,7 +94,7 @@ def test_names_spread_evenly() -> None:
 
 def test_shards_of_a_prefix_are_its_buckets() -> None:
     prefix = {"from": "/s", "to": "/t", "buckets": 3}
-    shards = sharding.shards(config.Config.model_validate({"sync": {"prefixes": [prefix]}}))
+    shards = sharding.shards(models.Config.model_validate({"sync": {"prefixes": [prefix]}}))
     mapped = [mapping.Mapping.of(shard) for shard in shards]
     assert [(each.bucket, each.buckets) for each in mapped] == [(0, 3), (1, 3), (2, 3)]
     assert len({shard.id for shard in shards}) == 3
@@ -263,7 +264,7 @@ def test_shards_of_one_root_come_and_go_one_by_one() -> None:
 
 
 def test_a_bucket_has_its_part_of_the_limits() -> None:
-    limits = config.DeleteGuard(min_deletes=100, max_deletes=10_000, first_sync="apply")
+    limits = models.DeleteGuard(min_deletes=100, max_deletes=10_000, first_sync="apply")
     assert guard.share(limits, 1) is limits
     part = guard.share(limits, 3)
     assert (part.min_deletes, part.max_deletes) == (33, 3333)
@@ -271,7 +272,7 @@ def test_a_bucket_has_its_part_of_the_limits() -> None:
 
 
 def fences(shard: messages.Shard) -> fence.Fence:
-    client = etcd.Client(config.Etcd(), metrics.null())
+    client = etcd.Client(models.Etcd(), metrics.null())
     identity = messages.Identity("host-1a2b3c4d", "w0", 2, "http://127.0.0.1:9180")
     keys = state.Keys("zk2etcd/default")
     return fence.Fence(client, keys, fence.Lease(client, 10.0), identity, shard)

@@ -10,17 +10,17 @@ from typing import Any
 import pydantic
 import pytest
 
-from zk2etcd import config, loader, model_walk, reference, schema
+from zk2etcd.config import loader, model_walk, models, reference, schema
 
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-def made(**sections: Any) -> config.Config:
-    return config.Config.model_validate({"sync": {"prefixes": ["/dubbo"]}, **sections})
+def made(**sections: Any) -> models.Config:
+    return models.Config.model_validate({"sync": {"prefixes": ["/dubbo"]}, **sections})
 
 
 def every_field(
-    model: type[pydantic.BaseModel] = config.Config, above: str = ""
+    model: type[pydantic.BaseModel] = models.Config, above: str = ""
 ) -> list[tuple[str, Any]]:
     found = []
     for key, info in model_walk.keyed(model).items():
@@ -40,7 +40,7 @@ def test_the_reference_in_the_repository_holds_the_defaults() -> None:
 
 
 def test_the_defaults_are_those_of_the_design() -> None:
-    plain = config.redacted(reference.defaults())
+    plain = models.redacted(reference.defaults())
     assert plain["zookeeper"]["session_timeout"] == "10s"
     assert plain["etcd"]["txn_bytes"] == "512KiB"
     assert plain["sync"]["full_sync_interval"] == "5m"
@@ -90,7 +90,7 @@ def test_schema_writes_defaults_as_a_file_does_and_names_every_section() -> None
     assert defs["Etcd"]["properties"]["request_timeout"]["default"] == "5s"
     assert defs["Etcd"]["properties"]["txn_bytes"]["default"] == "512KiB"
     assert "from" in defs["Prefix"]["properties"]
-    assert set(plain["properties"]) == set(config.Config.model_fields)
+    assert set(plain["properties"]) == set(models.Config.model_fields)
     items = defs["Sync"]["properties"]["prefixes"]["items"]
     assert {"type": "string", "pattern": "^/"} in items["anyOf"]
 
@@ -105,7 +105,7 @@ def test_redacted_shows_units_and_no_secret() -> None:
             "session_timeout": 1.5,
         },
     )
-    plain = config.redacted(one)
+    plain = models.redacted(one)
     assert "hunter2" not in f"{plain} {one!r} {one}"
     assert plain["zookeeper"]["session_timeout"] == "1.5s"
     assert plain["http"]["token"] == plain["etcd"]["password"] == model_walk.REDACTED
@@ -116,8 +116,8 @@ def test_redacted_shows_units_and_no_secret() -> None:
 
 def test_a_secret_is_revealed_only_on_request() -> None:
     one = made(etcd={"username": "u", "password": "hunter2"})
-    assert config.revealed(one.etcd.password) == "hunter2"
-    assert config.revealed(made().etcd.password) == ""
+    assert models.revealed(one.etcd.password) == "hunter2"
+    assert models.revealed(made().etcd.password) == ""
 
 
 def test_a_wrong_value_in_code_is_not_repeated_by_pydantic() -> None:
@@ -134,26 +134,26 @@ def test_diff_names_each_key_with_its_class() -> None:
         zookeeper={"read_batch": 64, "tls": {}},
         sync={"prefixes": ["/dubbo", "/b"], "delete_guard": {"max_ratio": 0.5}},
     )
-    assert set(config.diff(old, new)) == {
-        config.Change("log.level", "live"),
-        config.Change("http.listen", "restart"),
-        config.Change("zookeeper.read_batch", "reconnect"),
-        config.Change("zookeeper.tls", "reconnect"),
-        config.Change("sync.prefixes", "live"),
-        config.Change("sync.delete_guard.max_ratio", "live"),
+    assert set(models.diff(old, new)) == {
+        models.Change("log.level", "live"),
+        models.Change("http.listen", "restart"),
+        models.Change("zookeeper.read_batch", "reconnect"),
+        models.Change("zookeeper.tls", "reconnect"),
+        models.Change("sync.prefixes", "live"),
+        models.Change("sync.delete_guard.max_ratio", "live"),
     }
-    assert config.diff(old, old) == ()
+    assert models.diff(old, old) == ()
 
 
 def test_diff_notices_secrets_and_the_content_of_tls_files() -> None:
     old = made(etcd={"username": "u", "password": "a"}, zookeeper={"tls": {"ca": "f"}})
     new = made(etcd={"username": "u", "password": "b"}, zookeeper={"tls": {"ca": "f"}})
-    assert config.diff(old, new) == (config.Change("etcd.password", "reconnect"),)
-    tls = typing.cast(config.ZkTls, old.zookeeper.tls)
+    assert models.diff(old, new) == (models.Change("etcd.password", "reconnect"),)
+    tls = typing.cast(models.ZkTls, old.zookeeper.tls)
     renewed = old.model_copy(
         update={"zookeeper": old.zookeeper.model_copy(update={"tls": tls.with_digest("new")})}
     )
-    assert config.diff(old, renewed) == (config.Change("zookeeper.tls", "reconnect"),)
+    assert models.diff(old, renewed) == (models.Change("zookeeper.tls", "reconnect"),)
 
 
 def test_a_configuration_survives_the_way_to_a_worker() -> None:
@@ -167,7 +167,7 @@ def test_a_configuration_survives_the_way_to_a_worker() -> None:
 
 def test_workers_import_no_parser_with_the_models() -> None:
     code = (
-        "import sys; from zk2etcd import config, messages;"
+        "import sys; from zk2etcd import messages; from zk2etcd.config import models;"
         "print(sorted({'yaml', 'durationpy', 'click', 'rich', 'difflib'} & set(sys.modules)))"
     )
     done = subprocess.run(

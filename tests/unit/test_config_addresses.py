@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zk2etcd import addresses
+from zk2etcd.config import addresses
 
 elements = st.lists(st.sampled_from(["a", "b", "a2", "dubbo", "dubbo2", "ä", "中"]), max_size=4)
 

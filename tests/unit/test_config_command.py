@@ -6,8 +6,9 @@ import pathlib
 import yaml
 from click import testing
 
-from zk2etcd import errors, reference
+from zk2etcd import errors
 from zk2etcd.cli import config as cli
+from zk2etcd.config import reference
 
 
 def invoked(*arguments: str) -> testing.Result:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zk2etcd import units
+from zk2etcd.config import units
 
 
 @given(st.integers(min_value=0, max_value=400 * 86400 * 1_000_000))

@@ -10,7 +10,8 @@ import yaml
 
 from manual import generated
 from tests import documents, links
-from zk2etcd import config, errors, loader, model_walk
+from zk2etcd import errors
+from zk2etcd.config import loader, model_walk, models
 
 
 @pytest.mark.parametrize("path", documents.documents(), ids=documents.name)
@@ -109,7 +110,7 @@ def test_each_configuration_in_a_document_is_valid(
     """With files where it names some; a part is completed with a prefix."""
     for block in documents.blocks(path):
         content = yaml.safe_load(block.text) if block.language in ("yaml", "yml") else None
-        if isinstance(content, dict) and set(content) & set(model_walk.keyed(config.Config)):
+        if isinstance(content, dict) and set(content) & set(model_walk.keyed(models.Config)):
             assert not configured(block.text, content, tmp_path), str(block)
 
 

@@ -9,7 +9,8 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from zk2etcd import config, environment, errors, loader, reference, yaml_source
+from zk2etcd import errors
+from zk2etcd.config import environment, loader, models, reference, yaml_source
 
 MINIMAL = "sync: {prefixes: [/dubbo]}\n"
 
@@ -27,7 +28,7 @@ class Files:
 
     def load(
         self, *texts: str, sets: Sequence[str] = (), environ: Mapping[str, str] | None = None
-    ) -> config.Config:
+    ) -> models.Config:
         paths = [self.write(text, f"{number}.yaml") for number, text in enumerate(texts)]
         return loader.load(paths, sets, environ or {}).config
 
@@ -71,7 +72,7 @@ reload: {watch: 10s}
     )
     assert found.zookeeper.hosts == ("a:2181", "b:2181")
     assert found.zookeeper.session_timeout == 6.0
-    assert config.revealed(found.zookeeper.auth[0].credentials) == "u:p"
+    assert models.revealed(found.zookeeper.auth[0].credentials) == "u:p"
     assert found.etcd.endpoints == ("https://e1:2379", "https://[::1]:2380")
     assert found.etcd.txn_bytes == 1 << 20
     assert [(prefix.from_, prefix.to) for prefix in found.sync.prefixes] == [
@@ -87,7 +88,7 @@ reload: {watch: 10s}
 
 def test_what_is_shown_can_be_loaded_again(files: Files) -> None:
     first = files.load(MINIMAL, sets=["zookeeper.session_timeout=1m30s", "etcd.txn_bytes=1000kB"])
-    assert files.load(yaml.safe_dump(config.redacted(first))) == first
+    assert files.load(yaml.safe_dump(models.redacted(first))) == first
 
 
 def test_later_files_merge_mappings_and_replace_lists(files: Files) -> None:
@@ -123,9 +124,9 @@ def test_sets_come_last_and_take_scalars_and_flows(files: Files) -> None:
     assert found.sync.delete_guard.min_deletes == 5
     assert found.workers.count == 2
     assert found.http.token is None
-    assert config.revealed(found.etcd.password) == "0123"
+    assert models.revealed(found.etcd.password) == "0123"
     assert found.zookeeper.hosts == ("a:1", "b:2")
-    assert found.etcd.tls == config.EtcdTls()
+    assert found.etcd.tls == models.EtcdTls()
     assert found.log.level == "debug"
 
 
@@ -153,7 +154,7 @@ log:
     assert found.workers.stop_timeout == 3.0
     assert found.workers.count == 3
     assert found.etcd.username == "1e3"
-    assert config.revealed(found.etcd.password) == "0123"
+    assert models.revealed(found.etcd.password) == "0123"
     assert found.http.token is None
     assert found.zookeeper.hosts == ("a:2181", "b:7")
     assert found.zookeeper.max_reads_per_second is None
@@ -167,7 +168,7 @@ log:
 def test_no_value_of_a_variable_changes_the_structure(files: Files, secret: str) -> None:
     text = MINIMAL + "etcd:\n  username: u\n  password: ${PASSWORD}\n"
     found = files.load(text, environ={"PASSWORD": secret})
-    assert config.revealed(found.etcd.password) == secret
+    assert models.revealed(found.etcd.password) == secret
 
 
 def test_a_variable_that_a_later_file_overrides_need_not_be_set(files: Files) -> None:
@@ -236,18 +237,18 @@ zookeeper: {{auth: [{{scheme: digest, credentials_file: {credentials}}}]}}
 """
     path = files.write(MINIMAL + text)
     first = loader.load([path], environ={})
-    assert config.revealed(first.config.etcd.password) == "hunter2"
-    assert config.revealed(first.config.http.token) == "t0ken"
-    assert config.revealed(first.config.zookeeper.auth[0].credentials) == "u:p"
-    assert config.redacted(first.config)["etcd"]["password"] is None
+    assert models.revealed(first.config.etcd.password) == "hunter2"
+    assert models.revealed(first.config.http.token) == "t0ken"
+    assert models.revealed(first.config.zookeeper.auth[0].credentials) == "u:p"
+    assert models.redacted(first.config)["etcd"]["password"] is None
     assert "hunter2" not in repr(first)
     assert set(first.files) == {password, token, credentials}
     files.write("hunter3\n", "password")
     second = loader.load([path], environ={})
     assert second.sha256 == first.sha256
     assert second.secrets_sha256 != first.secrets_sha256
-    assert config.diff(first.config, second.config) == (
-        config.Change("etcd.password", "reconnect"),
+    assert models.diff(first.config, second.config) == (
+        models.Change("etcd.password", "reconnect"),
     )
 
 
@@ -258,8 +259,8 @@ def test_a_renewed_certificate_makes_the_configuration_differ(files: Files) -> N
     assert loader.load([path], environ={}).config == first.config
     files.write("two", "ca.pem")
     second = loader.load([path], environ={})
-    assert config.diff(first.config, second.config) == (
-        config.Change("zookeeper.tls", "reconnect"),
+    assert models.diff(first.config, second.config) == (
+        models.Change("zookeeper.tls", "reconnect"),
     )
 
 

@@ -12,7 +12,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from zk2etcd import config, errors, loader, reference
+from zk2etcd import errors
+from zk2etcd.config import loader, models, reference
 
 PREFIXES = "sync: {prefixes: [/dubbo]}\n"
 
@@ -368,7 +369,7 @@ def test_no_secret_is_ever_repeated(tmp_path: pathlib.Path, text: str) -> None:
 SECRET = "p4ss:hunter2 w0rd"
 places = [
     (section, key)
-    for section, info in config.Config.model_fields.items()
+    for section, info in models.Config.model_fields.items()
     for key in info.annotation.model_fields  # type: ignore[union-attr]
 ]
 wrapped = st.recursive(
@@ -388,13 +389,13 @@ wrapped = st.recursive(
 def test_a_secret_in_any_wrong_place_stays_secret(
     tmp_path: pathlib.Path, wrong: list[tuple[tuple[str, str], Any]]
 ) -> None:
-    data = config.redacted(reference.defaults())
+    data = models.redacted(reference.defaults())
     for (section, key), value in wrong:
         data[section][key] = value
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(data), "utf-8")
     try:
-        shown = config.redacted(loader.load([str(path)], environ={"SECRET": SECRET}).config)
+        shown = models.redacted(loader.load([str(path)], environ={"SECRET": SECRET}).config)
         said = f"{shown['etcd']['password']} {shown['http']['token']}"
     except errors.ConfigError as error:
         said = f"{error} {error!r} {error.__context__}"

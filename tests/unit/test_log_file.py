@@ -16,14 +16,16 @@ from typing import Any
 import pytest
 
 from tests import polling
-from zk2etcd import config, errors, log_file
+from zk2etcd import errors, log_file
+from zk2etcd.config import models
 
 WRITER = """
 import sys
-from zk2etcd import config, logs
+from zk2etcd import logs
+from zk2etcd.config import models
 name, path, max_bytes, backups, lines = sys.argv[1:]
-file = config.LogFile(path=path, max_bytes=int(max_bytes), backups=int(backups))
-logs.setup(name, config.Log(format="json", file=file))
+file = models.LogFile(path=path, max_bytes=int(max_bytes), backups=int(backups))
+logs.setup(name, models.Log(format="json", file=file))
 log = logs.get()
 sys.stdin.readline()
 for number in range(int(lines)):
@@ -31,8 +33,8 @@ for number in range(int(lines)):
 """
 
 
-def settings(path: pathlib.Path, max_bytes: int = 4096, backups: int = 3) -> config.LogFile:
-    return config.LogFile(path=str(path), max_bytes=max_bytes, backups=backups)
+def settings(path: pathlib.Path, max_bytes: int = 4096, backups: int = 3) -> models.LogFile:
+    return models.LogFile(path=str(path), max_bytes=max_bytes, backups=backups)
 
 
 class Said:
@@ -50,7 +52,7 @@ class Said:
 
 
 @contextlib.contextmanager
-def opened(one: config.LogFile) -> Iterator[tuple[log_file.File, Said]]:
+def opened(one: models.LogFile) -> Iterator[tuple[log_file.File, Said]]:
     said = Said()
     file = log_file.File(one, said)
     yield file, said

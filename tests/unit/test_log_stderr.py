@@ -17,8 +17,9 @@ from zk2etcd import log_stderr
 
 WRITER = """
 import sys
-from zk2etcd import config, logs
-logs.setup("w0", config.Log(format="json"))
+from zk2etcd import logs
+from zk2etcd.config import models
+logs.setup("w0", models.Log(format="json"))
 log = logs.get()
 for number in range(int(sys.argv[1])):
     log.info("line", number=number, filler="x" * (number % 300))

@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zk2etcd import config, log_lines, logs
+from zk2etcd import log_lines, logs
+from zk2etcd.config import models
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +36,7 @@ def restored() -> Iterator[None]:
 
 
 def setup(**log: Any) -> None:
-    logs.setup("w0", config.Log(**{"format": "json", **log}))
+    logs.setup("w0", models.Log(**{"format": "json", **log}))
 
 
 def lines(capfd: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
@@ -66,7 +67,7 @@ def test_the_level_changes_for_loggers_that_were_bound_before(
 
 
 def test_the_given_level_goes_over_the_configured_one(capfd: pytest.CaptureFixture[str]) -> None:
-    logs.setup("supervisor", config.Log(format="json", level="error"), "debug")
+    logs.setup("supervisor", models.Log(format="json", level="error"), "debug")
     logs.get().debug("heard")
     assert len(lines(capfd)) == 1
 
@@ -211,7 +212,7 @@ def test_a_thread_that_dies_is_logged(capfd: pytest.CaptureFixture[str]) -> None
 
 def test_secrets_of_the_configuration_are_masked(capfd: pytest.CaptureFixture[str]) -> None:
     setup()
-    http = config.Http(token=pydantic.SecretStr("s3cret"))
+    http = models.Http(token=pydantic.SecretStr("s3cret"))
     logs.get().info("settings", token=http.token, http=http)
     assert "s3cret" not in capfd.readouterr().err
 

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from tests import documents
-from zk2etcd import loader
 from zk2etcd.cli import main
+from zk2etcd.config import loader
 
 SERVERS = ("--zookeeper-servers=zk:2181", "--etcd-servers=etcd:2379")
 

@@ -10,7 +10,8 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from zk2etcd import config, errors, loader, older_flags
+from zk2etcd import errors
+from zk2etcd.config import loader, models, older_flags
 
 SERVERS = {"zookeeper_servers": "zk1:2181,zk2", "etcd_servers": "etcd:2379"}
 
@@ -19,13 +20,13 @@ def flags(**given: Any) -> older_flags.Flags:
     return older_flags.Flags(**{**SERVERS, **given})
 
 
-def loaded(folder: pathlib.Path, text: str) -> config.Config:
+def loaded(folder: pathlib.Path, text: str) -> models.Config:
     path = folder / "zk2etcd.yaml"
     path.write_text(text, "utf-8")
     return loader.load([str(path)], environ={"SECRET": "s"}).config
 
 
-def amounts_to(folder: pathlib.Path, *sets: str, **given: Any) -> config.Config:
+def amounts_to(folder: pathlib.Path, *sets: str, **given: Any) -> models.Config:
     return loaded(folder, older_flags.render(older_flags.translate(flags(**given)).content, sets))
 
 

@@ -16,15 +16,16 @@ import werkzeug.test
 from hypothesis import strategies as st
 
 from tests.unit import views
-from zk2etcd import admin, config, control, history, logs, messages
+from zk2etcd import admin, control, history, logs, messages
+from zk2etcd.config import models
 
 TOKEN = "s3cret-t0ken"
 GOOD_HOST, ANY_HOST = "127.0.0.1:9180", "10.1.2.3:9180"
 SETTINGS = {
-    "loopback": config.Http(),
-    "loopback with a token": config.Http(token=pydantic.SecretStr(TOKEN)),
-    "open": config.Http(listen="0.0.0.0:9180"),
-    "open with a token": config.Http(listen="0.0.0.0:9180", token=pydantic.SecretStr(TOKEN)),
+    "loopback": models.Http(),
+    "loopback with a token": models.Http(token=pydantic.SecretStr(TOKEN)),
+    "open": models.Http(listen="0.0.0.0:9180"),
+    "open with a token": models.Http(listen="0.0.0.0:9180", token=pydantic.SecretStr(TOKEN)),
 }
 SHARD = views.view().shards[0].id
 
@@ -82,7 +83,7 @@ class Answer(NamedTuple):
 class Routes:
     """The application for one kind of settings; called as waitress would call it."""
 
-    def __init__(self, http: config.Http) -> None:
+    def __init__(self, http: models.Http) -> None:
         self.http = http
         self.control = Control()
         self.folder = tempfile.TemporaryDirectory(prefix="zk2etcd-routes-")
@@ -224,7 +225,7 @@ BODIES = st.one_of(
 )
 
 
-def may_change(method: str, headers: Mapping[str, str], http: config.Http) -> bool:
+def may_change(method: str, headers: Mapping[str, str], http: models.Http) -> bool:
     """Written apart from the product: who may change anything at all."""
     token, loopback = http.token is not None, http.listen.startswith("127.")
     hosts = {GOOD_HOST, "localhost", "[::1]:9180"} | (set() if loopback else {ANY_HOST})

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from zk2etcd import config, errors, messages, metrics
+from zk2etcd import errors, messages, metrics
+from zk2etcd.config import models
 from zk2etcd_workers import etcd, fence, member, state
 
 STORED = pathlib.Path(__file__).parent / "stored"
@@ -86,7 +87,7 @@ def test_members() -> None:
 
 def test_owners() -> None:
     found = state.decode(stored("owner"), b"zk2etcd/default/owners/a")
-    client = etcd.Client(config.Etcd(), metrics.null())
+    client = etcd.Client(models.Etcd(), metrics.null())
     identity = messages.Identity("host-1a2b3c4d", "w0", 2, "http://127.0.0.1:9180")
     keys = state.Keys("zk2etcd/default")
     mine = fence.Fence(client, keys, fence.Lease(client, 10.0), identity, SHARD)

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from tests.unit import fakes, settings
-from zk2etcd import config, logs, messages
+from zk2etcd import logs, messages
+from zk2etcd.config import models
 
 
 @pytest.fixture(autouse=True)
 def as_at_the_start() -> None:
     """Whatever other tests made of this process's log."""
-    logs.setup("supervisor", config.Log(format="json", level="info"))
+    logs.setup("supervisor", models.Log(format="json", level="info"))
 
 
 def said(capfd: pytest.CaptureFixture[str]) -> dict[str, dict[str, Any]]:

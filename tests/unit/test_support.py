@@ -9,8 +9,9 @@ import tarfile
 
 import pytest
 
-from zk2etcd import config, errors, loader, support
+from zk2etcd import errors, support
 from zk2etcd.cli import main
+from zk2etcd.config import loader, models
 
 SECRETS = {
     "digest": 'd1gest"pass',
@@ -168,7 +169,7 @@ def test_a_log_file_that_is_a_fifo_is_not_waited_for(
 
 def test_without_a_log_file_it_says_where_the_log_went() -> None:
     report = support.Report()
-    cfg = config.Config.model_validate({"sync": {"prefixes": [{"from": "/a", "to": "/a"}]}})
+    cfg = models.Config.model_validate({"sync": {"prefixes": [{"from": "/a", "to": "/a"}]}})
     support.of_configuration(report, cfg)
     assert "stderr" in report.notes["log.txt"]
     assert report.missing == {}

@@ -14,7 +14,8 @@ import itertools
 import time
 from collections.abc import Callable, Sequence
 
-from zk2etcd import config, errors, logs, metrics
+from zk2etcd import errors, logs, metrics
+from zk2etcd.config import models
 from zk2etcd_workers import etcd, fence, plan, state, tree
 
 _INNER = 32
@@ -68,7 +69,7 @@ class Applier:
         client: etcd.Client,
         owned: fence.Fence,
         checkpoint: bytes,
-        settings: config.Etcd,
+        settings: models.Etcd,
         instruments: metrics.Instruments,
         deliver: Callable[[Ack], None],
         below: Callable[[bytes], tuple[bytes, bytes]],

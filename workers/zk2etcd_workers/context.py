@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from zk2etcd import config, messages, metrics
+from zk2etcd import messages, metrics
+from zk2etcd.config import models
 from zk2etcd_workers import (
     course,
     etcd,
@@ -25,7 +26,7 @@ from zk2etcd_workers import (
 )
 
 _UNSYNCABLE_SHOWN = 100
-_Limits = config.DeleteGuard
+_Limits = models.DeleteGuard
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Context:
 
     shard: messages.Shard
     mapping: mapping.Mapping
-    config: config.Config
+    config: models.Config
     session: zookeeper.Session
     etcd: etcd.Client
     fence: fence.Fence

@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 import etcd3.etcdrpc as rpc
 import grpc
 
-from zk2etcd import config, errors, metrics
+from zk2etcd import errors, metrics
+from zk2etcd.config import models
 from zk2etcd_workers import etcd_endpoints, etcd_errors, etcd_login, etcd_wire, learned, pacing
 
 # The values of etcd_wire are this module's to its callers.
@@ -58,7 +59,7 @@ Done = Callable[[Answer | None, errors.EtcdError | None], None]
 class Client:
     """One client for all shards of a worker; safe to use from several threads."""
 
-    def __init__(self, settings: config.Etcd, instruments: metrics.Instruments) -> None:
+    def __init__(self, settings: models.Etcd, instruments: metrics.Instruments) -> None:
         self._settings = settings
         self._instruments = instruments
         self._lock = threading.Lock()

@@ -8,19 +8,20 @@ from typing import Any
 
 import grpc
 
-from zk2etcd import config, errors
+from zk2etcd import errors
+from zk2etcd.config import models
 
 Files = tuple[bytes | None, ...]
 
 
-def files(endpoint: str, settings: config.Etcd) -> Files:
+def files(endpoint: str, settings: models.Etcd) -> Files:
     """What a channel to `endpoint` takes from files: (authorities, certificate, key).
 
     :raises errors.EtcdUnavailable: one cannot be read.
     """
     if not endpoint.startswith("https://"):
         return ()
-    tls = settings.tls or config.EtcdTls()
+    tls = settings.tls or models.EtcdTls()
     # grpc would take its own bundled list of authorities, and not the host's.
     ca = tls.ca or ssl.get_default_verify_paths().cafile
     return tuple(_content(endpoint, path) for path in (ca, tls.cert, tls.key))

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import etcd3.etcdrpc as rpc
 import grpc
 
-from zk2etcd import config, errors
+from zk2etcd import errors
+from zk2etcd.config import models
 from zk2etcd_workers import etcd_channel, etcd_errors, turn
 
 
@@ -29,7 +30,7 @@ class Call(NamedTuple):
 class Member:
     """One endpoint and its channel, which is made at the first call."""
 
-    def __init__(self, endpoint: str, settings: config.Etcd) -> None:
+    def __init__(self, endpoint: str, settings: models.Etcd) -> None:
         self.endpoint = endpoint
         self._settings = settings
         self._lock = threading.Lock()
@@ -78,7 +79,7 @@ class Member:
 class Endpoints:
     """All of them. Safe to use from several threads."""
 
-    def __init__(self, settings: config.Etcd) -> None:
+    def __init__(self, settings: models.Etcd) -> None:
         self._members = [Member(endpoint, settings) for endpoint in settings.endpoints]
         self._lock = threading.Lock()
         self._at = 0

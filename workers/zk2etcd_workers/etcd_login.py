@@ -12,14 +12,15 @@ from collections.abc import Callable
 
 import etcd3.etcdrpc as rpc
 
-from zk2etcd import config, errors
+from zk2etcd import errors
+from zk2etcd.config import models
 from zk2etcd_workers import etcd_endpoints
 
 Then = Callable[[errors.EtcdError | None], None]
 
 
 class Login:
-    def __init__(self, settings: config.Etcd, endpoints: etcd_endpoints.Endpoints) -> None:
+    def __init__(self, settings: models.Etcd, endpoints: etcd_endpoints.Endpoints) -> None:
         self._settings = settings
         self._endpoints = endpoints
         self._lock = threading.Lock()
@@ -67,7 +68,7 @@ class Login:
             self._waiting.append(then)
             if len(self._waiting) > 1:
                 return
-        name, password = self._settings.username, config.revealed(self._settings.password)
+        name, password = self._settings.username, models.revealed(self._settings.password)
         request = rpc.AuthenticateRequest(name=name or "", password=password)
         try:
             call = self._endpoints.send(

@@ -12,7 +12,8 @@ import sys
 import time
 from multiprocessing.connection import Connection, wait
 
-from zk2etcd import config, logs, messages, metrics
+from zk2etcd import logs, messages, metrics
+from zk2etcd.config import models
 from zk2etcd_workers import context, etcd, fence, mapping, member, mirror, state, turn, zookeeper
 
 _TURN = 0.2
@@ -41,7 +42,7 @@ class _Sides:
     """The connections, made for one set of connection settings."""
 
     def __init__(
-        self, settings: config.Config, spec: messages.WorkerSpec, instruments: metrics.Instruments
+        self, settings: models.Config, spec: messages.WorkerSpec, instruments: metrics.Instruments
     ) -> None:
         self.settings = settings
         self.session = zookeeper.Session(settings.zookeeper, instruments)
@@ -52,7 +53,7 @@ class _Sides:
         if not spec.dry_run:
             self._member.start()
 
-    def fits(self, settings: config.Config) -> bool:
+    def fits(self, settings: models.Config) -> bool:
         mine = self.settings
         return (mine.zookeeper, mine.etcd, mine.state) == (
             settings.zookeeper,
@@ -184,7 +185,7 @@ class Worker:
         self._generation = target.generation
 
     def _runs(
-        self, running: mirror.Mirror, shard: messages.Shard | None, settings: config.Config
+        self, running: mirror.Mirror, shard: messages.Shard | None, settings: models.Config
     ) -> bool:
         """This mirror already does what is asked."""
         ctx = running.context
@@ -194,7 +195,7 @@ class Worker:
             == (theirs.ephemeral, theirs.deletes, theirs.delete_guard)
         )
 
-    def _reconnect(self, settings: config.Config) -> None:
+    def _reconnect(self, settings: models.Config) -> None:
         if self._sides is not None:
             self._log.info("connection settings changed: connecting anew", trace_id=self._trace)
             self._sides.close()

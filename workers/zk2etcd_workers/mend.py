@@ -12,7 +12,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from zk2etcd import config, errors, messages
+from zk2etcd import errors, messages
+from zk2etcd.config import models
 from zk2etcd_workers import base, context, guarding, identity, pausing, sides, splits, state
 
 WRITTEN_BY = "zk2etcd diff"
@@ -112,7 +113,7 @@ def _was_deleted(_path: bytes) -> bool:
     return False
 
 
-def _with_room(settings: config.Config, released: int) -> config.Config:
+def _with_room(settings: models.Config, released: int) -> models.Config:
     """The base remembers as many absent paths as the guard lets pass; here, those released too.
 
     :param released: for the whole prefix, of which a bucket takes its part.

@@ -10,13 +10,14 @@ import contextlib
 import dataclasses
 from collections.abc import Generator, Iterator, Sequence
 
-from zk2etcd import config, errors, messages
+from zk2etcd import errors, messages
+from zk2etcd.config import models
 from zk2etcd_workers import probe_etcd, probe_fact, probe_zookeeper, sides
 
 Facts = Iterator[probe_fact.Fact]
 
 
-def facts(settings: config.Config, shards: Sequence[messages.Shard]) -> Facts:
+def facts(settings: models.Config, shards: Sequence[messages.Shard]) -> Facts:
     """Everything there is to say, ZooKeeper first, as it is found out. Raises no error of ours."""
     zookeeper, etcd = probe_zookeeper.SIDE, probe_etcd.SIDE
     with sides.Sides(settings, sides.identity("check")) as both:

@@ -15,7 +15,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from zk2etcd import config, errors, messages, metrics
+from zk2etcd import errors, messages, metrics
+from zk2etcd.config import models
 from zk2etcd_workers import etcd, mapping, probe_fact, sides, state, tree
 from zk2etcd_workers import present as streams
 
@@ -29,7 +30,7 @@ _KINDS = ("owners", "checkpoints", "guards", "identities", "pauses", "members")
 # --- the endpoints --------------------------------------------------------------------------------
 
 
-def endpoints(settings: config.Etcd) -> Iterator[probe_fact.Fact]:
+def endpoints(settings: models.Etcd) -> Iterator[probe_fact.Fact]:
     """Each endpoint by itself."""
     for endpoint in settings.endpoints:
         alone = settings.model_copy(update={"endpoints": (endpoint,)})

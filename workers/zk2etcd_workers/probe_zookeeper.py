@@ -6,7 +6,8 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 
-from zk2etcd import config, errors, messages
+from zk2etcd import errors, messages
+from zk2etcd.config import models
 from zk2etcd_workers import (
     probe_fact,
     sides,
@@ -24,7 +25,7 @@ _ANYONE = "world:anyone"
 _MODE = re.compile(rb"Mode: ([a-z-]+)")
 
 
-def hosts(settings: config.ZooKeeper) -> Iterator[probe_fact.Fact]:
+def hosts(settings: models.ZooKeeper) -> Iterator[probe_fact.Fact]:
     """Each host by itself: does it answer, and is it new enough?"""
     for host in settings.hosts:
         try:
@@ -142,7 +143,7 @@ def _children(
         )
 
 
-def identity(settings: config.ZooKeeper) -> str:
+def identity(settings: models.ZooKeeper) -> str:
     """Whom the ACLs see, without a secret in it."""
     known = [_named(each) for each in settings.auth]
     if settings.sasl is not None:
@@ -150,7 +151,7 @@ def identity(settings: config.ZooKeeper) -> str:
     return ", ".join(known) or _ANYONE
 
 
-def _readable(settings: config.ZooKeeper, path: str) -> str:
+def _readable(settings: models.ZooKeeper, path: str) -> str:
     """What to do when an ACL denies READ. A command would have to name all of the ACL, since
     setAcl replaces it; and it is not inherited."""
     who = identity(settings)
@@ -162,17 +163,17 @@ def _readable(settings: config.ZooKeeper, path: str) -> str:
     )
 
 
-def _entry(settings: config.ZooKeeper) -> str:
+def _entry(settings: models.ZooKeeper) -> str:
     """The entry of an ACL that lets us read; of a digest zkCli shows the hash."""
     for auth in settings.auth:
         return f"{_named(auth)}:HASH:r" if auth.scheme == "digest" else f"{auth.scheme}:ID:r"
     return f"sasl:{settings.sasl.username}:r" if settings.sasl else f"{_ANYONE}:r"
 
 
-def _named(auth: config.ZkAuth) -> str:
+def _named(auth: models.ZkAuth) -> str:
     if auth.scheme != "digest":
         return auth.scheme
-    user, colon, _ = config.revealed(auth.credentials).partition(":")
+    user, colon, _ = models.revealed(auth.credentials).partition(":")
     return f"digest:{user}" if colon else "digest"
 
 

@@ -16,7 +16,8 @@ import uuid
 from collections.abc import Callable
 from typing import TypeVar
 
-from zk2etcd import config, errors, messages, metrics
+from zk2etcd import errors, messages, metrics
+from zk2etcd.config import models
 from zk2etcd_workers import context, etcd, fence, mapping, state, turn, zookeeper
 
 _ATTEMPTS_A_HOST = 3
@@ -55,7 +56,7 @@ def identity(slot: str) -> messages.Identity:
 class Sides:
     """A session and a client, made at once and connected by `reach`. Use it in a `with`."""
 
-    def __init__(self, settings: config.Config, who: messages.Identity) -> None:
+    def __init__(self, settings: models.Config, who: messages.Identity) -> None:
         self.settings = settings
         self._who = who
         self._attempts = _Attempts()
@@ -178,7 +179,7 @@ class Sides:
             raise reply.error
 
 
-def attempt(settings: config.Config, who: messages.Identity, work: Callable[[Sides], T]) -> T:
+def attempt(settings: models.Config, who: messages.Identity, work: Callable[[Sides], T]) -> T:
     """`work` on both sides; once more with new connections when they broke off under it.
 
     :raises errors.Unreachable: a side does not answer, or broke off each time.

@@ -10,7 +10,8 @@ import contextlib
 import socket
 import struct
 
-from zk2etcd import config, errors
+from zk2etcd import errors
+from zk2etcd.config import models
 from zk2etcd_workers import zk_protocol, zk_tls, zk_version
 
 BULK, CLASSIC = "bulk", "classic"
@@ -24,7 +25,7 @@ _REPLY = struct.Struct(">iqi")
 _CLOSE = -11
 
 
-def choose(settings: config.ZooKeeper) -> str:
+def choose(settings: models.ZooKeeper) -> str:
     """BULK or CLASSIC, for the oldest of the servers that answer.
 
     :raises errors.ZooKeeperError: none can be reached, or bulk is asked for and is not there.
@@ -43,7 +44,7 @@ def choose(settings: config.ZooKeeper) -> str:
     return CLASSIC
 
 
-def _takes_bulk(settings: config.ZooKeeper) -> bool:
+def _takes_bulk(settings: models.ZooKeeper) -> bool:
     """All hosts that let us try take a bulk read.
 
     :raises errors.ZooKeeperError: none let us.
@@ -57,7 +58,7 @@ def _takes_bulk(settings: config.ZooKeeper) -> bool:
     return all(found)
 
 
-def takes_bulk(host: str, settings: config.ZooKeeper) -> bool:
+def takes_bulk(host: str, settings: models.ZooKeeper) -> bool:
     """Whether one host answers an empty multiRead, or ends the session for it.
 
     :raises OSError: there was no session.

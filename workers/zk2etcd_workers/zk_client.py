@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any, cast
 
-from zk2etcd import config, errors
+from zk2etcd import errors
+from zk2etcd.config import models
 from zk2etcd_workers import zk_connection
 
 _QUIET = logging.getLogger("kazoo.quiet")
@@ -13,7 +14,7 @@ _QUIET = logging.getLogger("kazoo.quiet")
 _QUIET.setLevel(logging.ERROR)
 
 
-def make(owner: zk_connection.Owner, settings: config.ZooKeeper) -> zk_connection.Client:
+def make(owner: zk_connection.Owner, settings: models.ZooKeeper) -> zk_connection.Client:
     """A client that is not started yet.
 
     :raises errors.ZooKeeperError: a package that the settings need is not installed.
@@ -33,15 +34,15 @@ def make(owner: zk_connection.Owner, settings: config.ZooKeeper) -> zk_connectio
     )
 
 
-def _security(settings: config.ZooKeeper) -> dict[str, Any]:
+def _security(settings: models.ZooKeeper) -> dict[str, Any]:
     options: dict[str, Any] = {}
     if settings.auth:
-        options["auth_data"] = [(a.scheme, config.revealed(a.credentials)) for a in settings.auth]
+        options["auth_data"] = [(a.scheme, models.revealed(a.credentials)) for a in settings.auth]
     if settings.sasl is not None:
         options["sasl_options"] = {
             "mechanism": settings.sasl.mechanism,
             "username": settings.sasl.username,
-            "password": config.revealed(settings.sasl.password),
+            "password": models.revealed(settings.sasl.password),
         }
     return options
 

@@ -21,7 +21,7 @@ import kazoo.handlers.threading
 import kazoo.protocol.connection
 import kazoo.retry
 
-from zk2etcd import config
+from zk2etcd.config import models
 from zk2etcd_workers import zk_line, zk_protocol, zk_refusal, zk_tls
 
 _LENGTH = struct.Struct(">i")
@@ -47,7 +47,7 @@ class Owner(Protocol):
 class Handler(kazoo.handlers.threading.SequentialThreadingHandler):  # type: ignore[misc]
     """kazoo's threads, with `poll` for its selects, our own TLS and connect time-out (seconds)."""
 
-    def __init__(self, connect_timeout: float, tls: config.ZkTls | None) -> None:
+    def __init__(self, connect_timeout: float, tls: models.ZkTls | None) -> None:
         super().__init__()
         self._tls = tls
         self._connect_timeout = connect_timeout
@@ -218,7 +218,7 @@ class Client(kazoo.client.KazooClient):  # type: ignore[misc]
     """A KazooClient whose connection is ours. `options` go to kazoo as they are."""
 
     def __init__(
-        self, owner: Owner, connect_timeout: float, tls: config.ZkTls | None, **options: Any
+        self, owner: Owner, connect_timeout: float, tls: models.ZkTls | None, **options: Any
     ) -> None:
         handler = Handler(connect_timeout, tls)
         retry = kazoo.retry.KazooRetry(

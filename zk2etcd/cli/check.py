@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zk2etcd import loader, sharding, text
+from zk2etcd import sharding, text
+from zk2etcd.config import loader
 
 if TYPE_CHECKING:
-    from zk2etcd import config
+    from zk2etcd.config import models
     from zk2etcd_workers import probe_fact
 
 _COLOURS = {"ok": "green", "note": "yellow", "FAIL": "red"}
@@ -47,7 +48,7 @@ def command(paths: tuple[str, ...], sets: tuple[str, ...], offline: bool, as_jso
 
 
 def _facts(
-    settings: config.Config, paths: tuple[str, ...], offline: bool
+    settings: models.Config, paths: tuple[str, ...], offline: bool
 ) -> Iterator[probe_fact.Fact]:
     from zk2etcd_workers import probe, probe_fact  # noqa: PLC0415 (the data plane, here only)
 

@@ -13,7 +13,7 @@ def command() -> None:
 @command.command("default")
 def default() -> None:
     """Print the annotated reference: every key with its default."""
-    from zk2etcd import reference  # noqa: PLC0415
+    from zk2etcd.config import reference  # noqa: PLC0415
 
     click.echo(reference.render(), nl=False)
 
@@ -21,7 +21,7 @@ def default() -> None:
 @command.command("schema")
 def schema() -> None:
     """Print the JSON schema, from which editors complete and check."""
-    from zk2etcd import schema as schemas  # noqa: PLC0415
+    from zk2etcd.config import schema as schemas  # noqa: PLC0415
 
     click.echo(schemas.render(), nl=False)
 
@@ -39,7 +39,7 @@ def show(paths: tuple[str, ...], sets: tuple[str, ...]) -> None:
     """Print the configuration in effect, secrets redacted."""
     import yaml  # noqa: PLC0415
 
-    from zk2etcd import config, loader  # noqa: PLC0415
+    from zk2etcd.config import loader, models  # noqa: PLC0415
 
-    effective = config.redacted(loader.load(paths, sets).config)
+    effective = models.redacted(loader.load(paths, sets).config)
     click.echo(yaml.safe_dump(effective, sort_keys=False, allow_unicode=True), nl=False)

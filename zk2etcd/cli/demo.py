@@ -9,7 +9,8 @@ import time
 
 import click
 
-from zk2etcd import addresses, demo, demo_stage, sandbox, sandbox_server
+from zk2etcd import demo, demo_stage, sandbox, sandbox_server
+from zk2etcd.config import addresses
 
 
 @click.command(name="demo")

@@ -11,25 +11,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from zk2etcd import (
-    access,
-    addresses,
-    admin_client,
-    advance,
-    bars,
-    diff_text,
-    errors,
-    loader,
-    older_flags,
-    sharding,
-    text,
-    units,
-)
+from zk2etcd import access, admin_client, advance, bars, diff_text, errors, sharding, text
 from zk2etcd import status as statuses
 from zk2etcd.cli import asking, older
+from zk2etcd.config import addresses, loader, older_flags, units
 
 if TYPE_CHECKING:
-    from zk2etcd import config, messages
+    from zk2etcd import messages
+    from zk2etcd.config import models
     from zk2etcd_workers import compare, mend
 
 _STALLED = 60.0
@@ -122,7 +111,7 @@ class _Options(NamedTuple):
     as_json: bool
 
 
-def _diff(settings: config.Config, looks: tuple[int, str], options: _Options) -> int:
+def _diff(settings: models.Config, looks: tuple[int, str], options: _Options) -> int:
     """`looks`: how often a difference is looked at again, and how long after."""
     from zk2etcd_workers import compare  # noqa: PLC0415 (as all of the data plane here)
 
@@ -159,7 +148,7 @@ def _seconds(interval: str) -> float:
 class _Job:
     """One configuration's comparisons and repairs, told of on stderr."""
 
-    def __init__(self, settings: config.Config, rounds: compare.Rounds, url: str | None) -> None:
+    def __init__(self, settings: models.Config, rounds: compare.Rounds, url: str | None) -> None:
         from zk2etcd_workers import sides  # noqa: PLC0415
 
         self._url = url

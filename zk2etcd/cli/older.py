@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 import click
 
-from zk2etcd import errors, older_flags, text
+from zk2etcd import errors, text
+from zk2etcd.config import older_flags
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _TRUE, _FALSE = ("1", "t", "T", "true", "TRUE", "True"), ("0", "f", "F", "false", "FALSE", "False")
@@ -101,7 +102,7 @@ def configuration(
     A file and not a value, so that all that follows (SIGHUP, status, errors) has one to name.
     Warnings go to stderr. Raises errors.ConfigError, UsageError, StartError.
     """
-    from zk2etcd import loader  # noqa: PLC0415
+    from zk2etcd.config import loader  # noqa: PLC0415
 
     translation = older_flags.translate(flags)
     with _folder() as folder:

@@ -7,17 +7,8 @@ import time
 import click
 import setproctitle
 
-from zk2etcd import (
-    control,
-    errors,
-    instance,
-    loader,
-    logs,
-    metrics,
-    reloading,
-    supervisor,
-    version,
-)
+from zk2etcd import control, errors, instance, logs, metrics, reloading, supervisor, version
+from zk2etcd.config import loader
 
 
 @click.command(name="run")

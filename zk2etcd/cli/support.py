@@ -16,8 +16,8 @@ from zk2etcd import errors, text
 from zk2etcd.cli import asking
 
 if TYPE_CHECKING:
-    from zk2etcd import config as configs
     from zk2etcd import support
+    from zk2etcd.config import models
 
 _CHECK_SECONDS = 60.0
 
@@ -69,8 +69,8 @@ def command(
 
 def _settings(
     report: support.Report, paths: tuple[str, ...], overrides: tuple[str, ...]
-) -> configs.Config | None:
-    from zk2etcd import loader  # noqa: PLC0415
+) -> models.Config | None:
+    from zk2etcd.config import loader  # noqa: PLC0415
 
     if not paths:
         report.notes["config.yaml"] = report.notes["log.txt"] = "no configuration was given (-c)"
@@ -85,7 +85,7 @@ def _settings(
 
 
 def _ask_supervisor(
-    report: support.Report, url: str | None, settings: configs.Config | None
+    report: support.Report, url: str | None, settings: models.Config | None
 ) -> str | None:
     """Ask the one that these settings mean; the token that goes with it."""
     from zk2etcd import access, admin_client, support  # noqa: PLC0415

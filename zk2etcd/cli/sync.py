@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from zk2etcd import older_flags
 from zk2etcd.cli import older
+from zk2etcd.config import older_flags
 
 
 @click.command("sync", cls=older.Command)

@@ -7,8 +7,8 @@ from typing import Literal
 import pydantic
 from pydantic import Field
 
-from zk2etcd import fields
-from zk2etcd.fields import DURATION, RECONNECT, SIZE
+from zk2etcd.config import fields
+from zk2etcd.config.fields import DURATION, RECONNECT, SIZE
 
 
 class Model(pydantic.BaseModel):

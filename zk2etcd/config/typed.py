@@ -11,7 +11,7 @@ from typing import Any
 
 import pydantic
 
-from zk2etcd import environment, faults, model_walk, yaml_source
+from zk2etcd.config import environment, faults, model_walk, yaml_source
 
 _ANYTHING = model_walk.Shape((), optional=False)
 

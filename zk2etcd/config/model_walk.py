@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pydantic
 import pydantic.fields
 
-from zk2etcd import units
+from zk2etcd.config import units
 
 ReloadClass = Literal["live", "reconnect", "restart"]
 REDACTED = "<redacted>"

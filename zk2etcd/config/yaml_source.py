@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from zk2etcd import faults
+from zk2etcd.config import faults
 
 _DEEPEST = 32
 _PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 import pydantic_core
 
-from zk2etcd import addresses, units
+from zk2etcd.config import addresses, units
 
 AT_EDGE = {"edge": True}
 """The validation context of what a person wrote: durations need their units."""

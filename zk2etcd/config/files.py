@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
-from zk2etcd import units
+from zk2etcd.config import units
 
 
 def read(path: str, limit: int) -> bytes:

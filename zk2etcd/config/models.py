@@ -12,10 +12,19 @@ from typing import Annotated, Any, Literal
 import pydantic
 from pydantic import Field
 
-from zk2etcd import fields, model_walk
-from zk2etcd.fields import DURATION, LIVE, RESTART, SIZE
-from zk2etcd.model_walk import Change
-from zk2etcd.sides import Etcd, EtcdTls, Model, TlsFiles, ZkAuth, ZkSasl, ZkTls, ZooKeeper
+from zk2etcd.config import fields, model_walk
+from zk2etcd.config.connections import (
+    Etcd,
+    EtcdTls,
+    Model,
+    TlsFiles,
+    ZkAuth,
+    ZkSasl,
+    ZkTls,
+    ZooKeeper,
+)
+from zk2etcd.config.fields import DURATION, LIVE, RESTART, SIZE
+from zk2etcd.config.model_walk import Change
 
 __all__ = [
     "Change",

@@ -11,7 +11,7 @@ from typing import Any
 
 import pydantic
 
-from zk2etcd import config, faults, files, model_walk
+from zk2etcd.config import faults, files, model_walk, models
 
 _LONGEST_SECRET = 64 * 1024
 _LONGEST_PEM = 1024 * 1024
@@ -50,10 +50,10 @@ class Files:
                     self.read(item, shape.model, (*path, key, place))
             elif shape.model is not None:
                 self.read(data.get(key), shape.model, (*path, key))
-            elif issubclass(model, config.TlsFiles) and isinstance(data.get(key), str):
+            elif issubclass(model, models.TlsFiles) and isinstance(data.get(key), str):
                 self._content(data[key], (*path, key), _LONGEST_PEM)
 
-    def with_digests(self, loaded: config.Config) -> config.Config:
+    def with_digests(self, loaded: models.Config) -> models.Config:
         """The configuration with the digests of its TLS files in it."""
         for section in ("zookeeper", "etcd"):
             tls = getattr(loaded, section).tls

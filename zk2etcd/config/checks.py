@@ -10,7 +10,7 @@ import importlib.util
 from collections.abc import Iterator
 from typing import Any
 
-from zk2etcd import addresses, faults, units
+from zk2etcd.config import addresses, faults, units
 
 Fault = tuple[faults.Path, str]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pydantic
 
-from zk2etcd import config, faults, fields, model_walk
+from zk2etcd.config import faults, fields, model_walk, models
 
 _WHAT = {
     "missing": "is missing; it has no default",
@@ -34,14 +34,14 @@ _NO_PREFIX = "is missing; name at least one path to mirror, such as prefixes: [/
 class Found:
     """What validation makes of the data: a configuration, or at least one fault."""
 
-    config: config.Config | None
+    config: models.Config | None
     faults: tuple[tuple[faults.Path, str], ...] = ()
 
 
 def validate(data: Any) -> Found:
     """The configuration that plain data stands for. Never raises."""
     try:
-        return Found(config.Config.model_validate(data, context=fields.AT_EDGE))
+        return Found(models.Config.model_validate(data, context=fields.AT_EDGE))
     except pydantic.ValidationError as error:
         listed = error.errors(include_url=False, include_input=False)
         # A list without its faulty items may be too short, but that is not what is wrong with it.
@@ -84,7 +84,7 @@ def _field(path: faults.Path) -> Any:
 
 def _model(path: faults.Path) -> type[pydantic.BaseModel] | None:
     """The model that the data at `path` belongs to."""
-    model: type[pydantic.BaseModel] | None = config.Config
+    model: type[pydantic.BaseModel] | None = models.Config
     for part in path:
         if isinstance(part, int):
             continue
@@ -111,7 +111,7 @@ def _elsewhere(key: str) -> str | None:
     return known[near[0]] if near else None
 
 
-def _every_key(model: type[pydantic.BaseModel] = config.Config, above: str = "") -> Iterator[str]:
+def _every_key(model: type[pydantic.BaseModel] = models.Config, above: str = "") -> Iterator[str]:
     """Every dotted key, the outer ones first; lists of sections are not entered."""
     inner = []
     for key, info in model_walk.keyed(model).items():

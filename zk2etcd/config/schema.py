@@ -10,7 +10,7 @@ from typing import Any
 
 import pydantic
 
-from zk2etcd import config, model_walk
+from zk2etcd.config import model_walk, models
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _FILLED = {"type": "string", "pattern": r"\$\{"}
@@ -18,9 +18,9 @@ _FILLED = {"type": "string", "pattern": r"\$\{"}
 
 def schema() -> dict[str, Any]:
     """The schema as plain data; defaults are written as a file writes them."""
-    whole = config.Config.model_json_schema(by_alias=True)
+    whole = models.Config.model_json_schema(by_alias=True)
     whole["title"] = "zk2etcd configuration"
-    _polish(config.Config, whole, whole["$defs"], set())
+    _polish(models.Config, whole, whole["$defs"], set())
     return {"$schema": _DIALECT, **whole}
 
 

@@ -15,7 +15,16 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from zk2etcd import checks, config, faults, files, secret_files, typed, validation, yaml_source
+from zk2etcd.config import (
+    checks,
+    faults,
+    files,
+    models,
+    secret_files,
+    typed,
+    validation,
+    yaml_source,
+)
 
 LARGEST = 1024 * 1024
 """Bytes of one file at most: a file of ten megabytes is no configuration."""
@@ -33,7 +42,7 @@ class Loaded:
     show it.
     """
 
-    config: config.Config
+    config: models.Config
     sha256: str
     paths: tuple[str, ...]
     secrets_sha256: str = dataclasses.field(repr=False)
@@ -66,12 +75,12 @@ def load(
 
 def _evaluated(
     root: yaml_source.Node, environ: Mapping[str, str], found: list[faults.Fault]
-) -> tuple[config.Config, secret_files.Files] | None:
+) -> tuple[models.Config, secret_files.Files] | None:
     reader = typed.Reader(environ)
-    data = reader.data(root, config.Config)
+    data = reader.data(root, models.Config)
     found += reader.faults
     named = secret_files.Files()
-    named.read(data, config.Config)
+    named.read(data, models.Config)
     outcome = validation.validate(data)
     for path, what in (*named.faults, *outcome.faults, *checks.check(data)):
         found.append(_at(root, path, what))

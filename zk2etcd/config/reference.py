@@ -15,7 +15,7 @@ import pydantic
 import pydantic.fields
 import yaml
 
-from zk2etcd import config, model_walk
+from zk2etcd.config import model_walk, models
 
 _WIDTH = 96
 _HEAD = """\
@@ -32,16 +32,16 @@ _HEAD = """\
 _EXAMPLE_PREFIX = "/dubbo"
 
 
-def defaults() -> config.Config:
+def defaults() -> models.Config:
     """The configuration with every default, and one prefix, since there is no default for that."""
-    return config.Config.model_validate({"sync": {"prefixes": [_EXAMPLE_PREFIX]}})
+    return models.Config.model_validate({"sync": {"prefixes": [_EXAMPLE_PREFIX]}})
 
 
 def render() -> str:
     """The text of `config/zk2etcd.yaml`."""
     whole = defaults()
     lines = [_HEAD.rstrip()]
-    for key in model_walk.keyed(config.Config):
+    for key in model_walk.keyed(models.Config):
         section = getattr(whole, key)
         lines += ["", *_comment(_doc(type(section)), 0), f"{key}:", *_section(section, 2)]
     return "\n".join(lines) + "\n"

@@ -14,7 +14,8 @@ from typing import Any
 
 import yaml
 
-from zk2etcd import addresses, config, errors, model_walk, yaml_source
+from zk2etcd import errors
+from zk2etcd.config import addresses, model_walk, models, yaml_source
 
 _LEVELS = {"warn": "warning", "dpanic": "error", "panic": "error", "fatal": "error"}
 _OUR_LEVELS = ("debug", "info", "warning", "error")
@@ -28,7 +29,7 @@ _FLAG_OF = {
     "etcd.tls.cert": "--etcd-cert",
     "etcd.tls.key": "--etcd-key",
 }
-_ROOT = model_walk.Shape((config.Config,), optional=False, model=config.Config)
+_ROOT = model_walk.Shape((models.Config,), optional=False, model=models.Config)
 _ANYTHING = model_walk.Shape((), optional=False)
 _HEAD = """\
 # What these flags of the older tool amount to: `zk2etcd -c FILE` mirrors with it.
