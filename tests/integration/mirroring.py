@@ -21,7 +21,8 @@ from tests import polling
 from tests.integration import observing
 from zk2etcd import logs, messages, metrics
 from zk2etcd.config import models
-from zk2etcd_workers import main, zookeeper
+from zk2etcd_workers import main
+from zk2etcd_workers.zookeeper import session as sessions
 
 STATE = "zk2etcd/test"
 FIRST = messages.Identity("inst", "w0", 1)
@@ -146,7 +147,7 @@ class Worker:
         )
 
     @property
-    def session(self) -> zookeeper.Session:
+    def session(self) -> sessions.Session:
         """The one that all its shards share."""
         sides = self._worker._sides
         assert sides is not None

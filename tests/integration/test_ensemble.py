@@ -12,7 +12,7 @@ import pytest
 from tests import ensemble, polling, wire
 from tests.integration import mirroring, test_session
 from zk2etcd import errors, messages, sandbox
-from zk2etcd_workers import zk_protocol, zk_version
+from zk2etcd_workers.zookeeper import protocol, server_version
 
 OTHER = messages.Identity("other", "w0", 1)
 QUICK = {"session_timeout": 4.0, "connect_timeout": 2.0, "request_timeout": 2.0}
@@ -75,7 +75,7 @@ class Counting:
 
 
 def _zxid(member: ensemble.Member) -> int:
-    found = zk_version.zxid(member.ask("srvr"))
+    found = server_version.zxid(member.ask("srvr"))
     assert found is not None
     return found
 
@@ -145,23 +145,23 @@ def test_an_answer_from_before_the_floor_is_a_stale_read(
     world.zk.create(world.root, b"old")
     root = world.root.encode()
     made = test_session.Opened(lags.address, session_timeout=20.0).connected()
-    polling.until(lambda: made.read([(zk_protocol.GET_DATA, root)]).results[0].data == b"old")
+    polling.until(lambda: made.read([(protocol.GET_DATA, root)]).results[0].data == b"old")
     lags.lag()
     try:
         world.zk.retry(world.zk.set, world.root, b"new")
         polling.until(lambda: _zxid(other) > _zxid(lags))
-        trusting = made.read([(zk_protocol.GET_DATA, root)])
+        trusting = made.read([(protocol.GET_DATA, root)])
         assert trusting.error is None
         assert trusting.results[0].data == b"old", "it does not lag: the test shows nothing"
         made.session.open(_zxid(other))
-        doubting = made.read([(zk_protocol.GET_DATA, root)])
+        doubting = made.read([(protocol.GET_DATA, root)])
         assert isinstance(doubting.error, errors.StaleRead)
         polling.until(lambda: "it lags" in made.session.trouble, what="refused, and said why")
         assert not made.session.connected
     finally:
         lags.catch_up()
     polling.until(lambda: made.session.connected, what="connected again")
-    polling.until(lambda: made.read([(zk_protocol.GET_DATA, root)]).results[0].data == b"new")
+    polling.until(lambda: made.read([(protocol.GET_DATA, root)]).results[0].data == b"new")
     made.session.close()
 
 

@@ -8,7 +8,8 @@ import structlog.testing
 from tests import polling
 from tests.integration import mirroring
 from zk2etcd import logs, messages
-from zk2etcd_workers import course, generate, zk_protocol
+from zk2etcd_workers import course, generate
+from zk2etcd_workers.zookeeper import protocol
 
 SLOW = {"max_reads_per_second": 1000}
 
@@ -60,7 +61,7 @@ def test_a_server_that_hangs_up_on_the_count_is_not_asked_again(
     world: mirroring.World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(course, "ASK_AFTER", 0.0)
-    monkeypatch.setattr(zk_protocol.CountBelow, "type", 199)
+    monkeypatch.setattr(protocol.CountBelow, "type", 199)
     nodes = seed(world, 10, 100)
     worker = world.worker(zookeeper=SLOW)
     assert worker.follows().written == nodes
@@ -77,9 +78,9 @@ def test_an_answer_out_of_turn_ends_the_connection_and_not_its_thread(
     session = worker.session
     epoch = session.epoch
     paths = [world.path("parent-000000", f"child-{number:06d}") for number in range(1000)]
-    monkeypatch.setattr(zk_protocol.CountBelow, "type", 199)
+    monkeypatch.setattr(protocol.CountBelow, "type", 199)
     for _ in range(40):
-        session.read([(zk_protocol.GET_DATA, path.encode()) for path in paths], print, known=True)
+        session.read([(protocol.GET_DATA, path.encode()) for path in paths], print, known=True)
     session.count(world.root.encode(), print)
     polling.until(lambda: session.epoch > epoch + 1 and session.connected, 5, what="a connection")
     worker.follows()

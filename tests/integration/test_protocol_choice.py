@@ -12,7 +12,7 @@ from tests.integration import mirroring, observing
 from zk2etcd import errors
 from zk2etcd import sandbox as sandboxes
 from zk2etcd.config import models
-from zk2etcd_workers import zk_choice, zk_version
+from zk2etcd_workers.zookeeper import protocol_choice, server_version
 
 Started = Callable[..., models.ZooKeeper]
 
@@ -28,7 +28,7 @@ def started(sandbox: sandboxes.Sandbox, monkeypatch: pytest.MonkeyPatch) -> Star
         if not tells:
             # Real servers answer `srvr` whatever their whitelist says; what stands before them may
             # not let it through.
-            monkeypatch.setattr(zk_version, "told", lambda _answer: None)
+            monkeypatch.setattr(server_version, "told", lambda _answer: None)
         return models.ZooKeeper.model_validate({"hosts": [server.address], "protocol": protocol})
 
     return start
@@ -41,27 +41,27 @@ OLD, NEW = releases.ZOOKEEPER_3_4, releases.ZOOKEEPER_3_9
 @pytest.mark.parametrize(("suite", "protocol"), [(OLD, "classic"), (None, "bulk"), (NEW, "bulk")])
 def test_auto(started: Started, suite: str | None, protocol: str, *, tells: bool) -> None:
     settings = started(suite, tells=tells)
-    assert (zk_version.ask(settings) is not None) == tells
-    assert zk_choice.choose(settings) == protocol
+    assert (server_version.ask(settings) is not None) == tells
+    assert protocol_choice.choose(settings) == protocol
 
 
 @pytest.mark.parametrize("tells", [True, False])
 def test_bulk_on_an_old_server_is_one_clear_error(started: Started, *, tells: bool) -> None:
     settings = started(OLD, "bulk", tells=tells)
     with pytest.raises(errors.ZooKeeperError, match=r"set zookeeper\.protocol to auto or classic"):
-        zk_choice.choose(settings)
+        protocol_choice.choose(settings)
 
 
 def test_what_is_asked_for_is_had(started: Started) -> None:
-    assert zk_choice.choose(started(None, "bulk")) == "bulk"
-    assert zk_choice.choose(started(None, "classic")) == "classic"
+    assert protocol_choice.choose(started(None, "bulk")) == "bulk"
+    assert protocol_choice.choose(started(None, "classic")) == "classic"
 
 
 def test_nobody_there_is_an_error(started: Started, sandbox: sandboxes.Sandbox) -> None:
     settings = started(None)
     sandbox.close()
     with pytest.raises(errors.ZooKeeperError, match="no ZooKeeper server answers"):
-        zk_choice.choose(settings)
+        protocol_choice.choose(settings)
 
 
 @pytest.mark.parametrize(

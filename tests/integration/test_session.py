@@ -15,9 +15,10 @@ from tests.integration import mirroring, observing
 from zk2etcd import errors, metrics
 from zk2etcd import sandbox as sandboxes
 from zk2etcd.config import models
-from zk2etcd_workers import mapping, snapshot, tree, turn, zk_protocol, zookeeper
+from zk2etcd_workers import mapping, snapshot, tree, turn
+from zk2etcd_workers.zookeeper import protocol, session
 
-GET, LIST = zk_protocol.GET_DATA, zk_protocol.GET_CHILDREN
+GET, LIST = protocol.GET_DATA, protocol.GET_CHILDREN
 
 
 class Opened:
@@ -25,18 +26,18 @@ class Opened:
 
     def __init__(self, address: str, floor: int = 0, **settings: Any) -> None:
         parts = {"hosts": [address], "session_timeout": 2.0, "connect_timeout": 2.0, **settings}
-        self.session = zookeeper.Session(models.ZooKeeper(**parts), metrics.null())
-        self.replies: queue.SimpleQueue[zookeeper.Reply] = queue.SimpleQueue()
+        self.session = session.Session(models.ZooKeeper(**parts), metrics.null())
+        self.replies: queue.SimpleQueue[session.Reply] = queue.SimpleQueue()
         self.session.open(floor)
 
     def connected(self) -> Opened:
         polling.until(lambda: self.session.connected, what="connected")
         return self
 
-    def answer(self) -> zookeeper.Reply:
+    def answer(self) -> session.Reply:
         return self.replies.get(timeout=10)
 
-    def read(self, ops: Sequence[zk_protocol.Op]) -> zookeeper.Reply:
+    def read(self, ops: Sequence[protocol.Op]) -> session.Reply:
         self.session.read(ops, self.replies.put, "tag", known=True)
         return self.answer()
 
@@ -110,7 +111,7 @@ def test_an_event_comes_before_any_reply_that_shows_its_change(
     surprises: list[bytes] = []
     seen = 0
 
-    def replied(reply: zookeeper.Reply) -> None:
+    def replied(reply: session.Reply) -> None:
         if int(reply.results[0].data) > len(events):
             surprises.append(reply.results[0].data)
         opened.replies.put(reply)

@@ -18,9 +18,10 @@ import pytest
 from tests import polling, wire
 from tests.integration import mirroring, test_session
 from zk2etcd import errors, sandbox, sandbox_server
-from zk2etcd_workers import zk_connection, zk_line, zk_protocol
+from zk2etcd_workers.zookeeper import connection, outbox
+from zk2etcd_workers.zookeeper import protocol as protocols
 
-GET = zk_protocol.GET_DATA
+GET = protocols.GET_DATA
 _CONNECT = struct.Struct(">iiqiqi16s")  # length, protocol, last zxid, time-out, session, password
 
 
@@ -232,7 +233,7 @@ def test_a_dead_host_and_one_that_never_answers_are_passed_over(world: mirroring
 def test_a_server_that_is_slow_to_greet_gets_more_time_with_each_attempt(
     world: mirroring.World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(zk_connection, "HANDSHAKE", 0.5)
+    monkeypatch.setattr(connection, "HANDSHAKE", 0.5)
     with wire.Wire(world.zookeeper) as line:
         line.delay = 0.6
         made = test_session.Opened(line.address, session_timeout=20.0).connected()
@@ -299,8 +300,8 @@ def test_requests_to_a_frozen_server_do_not_pile_up_and_all_end(
         sender.start()
         sender.join(10)
         assert not sender.is_alive(), "a caller was blocked"
-        assert client.in_flight == zk_line.LIMIT
-        assert len(client._queue) + len(client._pending) <= zk_line.LIMIT
+        assert client.in_flight == outbox.LIMIT
+        assert len(client._queue) + len(client._pending) <= outbox.LIMIT
 
         def left() -> bool:
             session.tend(time.monotonic())

@@ -14,7 +14,8 @@ from tests import certificates, polling, wire
 from tests.integration import mirroring
 from zk2etcd import logs, sandbox, sandbox_server, sandbox_supervisor
 from zk2etcd.config import models
-from zk2etcd_workers import probe_zookeeper, zk_connection
+from zk2etcd_workers import probe_zookeeper
+from zk2etcd_workers.zookeeper import connection
 
 SECRET = "sesame-and-more"
 QUICK = {"session_timeout": 2.0, "connect_timeout": 2.0}
@@ -195,7 +196,7 @@ def test_a_wrong_sasl_password_is_an_error_of_the_shard_and_tried_again(
 def test_sasl_without_its_package_names_what_to_install(
     world: mirroring.World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(zk_connection, "KNOWS_SASL", False)
+    monkeypatch.setattr(connection, "KNOWS_SASL", False)
     worker = world.worker(zookeeper={"sasl": SASL})
     assert "zk2etcd[sasl]" in _error(worker, "pure-sasl")
 

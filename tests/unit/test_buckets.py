@@ -16,18 +16,8 @@ from hypothesis import strategies as st
 from tests.unit import test_mapping, test_snapshot
 from zk2etcd import messages, metrics, sharding
 from zk2etcd.config import models
-from zk2etcd_workers import (
-    etcd,
-    fence,
-    guard,
-    mapping,
-    plan,
-    present,
-    state,
-    tree,
-    watch,
-    zk_routes,
-)
+from zk2etcd_workers import etcd, fence, guard, mapping, plan, present, state, tree, watch
+from zk2etcd_workers.zookeeper import watch_routes
 
 COUNTS = st.integers(2, 6)
 STORED = pathlib.Path(__file__).parent / "stored"
@@ -219,7 +209,7 @@ def test_a_root_that_may_not_be_read_is_in_doubt_for_every_bucket() -> None:
 
 def test_an_event_makes_a_path_dirty_in_its_bucket_only_and_the_root_in_all() -> None:
     queues = [watch.Dirty(shard, 100, lambda: None) for shard in parts(2)]
-    routes = zk_routes.Routes()
+    routes = watch_routes.Routes()
     for each in queues:
         routes.add(b"/s", each.event, lambda: None)
     for path in (b"/s", b"/s/a", b"/s/a/x", b"/s/com.foo.Bar", b"/other"):
@@ -240,7 +230,7 @@ class _Sink(NamedTuple):
 
 
 def test_shards_of_one_root_come_and_go_one_by_one() -> None:
-    routes = zk_routes.Routes()
+    routes = watch_routes.Routes()
     one, two = _Sink([]), _Sink([])
     doubts: list[str] = []
     sinks = {"one": one.event, "two": two.event}

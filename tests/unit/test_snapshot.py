@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from tests import walking
 from zk2etcd import errors
-from zk2etcd_workers import mapping, pacing, snapshot, tree, turn, zk_protocol, zookeeper
+from zk2etcd_workers import mapping, pacing, snapshot, tree, turn
+from zk2etcd_workers.zookeeper import protocol
+from zk2etcd_workers.zookeeper import session as sessions
 
 SHARD = mapping.Mapping("/s", "/s")
 
@@ -33,8 +35,8 @@ class Session:
         self.random = random.Random(seed)
         self.epoch = 1
         self.budget = pacing.Budget()
-        self.under_way: list[tuple[Sequence[zk_protocol.Op], Any, Any, bool]] = []
-        self.requests: list[Sequence[zk_protocol.Op]] = []
+        self.under_way: list[tuple[Sequence[protocol.Op], Any, Any, bool]] = []
+        self.requests: list[Sequence[protocol.Op]] = []
         self.most_unknown = 0
         self.error: errors.ZooKeeperError | None = None
         self.zxid = 100
@@ -50,8 +52,8 @@ class Session:
 
     def read(
         self,
-        ops: Sequence[zk_protocol.Op],
-        sink: zookeeper.ReplySink,
+        ops: Sequence[protocol.Op],
+        sink: sessions.ReplySink,
         tag: Any = None,
         *,
         known: bool = False,
@@ -70,17 +72,17 @@ class Session:
             return
         ops, sink, tag, known = self.under_way.pop(self.random.randrange(len(self.under_way)))
         if not known:
-            self.budget.give(sum(1 for kind, _ in ops if kind == zk_protocol.GET_DATA))
+            self.budget.give(sum(1 for kind, _ in ops if kind == protocol.GET_DATA))
         self.zxid += 1
         results = [self._result(kind, path) for kind, path in ops]
-        sink(zookeeper.Reply(ops, tag, self.epoch, self.zxid, results, self.error))
+        sink(sessions.Reply(ops, tag, self.epoch, self.zxid, results, self.error))
 
     def _result(self, kind: int, path: bytes) -> tree.Result:
         value = self.nodes.get(path, tree.Miss.NO_NODE)
         if isinstance(value, tree.Miss):
             return value
         names = self.below.get(path, [])
-        if kind == zk_protocol.GET_CHILDREN:
+        if kind == protocol.GET_CHILDREN:
             return self.random.sample(names, len(names))
         return tree.Node(path, value, 5, 7, 1, self.owners.get(path, 0), len(names))
 
@@ -98,7 +100,7 @@ class Pulse(turn.Turn):
 
 
 def _walk(session: Session, shard: mapping.Mapping, **options: Any) -> snapshot.Walk:
-    return snapshot.Walk(cast(zookeeper.Session, session), shard, Pulse(session), **options)
+    return snapshot.Walk(cast(sessions.Session, session), shard, Pulse(session), **options)
 
 
 NAMES = st.sampled_from(
@@ -223,7 +225,7 @@ def test_requests_stay_below_the_servers_buffer() -> None:
     session = Session(nodes)
     assert len(walking.emitted(_walk(session, SHARD, largest=0), SHARD)) == len(nodes)
     for ops in session.requests:
-        assert len(zk_protocol.MultiRead(ops).serialize()) < 1_000_000
+        assert len(protocol.MultiRead(ops).serialize()) < 1_000_000
 
 
 def test_a_huge_listing_travels_alone() -> None:
@@ -231,7 +233,7 @@ def test_a_huge_listing_travels_alone() -> None:
     nodes |= {b"/s/huge/%05d" % number: b"" for number in range(10_001)}
     session = Session(nodes)
     assert len(walking.emitted(_walk(session, SHARD), SHARD)) == len(nodes)
-    assert [(zk_protocol.GET_CHILDREN, b"/s/huge")] in session.requests
+    assert [(protocol.GET_CHILDREN, b"/s/huge")] in session.requests
 
 
 def test_an_error_or_another_epoch_ends_the_walk() -> None:
@@ -251,6 +253,6 @@ def test_a_stop_ends_the_walk() -> None:
     session = Session(_nodes([["a"]]))
     pulse = Pulse(session)
     pulse.stop()
-    walk = snapshot.Walk(cast(zookeeper.Session, session), mapping.Mapping("/s", "/s"), pulse)
+    walk = snapshot.Walk(cast(sessions.Session, session), mapping.Mapping("/s", "/s"), pulse)
     with pytest.raises(turn.Stopped):
         list(walk)

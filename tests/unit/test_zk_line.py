@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from zk2etcd_workers import zk_line
+from zk2etcd_workers.zookeeper import outbox
 
 
 class _Pending:
-    def __init__(self, line: zk_line.Line, number: int) -> None:
+    def __init__(self, line: outbox.Line, number: int) -> None:
         self.started = float(number)
         self.error: BaseException | None = None
         self._line = line
@@ -22,10 +22,10 @@ class _Kazoo:
     def __init__(self, limit: int) -> None:
         self.live = True
         self.got: list[int] = []
-        self.line = zk_line.Line(self._take, lambda: self.live, ConnectionError, limit)
+        self.line = outbox.Line(self._take, lambda: self.live, ConnectionError, limit)
         self.pendings: dict[int, _Pending] = {}
 
-    def _take(self, request: int, _: zk_line.Pending) -> None:
+    def _take(self, request: int, _: outbox.Pending) -> None:
         self.got.append(request)
 
     def send(self, count: int) -> None:

@@ -6,7 +6,8 @@ import struct
 
 import pytest
 
-from zk2etcd_workers import tree, zk_protocol
+from zk2etcd_workers import tree
+from zk2etcd_workers.zookeeper import protocol
 
 TERMINATOR = bytes.fromhex("ffffffff 01 ffffffff")
 
@@ -38,18 +39,18 @@ def _error(code: int) -> bytes:
 
 
 def test_add_watch() -> None:
-    request = zk_protocol.AddWatch(b"/a")
+    request = protocol.AddWatch(b"/a")
     assert request.type == 106
     assert request.serialize() == bytes.fromhex("00000002 2f61 00000001")
 
 
 def test_sync() -> None:
-    request = zk_protocol.Sync(b"/a")
+    request = protocol.Sync(b"/a")
     assert (request.type, request.serialize()) == (9, bytes.fromhex("00000002 2f61"))
 
 
 def test_multi_read_request() -> None:
-    request = zk_protocol.MultiRead([(4, b"/a"), (8, "/中".encode())])
+    request = protocol.MultiRead([(4, b"/a"), (8, "/中".encode())])
     assert request.type == 22
     assert request.serialize() == (
         bytes.fromhex("00000004 00 ffffffff 00000002 2f61 00")
@@ -75,7 +76,7 @@ def test_multi_read_reply() -> None:
         + TERMINATOR
     )
     before = b"\1\2\3"
-    assert zk_protocol.MultiRead(ops).deserialize(before + reply, len(before)) == [
+    assert protocol.MultiRead(ops).deserialize(before + reply, len(before)) == [
         tree.Node(b"/a", b"value", 5, 2**40, 1_700_000_000_000, -5, 3, 111),
         tree.Node(b"/none", b"", 1, 1, 0, 0, 0, 111),
         tree.Miss.NO_NODE,
@@ -90,20 +91,20 @@ def test_multi_read_reply() -> None:
 
 def test_an_answer_of_another_kind_is_no_answer() -> None:
     with pytest.raises(ValueError, match="answered with type 8 to type 4"):
-        zk_protocol.MultiRead([(4, b"/a")]).deserialize(_children([b"x"]) + TERMINATOR, 0)
+        protocol.MultiRead([(4, b"/a")]).deserialize(_children([b"x"]) + TERMINATOR, 0)
 
 
 def test_a_reply_that_was_cut_off_is_no_answer() -> None:
     reply = _data(b"value", _stat(1, 1, 0, 0, 0, 5)) + TERMINATOR
     with pytest.raises(struct.error):
-        zk_protocol.MultiRead([(4, b"/a")]).deserialize(reply[:40], 0)
+        protocol.MultiRead([(4, b"/a")]).deserialize(reply[:40], 0)
 
 
 @pytest.mark.parametrize("kind", [1, 2, 3, 4])
 def test_events(kind: int) -> None:
     buffer = b"xx" + struct.pack(">ii", kind, 3) + _ustring("/a/é".encode())
-    assert zk_protocol.event(buffer, 2) == (kind, "/a/é".encode())
+    assert protocol.event(buffer, 2) == (kind, "/a/é".encode())
 
 
 def test_an_event_without_a_path() -> None:
-    assert zk_protocol.event(struct.pack(">iii", -1, 3, -1), 0) == (-1, b"")
+    assert protocol.event(struct.pack(">iii", -1, 3, -1), 0) == (-1, b"")

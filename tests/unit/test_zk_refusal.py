@@ -9,7 +9,7 @@ import ssl
 import kazoo.exceptions
 import pytest
 
-from zk2etcd_workers import zk_refusal
+from zk2etcd_workers.zookeeper import refusal
 
 
 def _dropped(cause: OSError) -> BaseException:
@@ -48,19 +48,19 @@ def _failed() -> ssl.SSLError:
     ],
 )
 def test_an_error_says_the_same_with_and_without_kazoo(cause: OSError, said: str) -> None:
-    assert said in zk_refusal.reason(cause)
-    assert said in zk_refusal.reason(_dropped(cause))
+    assert said in refusal.reason(cause)
+    assert said in refusal.reason(_dropped(cause))
 
 
 def test_errors_without_a_cause() -> None:
-    assert "zookeeper.sasl" in zk_refusal.reason(kazoo.exceptions.AuthFailedError("secret"))
-    assert "secret" not in zk_refusal.reason(kazoo.exceptions.AuthFailedError("secret"))
-    assert zk_refusal.reason(kazoo.exceptions.ConnectionDropped("gone")) == "gone"
-    assert zk_refusal.reason(KeyError()) == "KeyError"
+    assert "zookeeper.sasl" in refusal.reason(kazoo.exceptions.AuthFailedError("secret"))
+    assert "secret" not in refusal.reason(kazoo.exceptions.AuthFailedError("secret"))
+    assert refusal.reason(kazoo.exceptions.ConnectionDropped("gone")) == "gone"
+    assert refusal.reason(KeyError()) == "KeyError"
 
 
 def test_a_server_that_is_behind_is_told_with_both_zxids() -> None:
-    told = zk_refusal.told_behind(0x10, 0x2A)
+    told = refusal.told_behind(0x10, 0x2A)
     assert "0x10" in told
     assert "0x2a" in told
     assert "nothing is written or deleted" in told

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from zk2etcd import errors
-from zk2etcd_workers import context, pacing, tree, turn, zk_protocol, zookeeper
+from zk2etcd_workers import context, pacing, tree, turn
+from zk2etcd_workers.zookeeper import protocol, session
 
 _BATCH = 64
 
@@ -27,7 +28,7 @@ def read_again(
 
     :raises errors.SessionDoubt: the session changed, or did not answer.
     """
-    replies: queue.SimpleQueue[zookeeper.Reply] = queue.SimpleQueue()
+    replies: queue.SimpleQueue[session.Reply] = queue.SimpleQueue()
     at = 0
     while at < len(paths):
         ctx.turn.beat()
@@ -36,7 +37,7 @@ def read_again(
         if not granted:
             ctx.turn.pause(0.002)
             continue
-        ops = [(zk_protocol.GET_DATA, path) for path in paths[at : at + granted]]
+        ops = [(protocol.GET_DATA, path) for path in paths[at : at + granted]]
         ctx.session.read(ops, replies.put, walks=walks)
         reply = _wait(ctx, replies)
         for (_, path), node in zip(ops, reply.results, strict=True):
@@ -44,17 +45,17 @@ def read_again(
         at += granted
 
 
-def ask(ctx: context.Context, send: Callable[[zookeeper.ReplySink], None]) -> zookeeper.Reply:
+def ask(ctx: context.Context, send: Callable[[session.ReplySink], None]) -> session.Reply:
     """Send one request and wait for its reply.
 
     :raises errors.ZooKeeperError: it failed, or was not answered.
     """
-    replies: queue.SimpleQueue[zookeeper.Reply] = queue.SimpleQueue()
+    replies: queue.SimpleQueue[session.Reply] = queue.SimpleQueue()
     send(replies.put)
     return _wait(ctx, replies)
 
 
-def _wait(ctx: context.Context, replies: queue.SimpleQueue[zookeeper.Reply]) -> zookeeper.Reply:
+def _wait(ctx: context.Context, replies: queue.SimpleQueue[session.Reply]) -> session.Reply:
     left = ctx.config.zookeeper.request_timeout + 2
     while left > 0:
         ctx.turn.beat()

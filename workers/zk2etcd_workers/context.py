@@ -22,8 +22,8 @@ from zk2etcd_workers import (
     tree,
     turn,
     unsyncable,
-    zookeeper,
 )
+from zk2etcd_workers.zookeeper import session as sessions
 
 _UNSYNCABLE_SHOWN = 100
 _Limits = models.DeleteGuard
@@ -40,7 +40,7 @@ class Context:
     shard: messages.Shard
     mapping: mapping.Mapping
     config: models.Config
-    session: zookeeper.Session
+    session: sessions.Session
     etcd: etcd.Client
     fence: fence.Fence
     keys: state.Keys

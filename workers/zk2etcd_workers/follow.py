@@ -28,11 +28,10 @@ from zk2etcd_workers import (
     turn,
     verify,
     watch,
-    zk_protocol,
-    zookeeper,
 )
 from zk2etcd_workers import identity as identities
 from zk2etcd_workers import inbox as inboxes
+from zk2etcd_workers.zookeeper import protocol, session
 
 _READS_IN_FLIGHT = 4
 _BATCH = 64
@@ -127,7 +126,7 @@ class Follow:
             item = self._inbox.get(0)
 
     def _handle(self, item: Any) -> None:
-        if isinstance(item, zookeeper.Reply):
+        if isinstance(item, session.Reply):
             self._replied(item)
         elif isinstance(item, apply.Ack):
             self._acknowledged(item)
@@ -144,7 +143,7 @@ class Follow:
         elif isinstance(item, verify.Ended):
             self._verified(item)
 
-    def _replied(self, reply: zookeeper.Reply) -> None:
+    def _replied(self, reply: session.Reply) -> None:
         if isinstance(reply.tag, gauges.Synced):
             self._freshness.answered(reply)
             return
@@ -285,7 +284,7 @@ class Follow:
             if not self._reads:
                 self._read_at = time.monotonic()
             self._reads += 1
-            ops = [(zk_protocol.GET_DATA, path) for path in paths]
+            ops = [(protocol.GET_DATA, path) for path in paths]
             self._batch += 1
             self._ctx.session.read(ops, self._inbox.put, self._batch)
 

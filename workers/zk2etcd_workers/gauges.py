@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from zk2etcd_workers import context, etcd, watch, zookeeper
+from zk2etcd_workers import context, etcd, watch
+from zk2etcd_workers.zookeeper import session
 
 _SYNC_EVERY = 1.0
 _COUNT_EVERY = 5.0
@@ -33,13 +34,13 @@ class Freshness:
         self._at = 0.0
         self._awaited: tuple[float, int] | None = None
 
-    def ask(self, now: float, sink: zookeeper.ReplySink) -> None:
+    def ask(self, now: float, sink: session.ReplySink) -> None:
         """Send the next `sync` if it is time: a second after an answer, or when one is overdue."""
         if now >= self._at:
             self._at = now + self._ctx.config.zookeeper.request_timeout
             self._ctx.session.sync(self._ctx.root, sink, Synced(time.time()))
 
-    def answered(self, reply: zookeeper.Reply) -> None:
+    def answered(self, reply: session.Reply) -> None:
         if reply.error is None:
             self._awaited = (reply.tag.sent, self._dirty.sequence)
             self._at = time.monotonic() + _SYNC_EVERY

@@ -12,7 +12,8 @@ import datetime
 from collections.abc import Callable, Sequence
 
 from zk2etcd import errors
-from zk2etcd_workers import confirm, context, etcd, lineage, state, tree, zk_protocol, zookeeper
+from zk2etcd_workers import confirm, context, etcd, lineage, state, tree
+from zk2etcd_workers.zookeeper import protocol, session
 
 _CHILDREN = 16
 _LISTED = 1000
@@ -144,8 +145,8 @@ class Identity:
         return sorted(lasting, key=lambda node: node.czxid)
 
     def _children(self) -> Sequence[bytes]:
-        ops = [(zk_protocol.GET_CHILDREN, tree.ROOT)]
-        reply: zookeeper.Reply = confirm.ask(
+        ops = [(protocol.GET_CHILDREN, tree.ROOT)]
+        reply: session.Reply = confirm.ask(
             self._ctx, lambda sink: self._ctx.session.read(ops, sink, walks=True)
         )
         listing = reply.results[0]

@@ -14,7 +14,8 @@ from multiprocessing.connection import Connection, wait
 
 from zk2etcd import logs, messages, metrics
 from zk2etcd.config import models
-from zk2etcd_workers import context, etcd, fence, mapping, member, mirror, state, turn, zookeeper
+from zk2etcd_workers import context, etcd, fence, mapping, member, mirror, state, turn
+from zk2etcd_workers.zookeeper import session
 
 _TURN = 0.2
 _REPORT_EVERY = 0.5
@@ -45,7 +46,7 @@ class _Sides:
         self, settings: models.Config, spec: messages.WorkerSpec, instruments: metrics.Instruments
     ) -> None:
         self.settings = settings
-        self.session = zookeeper.Session(settings.zookeeper, instruments)
+        self.session = session.Session(settings.zookeeper, instruments)
         self.client = etcd.Client(settings.etcd, instruments)
         self.lease = fence.Lease(self.client, settings.state.lease_ttl)
         keys = state.Keys(settings.state.prefix)

@@ -26,9 +26,9 @@ from zk2etcd_workers import (
     state,
     turn,
     watch,
-    zookeeper,
 )
 from zk2etcd_workers import identity as identities
+from zk2etcd_workers.zookeeper import session as sessions
 
 _DIRTY_LIMIT = 200_000
 _CONNECT_WAIT = 3.0
@@ -305,7 +305,7 @@ class Mirror:
         while time.monotonic() < deadline:
             self._ctx.turn.beat()
             reply = self._inbox.get(turn.SLICE)
-            if isinstance(reply, zookeeper.Reply):
+            if isinstance(reply, sessions.Reply):
                 if reply.error is not None:
                     raise reply.error
                 if reply.epoch != epoch or self._ctx.session.epoch != epoch:

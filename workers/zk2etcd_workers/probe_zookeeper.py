@@ -8,16 +8,10 @@ from collections.abc import Iterator, Sequence
 
 from zk2etcd import errors, messages
 from zk2etcd.config import models
-from zk2etcd_workers import (
-    probe_fact,
-    sides,
-    tree,
-    zk_choice,
-    zk_protocol,
-    zk_refusal,
-    zk_version,
-    zookeeper,
-)
+from zk2etcd_workers import probe_fact, sides, tree
+from zk2etcd_workers.zookeeper import protocol as protocols
+from zk2etcd_workers.zookeeper import protocol_choice, refusal, server_version
+from zk2etcd_workers.zookeeper import session as sessions
 
 SIDE = probe_fact.Side("ZooKeeper")
 _LOOKED_AT = 64
@@ -29,16 +23,16 @@ def hosts(settings: models.ZooKeeper) -> Iterator[probe_fact.Fact]:
     """Each host by itself: does it answer, and is it new enough?"""
     for host in settings.hosts:
         try:
-            answer = zk_version.srvr(host, settings)
+            answer = server_version.srvr(host, settings)
         except OSError as error:
             remedy = "start it, or correct zookeeper.hosts (and zookeeper.tls)"
-            yield SIDE.fail(f"{host} does not answer: {zk_refusal.reason(error)}", remedy)
+            yield SIDE.fail(f"{host} does not answer: {refusal.reason(error)}", remedy)
             continue
         yield _host(host, answer, settings.protocol)
 
 
 def _host(host: str, answer: bytes, protocol: str) -> probe_fact.Fact:
-    version, mode = zk_version.told(answer), _MODE.search(answer)
+    version, mode = server_version.told(answer), _MODE.search(answer)
     if b"not currently serving" in answer:
         return SIDE.fail(
             f"{host} runs, but serves nobody", "its ensemble has no quorum: see its log"
@@ -49,7 +43,7 @@ def _host(host: str, answer: bytes, protocol: str) -> probe_fact.Fact:
             "it is found out by trying; add srvr to its 4lw.commands.whitelist to have it told",
         )
     shown = ".".join(map(str, version))
-    if version < zk_choice.OLDEST_BULK and protocol == zk_choice.BULK:
+    if version < protocol_choice.OLDEST_BULK and protocol == protocol_choice.BULK:
         return SIDE.fail(
             f"{host} is ZooKeeper {shown}",
             "set zookeeper.protocol to auto or classic: multiRead and recursive watches came with "
@@ -80,13 +74,13 @@ def prefix(both: sides.Sides, shard: messages.Shard) -> Iterator[probe_fact.Fact
     :raises errors.ZooKeeperError: the session broke off.
     """
     root = shard.source.encode()
-    node, names = read(both, [(zk_protocol.GET_DATA, root), (zk_protocol.GET_CHILDREN, root)])
+    node, names = read(both, [(protocols.GET_DATA, root), (protocols.GET_CHILDREN, root)])
     yield _root(both, shard, node, names)
     if isinstance(names, list) and names:
         yield from _children(both, shard, names)
     reply = both.ask(lambda sink: both.session.watch(root, sink))
     if reply.error is None:
-        how = "node by node" if both.session.protocol == zk_choice.CLASSIC else "recursively"
+        how = "node by node" if both.session.protocol == protocol_choice.CLASSIC else "recursively"
         yield SIDE.ok(f"{shard.source} can be watched, {how}")
     else:
         yield SIDE.fail(
@@ -95,7 +89,7 @@ def prefix(both: sides.Sides, shard: messages.Shard) -> Iterator[probe_fact.Fact
         )
 
 
-def read(both: sides.Sides, ops: Sequence[zk_protocol.Op]) -> Sequence[tree.Result]:
+def read(both: sides.Sides, ops: Sequence[protocols.Op]) -> Sequence[tree.Result]:
     """One bulk read, waited for.
 
     :raises errors.ZooKeeperError: it was not answered.
@@ -131,7 +125,7 @@ def _children(
     kept = [path for path in paths if path.decode(errors="replace") not in shard.exclude]
     if not kept:
         return
-    found = read(both, [(zk_protocol.GET_DATA, path) for path in kept])
+    found = read(both, [(protocols.GET_DATA, path) for path in kept])
     denied = [path for path, node in zip(kept, found, strict=True) if node is tree.Miss.NO_AUTH]
     if denied:
         who = identity(both.settings.zookeeper)
@@ -183,7 +177,7 @@ def zxid(both: sides.Sides, shard: messages.Shard) -> int:
     :raises errors.ZooKeeperError: it does not.
     """
 
-    def send(sink: zookeeper.ReplySink) -> None:
+    def send(sink: sessions.ReplySink) -> None:
         both.session.sync(shard.source.encode(), sink)
 
     reply = both.ask(send)

@@ -14,7 +14,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from zk2etcd import errors
-from zk2etcd_workers import mapping, pacing, tree, turn, zk_protocol, zookeeper
+from zk2etcd_workers import mapping, pacing, tree, turn
+from zk2etcd_workers.zookeeper import protocol
+from zk2etcd_workers.zookeeper import session as sessions
 
 _IN_FLIGHT = 3
 _BATCH = 112
@@ -84,7 +86,7 @@ class Reader:
 
     def __init__(
         self,
-        session: zookeeper.Session,
+        session: sessions.Session,
         shard: mapping.Mapping,
         pulse: turn.Turn,
         denied: Callable[[bytes], None],
@@ -114,7 +116,7 @@ class Reader:
         self._most = read_batch
         self._patience = patience
         self._epoch = session.epoch if epoch is None else epoch
-        self._replies: queue.SimpleQueue[zookeeper.Reply] = queue.SimpleQueue()
+        self._replies: queue.SimpleQueue[sessions.Reply] = queue.SimpleQueue()
         self._heap: list[tuple[bytes, int, Dir]] = []
         self._heavy: set[bytes] = set()
         self._in_flight = 0
@@ -129,7 +131,7 @@ class Reader:
         holder = Dir(b"", 1)
         holder.names, holder.found, holder.read = [path], [None], 1
         self._wait_for_permit()
-        self._send([(zk_protocol.GET_DATA, path)], [(holder, 0, 1)])
+        self._send([(protocol.GET_DATA, path)], [(holder, 0, 1)])
         while holder.found[0] is None:
             self.pump()
         self.held = self._held_bytes = 0
@@ -188,14 +190,14 @@ class Reader:
             self._turn.beat()
             time.sleep(0.002)
 
-    def _send(self, ops: list[zk_protocol.Op], slots: list[_Slot]) -> None:
+    def _send(self, ops: list[protocol.Op], slots: list[_Slot]) -> None:
         self._in_flight += 1
         self._session.read(ops, self._replies.put, slots, known=self._known, walks=True)
 
-    def _next_ops(self, permits: int) -> tuple[list[zk_protocol.Op], list[_Slot], int]:
+    def _next_ops(self, permits: int) -> tuple[list[protocol.Op], list[_Slot], int]:
         """The reads nearest to use, at most `permits` of them data reads, and how many of them
         are. A huge listing travels alone."""
-        ops: list[zk_protocol.Op] = []
+        ops: list[protocol.Op] = []
         slots: list[_Slot] = []
         left = permits
         self._request_bytes = 0
@@ -207,7 +209,7 @@ class Reader:
                 if ops and (alone or self._request_bytes > pacing.REQUEST_BYTES):
                     break
                 heapq.heappop(self._heap)
-                ops.append((zk_protocol.GET_CHILDREN, directory.path))
+                ops.append((protocol.GET_CHILDREN, directory.path))
                 slots.append((directory, 0, 0))
                 if alone:
                     break
@@ -220,7 +222,7 @@ class Reader:
         return ops, slots, permits - left
 
     def _take_names(
-        self, directory: Dir, room: int, ops: list[zk_protocol.Op], slots: list[_Slot]
+        self, directory: Dir, room: int, ops: list[protocol.Op], slots: list[_Slot]
     ) -> tuple[int, bool]:
         """Add reads of the first directory's next children: (how many, the request is full)."""
         names = directory.names or []
@@ -232,7 +234,7 @@ class Reader:
         paths = paths[: self._fitting(paths, first=not ops)]
         end = start + len(paths)
         if paths:
-            ops.extend(zip(itertools.repeat(zk_protocol.GET_DATA), paths))
+            ops.extend(zip(itertools.repeat(protocol.GET_DATA), paths))
             slots.append((directory, start, len(paths)))
         directory.read = end
         heapq.heappop(self._heap)
@@ -258,7 +260,7 @@ class Reader:
 
     # --- replies -----------------------------------------------------------------------------
 
-    def _process(self, reply: zookeeper.Reply) -> None:
+    def _process(self, reply: sessions.Reply) -> None:
         self._in_flight -= 1
         if reply.error is not None:
             raise reply.error

@@ -12,19 +12,8 @@ from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any, Literal
 
 from zk2etcd import errors
-from zk2etcd_workers import (
-    apply,
-    confirm,
-    context,
-    etcd,
-    pacing,
-    plan,
-    tree,
-    verify,
-    watch,
-    zk_protocol,
-    zookeeper,
-)
+from zk2etcd_workers import apply, confirm, context, etcd, pacing, plan, tree, verify, watch
+from zk2etcd_workers.zookeeper import protocol, session
 
 
 class Batch:
@@ -168,10 +157,10 @@ class Repairs:
             self._busy.pop(path, None)
         self._nominated += later
         batch.paths = now
-        ops = [(zk_protocol.GET_DATA, path) for path in now]
+        ops = [(protocol.GET_DATA, path) for path in now]
         self._ctx.session.read(ops, self._deliver, batch)
 
-    def read(self, reply: zookeeper.Reply) -> None:
+    def read(self, reply: session.Reply) -> None:
         """Both sides are known; write what differs. An event comes before any reply that shows
         its change: a path that is dirty by now differs because it has just changed."""
         self._reading = False

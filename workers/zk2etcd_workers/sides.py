@@ -18,7 +18,8 @@ from typing import TypeVar
 
 from zk2etcd import errors, messages, metrics
 from zk2etcd.config import models
-from zk2etcd_workers import context, etcd, fence, mapping, state, turn, zookeeper
+from zk2etcd_workers import context, etcd, fence, mapping, state, turn
+from zk2etcd_workers.zookeeper import session as sessions
 
 _ATTEMPTS_A_HOST = 3
 _LONGEST_WAIT = 30.0
@@ -60,7 +61,7 @@ class Sides:
         self.settings = settings
         self._who = who
         self._attempts = _Attempts()
-        self.session = zookeeper.Session(settings.zookeeper, self._attempts)
+        self.session = sessions.Session(settings.zookeeper, self._attempts)
         self.client = etcd.Client(settings.etcd, metrics.null())
         self._lease = fence.Lease(self.client, settings.state.lease_ttl)
         self._closed = threading.Event()
@@ -160,9 +161,9 @@ class Sides:
             released=released,
         )
 
-    def ask(self, send: Callable[[zookeeper.ReplySink], None]) -> zookeeper.Reply:
+    def ask(self, send: Callable[[sessions.ReplySink], None]) -> sessions.Reply:
         """Send one request to ZooKeeper and wait for its reply, whose `error` is the caller's."""
-        replies: queue.SimpleQueue[zookeeper.Reply] = queue.SimpleQueue()
+        replies: queue.SimpleQueue[sessions.Reply] = queue.SimpleQueue()
         send(replies.put)
         try:
             return replies.get(timeout=self.settings.zookeeper.request_timeout + 1.0)

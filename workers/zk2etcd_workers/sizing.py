@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from zk2etcd_workers import mapping, zookeeper
+from zk2etcd_workers import mapping
+from zk2etcd_workers.zookeeper import session as sessions
 
 _MOST_EXCLUDED = 8
 
 
-def ask(session: zookeeper.Session, shard: mapping.Mapping, told: Callable[[int], None]) -> None:
+def ask(session: sessions.Session, shard: mapping.Mapping, told: Callable[[int], None]) -> None:
     """Ask how many nodes the shard's subtree has; a bucket is taken for its fair share. `told` is
     called from the connection's thread, with ever better numbers; never, if the server does not
     say."""
@@ -31,7 +32,7 @@ class _Sizing:
         self._told = told
         self._nodes = 0
 
-    def answered(self, reply: zookeeper.Reply) -> None:
+    def answered(self, reply: sessions.Reply) -> None:
         if reply.error is not None:
             return
         (below,) = reply.results

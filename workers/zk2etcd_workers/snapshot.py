@@ -10,7 +10,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from zk2etcd_workers import mapping, plan, readahead, tree, turn, zookeeper
+from zk2etcd_workers import mapping, plan, readahead, tree, turn
+from zk2etcd_workers.zookeeper import session as sessions
 
 _RUN = 128
 
@@ -36,7 +37,7 @@ class Walk:
 
     def __init__(
         self,
-        session: zookeeper.Session,
+        session: sessions.Session,
         shard: mapping.Mapping,
         pulse: turn.Turn,
         *,

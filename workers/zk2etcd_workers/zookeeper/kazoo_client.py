@@ -7,23 +7,23 @@ from typing import Any, cast
 
 from zk2etcd import errors
 from zk2etcd.config import models
-from zk2etcd_workers import zk_connection
+from zk2etcd_workers.zookeeper import connection
 
 _QUIET = logging.getLogger("kazoo.quiet")
 # kazoo warns of each attempt that fails, for hours; a shard says it once, and status why.
 _QUIET.setLevel(logging.ERROR)
 
 
-def make(owner: zk_connection.Owner, settings: models.ZooKeeper) -> zk_connection.Client:
+def make(owner: connection.Owner, settings: models.ZooKeeper) -> connection.Client:
     """A client that is not started yet.
 
     :raises errors.ZooKeeperError: a package that the settings need is not installed.
     """
-    if settings.sasl is not None and not zk_connection.KNOWS_SASL:
+    if settings.sasl is not None and not connection.KNOWS_SASL:
         raise errors.ZooKeeperError(
             "zookeeper.sasl needs the package pure-sasl: pip install 'zk2etcd[sasl]'"
         )
-    return zk_connection.Client(
+    return connection.Client(
         owner,
         settings.connect_timeout,
         settings.tls,
@@ -47,7 +47,7 @@ def _security(settings: models.ZooKeeper) -> dict[str, Any]:
     return options
 
 
-def discard(client: zk_connection.Client) -> None:
+def discard(client: connection.Client) -> None:
     """Stop a client for good; kazoo's stop joins threads, so never from one of its callbacks."""
     try:
         client.stop()

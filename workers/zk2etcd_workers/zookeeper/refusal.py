@@ -9,7 +9,7 @@ from __future__ import annotations
 import ssl
 
 from zk2etcd.config import models
-from zk2etcd_workers import zk_version
+from zk2etcd_workers.zookeeper import server_version
 
 _SHOWN = 3
 CREDENTIALS = "refused the credentials (zookeeper.auth, zookeeper.sasl)"
@@ -37,7 +37,7 @@ def behind(address: str, settings: models.ZooKeeper, seen: int) -> int | None:
     """The zxid of a server that hung up, if that is lower than `seen`; None if it is not, or the
     server does not say. Waits some seconds at most."""
     try:
-        zxid = zk_version.zxid(zk_version.srvr(address, settings))
+        zxid = server_version.zxid(server_version.srvr(address, settings))
     except OSError:
         return None
     return zxid if zxid is not None and zxid < seen else None

@@ -22,7 +22,8 @@ from typing import Any, Protocol
 import kazoo.exceptions
 
 from zk2etcd import metrics
-from zk2etcd_workers import tree, zk_plain, zk_protocol
+from zk2etcd_workers import tree
+from zk2etcd_workers.zookeeper import plain_reads, protocol
 
 _LONG = 1000
 CREATED, DELETED, CHILDREN_CHANGED = 1, 2, 4
@@ -113,7 +114,7 @@ class Bulk:
 
     def __init__(
         self,
-        ops: Sequence[zk_protocol.Op],
+        ops: Sequence[protocol.Op],
         client: Client,
         watches: Watches | None,
         event: Event,
@@ -148,14 +149,14 @@ class Bulk:
         self._pending = pending
         watch = self._watches is not None
         for place, (kind, path) in enumerate(self.ops):
-            if kind == zk_protocol.GET_DATA:
+            if kind == protocol.GET_DATA:
                 if self._watches is not None:
                     self._watches.known.add(path)
-                self._ask(zk_plain.GetData(path, watch=watch), place)
+                self._ask(plain_reads.GetData(path, watch=watch), place)
             else:
-                self._ask(zk_plain.GetChildren(path, watch=watch), place)
+                self._ask(plain_reads.GetChildren(path, watch=watch), place)
 
-    def _ask(self, request: zk_plain.Read, place: int, *, second: bool = False) -> None:
+    def _ask(self, request: plain_reads.Read, place: int, *, second: bool = False) -> None:
         self._client.send(request, _Part(self, request, place, second=second))
 
     def answered(self, part: _Part, value: Any, error: BaseException | None) -> None:
@@ -183,14 +184,14 @@ class Bulk:
         if not self._left:
             self._pending.set(self._results)
 
-    def _follow(self, part: _Part, value: Any) -> zk_plain.Read | None:
+    def _follow(self, part: _Part, value: Any) -> plain_reads.Read | None:
         """What this answer says of the watches, and the read that has to follow it, if any."""
         watches = self._watches
         assert watches is not None
         request, path = part.request, part.request.path
-        if isinstance(request, zk_plain.GetData):
+        if isinstance(request, plain_reads.GetData):
             return self._after_data(watches, path, value)
-        if isinstance(request, zk_plain.Exists):
+        if isinstance(request, plain_reads.Exists):
             if value is True:  # made between the two reads
                 self._event(CREATED, path)
         elif isinstance(value, tree.Miss):
@@ -205,10 +206,10 @@ class Bulk:
 
     def _after_data(
         self, watches: Watches, path: bytes, value: tree.Node | tree.Miss
-    ) -> zk_plain.Read | None:
+    ) -> plain_reads.Read | None:
         if value is tree.Miss.NO_NODE:
             watches.gone(path)
-            return zk_plain.Exists(path, watch=True) if path in self._roots else None
+            return plain_reads.Exists(path, watch=True) if path in self._roots else None
         if isinstance(value, tree.Miss):
             watches.deny(path)
             return None
@@ -217,7 +218,7 @@ class Bulk:
             return None
         if path in watches.listed:
             return None
-        return zk_plain.GetChildren(path, watch=True)
+        return plain_reads.GetChildren(path, watch=True)
 
 
 class _Part:
@@ -226,7 +227,7 @@ class _Part:
 
     __slots__ = ("_done", "bulk", "place", "request", "second", "started")
 
-    def __init__(self, bulk: Bulk, request: zk_plain.Read, place: int, *, second: bool) -> None:
+    def __init__(self, bulk: Bulk, request: plain_reads.Read, place: int, *, second: bool) -> None:
         self.bulk = bulk
         self.request = request
         self.place = place

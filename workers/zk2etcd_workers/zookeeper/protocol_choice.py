@@ -12,7 +12,7 @@ import struct
 
 from zk2etcd import errors
 from zk2etcd.config import models
-from zk2etcd_workers import zk_protocol, zk_tls, zk_version
+from zk2etcd_workers.zookeeper import protocol, server_version, tls
 
 BULK, CLASSIC = "bulk", "classic"
 OLDEST_BULK = (3, 6)
@@ -32,7 +32,7 @@ def choose(settings: models.ZooKeeper) -> str:
     """
     if settings.protocol == CLASSIC:
         return CLASSIC
-    version = zk_version.ask(settings)
+    version = server_version.ask(settings)
     if version >= OLDEST_BULK if version is not None else _takes_bulk(settings):
         return BULK
     if settings.protocol == BULK:
@@ -66,12 +66,12 @@ def takes_bulk(host: str, settings: models.ZooKeeper) -> bool:
     name, _, port = host.rpartition(":")
     bare = name.strip("[]")
     timeout = min(settings.connect_timeout, _SECONDS)
-    with zk_tls.connected((bare, int(port)), timeout, bare, settings.tls) as sock:
+    with tls.connected((bare, int(port)), timeout, bare, settings.tls) as sock:
         _send(sock, _CONNECT.pack(0, 0, int(_SECONDS * 1000), 0, 16, b"") + b"\0")
         _receive(sock)
         _send(
             sock,
-            _HEADER.pack(1, zk_protocol.MultiRead.type) + zk_protocol.MultiRead([]).serialize(),
+            _HEADER.pack(1, protocol.MultiRead.type) + protocol.MultiRead([]).serialize(),
         )
         try:
             _, _, error = _REPLY.unpack_from(_receive(sock))

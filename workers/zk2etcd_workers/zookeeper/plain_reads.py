@@ -9,7 +9,8 @@ from __future__ import annotations
 import struct
 from typing import ClassVar
 
-from zk2etcd_workers import tree, zk_protocol
+from zk2etcd_workers import tree
+from zk2etcd_workers.zookeeper import protocol
 
 _INT = struct.Struct(">i")
 # Stat, of which: czxid mzxid mtime ephemeralOwner numChildren
@@ -34,7 +35,7 @@ class Read:
 class GetData(Read):
     """Value and Stat; its watch sees a change of the value and the node's end."""
 
-    type = zk_protocol.GET_DATA
+    type = protocol.GET_DATA
     op = "get"
 
     def deserialize(self, buffer: bytes, offset: int) -> tree.Node:
@@ -48,12 +49,12 @@ class GetData(Read):
 class GetChildren(Read):
     """The names of the children; its watch sees one made or deleted, and the node's end."""
 
-    type = zk_protocol.GET_CHILDREN
+    type = protocol.GET_CHILDREN
     op = "list"
 
     def deserialize(self, buffer: bytes, offset: int) -> list[bytes]:
         (count,) = _INT.unpack_from(buffer, offset)
-        return zk_protocol.names(buffer, offset + 4, count)[0]
+        return protocol.names(buffer, offset + 4, count)[0]
 
 
 class Exists(Read):

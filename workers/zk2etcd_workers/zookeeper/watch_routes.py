@@ -9,9 +9,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 
-from zk2etcd_workers import zk_connection
+from zk2etcd_workers.zookeeper import connection
 
-_Doubts = Mapping[zk_connection.Sink, Callable[[], None]]
+_Doubts = Mapping[connection.Sink, Callable[[], None]]
 
 
 class Routes:
@@ -20,17 +20,17 @@ class Routes:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._shards: dict[bytes, _Doubts] = {}
-        self._sinks: dict[bytes, zk_connection.Sink] = {}
+        self._sinks: dict[bytes, connection.Sink] = {}
 
     @property
     def roots(self) -> frozenset[bytes]:
         return frozenset(self._sinks)
 
-    def add(self, root: bytes, sink: zk_connection.Sink, doubt: Callable[[], None]) -> None:
+    def add(self, root: bytes, sink: connection.Sink, doubt: Callable[[], None]) -> None:
         with self._lock:
             self._set(root, {**self._shards.get(root, {}), sink: doubt})
 
-    def remove(self, root: bytes, sink: zk_connection.Sink) -> None:
+    def remove(self, root: bytes, sink: connection.Sink) -> None:
         with self._lock:
             left = self._shards.get(root, {})
             self._set(root, {each: doubt for each, doubt in left.items() if each != sink})
@@ -50,7 +50,7 @@ class Routes:
         if sink is not None:
             sink(kind, path)
 
-    def above(self, path: bytes) -> zk_connection.Sink | None:
+    def above(self, path: bytes) -> connection.Sink | None:
         """Whoever mirrors a subtree that this path lies in, below its root."""
         sinks = self._sinks
         at = path.rfind(b"/")
@@ -67,7 +67,7 @@ class Routes:
                 doubt()
 
 
-def _all(sinks: list[zk_connection.Sink]) -> zk_connection.Sink:
+def _all(sinks: list[connection.Sink]) -> connection.Sink:
     """One sink that hands on to all of them."""
     if len(sinks) == 1:
         return sinks[0]

@@ -18,17 +18,17 @@ import kazoo.protocol.states
 
 from zk2etcd import errors, metrics
 from zk2etcd.config import models
-from zk2etcd_workers import (
-    pacing,
-    zk_choice,
-    zk_classic,
-    zk_client,
-    zk_connection,
-    zk_plain,
-    zk_protocol,
-    zk_refusal,
-    zk_reply,
-    zk_routes,
+from zk2etcd_workers import pacing
+from zk2etcd_workers.zookeeper import (
+    classic,
+    connection,
+    kazoo_client,
+    plain_reads,
+    protocol,
+    protocol_choice,
+    refusal,
+    reply,
+    watch_routes,
 )
 
 _STATES = kazoo.protocol.states.KazooState
@@ -36,8 +36,8 @@ _GOODBYE = 1.0
 _TRY_AGAIN = 1.0
 _SAYS_NO = (kazoo.exceptions.NoNodeError, kazoo.exceptions.NoAuthError)
 
-Reply = zk_reply.Reply
-ReplySink = zk_reply.ReplySink
+Reply = reply.Reply
+ReplySink = reply.ReplySink
 
 
 class Session:
@@ -48,19 +48,19 @@ class Session:
         self._settings = settings
         self._instruments = instruments
         self._lock = threading.Lock()
-        self._client: zk_connection.Client | None = None
+        self._client: connection.Client | None = None
         self._floor = 0
-        self._routes = zk_routes.Routes()
+        self._routes = watch_routes.Routes()
         self._down_since = time.monotonic()
         self._closed = False
-        self._refusals = zk_refusal.Refusals()
-        self.handshake = zk_connection.HANDSHAKE
+        self._refusals = refusal.Refusals()
+        self.handshake = connection.HANDSHAKE
         self.epoch = 0
         self.connected = False
         self.trouble = "not connected yet"
         self.protocol: str | None = None
         """bulk or classic, once it is known."""
-        self._watches: zk_classic.Watches | None = None
+        self._watches: classic.Watches | None = None
         self._uncounted: int | None = None
         """The epoch in which a count was asked for that has not been answered."""
         self.budget = pacing.Budget()
@@ -85,7 +85,7 @@ class Session:
         to servers at or above `floor`."""
         with self._lock:
             self._floor = floor
-            self._refusals = zk_refusal.Refusals()
+            self._refusals = refusal.Refusals()
             client = self._client
         if client is not None:
             self._replace(client)
@@ -107,7 +107,7 @@ class Session:
             client, self._client = self._client, None
         if client is not None:
             # kazoo waits for the server to say goodbye; we do not, for long.
-            closing = threading.Thread(target=zk_client.discard, args=(client,), daemon=True)
+            closing = threading.Thread(target=kazoo_client.discard, args=(client,), daemon=True)
             closing.start()
             closing.join(_GOODBYE)
 
@@ -132,12 +132,12 @@ class Session:
         if not self.connected and away > patience:
             self._replace(client)
 
-    def _replace(self, client: zk_connection.Client) -> None:
+    def _replace(self, client: connection.Client) -> None:
         with self._lock:
             if self._client is not client or self._closed:
                 return
             self._client = None
-        threading.Thread(target=zk_client.discard, args=(client,), daemon=True).start()
+        threading.Thread(target=kazoo_client.discard, args=(client,), daemon=True).start()
         self.open(0)
 
     def drop(self, why: str) -> None:
@@ -146,8 +146,8 @@ class Session:
         if self._client is not None:
             self._client.cut()
 
-    def _make(self) -> zk_connection.Client:
-        client = zk_client.make(self, self._settings)
+    def _make(self) -> connection.Client:
+        client = kazoo_client.make(self, self._settings)
         client.add_listener(lambda state: self._changed(client, state))
         return client
 
@@ -159,11 +159,11 @@ class Session:
     def connecting(self) -> None:
         self._instruments.zk_connecting()
 
-    def established(self, client: zk_connection.Client) -> None:
+    def established(self, client: connection.Client) -> None:
         if client is self._client:
             self._instruments.zk_connected()
             self.trouble = ""
-            self._refusals = zk_refusal.Refusals()
+            self._refusals = refusal.Refusals()
             self._turned(connected=True)
 
     def refused(self, host: str, why: str, hung_up_at: int | None = None) -> None:
@@ -176,7 +176,7 @@ class Session:
         watches = self._watches
         if watches is not None:
             watches.fired(kind, path)
-            if kind == zk_classic.CHILDREN_CHANGED:
+            if kind == classic.CHILDREN_CHANGED:
                 if watches.may_list(path):
                     self._list_again(path)
                 return
@@ -185,10 +185,10 @@ class Session:
     def _list_again(self, path: bytes) -> None:
         """For a shard that still wants to know; what is new is told as events."""
         if self._routes.above(path + b"/") is not None:
-            ops = [(zk_protocol.GET_CHILDREN, path)]
+            ops = [(protocol.GET_CHILDREN, path)]
             self._read_plainly(ops, _unheard, None, 0, again=True)
 
-    def _changed(self, client: zk_connection.Client, state: Any) -> None:
+    def _changed(self, client: connection.Client, state: Any) -> None:
         if client is self._client and state != _STATES.CONNECTED:
             self._down_since = time.monotonic()
             self.trouble = self.trouble or f"connection {str(state).lower()}"
@@ -199,17 +199,17 @@ class Session:
         silently replaced: watches and events in between are gone either way."""
         self.connected = connected
         if self._watches is not None:
-            self._watches = zk_classic.Watches()
+            self._watches = classic.Watches()
         self.epoch += 1
         self._routes.doubt()
 
     # --- what the shards use -----------------------------------------------------------------
 
-    def subscribe(self, root: bytes, sink: zk_connection.Sink, doubt: Callable[[], None]) -> None:
+    def subscribe(self, root: bytes, sink: connection.Sink, doubt: Callable[[], None]) -> None:
         """Events at or below `root` go to `sink`, a changed epoch to `doubt`; both only enqueue."""
         self._routes.add(root, sink, doubt)
 
-    def unsubscribe(self, root: bytes, sink: zk_connection.Sink) -> None:
+    def unsubscribe(self, root: bytes, sink: connection.Sink) -> None:
         self._routes.remove(root, sink)
 
     def negotiate(self) -> None:
@@ -219,15 +219,15 @@ class Session:
         """
         if self.protocol is not None:
             return
-        chosen = zk_choice.choose(self._settings)
+        chosen = protocol_choice.choose(self._settings)
         with self._lock:
-            if chosen == zk_choice.CLASSIC and self._watches is None:
-                self._watches = zk_classic.Watches()
+            if chosen == protocol_choice.CLASSIC and self._watches is None:
+                self._watches = classic.Watches()
             self.protocol = chosen
 
     def read(
         self,
-        ops: Sequence[zk_protocol.Op],
+        ops: Sequence[protocol.Op],
         sink: ReplySink,
         tag: Any = None,
         *,
@@ -237,15 +237,15 @@ class Session:
         """Send one bulk read. The caller `take`s a permit for each data read first; they are given
         back when the reply is there. `known`: the sizes are known to be small, see `take`.
         `walks`: the caller goes on to list each node that has children."""
-        permits = 0 if known else sum(1 for kind, _ in ops if kind == zk_protocol.GET_DATA)
+        permits = 0 if known else sum(1 for kind, _ in ops if kind == protocol.GET_DATA)
         if self._watches is not None:
             self._read_plainly(ops, sink, tag, permits, walks=walks)
             return
-        self._send(zk_protocol.MultiRead(ops), "multiread", sink, tag, permits)
+        self._send(protocol.MultiRead(ops), "multiread", sink, tag, permits)
 
     def _read_plainly(
         self,
-        ops: Sequence[zk_protocol.Op],
+        ops: Sequence[protocol.Op],
         sink: ReplySink,
         tag: Any,
         permits: int,
@@ -253,16 +253,16 @@ class Session:
     ) -> None:
         """:param how: `walks` and `again` of `zk_classic.Bulk`."""
         client, watches, roots = self._client, self._watches, self._routes.roots
-        bulk = zk_classic.Bulk(
+        bulk = classic.Bulk(
             ops,
-            cast(zk_connection.Client, client),
+            cast(connection.Client, client),
             watches if roots else None,
             self._routes.tell,
             self._instruments,
             roots=roots,
             **how,
         )
-        pending = zk_reply.Pending(self, bulk, "", sink, tag, permits)
+        pending = reply.Pending(self, bulk, "", sink, tag, permits)
         if client is None or not self.connected:
             pending.set_exception(kazoo.exceptions.ConnectionLoss())
         else:
@@ -272,24 +272,24 @@ class Session:
         """Watch `root` and all below it: with one recursive watch; or, in the classic protocol,
         `root` itself, and the rest as it is read."""
         if self._watches is not None:
-            self._send(zk_plain.Exists(root, watch=True), "exists", sink, None)
+            self._send(plain_reads.Exists(root, watch=True), "exists", sink, None)
             return
-        self._send(zk_protocol.AddWatch(root), "watch", sink, None)
+        self._send(protocol.AddWatch(root), "watch", sink, None)
 
     def sync(self, root: bytes, sink: ReplySink, tag: Any = None) -> None:
-        self._send(zk_protocol.Sync(root), "", sink, tag)
+        self._send(protocol.Sync(root), "", sink, tag)
 
     def count(self, path: bytes, sink: ReplySink) -> None:
         """Ask how many nodes there are below `path`, which is the reply's tag. It is not asked
         where the protocol is classic, nor after a session that ended before it was answered: a
         server that does not know the question ends the session for it."""
-        if self.protocol != zk_choice.BULK or self._uncounted not in (None, self.epoch):
+        if self.protocol != protocol_choice.BULK or self._uncounted not in (None, self.epoch):
             return
         self._uncounted = self.epoch
-        self._send(zk_protocol.CountBelow(path), "", sink, path)
+        self._send(protocol.CountBelow(path), "", sink, path)
 
     def _send(self, request: Any, op: str, sink: ReplySink, tag: Any, permits: int = 0) -> None:
-        pending = zk_reply.Pending(self, request, op, sink, tag, permits)
+        pending = reply.Pending(self, request, op, sink, tag, permits)
         client = self._client
         if client is None or not self.connected:
             # kazoo would queue it, and block after some 278 of them (tried).
@@ -298,19 +298,19 @@ class Session:
         pending.client = client
         client.send(request, pending)
 
-    def answered(self, pending: zk_reply.Pending, value: Any, error: BaseException | None) -> None:
+    def answered(self, pending: reply.Pending, value: Any, error: BaseException | None) -> None:
         request = pending.request
         ops = getattr(request, "ops", ())
         if pending.permits:
             self.give(pending.permits)
-        if isinstance(request, zk_protocol.CountBelow) and (
+        if isinstance(request, protocol.CountBelow) and (
             error is None or isinstance(error, _SAYS_NO)
         ):
             self._uncounted = None
         status = "success" if error is None else type(error).__name__
         if pending.op:
             self._instruments.zk_op(pending.op, status, time.monotonic() - pending.started)
-        failure = zk_reply.translate(error) if error is not None else None
+        failure = reply.translate(error) if error is not None else None
         lowest = getattr(request, "lowest", request.zxid)
         if failure is None and lowest < self._floor:
             failure = errors.StaleRead(

@@ -10,7 +10,7 @@ import time
 
 from zk2etcd import errors
 from zk2etcd.config import models
-from zk2etcd_workers import zk_tls
+from zk2etcd_workers.zookeeper import tls
 
 _BUDGET = 3.0
 _ZXID = re.compile(rb"Zxid: 0x([0-9a-f]+)")
@@ -75,7 +75,7 @@ def srvr(host: str, settings: models.ZooKeeper) -> bytes:
     name, _, port = host.rpartition(":")
     timeout = min(settings.connect_timeout, 3.0)
     bare = name.strip("[]")
-    with zk_tls.connected((bare, int(port)), timeout, bare, settings.tls) as sock:
+    with tls.connected((bare, int(port)), timeout, bare, settings.tls) as sock:
         sock.sendall(b"srvr")
         answer = b""
         while chunk := sock.recv(4096):

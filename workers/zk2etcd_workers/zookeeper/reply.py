@@ -10,14 +10,14 @@ from typing import Any, Protocol
 import kazoo.exceptions
 
 from zk2etcd import errors
-from zk2etcd_workers import zk_connection, zk_protocol
+from zk2etcd_workers.zookeeper import connection, protocol
 
 
 @dataclasses.dataclass(frozen=True)
 class Reply:
     """The answer to one request. `results` is aligned with `ops`; `zxid` is the reply header's."""
 
-    ops: Sequence[zk_protocol.Op]
+    ops: Sequence[protocol.Op]
     tag: Any
     epoch: int
     zxid: int
@@ -47,7 +47,7 @@ class Pending:
     def __init__(
         self, owner: Owner, request: Any, op: str, sink: ReplySink, tag: Any, permits: int
     ) -> None:
-        self.client: zk_connection.Client | None = None
+        self.client: connection.Client | None = None
         self._owner = owner
         self.request = request
         self.op = op

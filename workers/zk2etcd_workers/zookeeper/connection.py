@@ -22,7 +22,8 @@ import kazoo.protocol.connection
 import kazoo.retry
 
 from zk2etcd.config import models
-from zk2etcd_workers import zk_line, zk_protocol, zk_refusal, zk_tls
+from zk2etcd_workers.zookeeper import outbox, protocol, refusal
+from zk2etcd_workers.zookeeper import tls as zk_tls
 
 _LENGTH = struct.Struct(">i")
 _RECEIVE = 256 * 1024
@@ -125,7 +126,7 @@ class Connection(kazoo.protocol.connection.ConnectionHandler):  # type: ignore[m
         except Exception as error:
             hung_up = self._greeting and isinstance(error, kazoo.exceptions.ConnectionDropped)
             seen = self.client.last_zxid if hung_up else None
-            self._owner.refused(f"{host}:{port}", zk_refusal.reason(error), seen)
+            self._owner.refused(f"{host}:{port}", refusal.reason(error), seen)
             raise
         self._established = True
         self._owner.handshake = HANDSHAKE
@@ -196,7 +197,7 @@ class Connection(kazoo.protocol.connection.ConnectionHandler):  # type: ignore[m
         return bool(self._hidden())
 
     def _read_watch_event(self, buffer: bytes, offset: int) -> None:
-        kind, path = zk_protocol.event(buffer, offset)
+        kind, path = protocol.event(buffer, offset)
         self._owner.event(kind, path)
 
     def _read_response(self, header: Any, buffer: bytes, offset: int) -> Any:
@@ -233,7 +234,7 @@ class Client(kazoo.client.KazooClient):  # type: ignore[misc]
             sasl_options=options.get("sasl_options"),
         )
 
-        self._line = zk_line.Line(
+        self._line = outbox.Line(
             self._call, lambda: bool(self.connected), kazoo.exceptions.ConnectionLoss
         )
         self.send = self._line.send
