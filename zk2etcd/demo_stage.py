@@ -15,7 +15,9 @@ from zk2etcd import errors, metrics, sandbox, sandbox_server, sandbox_supervisor
 from zk2etcd.config import models
 
 if TYPE_CHECKING:
-    from zk2etcd_workers import etcd, generate
+    from zk2etcd_workers import generate
+    from zk2etcd_workers.etcd import client as etcd
+from zk2etcd_workers.etcd import wire
 
 POLL_SECONDS = 0.001
 
@@ -80,7 +82,7 @@ class Stage:
     @property
     def client(self) -> etcd.Client:
         if self._client is None:
-            from zk2etcd_workers import etcd  # noqa: PLC0415
+            from zk2etcd_workers.etcd import client as etcd  # noqa: PLC0415
 
             settings = models.Etcd(endpoints=(self.etcd.url,))
             self._client = etcd.Client(settings, metrics.null())
@@ -104,9 +106,8 @@ class Stage:
 
     def put(self, key: str, value: bytes) -> None:
         """Write past zk2etcd, as a stranger would."""
-        from zk2etcd_workers import etcd  # noqa: PLC0415
 
-        self.client.txn(etcd.Txn((), (etcd.Put(key.encode(), value),)))
+        self.client.txn(wire.Txn((), (wire.Put(key.encode(), value),)))
 
 
 def until(

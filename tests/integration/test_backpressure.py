@@ -16,8 +16,8 @@ import pytest
 from tests import polling
 from tests.integration import mirroring, observing
 from zk2etcd import messages, sandbox
-from zk2etcd_workers import etcd as engine_etcd
 from zk2etcd_workers import follow, main, mirror, repair, verify
+from zk2etcd_workers.etcd import client, wire
 
 MIB = 1024 * 1024
 
@@ -27,16 +27,16 @@ def test_an_answer_that_never_comes_does_not_leave_its_path_busy(
 ) -> None:
     """grpc keeps a deadline for every call; this is for a callback that is lost all the same."""
     lost = threading.Event()
-    send = engine_etcd.Client.txn_soon
+    send = client.Client.txn_soon
 
-    def losing(self: Any, txn: engine_etcd.Txn, done: engine_etcd.Done) -> None:
-        puts = [op for op in txn.success if isinstance(op, engine_etcd.Put)]
+    def losing(self: Any, txn: wire.Txn, done: client.Done) -> None:
+        puts = [op for op in txn.success if isinstance(op, wire.Put)]
         if not lost.is_set() and any(put.value == b"lost" for put in puts):
             lost.set()
             return
         send(self, txn, done)
 
-    monkeypatch.setattr(engine_etcd.Client, "txn_soon", losing)
+    monkeypatch.setattr(client.Client, "txn_soon", losing)
     monkeypatch.setattr(follow, "LOST_AFTER", 0.3)
     world.zk.create(world.root, b"")
     worker = world.worker(etcd={"request_timeout": 1.0})

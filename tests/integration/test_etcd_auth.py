@@ -13,8 +13,8 @@ from tests import etcd_cluster, polling
 from tests.integration import mirroring
 from zk2etcd import errors, metrics, sandbox
 from zk2etcd.config import models
-from zk2etcd_workers import etcd as engine
-from zk2etcd_workers import etcd_login
+from zk2etcd_workers.etcd import client as engine
+from zk2etcd_workers.etcd import login, wire
 
 ROOT = "root:secret"
 
@@ -60,21 +60,21 @@ def client(server: sandbox.Etcd) -> Iterator[engine.Client]:
         yield made
 
 
-def _put(value: bytes) -> engine.Txn:
-    return engine.Txn([], [engine.Put(b"/own/a", value)])
+def _put(value: bytes) -> wire.Txn:
+    return wire.Txn([], [wire.Put(b"/own/a", value)])
 
 
 def test_a_token_that_etcd_forgot_is_fetched_anew(
     server: sandbox.Etcd, client: engine.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     logins = []
-    soon = etcd_login.Login.soon
+    soon = login.Login.soon
 
-    def counted(self: etcd_login.Login, then: etcd_login.Then) -> None:
+    def counted(self: login.Login, then: login.Then) -> None:
         logins.append(then)
         soon(self, then)
 
-    monkeypatch.setattr(etcd_login.Login, "soon", counted)
+    monkeypatch.setattr(login.Login, "soon", counted)
     client.txn(_put(b"1"))
     assert len(logins) == 1
     server.restart()
@@ -89,7 +89,7 @@ def test_a_token_that_etcd_forgot_is_fetched_anew(
     lease, _ = client.grant(5)
     before = len(logins)
     client._login.token = "forgotten.4"
-    answers: queue.SimpleQueue[tuple[engine.Answer | None, errors.EtcdError | None]]
+    answers: queue.SimpleQueue[tuple[wire.Answer | None, errors.EtcdError | None]]
     answers = queue.SimpleQueue()
     for _ in range(6):
         client.txn_soon(_put(b"3"), lambda answer, error: answers.put((answer, error)))
@@ -125,10 +125,10 @@ def test_rights_are_checked_in_small_txns_and_not_in_nested_ones(
     server: sandbox.Etcd, client: engine.Client
 ) -> None:
     """etcd 3.4 and its gap, as docs/etcd.md tells it: if this fails, the page is out of date."""
-    outside = engine.Put(b"/outside", b"1")
+    outside = wire.Put(b"/outside", b"1")
     with pytest.raises(errors.EtcdDenied):
-        client.txn(engine.Txn([], [outside]))
-    nested = client.txn(engine.Txn([], [engine.Txn([], [outside])]))
+        client.txn(wire.Txn([], [outside]))
+    nested = client.txn(wire.Txn([], [wire.Txn([], [outside])]))
     assert nested.succeeded
     found = etcd_cluster.etcdctl(server.url, "get", "/outside", user=ROOT)
     assert found.split() == ["/outside", "1"]

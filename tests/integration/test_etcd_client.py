@@ -13,8 +13,9 @@ from tests.integration import mirroring, observing
 from zk2etcd import errors, messages, metrics
 from zk2etcd import sandbox as sandboxes
 from zk2etcd.config import models
-from zk2etcd_workers import etcd as engine
 from zk2etcd_workers import fence, mapping, plan, present, state
+from zk2etcd_workers.etcd import client as engine
+from zk2etcd_workers.etcd import wire
 
 ME = messages.Identity("me", "w0", 1, "http://127.0.0.1:9180")
 
@@ -95,18 +96,18 @@ def test_lookup_learns_what_the_server_takes(sandbox: sandboxes.Sandbox) -> None
 
 def test_what_compares_mean(client: engine.Client, world: mirroring.World) -> None:
     key = world.root.encode()
-    put = [engine.Put(key, b"1")]
-    absent = engine.Compare(key, "create", "=", 0)
-    first = client.txn(engine.Txn([absent], put))
+    put = [wire.Put(key, b"1")]
+    absent = wire.Compare(key, "create", "=", 0)
+    first = client.txn(wire.Txn([absent], put))
     assert first.succeeded
-    assert not client.txn(engine.Txn([absent], put)).succeeded
-    assert client.txn(engine.Txn([engine.Compare(key, "mod", "=", first.revision)], [])).succeeded
-    assert client.txn(engine.Txn([engine.Compare(key, "value", "<", b"2")], [])).succeeded
-    assert not client.txn(engine.Txn([engine.Compare(key, "value", "<", b"1")], [])).succeeded
-    missing = engine.Compare(key + b"/x", "value", "<", b"2")
-    assert not client.txn(engine.Txn([missing], [])).succeeded
-    unchanged = engine.Compare(key, "mod", "<", first.revision, key + b"0")
-    assert not client.txn(engine.Txn([unchanged], [])).succeeded
+    assert not client.txn(wire.Txn([absent], put)).succeeded
+    assert client.txn(wire.Txn([wire.Compare(key, "mod", "=", first.revision)], [])).succeeded
+    assert client.txn(wire.Txn([wire.Compare(key, "value", "<", b"2")], [])).succeeded
+    assert not client.txn(wire.Txn([wire.Compare(key, "value", "<", b"1")], [])).succeeded
+    missing = wire.Compare(key + b"/x", "value", "<", b"2")
+    assert not client.txn(wire.Txn([missing], [])).succeeded
+    unchanged = wire.Compare(key, "mod", "<", first.revision, key + b"0")
+    assert not client.txn(wire.Txn([unchanged], [])).succeeded
 
 
 def test_a_frozen_server_makes_writes_ambiguous_and_reads_not(
@@ -119,12 +120,10 @@ def test_a_frozen_server_makes_writes_ambiguous_and_reads_not(
         fresh_etcd.freeze()
         started = time.monotonic()
         with pytest.raises(errors.AmbiguousWrite):
-            client.txn(engine.Txn([], [engine.Put(b"/a", b"1")]))
+            client.txn(wire.Txn([], [wire.Put(b"/a", b"1")]))
         with pytest.raises(errors.EtcdUnavailable):
             client.range(b"/a")
-        client.txn_soon(
-            engine.Txn([], [engine.Put(b"/a", b"2")]), lambda _, error: answers.put(error)
-        )
+        client.txn_soon(wire.Txn([], [wire.Put(b"/a", b"2")]), lambda _, error: answers.put(error))
         assert isinstance(answers.get(timeout=3), errors.AmbiguousWrite)
         assert time.monotonic() - started < 5
     finally:
@@ -171,8 +170,8 @@ def _fence(
     return fence.Fence(client, state.Keys(world.state), lease, identity, shard), lease
 
 
-def _write(client: engine.Client, compare: engine.Compare, world: mirroring.World) -> bool:
-    return client.txn(engine.Txn([compare], [engine.Put(world.root.encode(), b"1")])).succeeded
+def _write(client: engine.Client, compare: wire.Compare, world: mirroring.World) -> bool:
+    return client.txn(wire.Txn([compare], [wire.Put(world.root.encode(), b"1")])).succeeded
 
 
 def test_a_token_holds_until_the_key_is_put_again(

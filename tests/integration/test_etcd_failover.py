@@ -16,8 +16,9 @@ from tests.faults import proxy
 from tests.integration import mirroring, observing
 from zk2etcd import errors, metrics, sandbox
 from zk2etcd.config import models
-from zk2etcd_workers import etcd as engine
-from zk2etcd_workers import etcd_endpoints, etcd_wire
+from zk2etcd_workers.etcd import client as engine
+from zk2etcd_workers.etcd import endpoints as members
+from zk2etcd_workers.etcd import wire
 
 
 @pytest.fixture
@@ -40,11 +41,11 @@ def _client(urls: list[str], **settings: object) -> engine.Client:
 
 def test_calls_that_fail_together_leave_a_member_once(fresh_etcd: sandbox.Etcd) -> None:
     """Two steps on in a list of two would be the member that is away again."""
-    put = etcd_wire.request(engine.Txn([], [engine.Put(b"/a", b"1")]))
+    put = wire.request(wire.Txn([], [wire.Put(b"/a", b"1")]))
     for together in (2, 4, 7):
         urls = [etcd_cluster.unused(), fresh_etcd.url]
         settings = models.Etcd.model_validate({"endpoints": urls})
-        with contextlib.closing(etcd_endpoints.Endpoints(settings)) as endpoints:
+        with contextlib.closing(members.Endpoints(settings)) as endpoints:
             calls = [endpoints.send("KV/Txn", put, 2.0) for _ in range(together)]
             for call in calls:
                 assert call.future.exception(5) is not None
@@ -69,10 +70,10 @@ def test_a_write_in_doubt_is_not_sent_to_the_next_member(cluster: etcd_cluster.C
     outsider = observing.Etcd(cluster.members[1].address)
     client = _client(cluster.urls, request_timeout=1.0)
     with contextlib.closing(client), contextlib.closing(outsider):
-        client.txn(engine.Txn([], [engine.Put(b"/a", b"before")]))
+        client.txn(wire.Txn([], [wire.Put(b"/a", b"before")]))
         first.kill()
         with pytest.raises(errors.AmbiguousWrite):
-            client.txn(engine.Txn([], [engine.Put(b"/a", b"in doubt")]))
+            client.txn(wire.Txn([], [wire.Put(b"/a", b"in doubt")]))
         # A re-sent one would have landed by the time that a later write has.
         polling.until(lambda: _put_later(client), 10)
         assert _holds_value(outsider, "/b", b"later")
@@ -81,7 +82,7 @@ def test_a_write_in_doubt_is_not_sent_to_the_next_member(cluster: etcd_cluster.C
 
 def _put_later(client: engine.Client) -> bool:
     try:
-        return client.txn(engine.Txn([], [engine.Put(b"/b", b"later")])).succeeded
+        return client.txn(wire.Txn([], [wire.Put(b"/b", b"later")])).succeeded
     except errors.AmbiguousWrite:
         # The leader may have been the one that was killed.
         return False

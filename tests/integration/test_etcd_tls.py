@@ -13,7 +13,8 @@ from tests import certificates, etcd_cluster, polling
 from tests.integration import mirroring
 from zk2etcd import errors, metrics, sandbox
 from zk2etcd.config import models
-from zk2etcd_workers import etcd as engine
+from zk2etcd_workers.etcd import client as engine
+from zk2etcd_workers.etcd import wire
 
 
 class Files:
@@ -58,7 +59,7 @@ def _refusal(settings: dict[str, object]) -> str:
 
 def test_both_sides_show_certificates(files: Files, server: etcd_cluster.TlsEtcd) -> None:
     with _client(files.settings(server.url)) as client:
-        assert client.txn(engine.Txn([], [engine.Put(b"/a", b"1")])).succeeded
+        assert client.txn(wire.Txn([], [wire.Put(b"/a", b"1")])).succeeded
         assert client.range(b"/a").values == (b"1",)
 
 
@@ -142,7 +143,7 @@ def test_a_certificate_is_replaced_while_many_writes_fail(
         server.freeze()
         etcd_cluster.write_pem(renewed.cert, cert)
         etcd_cluster.write_pem(renewed.key, key)
-        put = engine.Txn([], [engine.Put(b"/a", b"1")])
+        put = wire.Txn([], [wire.Put(b"/a", b"1")])
         for _ in range(8):
             client.txn_soon(put, lambda _, error: answers.put(error))
         for _ in range(8):

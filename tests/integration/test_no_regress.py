@@ -17,7 +17,8 @@ import pytest
 from tests import polling, wire
 from tests.integration import mirroring, observing
 from zk2etcd import messages, metrics
-from zk2etcd_workers import apply, etcd, fence, plan, state
+from zk2etcd_workers import apply, fence, plan, state
+from zk2etcd_workers.etcd import client as clients
 
 SUCCESSOR = messages.Identity("inst", "w0", 2)
 OTHER = messages.Identity("other", "w0", 1)
@@ -199,7 +200,7 @@ def _of(watch: observing.Watch, key: bytes) -> list[observing.Event]:
 
 def test_a_checkpoint_never_falls_whatever_order_writes_land_in(world: mirroring.World) -> None:
     settings = world.config()
-    client = etcd.Client(settings.etcd, metrics.null())
+    client = clients.Client(settings.etcd, metrics.null())
     lease = fence.Lease(client, 10.0)
     keys, shard = state.Keys(world.state), mirroring.shard(world.root, world.root)
     owned = fence.Fence(client, keys, lease, mirroring.FIRST, shard)
@@ -230,7 +231,7 @@ def test_a_checkpoint_never_falls_whatever_order_writes_land_in(world: mirroring
 def test_no_two_takings_of_a_shard_look_alike(world: mirroring.World) -> None:
     """An owner key that holds what we meant to put is taken for ours: so a shard that left this
     worker and came back must not be mistaken for what it was before."""
-    client = etcd.Client(world.config().etcd, metrics.null())
+    client = clients.Client(world.config().etcd, metrics.null())
     lease = fence.Lease(client, 10.0)
     shard = mirroring.shard(world.root, world.root)
     keys, values = state.Keys(world.state), []

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from zk2etcd import errors, metrics
 from zk2etcd.config import models
-from zk2etcd_workers import apply, etcd, fence, learned, mapping, plan, state
+from zk2etcd_workers import apply, fence, mapping, plan, state
+from zk2etcd_workers.etcd import client, wire
+from zk2etcd_workers.etcd import limits as etcd_limits
 
 CHECKPOINT = b"zk2etcd/checkpoints/s"
 OWNER = b"zk2etcd/owners/s"
@@ -27,11 +29,11 @@ class Store:
     def __init__(self, *, most_ops: int = 128, most_bytes: int = 10**9) -> None:
         self.most_ops, self.most_bytes = most_ops, most_bytes
         self.keys = {OWNER: b"me", CHECKPOINT: state.encode_zxid(0)}
-        self.sent: list[etcd.Txn] = []
+        self.sent: list[wire.Txn] = []
         self.refused = 0
         self.under_way: list[Callable[[], None]] = []
         self.allowance: int | None = None
-        self.learned = learned.Learned()
+        self.learned = etcd_limits.Learned()
 
     def take(self, wanted: int) -> int:
         if self.allowance is None:
@@ -40,11 +42,11 @@ class Store:
         self.allowance -= granted
         return granted
 
-    def txn_soon(self, txn: etcd.Txn, done: etcd.Done) -> None:
+    def txn_soon(self, txn: wire.Txn, done: client.Done) -> None:
         self.sent.append(txn)
         self.under_way.append(lambda: done(*self._carried_out(txn)))
 
-    def _carried_out(self, txn: etcd.Txn) -> tuple[etcd.Answer | None, errors.EtcdError | None]:
+    def _carried_out(self, txn: wire.Txn) -> tuple[wire.Answer | None, errors.EtcdError | None]:
         if not self._fits(txn, 0):
             self.refused += 1
             return None, errors.TooManyOperations("too many")
@@ -53,39 +55,39 @@ class Store:
             return None, errors.TooLarge("too large")
         response = rpc.TxnResponse()
         self._run(txn, response)
-        return etcd.Answer(response), None
+        return wire.Answer(response), None
 
-    def _fits(self, txn: etcd.Txn, outer: int) -> bool:
+    def _fits(self, txn: wire.Txn, outer: int) -> bool:
         """checkTxnRequest: the largest of the three lists, and inside an inner Txn the outer's
         count as well."""
         count = max(len(txn.compare), len(txn.success), len(txn.failure))
         if count > self.most_ops - outer:
             return False
-        inner = [op for op in (*txn.success, *txn.failure) if isinstance(op, etcd.Txn)]
+        inner = [op for op in (*txn.success, *txn.failure) if isinstance(op, wire.Txn)]
         return all(self._fits(op, count) for op in inner)
 
-    def _holds(self, compare: etcd.Compare) -> bool:
+    def _holds(self, compare: wire.Compare) -> bool:
         if compare.field == "value":
             value = self.keys.get(compare.key)
             return value is not None and value < cast(bytes, compare.operand)
         return (compare.key in self.keys) == (compare.operand != 0)
 
-    def _run(self, txn: etcd.Txn, response: Any) -> None:
+    def _run(self, txn: wire.Txn, response: Any) -> None:
         response.succeeded = all(self._holds(compare) for compare in txn.compare)
         for op in txn.success if response.succeeded else txn.failure:
             part = response.responses.add()
-            if isinstance(op, etcd.Put):
+            if isinstance(op, wire.Put):
                 self.keys[op.key] = op.value
                 part.response_put.SetInParent()
-            elif isinstance(op, etcd.Delete):
+            elif isinstance(op, wire.Delete):
                 self.keys.pop(op.key, None)
                 part.response_delete_range.SetInParent()
-            elif isinstance(op, etcd.Range):
+            elif isinstance(op, wire.Range):
                 self._range(op, part.response_range)
             else:
                 self._run(op, part.response_txn)
 
-    def _range(self, op: etcd.Range, reply: Any) -> None:
+    def _range(self, op: wire.Range, reply: Any) -> None:
         reply.SetInParent()
         end = op.end or op.key + b"\0"
         found = sorted(key for key in self.keys if op.key <= key < end)
@@ -98,12 +100,12 @@ class Store:
         reply.more = len(found) > limit
 
 
-def _size(txn: etcd.Txn) -> int:
+def _size(txn: wire.Txn) -> int:
     size = 0
     for op in txn.success:
-        if isinstance(op, etcd.Put):
+        if isinstance(op, wire.Put):
             size += len(op.key) + len(op.value) + 10
-        elif isinstance(op, etcd.Txn):
+        elif isinstance(op, wire.Txn):
             size += _size(op)
     return size
 
@@ -114,10 +116,10 @@ class Owned:
     lost = False
     token = TOKEN
 
-    def compare(self) -> etcd.Compare:
+    def compare(self) -> wire.Compare:
         if self.lost:
             raise errors.LeaseDoubt("too old")
-        return etcd.Compare(OWNER, "mod", "=", self.token)
+        return wire.Compare(OWNER, "mod", "=", self.token)
 
 
 @dataclasses.dataclass
@@ -162,7 +164,7 @@ def _run(store: Store | None = None, **settings: Any) -> Run:
     acks: list[apply.Ack] = []
     owned = Owned()
     applier = apply.Applier(
-        cast(etcd.Client, store),
+        cast(client.Client, store),
         cast(fence.Fence, owned),
         CHECKPOINT,
         models.Etcd(**settings),
@@ -253,7 +255,7 @@ def test_a_txn_is_bounded_in_bytes_and_a_large_value_travels_alone(sizes: list[i
     run.write(writes)
     assert run.done == writes
     for txn in run.store.sent:
-        puts = [op for op in txn.success if isinstance(op, etcd.Put)]
+        puts = [op for op in txn.success if isinstance(op, wire.Put)]
         size = sum(len(put.key) + len(put.value) for put in puts)
         assert len(puts) == 1 or size <= 512 * 1024
 
@@ -290,7 +292,7 @@ def test_every_txn_carries_the_fence_and_the_checkpoint() -> None:
     run.applier.seal()
     run.settle()
     for txn in run.store.sent:
-        assert txn.compare == [etcd.Compare(OWNER, "mod", "=", TOKEN)]
+        assert txn.compare == [wire.Compare(OWNER, "mod", "=", TOKEN)]
         assert txn.success[0].compare[0].key == CHECKPOINT
 
 
@@ -450,7 +452,7 @@ def test_a_dry_run_sends_nothing() -> None:
     store = Store()
     acks: list[apply.Ack] = []
     dry = apply.DryApplier(
-        cast(etcd.Client, store),
+        cast(client.Client, store),
         cast(fence.Fence, Owned()),
         CHECKPOINT,
         models.Etcd(),

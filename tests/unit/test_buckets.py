@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from tests.unit import test_mapping, test_snapshot
 from zk2etcd import messages, metrics, sharding
 from zk2etcd.config import models
-from zk2etcd_workers import etcd, fence, guard, mapping, plan, present, state, tree, watch
+from zk2etcd_workers import fence, guard, mapping, plan, present, state, tree, watch
+from zk2etcd_workers.etcd import client as clients
+from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.zookeeper import watch_routes
 
 COUNTS = st.integers(2, 6)
@@ -102,19 +104,19 @@ class Etcd:
 
     def range_soon(
         self, key: bytes, end: bytes = b"", *, limit: int = 0, **_: Any
-    ) -> Callable[[], etcd.Page]:
+    ) -> Callable[[], wire.Page]:
         found = [each for each in self.keys if (key <= each < end if end else each == key)]
         page = found[:limit] if limit else found
         self.sent += len(page)
         size = 100 * len(page)
-        return lambda: etcd.Page(page, page, 7, len(page) < len(found), len(found), size, None)
+        return lambda: wire.Page(page, page, 7, len(page) < len(found), len(found), size, None)
 
-    def range(self, key: bytes, end: bytes = b"", **options: Any) -> etcd.Page:
+    def range(self, key: bytes, end: bytes = b"", **options: Any) -> wire.Page:
         return self.range_soon(key, end, **options)()
 
 
 def streamed(client: Etcd, shard: mapping.Mapping) -> list[bytes]:
-    pages = present.stream(cast(etcd.Client, client), shard)
+    pages = present.stream(cast(clients.Client, client), shard)
     return list(itertools.chain.from_iterable(page.keys for page in pages))
 
 
@@ -147,7 +149,7 @@ def test_a_large_child_of_another_bucket_is_skipped() -> None:
     assert streamed(client, first) == [b"/t", b"/t/com.foo.Bar"]
     assert client.sent < 1000
     assert streamed(client, second) == keys[1:-1]
-    assert present.number(cast(etcd.Client, client), first) == 2
+    assert present.number(cast(clients.Client, client), first) == 2
 
 
 def differences(
@@ -156,7 +158,7 @@ def differences(
     """Of one shard: keys to be put, keys that only etcd has, and how many were compared."""
     walk = test_snapshot._walk(test_snapshot.Session(dict(nodes)), shard)
     counts = plan.Counts()
-    stream = present.stream(cast(etcd.Client, Etcd(keys)), shard)
+    stream = present.stream(cast(clients.Client, Etcd(keys)), shard)
     found = list(plan.merge(walk, stream, counts))
     puts = {each.key for each in found if isinstance(each, plan.Write)}
     return puts, {each.key for each in found if isinstance(each, plan.Extra)}, counts
@@ -262,7 +264,7 @@ def test_a_bucket_has_its_part_of_the_limits() -> None:
 
 
 def fences(shard: messages.Shard) -> fence.Fence:
-    client = etcd.Client(models.Etcd(), metrics.null())
+    client = clients.Client(models.Etcd(), metrics.null())
     identity = messages.Identity("host-1a2b3c4d", "w0", 2, "http://127.0.0.1:9180")
     keys = state.Keys("zk2etcd/default")
     return fence.Fence(client, keys, fence.Lease(client, 10.0), identity, shard)

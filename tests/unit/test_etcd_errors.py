@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from zk2etcd import errors
-from zk2etcd_workers import etcd_errors
+from zk2etcd_workers.etcd import failures
 
 REFUSED = [
     ("OUT_OF_RANGE", "etcdserver: mvcc: required revision has been compacted", errors.Compacted),
@@ -17,7 +17,7 @@ REFUSED = [
     ),
     ("INVALID_ARGUMENT", "etcdserver: request is too large", errors.TooLarge),
     ("INVALID_ARGUMENT", "etcdserver: duplicate key given in txn request", errors.EtcdError),
-    ("INVALID_ARGUMENT", "etcdserver: revision of auth store is old", etcd_errors.TokenExpired),
+    ("INVALID_ARGUMENT", "etcdserver: revision of auth store is old", failures.TokenExpired),
     (
         "INVALID_ARGUMENT",
         "etcdserver: authentication failed, invalid user ID or password",
@@ -31,7 +31,7 @@ REFUSED = [
         "grpc: received message larger than max (3000070 vs. 2097152)",
         errors.TooLarge,
     ),
-    ("UNAUTHENTICATED", "etcdserver: invalid auth token", etcd_errors.TokenExpired),
+    ("UNAUTHENTICATED", "etcdserver: invalid auth token", failures.TokenExpired),
     ("PERMISSION_DENIED", "etcdserver: permission denied", errors.EtcdDenied),
     ("FAILED_PRECONDITION", "etcdserver: authentication is not enabled", errors.EtcdDenied),
     ("NOT_FOUND", "etcdserver: requested lease not found", errors.EtcdError),
@@ -58,7 +58,7 @@ LOST = [
 def test_a_refusal_is_certain(
     code: str, details: str, kind: type[errors.EtcdError], write: bool
 ) -> None:
-    error = etcd_errors.translate(code, details, "http://e:1", write)
+    error = failures.translate(code, details, "http://e:1", write)
     assert type(error) is kind
     assert "http://e:1" in str(error)
     assert details in str(error)
@@ -67,10 +67,10 @@ def test_a_refusal_is_certain(
 
 @pytest.mark.parametrize(("code", "details"), LOST)
 def test_any_other_answer_to_a_write_settles_nothing(code: str, details: str) -> None:
-    write = etcd_errors.translate(code, details, "http://e:1", True)
+    write = failures.translate(code, details, "http://e:1", True)
     assert type(write) is errors.AmbiguousWrite
     assert write.reaction is errors.Reaction.RESYNC
-    read = etcd_errors.translate(code, details, "http://e:1", False)
+    read = failures.translate(code, details, "http://e:1", False)
     assert type(read) is errors.EtcdUnavailable
 
 
@@ -78,16 +78,16 @@ def test_every_grpc_code_has_an_answer() -> None:
     import grpc  # noqa: PLC0415
 
     for code in grpc.StatusCode:
-        error = etcd_errors.translate(code.name, "", "http://e:1", True)
+        error = failures.translate(code.name, "", "http://e:1", True)
         assert isinstance(error, errors.EtcdError)
 
 
 def test_what_to_do_is_said() -> None:
-    full = etcd_errors.translate(
+    full = failures.translate(
         "RESOURCE_EXHAUSTED", "etcdserver: mvcc: database space exceeded", "http://e:1", True
     )
     assert "--quota-backend-bytes" in str(full)
-    denied = etcd_errors.translate("PERMISSION_DENIED", "denied", "http://e:1", True)
+    denied = failures.translate("PERMISSION_DENIED", "denied", "http://e:1", True)
     assert "etcd.username" in str(denied)
 
 
@@ -102,10 +102,10 @@ def test_what_to_do_is_said() -> None:
 )
 def test_a_handshake_that_failed_is_told_in_our_words(details: str, said: str) -> None:
     for write in (False, True):
-        error = etcd_errors.translate("UNAVAILABLE", details, "https://e:1", write)
+        error = failures.translate("UNAVAILABLE", details, "https://e:1", write)
         assert said in str(error)
         assert details in str(error)
 
 
 def test_long_details_are_cut() -> None:
-    assert len(str(etcd_errors.translate("UNAVAILABLE", "x" * 5000, "http://e:1", True))) < 400
+    assert len(str(failures.translate("UNAVAILABLE", "x" * 5000, "http://e:1", True))) < 400

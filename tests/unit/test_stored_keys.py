@@ -10,7 +10,8 @@ import pytest
 
 from zk2etcd import errors, messages, metrics
 from zk2etcd.config import models
-from zk2etcd_workers import etcd, fence, member, state
+from zk2etcd_workers import fence, member, state
+from zk2etcd_workers.etcd import client as clients
 
 STORED = pathlib.Path(__file__).parent / "stored"
 KEY = b"zk2etcd/default/guards/a"
@@ -87,7 +88,7 @@ def test_members() -> None:
 
 def test_owners() -> None:
     found = state.decode(stored("owner"), b"zk2etcd/default/owners/a")
-    client = etcd.Client(models.Etcd(), metrics.null())
+    client = clients.Client(models.Etcd(), metrics.null())
     identity = messages.Identity("host-1a2b3c4d", "w0", 2, "http://127.0.0.1:9180")
     keys = state.Keys("zk2etcd/default")
     mine = fence.Fence(client, keys, fence.Lease(client, 10.0), identity, SHARD)

@@ -16,7 +16,9 @@ from collections.abc import Callable, Sequence
 
 from zk2etcd import errors, logs, metrics
 from zk2etcd.config import models
-from zk2etcd_workers import etcd, fence, plan, state, tree
+from zk2etcd_workers import fence, plan, state, tree
+from zk2etcd_workers.etcd import client as etcd
+from zk2etcd_workers.etcd import wire
 
 _INNER = 32
 _GROUPS = 63
@@ -42,7 +44,7 @@ class Ack:
     """A Txn's end, as it comes from grpc's thread; `Applier.settle` says what it means."""
 
     sent: Sent
-    answer: etcd.Answer | None
+    answer: wire.Answer | None
     error: errors.EtcdError | None
 
 
@@ -179,27 +181,27 @@ class Applier:
         ops = [_op(write, guarded=guarded) for write in writes]
         for write in asks:
             start, end = self._below(write.path)
-            ops.append(etcd.Range(start, end, BELOW_LIMIT, keys_only=True))
+            ops.append(wire.Range(start, end, BELOW_LIMIT, keys_only=True))
         success = [self._checkpoint_put(zxid, self._fence.token), *self._grouped(ops)]
         self.in_flight += 1
         self._sent_at[sent.number] = time.monotonic()
         self._client.txn_soon(
-            etcd.Txn([compare], success),
+            wire.Txn([compare], success),
             lambda answer, error: self._deliver(Ack(sent, answer, error)),
         )
 
-    def _checkpoint_put(self, zxid: int, token: int) -> etcd.Txn:
+    def _checkpoint_put(self, zxid: int, token: int) -> wire.Txn:
         value = state.encode_zxid(zxid, token)
-        rises = etcd.Compare(self._checkpoint, "value", "<", value)
-        return etcd.Txn(
-            [rises], [etcd.Put(self._checkpoint, value)], [etcd.Range(self._checkpoint)]
+        rises = wire.Compare(self._checkpoint, "value", "<", value)
+        return wire.Txn(
+            [rises], [wire.Put(self._checkpoint, value)], [wire.Range(self._checkpoint)]
         )
 
-    def _grouped(self, ops: Sequence[etcd.Op]) -> Sequence[etcd.Op]:
+    def _grouped(self, ops: Sequence[wire.Op]) -> Sequence[wire.Op]:
         if len(ops) <= _FLAT or self._learned.operations:
             return ops
         per = max(_INNER, -(-len(ops) // _GROUPS))
-        return [etcd.Txn((), ops[at : at + per]) for at in range(0, len(ops), per)]
+        return [wire.Txn((), ops[at : at + per]) for at in range(0, len(ops), per)]
 
     # --- answers -----------------------------------------------------------------------------
 
@@ -245,7 +247,7 @@ class Applier:
         reason = f"etcd takes no request of its size, {size:,} bytes (see --max-request-bytes)"
         return Settled(refused=[(sent.writes[0], reason)], zxid=sent.zxid)
 
-    def _succeeded(self, sent: Sent, answer: etcd.Answer | None) -> Settled:
+    def _succeeded(self, sent: Sent, answer: wire.Answer | None) -> Settled:
         if answer is None or not answer.succeeded:
             raise errors.Fenced("another owner took the shard: a write failed its fence compare")
         checkpoint = answer.inner(0)
@@ -265,7 +267,7 @@ class Applier:
                     further.append((keys[-1] + b"\0", self._below(write.path)[1]))
         return Settled(done=sent.writes, below=below, further=further, zxid=sent.zxid)
 
-    def _each(self, sent: Sent, answer: etcd.Answer) -> Settled:
+    def _each(self, sent: Sent, answer: wire.Answer) -> Settled:
         applied = [answer.inner(at + 1).succeeded for at in range(len(sent.writes))]
         done = [write for write, ok in zip(sent.writes, applied, strict=True) if ok]
         moved = [write for write, ok in zip(sent.writes, applied, strict=True) if not ok]
@@ -286,12 +288,12 @@ class Applier:
             self._instruments.etcd_count("put", status, len(writes) - deletes)
 
 
-def _op(write: plan.Write, *, guarded: bool) -> etcd.Op:
-    op: etcd.Op
-    op = etcd.Delete(write.key) if write.value is None else etcd.Put(write.key, write.value)
+def _op(write: plan.Write, *, guarded: bool) -> wire.Op:
+    op: wire.Op
+    op = wire.Delete(write.key) if write.value is None else wire.Put(write.key, write.value)
     if not guarded:
         return op
-    return etcd.Txn([etcd.Compare(write.key, "mod", "=", write.expect or 0)], [op])
+    return wire.Txn([wire.Compare(write.key, "mod", "=", write.expect or 0)], [op])
 
 
 def _size(write: plan.Write) -> int:

@@ -19,7 +19,6 @@ from zk2etcd_workers import (
     confirm,
     context,
     course,
-    etcd,
     pacing,
     plan,
     present,
@@ -28,6 +27,7 @@ from zk2etcd_workers import (
     spool,
     tree,
 )
+from zk2etcd_workers.etcd import wire
 
 _CHUNK = 64
 _SAMPLE = 20
@@ -224,7 +224,7 @@ def _look_again(
     return still
 
 
-def _kind(node: tree.Node | tree.Miss | None, there: etcd.Present | None) -> str | None:
+def _kind(node: tree.Node | tree.Miss | None, there: wire.Present | None) -> str | None:
     """How the two differ; None: they are equal."""
     if isinstance(node, tree.Node):
         if there is None:
@@ -233,7 +233,7 @@ def _kind(node: tree.Node | tree.Miss | None, there: etcd.Present | None) -> str
     return spool.EXTRA if there is not None else None
 
 
-def _in_etcd(ctx: context.Context, paths: list[bytes]) -> list[etcd.Present | None]:
+def _in_etcd(ctx: context.Context, paths: list[bytes]) -> list[wire.Present | None]:
     return ctx.etcd.lookup([ctx.mapping.key(path) for path in paths])
 
 

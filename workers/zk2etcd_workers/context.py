@@ -11,7 +11,6 @@ from zk2etcd import messages, metrics
 from zk2etcd.config import models
 from zk2etcd_workers import (
     course,
-    etcd,
     fence,
     grants,
     guard,
@@ -23,6 +22,7 @@ from zk2etcd_workers import (
     turn,
     unsyncable,
 )
+from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.zookeeper import session as sessions
 
 _UNSYNCABLE_SHOWN = 100

@@ -15,7 +15,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from zk2etcd import errors, logs, messages
-from zk2etcd_workers import etcd, mapping, state
+from zk2etcd_workers import mapping, state
+from zk2etcd_workers.etcd import client as etcd
+from zk2etcd_workers.etcd import wire
 
 # Of the whole process: a shard that left it and came back puts no owner key that it put before.
 _EPOCHS = itertools.count(1)
@@ -96,7 +98,7 @@ class Standing(NamedTuple):
     """What etcd said of the owner key, then of `format`; `answer` None if it did not answer."""
 
     token: int
-    answer: etcd.Answer | None
+    answer: wire.Answer | None
 
 
 class Fence:
@@ -133,8 +135,8 @@ class Fence:
         page = self._client.range(start, end)
         for kv in page.kvs:
             self._must_be_free(kv, reaped)
-        unchanged = etcd.Compare(start, "mod", "<", page.revision + 1, end)
-        readable = etcd.Compare(self._keys.format(), "mod", "<", looked + 1)
+        unchanged = wire.Compare(start, "mod", "<", page.revision + 1, end)
+        readable = wire.Compare(self._keys.format(), "mod", "<", looked + 1)
         self._put_owner(unchanged, readable)
 
     def renew_token(self) -> None:
@@ -143,7 +145,7 @@ class Fence:
         :raises errors.Fenced: the shard is not ours any more.
         """
         old, self.token = self.token, 0
-        self._put_owner(etcd.Compare(self._key, "mod", "=", old))
+        self._put_owner(wire.Compare(self._key, "mod", "=", old))
 
     def release(self) -> None:
         """Delete our owner key: writes under way can land no more, and others need not wait."""
@@ -151,8 +153,8 @@ class Fence:
         if not token and self._in_doubt:
             token = self._unclaimed()
         if token:
-            ours = etcd.Compare(self._key, "mod", "=", token)
-            self._client.txn(etcd.Txn([ours], [etcd.Delete(self._key)]))
+            ours = wire.Compare(self._key, "mod", "=", token)
+            self._client.txn(wire.Txn([ours], [wire.Delete(self._key)]))
         self._in_doubt = False
 
     def ask(self, deliver: Callable[[Standing], None]) -> None:
@@ -168,9 +170,9 @@ class Fence:
         """
         self.check(Standing(self.token, self._client.txn(self._look(), write=False)))
 
-    def _look(self) -> etcd.Txn:
-        owner = etcd.Range(self._key, keys_only=True)
-        return etcd.Txn((), [owner, etcd.Range(self._keys.format())])
+    def _look(self) -> wire.Txn:
+        owner = wire.Range(self._key, keys_only=True)
+        return wire.Txn((), [owner, wire.Range(self._keys.format())])
 
     def check(self, standing: Standing) -> None:
         """:raises errors.Fenced: etcd answered, and the key is not as we put it.
@@ -182,7 +184,7 @@ class Fence:
         if [kv.revision for kv in standing.answer.kvs(0)] != [standing.token]:
             raise errors.Fenced("the shard's owner key is not ours any more")
 
-    def compare(self) -> etcd.Compare:
+    def compare(self) -> wire.Compare:
         """What every data Txn must carry.
 
         :raises errors.LeaseDoubt: the lease is too old to go on.
@@ -191,9 +193,9 @@ class Fence:
         self._lease.check()
         if not self.token:
             raise errors.Fenced("the shard is not owned")
-        return etcd.Compare(self._key, "mod", "=", self.token)
+        return wire.Compare(self._key, "mod", "=", self.token)
 
-    def _must_be_free(self, kv: etcd.Present, reaped: Mapping[str, int]) -> None:
+    def _must_be_free(self, kv: wire.Present, reaped: Mapping[str, int]) -> None:
         owner = state.decode(kv.value, kv.key)
         if kv.key == self._key:
             if self._takeable(owner, reaped):
@@ -210,18 +212,18 @@ class Fence:
         own = slot == self._identity.slot and incarnation == self._identity.incarnation
         return own or incarnation <= reaped.get(slot, 0)
 
-    def _put_owner(self, *conditions: etcd.Compare) -> None:
+    def _put_owner(self, *conditions: wire.Compare) -> None:
         """Put the key with the next epoch under `conditions`; settle an ambiguous answer by reading
         the key: it holds our epoch, or the put is tried again with the same conditions."""
         lease = self._lease.obtain()
         self._epoch = next(_EPOCHS)
         self._in_doubt = True
         checkpoint = self._keys.checkpoint(self._shard.id)
-        absent = etcd.Compare(checkpoint, "create", "=", 0)
-        first = etcd.Txn([absent], [etcd.Put(checkpoint, state.encode_zxid(0))])
-        owner = etcd.Put(self._key, self._document(), lease)
+        absent = wire.Compare(checkpoint, "create", "=", 0)
+        first = wire.Txn([absent], [wire.Put(checkpoint, state.encode_zxid(0))])
+        owner = wire.Put(self._key, self._document(), lease)
         try:
-            answer = self._client.txn(etcd.Txn(list(conditions), [owner, first]))
+            answer = self._client.txn(wire.Txn(list(conditions), [owner, first]))
         except errors.AmbiguousWrite:
             self.token = self._settled()
             return

@@ -17,7 +17,6 @@ from zk2etcd_workers import (
     base,
     confirm,
     context,
-    etcd,
     event_log,
     fence,
     gauges,
@@ -31,6 +30,7 @@ from zk2etcd_workers import (
 )
 from zk2etcd_workers import identity as identities
 from zk2etcd_workers import inbox as inboxes
+from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.zookeeper import protocol, session
 
 _READS_IN_FLIGHT = 4
@@ -46,7 +46,7 @@ class _Below(NamedTuple):
     """A further page of the keys below a deleted one; the range ends at `end`."""
 
     end: bytes
-    answer: etcd.Answer | None
+    answer: wire.Answer | None
     error: errors.EtcdError | None
 
 
@@ -230,9 +230,9 @@ class Follow:
                 self._dirty.mark(path)
 
     def _look_below(self, start: bytes, end: bytes) -> None:
-        page = etcd.Range(start, end, apply.BELOW_LIMIT, keys_only=True)
+        page = wire.Range(start, end, apply.BELOW_LIMIT, keys_only=True)
         self._ctx.etcd.txn_soon(
-            etcd.Txn((), [page]),
+            wire.Txn((), [page]),
             lambda answer, error: self._inbox.put(_Below(end, answer, error)),
         )
 

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from zk2etcd_workers import context, etcd, watch
+from zk2etcd_workers import context, watch
+from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.zookeeper import session
 
 _SYNC_EVERY = 1.0
@@ -59,7 +60,7 @@ class Freshness:
 class Counted:
     """What etcd said about how many keys there are; `answer` None if it did not."""
 
-    def __init__(self, answer: etcd.Answer | None) -> None:
+    def __init__(self, answer: wire.Answer | None) -> None:
         self.answer = answer
 
 
@@ -95,16 +96,16 @@ class Tally:
         if mapped.buckets > 1:
             self._at = now + _COUNT_EVERY * (1 + keys * mapped.buckets // _BIG_PREFIX)
             self._found = self._revision = 0
-            ranges = [etcd.Range(start, end, _PAGE, keys_only=True)]
+            ranges = [wire.Range(start, end, _PAGE, keys_only=True)]
         else:
             self._at = now + _COUNT_EVERY * (1 + keys // _BIG_SHARD)
-            ranges = [etcd.Range(start, end, count_only=True)]
+            ranges = [wire.Range(start, end, count_only=True)]
         if start != mapped.target:
             ranges.insert(0, ranges[0]._replace(key=mapped.target, end=b""))
         self._send(ranges, deliver)
 
-    def _send(self, ranges: list[etcd.Range], deliver: Callable[[Any], None]) -> None:
-        self._ctx.etcd.txn_soon(etcd.Txn((), ranges), lambda answer, _: deliver(Counted(answer)))
+    def _send(self, ranges: list[wire.Range], deliver: Callable[[Any], None]) -> None:
+        self._ctx.etcd.txn_soon(wire.Txn((), ranges), lambda answer, _: deliver(Counted(answer)))
 
     def counted(self, counted: Counted, deliver: Callable[[Any], None]) -> None:
         """Foreign and excluded keys are in etcd's count too: only its changes matter."""
@@ -120,7 +121,7 @@ class Tally:
             self._facts.keys += keys - self._last
         self._last = keys
 
-    def _goes_on(self, answer: etcd.Answer, deliver: Callable[[Any], None]) -> bool:
+    def _goes_on(self, answer: wire.Answer, deliver: Callable[[Any], None]) -> bool:
         """Count a page of a bucket, and ask for the next if there is one."""
         mapped = self._ctx.mapping
         self._revision = self._revision or answer.revision
@@ -128,7 +129,7 @@ class Tally:
             self._found = (self._found or 0) + sum(map(mapped.is_image, keys))
             if more:
                 start, end = mapped.after(keys[-1]), mapped.below()[1]
-                page = etcd.Range(start, end, _PAGE, keys_only=True, revision=self._revision)
+                page = wire.Range(start, end, _PAGE, keys_only=True, revision=self._revision)
                 self._send([page], deliver)
                 return True
         return False

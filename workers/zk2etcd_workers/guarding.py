@@ -10,7 +10,8 @@ import time
 from collections.abc import Sequence
 
 from zk2etcd import errors, messages
-from zk2etcd_workers import context, etcd, guard, state, tree
+from zk2etcd_workers import context, guard, state, tree
+from zk2etcd_workers.etcd import wire
 
 _SAMPLE = 20
 
@@ -61,14 +62,14 @@ class Guarding:
         mirrored, what all checkpoints say until now is history, and this one's starts anew."""
         ctx, keys, shard = self._ctx, self._ctx.keys, self._ctx.shard.id
         known = state.read_identity(ctx.etcd, keys.identity(shard)) or state.IdentityRecord({})
-        ops = [etcd.Put(self._key, state.GuardRecord(trip.present, first=True).to_bytes())]
+        ops = [wire.Put(self._key, state.GuardRecord(trip.present, first=True).to_bytes())]
         since = known.since
         # One that is not behind after all was let in meanwhile.
         if self._record is not None and self._record.lowers and not ctx.session.connected:
             since = ctx.etcd.range(keys.checkpoint(shard)).revision
-            ops.append(etcd.Put(keys.checkpoint(shard), state.encode_zxid(0)))
+            ops.append(wire.Put(keys.checkpoint(shard), state.encode_zxid(0)))
         record = state.IdentityRecord({}, since)
-        self._fenced([*ops, etcd.Put(keys.identity(shard), record.to_bytes())])
+        self._fenced([*ops, wire.Put(keys.identity(shard), record.to_bytes())])
         if since != known.since:
             ctx.session.lower(0)
         self._ctx.log.warning("identity released", guard=trip.id, by=release.by)
@@ -171,18 +172,18 @@ class Guarding:
         if self._record is not None:
             self._record = None
             self._facts.guard = None
-            self._fenced([etcd.Delete(self._key)])
+            self._fenced([wire.Delete(self._key)])
 
     def _write(self, record: state.GuardRecord) -> None:
-        self._fenced([etcd.Put(self._key, record.to_bytes())])
+        self._fenced([wire.Put(self._key, record.to_bytes())])
 
-    def _fenced(self, ops: Sequence[etcd.Op]) -> None:
+    def _fenced(self, ops: Sequence[wire.Op]) -> None:
         if self._ctx.dry_run:
             return
         ours = self._ctx.fence.compare()
         if ours.operand != self._token:
             # A full sync that outlived its ownership must not write beside the next base.
             raise errors.Fenced("the ownership under which this walk began is over")
-        answer = self._ctx.etcd.txn(etcd.Txn([ours], ops))
+        answer = self._ctx.etcd.txn(wire.Txn([ours], ops))
         if not answer.succeeded:
             raise errors.Fenced("another owner took the shard")

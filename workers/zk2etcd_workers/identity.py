@@ -12,7 +12,8 @@ import datetime
 from collections.abc import Callable, Sequence
 
 from zk2etcd import errors
-from zk2etcd_workers import confirm, context, etcd, lineage, state, tree
+from zk2etcd_workers import confirm, context, lineage, state, tree
+from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.zookeeper import protocol, session
 
 _CHILDREN = 16
@@ -173,8 +174,8 @@ class Identity:
         if ctx.dry_run:
             return
         record = state.IdentityRecord(dict(self._known), self.since)
-        put = etcd.Put(self._key, record.to_bytes())
-        if not ctx.etcd.txn(etcd.Txn([ctx.fence.compare()], [put])).succeeded:
+        put = wire.Put(self._key, record.to_bytes())
+        if not ctx.etcd.txn(wire.Txn([ctx.fence.compare()], [put])).succeeded:
             raise errors.Fenced("another owner took the shard")
         self._stored = record
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from zk2etcd_workers import etcd, state
+from zk2etcd_workers import state
+from zk2etcd_workers.etcd import client as etcd
 
 
 class Checkpoint(NamedTuple):

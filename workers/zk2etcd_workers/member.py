@@ -10,7 +10,9 @@ from __future__ import annotations
 import threading
 
 from zk2etcd import errors, logs, messages
-from zk2etcd_workers import etcd, fence, state
+from zk2etcd_workers import fence, state
+from zk2etcd_workers.etcd import client as etcd
+from zk2etcd_workers.etcd import wire
 
 _WRITTEN_BY = "zk2etcd"
 
@@ -69,7 +71,7 @@ class Membership:
         lease = self._lease.obtain()
         if self._stop.is_set():
             return
-        absent = etcd.Compare(key, "create", "=", 0)
-        readable = etcd.Compare(self._keys.format(), "mod", "<", looked + 1)
-        put = etcd.Put(key, document(self._identity), lease)
-        self._client.txn(etcd.Txn([absent, readable], [put]))
+        absent = wire.Compare(key, "create", "=", 0)
+        readable = wire.Compare(self._keys.format(), "mod", "<", looked + 1)
+        put = wire.Put(key, document(self._identity), lease)
+        self._client.txn(wire.Txn([absent, readable], [put]))

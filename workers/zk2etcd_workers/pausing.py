@@ -11,7 +11,8 @@ import threading
 import time
 
 from zk2etcd import errors, messages
-from zk2etcd_workers import context, etcd, state
+from zk2etcd_workers import context, state
+from zk2etcd_workers.etcd import wire
 
 _LOOK = 0.5
 _STAND_EVERY = 2.0
@@ -63,10 +64,10 @@ class Pausing:
         stands = standing(self._ctx)
         if isinstance(wanted, messages.Pause) and stands is None:
             stands = messages.Paused(wanted.by, time.time())
-            self._fenced(etcd.Put(self._key, state.encode_pause(stands)))
+            self._fenced(wire.Put(self._key, state.encode_pause(stands)))
             self._ctx.log.warning("shard paused: nothing is written", by=wanted.by)
         elif isinstance(wanted, messages.Resume) and stands is not None:
-            self._fenced(etcd.Delete(self._key))
+            self._fenced(wire.Delete(self._key))
             self._ctx.log.warning("shard resumed", by=wanted.by, paused_by=stands.by)
             stands = None
         with self._lock:
@@ -95,9 +96,9 @@ class Pausing:
                 asked = time.monotonic()
                 ctx.fence.stands()
 
-    def _fenced(self, op: etcd.Op) -> None:
+    def _fenced(self, op: wire.Op) -> None:
         ours = self._ctx.fence.compare()
-        if not self._ctx.etcd.txn(etcd.Txn([ours], [op])).succeeded:
+        if not self._ctx.etcd.txn(wire.Txn([ours], [op])).succeeded:
             raise errors.Fenced("another owner took the shard")
 
 

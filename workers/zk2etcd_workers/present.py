@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from zk2etcd import errors
-from zk2etcd_workers import etcd, mapping, plan
+from zk2etcd_workers import mapping, plan
+from zk2etcd_workers.etcd import client as etcd
+from zk2etcd_workers.etcd import wire
 
 _FIRST_PAGE = 256
 _LARGEST_PAGE = 5_000
@@ -54,7 +56,7 @@ def number(client: etcd.Client, shard: mapping.Mapping) -> int:
     return sum(len(page.keys) for page in stream(client, shard, keys_only=True))
 
 
-def _own(page: etcd.Page, shard: mapping.Mapping) -> plan.Held:
+def _own(page: wire.Page, shard: mapping.Mapping) -> plan.Held:
     """What of a page is this shard's."""
     if shard.buckets == 1:
         return plan.Held(page.keys, page.values)
@@ -63,6 +65,6 @@ def _own(page: etcd.Page, shard: mapping.Mapping) -> plan.Held:
     return plan.Held(keys, values)
 
 
-def _next_limit(page: etcd.Page, limit: int) -> int:
+def _next_limit(page: wire.Page, limit: int) -> int:
     fitting = _PAGE_BYTES * len(page.keys) // max(page.size, 1)
     return max(8, min(fitting, limit * 4, _LARGEST_PAGE))

@@ -17,8 +17,10 @@ from typing import NamedTuple
 
 from zk2etcd import errors, messages, metrics
 from zk2etcd.config import models
-from zk2etcd_workers import etcd, mapping, probe_fact, sides, state, tree
+from zk2etcd_workers import mapping, probe_fact, sides, state, tree
 from zk2etcd_workers import present as streams
+from zk2etcd_workers.etcd import client as etcd
+from zk2etcd_workers.etcd import wire
 
 SIDE = probe_fact.Side("etcd")
 _LARGEST_NODE = 1024 * 1024
@@ -143,13 +145,13 @@ def _grant(key: bytes, end: bytes = b"") -> str:
 
 def _write(client: etcd.Client, keys: list[bytes], value: bytes = b"", lease: int = 0) -> None:
     """Ask for puts that cannot happen."""
-    puts = [etcd.Put(key, value, lease) for key in keys]
-    client.txn(etcd.Txn([_never(keys[0])], puts), write=False)
+    puts = [wire.Put(key, value, lease) for key in keys]
+    client.txn(wire.Txn([_never(keys[0])], puts), write=False)
 
 
-def _never(key: bytes) -> etcd.Compare:
+def _never(key: bytes) -> wire.Compare:
     """No key was created at a revision below 0."""
-    return etcd.Compare(key, "create", "<", 0)
+    return wire.Compare(key, "create", "<", 0)
 
 
 def lease(both: sides.Sides) -> probe_fact.Fact:
@@ -182,11 +184,11 @@ def limits(both: sides.Sides, shard: messages.Shard) -> Iterator[probe_fact.Fact
     """
     client, base = both.client, mapping.Mapping.of(shard).below()[0]
     groups = [
-        etcd.Txn((), [etcd.Put(base + b"%d.%d" % (group, at), b"") for at in range(_INNER)])
+        wire.Txn((), [wire.Put(base + b"%d.%d" % (group, at), b"") for at in range(_INNER)])
         for group in range(_GROUPS)
     ]
     try:
-        client.txn(etcd.Txn([_never(base)], groups), write=False)
+        client.txn(wire.Txn([_never(base)], groups), write=False)
         yield SIDE.ok(f"Txns of {_GROUPS} times {_INNER} operations are taken")
     except errors.TooManyOperations:
         yield SIDE.note(

@@ -12,14 +12,15 @@ from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any, Literal
 
 from zk2etcd import errors
-from zk2etcd_workers import apply, confirm, context, etcd, pacing, plan, tree, verify, watch
+from zk2etcd_workers import apply, confirm, context, pacing, plan, tree, verify, watch
+from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.zookeeper import protocol, session
 
 
 class Batch:
     """Paths under repair, with what etcd had. It is the tag of their read in ZooKeeper."""
 
-    def __init__(self, paths: list[bytes], there: dict[bytes, etcd.Present]) -> None:
+    def __init__(self, paths: list[bytes], there: dict[bytes, wire.Present]) -> None:
         self.paths = paths
         self.there = there
 
@@ -28,7 +29,7 @@ class Found:
     """What etcd answered about a batch."""
 
     def __init__(
-        self, paths: list[bytes], answer: etcd.Answer | None, error: errors.EtcdError | None
+        self, paths: list[bytes], answer: wire.Answer | None, error: errors.EtcdError | None
     ) -> None:
         self.paths = paths
         self.answer = answer
@@ -118,9 +119,9 @@ class Repairs:
         self._began = time.monotonic()
         for path in batch:
             self._busy[path] = self._dirty.sequence & ~1
-        reads = [etcd.Range(self._ctx.mapping.key(path)) for path in batch]
+        reads = [wire.Range(self._ctx.mapping.key(path)) for path in batch]
         self._ctx.etcd.txn_soon(
-            etcd.Txn((), reads), lambda answer, error: self._deliver(Found(batch, answer, error))
+            wire.Txn((), reads), lambda answer, error: self._deliver(Found(batch, answer, error))
         )
 
     def found(self, found: Found) -> None:
@@ -176,7 +177,7 @@ class Repairs:
             self._applier.guarded(writes)
 
     def _compare(
-        self, path: bytes, node: tree.Node | tree.Miss, there: etcd.Present | None
+        self, path: bytes, node: tree.Node | tree.Miss, there: wire.Present | None
     ) -> plan.Write | None:
         key = self._ctx.mapping.key(path)
         revision = there.revision if there else 0

@@ -15,7 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from zk2etcd import errors, messages
-from zk2etcd_workers import base, context, etcd, state
+from zk2etcd_workers import base, context, state
+from zk2etcd_workers.etcd import wire
 
 
 class Split(NamedTuple):
@@ -27,7 +28,7 @@ class Split(NamedTuple):
     zxid: int
 
 
-_Kept = Mapping[bytes, etcd.Present]
+_Kept = Mapping[bytes, wire.Present]
 
 
 def adopt(ctx: context.Context) -> None:
@@ -56,7 +57,7 @@ def adopt(ctx: context.Context) -> None:
     if own is not None and own.revision <= identity.since:
         zxid = 0  # of an ensemble that they were released of
     ops = _taken_over(ctx, former, kept, identity, max(zxid, former.zxid))
-    if not ctx.etcd.txn(etcd.Txn([ctx.fence.compare()], ops)).succeeded:
+    if not ctx.etcd.txn(wire.Txn([ctx.fence.compare()], ops)).succeeded:
         raise errors.Fenced("another owner took the shard")
     ctx.log.info("goes on from another split of the prefix", buckets=len(former.ids))
 
@@ -93,25 +94,25 @@ def _written(ctx: context.Context, checkpoints: _Kept, buckets: int) -> Iterator
 
 def _taken_over(
     ctx: context.Context, former: Split, kept: _Kept, identity: state.IdentityRecord, zxid: int
-) -> list[etcd.Put | etcd.Delete]:
+) -> list[wire.Put | wire.Delete]:
     keys, mine = ctx.keys, ctx.shard.id
     checkpoint = state.encode_zxid(zxid, ctx.fence.token)
-    ops: list[etcd.Put | etcd.Delete] = [
-        etcd.Put(keys.checkpoint(mine), checkpoint),
-        etcd.Put(keys.identity(mine), identity.to_bytes()),
-        etcd.Delete(keys.guard(mine)),
-        etcd.Delete(keys.pause(mine)),
+    ops: list[wire.Put | wire.Delete] = [
+        wire.Put(keys.checkpoint(mine), checkpoint),
+        wire.Put(keys.identity(mine), identity.to_bytes()),
+        wire.Delete(keys.guard(mine)),
+        wire.Delete(keys.pause(mine)),
     ]
     if any(keys.guard(each) in kept for each in former.ids):
         record = state.GuardRecord(base.count(ctx), first=True)
-        ops[2] = etcd.Put(keys.guard(mine), record.to_bytes())
+        ops[2] = wire.Put(keys.guard(mine), record.to_bytes())
     pauses = [kept[key] for each in former.ids if (key := keys.pause(each)) in kept]
     if pauses:
-        ops[3] = etcd.Put(keys.pause(mine), pauses[0].value)
+        ops[3] = wire.Put(keys.pause(mine), pauses[0].value)
     return ops
 
 
-def _identity(ctx: context.Context, kept: Sequence[etcd.Present | None]) -> state.IdentityRecord:
+def _identity(ctx: context.Context, kept: Sequence[wire.Present | None]) -> state.IdentityRecord:
     """What they knew of the ensemble, as far as this shard sees to it. Where they disagree, one of
     them has not been released yet: it is the older, or the earlier, that counts."""
     births: dict[bytes, state.Birth] = {}

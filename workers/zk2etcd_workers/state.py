@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from zk2etcd import errors, messages
-from zk2etcd_workers import etcd
+from zk2etcd_workers.etcd import client as etcd
+from zk2etcd_workers.etcd import wire
 
 FORMAT = 1
 _HEX = 16
@@ -97,8 +98,8 @@ def ensure_format(client: etcd.Client, keys: Keys, written_by: str) -> None:
     """
     key = keys.format()
     value = encode({"min_reader": FORMAT, "written_by": written_by})
-    absent = etcd.Compare(key, "create", "=", 0)
-    answer = client.txn(etcd.Txn([absent], [etcd.Put(key, value)], [etcd.Range(key)]))
+    absent = wire.Compare(key, "create", "=", 0)
+    answer = client.txn(wire.Txn([absent], [wire.Put(key, value)], [wire.Range(key)]))
     if answer.succeeded:
         return
     check_format(answer.kvs(0)[0].value, key)

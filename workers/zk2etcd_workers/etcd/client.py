@@ -1,5 +1,4 @@
-"""etcd v3 through the etcd3 module's stubs: ranges, Txns, leases. With the other etcd
-rooms it is the only importer of etcd3 and grpc.
+"""etcd v3 through the etcd3 module's stubs: ranges, Txns, leases.
 
 The module's client class is not used (its faults stand in docs/decisions/0001): every call here has
 a deadline, nothing is ever re-sent behind the caller's back, and an answer that was lost is an
@@ -8,52 +7,22 @@ a deadline, nothing is ever re-sent behind the caller's back, and an answer that
 
 from __future__ import annotations
 
-import operator
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import etcd3.etcdrpc as rpc
 import grpc
 
 from zk2etcd import errors, metrics
 from zk2etcd.config import models
-from zk2etcd_workers import etcd_endpoints, etcd_errors, etcd_login, etcd_wire, learned, pacing
+from zk2etcd_workers import pacing
+from zk2etcd_workers.etcd import endpoints, failures, limits, login, wire
 
-# The values of etcd_wire are this module's to its callers.
-Present = etcd_wire.Present
-Put = etcd_wire.Put
-Delete = etcd_wire.Delete
-Range = etcd_wire.Range
-Compare = etcd_wire.Compare
-Txn = etcd_wire.Txn
-Op = etcd_wire.Op
-Answer = etcd_wire.Answer
-
-_PAIR = operator.attrgetter("key", "value")
 _READS_IN_TXN = 100
 
-
-class Page(NamedTuple):
-    """Keys and values in columns, without a line of Python for each of 100,000 keys."""
-
-    keys: Sequence[bytes]
-    values: Sequence[bytes]
-    revision: int
-    more: bool
-    total: int
-    """How many keys the whole range holds, whatever the page's limit."""
-    size: int
-    """Bytes on the wire."""
-    reply: Any
-
-    @property
-    def kvs(self) -> list[Present]:
-        return [Present(kv.key, kv.value, kv.mod_revision) for kv in self.reply.kvs]
-
-
-Done = Callable[[Answer | None, errors.EtcdError | None], None]
+Done = Callable[[wire.Answer | None, errors.EtcdError | None], None]
 
 
 class Client:
@@ -63,10 +32,10 @@ class Client:
         self._settings = settings
         self._instruments = instruments
         self._lock = threading.Lock()
-        self._endpoints = etcd_endpoints.Endpoints(settings)
-        self._login = etcd_login.Login(settings, self._endpoints)
+        self._endpoints = endpoints.Endpoints(settings)
+        self._login = login.Login(settings, self._endpoints)
         self.reads_in_txn = _READS_IN_TXN
-        self.learned = learned.Learned()
+        self.learned = limits.Learned()
         self._revision = 0
         # How often etcd was found to be behind itself: whoever relied on it starts over.
         self.rollbacks = 0
@@ -90,7 +59,7 @@ class Client:
         revision: int = 0,
         keys_only: bool = False,
         count_only: bool = False,
-    ) -> Page:
+    ) -> wire.Page:
         """One linearizable page of [key, end), or the one key; ascending by key.
 
         :raises errors.Compacted: `revision` is gone.
@@ -100,7 +69,7 @@ class Client:
             key, end, limit=limit, revision=revision, keys_only=keys_only, count_only=count_only
         )()
 
-    def range_soon(self, key: bytes, end: bytes = b"", **options: Any) -> Callable[[], Page]:
+    def range_soon(self, key: bytes, end: bytes = b"", **options: Any) -> Callable[[], wire.Page]:
         """Send a range now; call the result to wait for its page."""
         request = rpc.RangeRequest(key=key, range_end=end, **_range_options(options))
         started, known = time.monotonic(), self._revision
@@ -112,49 +81,51 @@ class Client:
             # Taken apart in grpc's thread, while the caller's waits for something else.
             try:
                 if future.code() is grpc.StatusCode.OK:
-                    columns.extend(_columns(future.result()))
+                    columns.extend(wire.columns(future.result()))
             finally:
                 apart.set()
 
         call.future.add_done_callback(arrived)
 
-        def finish() -> Page:
+        def finish() -> wire.Page:
             reply = self._finish("KV/Range", request, call, write=False, op="get", at=started)
             self._saw(reply, known)
             apart.wait()
             # Not there if it was asked a second time, with a new token.
-            keys, values = columns or _columns(reply)
+            keys, values = columns or wire.columns(reply)
             size = int(reply.ByteSize())
             revision, more, total = int(reply.header.revision), bool(reply.more), int(reply.count)
-            return Page(keys, values, revision, more, total, size, reply)
+            return wire.Page(keys, values, revision, more, total, size, reply)
 
         return finish
 
     # --- Txns --------------------------------------------------------------------------------
 
-    def txn(self, txn: Txn, *, write: bool = True) -> Answer:
+    def txn(self, txn: wire.Txn, *, write: bool = True) -> wire.Answer:
         """One Txn, waited for.
 
         :raises errors.AmbiguousWrite: `write`, and the answer was lost.
         """
-        request = etcd_wire.request(txn)
+        request = wire.request(txn)
         started, known = time.monotonic(), self._revision
         call = self._begin("KV/Txn", request)
         reply = self._finish("KV/Txn", request, call, write=write, op="txn", at=started)
         self._saw(reply, known)
-        return Answer(reply)
+        return wire.Answer(reply)
 
-    def lookup(self, keys: Sequence[bytes], *, keys_only: bool = False) -> list[Present | None]:
+    def lookup(
+        self, keys: Sequence[bytes], *, keys_only: bool = False
+    ) -> list[wire.Present | None]:
         """Each key as it is now, None where it is absent; in Txns as large as the server takes.
 
         :raises errors.EtcdError: a Txn was refused or not answered.
         """
-        found: list[Present | None] = []
+        found: list[wire.Present | None] = []
         while len(found) < len(keys):
             chunk = keys[len(found) : len(found) + self.reads_in_txn]
-            reads = [Range(key, keys_only=keys_only) for key in chunk]
+            reads = [wire.Range(key, keys_only=keys_only) for key in chunk]
             try:
-                answer = self.txn(Txn((), reads), write=False)
+                answer = self.txn(wire.Txn((), reads), write=False)
             except (errors.TooManyOperations, errors.TooLarge) as refusal:
                 if not self.fewer_reads(len(chunk)):
                     raise refusal
@@ -167,11 +138,11 @@ class Client:
         self.reads_in_txn = min(self.reads_in_txn, max(1, refused // 2))
         return refused > 1
 
-    def txn_soon(self, txn: Txn, done: Done) -> None:
+    def txn_soon(self, txn: wire.Txn, done: Done) -> None:
         """Send a write Txn; `done` gets its answer or its error, in a thread of grpc's."""
         since = time.monotonic(), self._revision
         try:
-            call = self._begin("KV/Txn", request := etcd_wire.request(txn))
+            call = self._begin("KV/Txn", request := wire.request(txn))
         except errors.EtcdError as error:
             done(None, error)
             return
@@ -179,7 +150,7 @@ class Client:
 
     def _settle_soon(
         self,
-        call: etcd_endpoints.Call,
+        call: endpoints.Call,
         request: Any,
         done: Done,
         since: tuple[float, int],
@@ -191,7 +162,7 @@ class Client:
 
         def settled(future: Any) -> None:
             failure = self._endpoints.failure(call, write=True)
-            if first and self._login.needed and isinstance(failure, etcd_errors.TokenExpired):
+            if first and self._login.needed and isinstance(failure, failures.TokenExpired):
                 self._anew(call, request, done, failure)
                 return
             status = "success" if failure is None else type(failure).__name__
@@ -200,12 +171,12 @@ class Client:
                 done(None, failure)
                 return
             self._saw(future.result(), known)
-            done(Answer(future.result()), None)
+            done(wire.Answer(future.result()), None)
 
         call.future.add_done_callback(settled)
 
     def _anew(
-        self, call: etcd_endpoints.Call, request: Any, done: Done, refusal: errors.EtcdError
+        self, call: endpoints.Call, request: Any, done: Done, refusal: errors.EtcdError
     ) -> None:
         """Send a Txn with a new token that was refused unseen for its old one. This runs in a
         thread of grpc's, so it waits for nothing."""
@@ -265,7 +236,7 @@ class Client:
             return int(next(iter(call)).TTL)
         except grpc.RpcError as error:
             failure = self._endpoints.refused(error, member, write=False)
-            if isinstance(failure, etcd_errors.TokenExpired):
+            if isinstance(failure, failures.TokenExpired):
                 self._login.rejected(token)
             raise failure from error
         except StopIteration as error:
@@ -294,11 +265,11 @@ class Client:
         call = self._begin(method, request)
         return self._finish(method, request, call, write=False, op="", at=started)
 
-    def _begin(self, method: str, request: Any) -> etcd_endpoints.Call:
+    def _begin(self, method: str, request: Any) -> endpoints.Call:
         self._fresh_token()
         return self._sent(method, request)
 
-    def _sent(self, method: str, request: Any) -> etcd_endpoints.Call:
+    def _sent(self, method: str, request: Any) -> endpoints.Call:
         return self._endpoints.send(
             method, request, self._settings.request_timeout, self._login.token
         )
@@ -307,14 +278,14 @@ class Client:
         self,
         method: str,
         request: Any,
-        call: etcd_endpoints.Call,
+        call: endpoints.Call,
         *,
         write: bool,
         op: str,
         at: float,
     ) -> Any:
         failure = self._outcome(call, write=write)
-        if self._login.needed and isinstance(failure, etcd_errors.TokenExpired):
+        if self._login.needed and isinstance(failure, failures.TokenExpired):
             # Refused before it was looked at, so asking again with a new token is not a retry.
             self._login.rejected(call.token)
             call = self._begin(method, request)
@@ -326,10 +297,10 @@ class Client:
             raise failure
         return call.future.result()
 
-    def _outcome(self, call: etcd_endpoints.Call, *, write: bool) -> errors.EtcdError | None:
+    def _outcome(self, call: endpoints.Call, *, write: bool) -> errors.EtcdError | None:
         settled = threading.Event()
         call.future.add_done_callback(lambda _: settled.set())
-        etcd_endpoints.wait(settled, self._settings.request_timeout)
+        endpoints.wait(settled, self._settings.request_timeout)
         return self._endpoints.failure(call, write=write)
 
     def _fresh_token(self) -> str | None:
@@ -348,15 +319,6 @@ class Client:
             elif self._revision >= known:
                 self.rollbacks += 1
                 self._revision = revision
-
-
-def _columns(reply: Any) -> tuple[Sequence[bytes], Sequence[bytes]]:
-    """The keys and the values of a range."""
-    pairs = list(map(_PAIR, reply.kvs))
-    if not pairs:
-        return (), ()
-    keys, values = zip(*pairs, strict=True)
-    return keys, values
 
 
 def _range_options(options: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,8 @@ import grpc
 
 from zk2etcd import errors
 from zk2etcd.config import models
-from zk2etcd_workers import etcd_channel, etcd_errors, turn
+from zk2etcd_workers import turn
+from zk2etcd_workers.etcd import channel, failures
 
 
 class Call(NamedTuple):
@@ -48,8 +49,8 @@ class Member:
             return found
         with self._lock:
             if self._channel is None:
-                self._files = etcd_channel.files(self.endpoint, self._settings)
-                self._channel = etcd_channel.connect(self.endpoint, self._files)
+                self._files = channel.files(self.endpoint, self._settings)
+                self._channel = channel.connect(self.endpoint, self._files)
             service, method = name.split("/")
             stub = getattr(rpc, service + "Stub")(self._channel)
             return self._methods.setdefault(name, getattr(stub, method))
@@ -60,7 +61,7 @@ class Member:
             if self._channel is None:
                 return
             try:
-                if etcd_channel.files(self.endpoint, self._settings) == self._files:
+                if channel.files(self.endpoint, self._settings) == self._files:
                     return
             except errors.EtcdUnavailable:
                 # In the middle of being replaced, perhaps. What was read still holds.
@@ -123,7 +124,7 @@ class Endpoints:
         if not future.done():
             future.cancel()
             self.failed(member)
-            return etcd_errors.lost(member.endpoint, "no answer", write=write)
+            return failures.lost(member.endpoint, "no answer", write=write)
         if future.code() is grpc.StatusCode.OK:
             return None
         return self.refused(future, member, write=write)
@@ -131,7 +132,7 @@ class Endpoints:
     def refused(self, status: Any, member: Member, *, write: bool) -> errors.EtcdError:
         """What a status other than OK means; a member that cannot be reached is left."""
         details = status.details() or ""
-        failure = etcd_errors.translate(status.code().name, details, member.endpoint, write)
+        failure = failures.translate(status.code().name, details, member.endpoint, write)
         if isinstance(failure, errors.EtcdUnavailable | errors.AmbiguousWrite):
             self.failed(member)
         return failure

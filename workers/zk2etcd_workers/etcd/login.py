@@ -14,13 +14,13 @@ import etcd3.etcdrpc as rpc
 
 from zk2etcd import errors
 from zk2etcd.config import models
-from zk2etcd_workers import etcd_endpoints
+from zk2etcd_workers.etcd import endpoints as members
 
 Then = Callable[[errors.EtcdError | None], None]
 
 
 class Login:
-    def __init__(self, settings: models.Etcd, endpoints: etcd_endpoints.Endpoints) -> None:
+    def __init__(self, settings: models.Etcd, endpoints: members.Endpoints) -> None:
         self._settings = settings
         self._endpoints = endpoints
         self._lock = threading.Lock()
@@ -56,7 +56,7 @@ class Login:
             settled.set()
 
         self.soon(then)
-        etcd_endpoints.wait(settled, self._settings.request_timeout)
+        members.wait(settled, self._settings.request_timeout)
         if not failures:
             raise errors.EtcdUnavailable("etcd did not answer a login")
         if failures[0] is not None:
@@ -79,7 +79,7 @@ class Login:
             return
         call.future.add_done_callback(lambda _: self._answered(call))
 
-    def _answered(self, call: etcd_endpoints.Call) -> None:
+    def _answered(self, call: members.Call) -> None:
         failure = self._endpoints.failure(call, write=False)
         self._settled(None if failure else str(call.future.result().token), failure)
 
