@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from zk2etcd_workers import mapping, snapshot
+from zk2etcd_workers import snapshot
+from zk2etcd_workers.model import mapping
 
 
 class Emitted(NamedTuple):

@@ -13,9 +13,10 @@ from tests.integration import mirroring, observing
 from zk2etcd import errors, messages, metrics
 from zk2etcd import sandbox as sandboxes
 from zk2etcd.config import models
-from zk2etcd_workers import fence, mapping, plan, present, state
+from zk2etcd_workers import fence, present, state
 from zk2etcd_workers.etcd import client as engine
 from zk2etcd_workers.etcd import wire
+from zk2etcd_workers.model import mapping, plan
 
 ME = messages.Identity("me", "w0", 1, "http://127.0.0.1:9180")
 

@@ -17,8 +17,9 @@ import pytest
 from tests import polling, wire
 from tests.integration import mirroring, observing
 from zk2etcd import messages, metrics
-from zk2etcd_workers import apply, fence, plan, state
+from zk2etcd_workers import apply, fence, state
 from zk2etcd_workers.etcd import client as clients
+from zk2etcd_workers.model import plan
 
 SUCCESSOR = messages.Identity("inst", "w0", 2)
 OTHER = messages.Identity("other", "w0", 1)

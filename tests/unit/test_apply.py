@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from zk2etcd import errors, metrics
 from zk2etcd.config import models
-from zk2etcd_workers import apply, fence, mapping, plan, state
+from zk2etcd_workers import apply, fence, state
 from zk2etcd_workers.etcd import client, wire
 from zk2etcd_workers.etcd import limits as etcd_limits
+from zk2etcd_workers.model import mapping, plan
 
 CHECKPOINT = b"zk2etcd/checkpoints/s"
 OWNER = b"zk2etcd/owners/s"

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from tests.unit import test_mapping, test_snapshot
 from zk2etcd import messages, metrics, sharding
 from zk2etcd.config import models
-from zk2etcd_workers import fence, guard, mapping, plan, present, state, tree, watch
+from zk2etcd_workers import fence, present, state, watch
 from zk2etcd_workers.etcd import client as clients
 from zk2etcd_workers.etcd import wire
+from zk2etcd_workers.model import guard, mapping, plan, tree
 from zk2etcd_workers.zookeeper import watch_routes
 
 COUNTS = st.integers(2, 6)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zk2etcd.config import models
-from zk2etcd_workers import guard
+from zk2etcd_workers.model import guard
 
 LIMITS = models.DeleteGuard()  # 100, 0.3, 10000, hold
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zk2etcd_workers import pacing
+from zk2etcd_workers.model import pacing
 
 
 @given(st.lists(st.tuples(st.integers(0, 300), st.booleans()), max_size=40))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zk2etcd_workers import plan, tree
+from zk2etcd_workers.model import plan, tree
 
 KEYS = st.binary(min_size=1, max_size=3)
 VALUES = st.sampled_from([b"", b"1", b"2"])

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from zk2etcd_workers import tree
+from zk2etcd_workers.model import tree
 
 
 def _node(owner: int) -> tree.Node:

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zk2etcd import errors
-from zk2etcd_workers import mapping, watch
+from zk2etcd_workers import watch
+from zk2etcd_workers.model import mapping
 
 CREATED, DELETED, CHANGED = 1, 2, 3
 

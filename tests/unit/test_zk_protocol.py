@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from zk2etcd_workers import tree
+from zk2etcd_workers.model import tree
 from zk2etcd_workers.zookeeper import protocol
 
 TERMINATOR = bytes.fromhex("ffffffff 01 ffffffff")

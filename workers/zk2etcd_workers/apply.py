@@ -16,9 +16,10 @@ from collections.abc import Callable, Sequence
 
 from zk2etcd import errors, logs, metrics
 from zk2etcd.config import models
-from zk2etcd_workers import fence, plan, state, tree
+from zk2etcd_workers import fence, state
 from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.etcd import wire
+from zk2etcd_workers.model import plan, tree
 
 _INNER = 32
 _GROUPS = 63

@@ -19,12 +19,11 @@ from zk2etcd_workers import (
     course,
     event_log,
     guarding,
-    plan,
     present,
     snapshot,
-    tree,
     turn,
 )
+from zk2etcd_workers.model import plan, tree
 
 _CONFIRM_AT = 2048
 _BEAT_EVERY = 128

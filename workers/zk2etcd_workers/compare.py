@@ -14,20 +14,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from zk2etcd import messages
-from zk2etcd_workers import (
-    base,
-    confirm,
-    context,
-    course,
-    pacing,
-    plan,
-    present,
-    sides,
-    snapshot,
-    spool,
-    tree,
-)
+from zk2etcd_workers import base, confirm, context, course, present, sides, snapshot, spool
 from zk2etcd_workers.etcd import wire
+from zk2etcd_workers.model import pacing, plan, tree
 
 _CHUNK = 64
 _SAMPLE = 20

@@ -9,20 +9,9 @@ from typing import Any
 
 from zk2etcd import messages, metrics
 from zk2etcd.config import models
-from zk2etcd_workers import (
-    course,
-    fence,
-    grants,
-    guard,
-    mapping,
-    sizing,
-    snapshot,
-    state,
-    tree,
-    turn,
-    unsyncable,
-)
+from zk2etcd_workers import course, fence, grants, sizing, snapshot, state, turn, unsyncable
 from zk2etcd_workers.etcd import client as etcd
+from zk2etcd_workers.model import guard, mapping, tree
 from zk2etcd_workers.zookeeper import session as sessions
 
 _UNSYNCABLE_SHOWN = 100

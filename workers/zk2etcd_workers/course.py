@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from zk2etcd import messages
-from zk2etcd_workers import progress
+from zk2etcd_workers.model import progress
 
 SAY_EVERY = 10.0
 """Seconds between two lines in the log."""

@@ -15,9 +15,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from zk2etcd import errors, logs, messages
-from zk2etcd_workers import mapping, state
+from zk2etcd_workers import state
 from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.etcd import wire
+from zk2etcd_workers.model import mapping
 
 # Of the whole process: a shard that left it and came back puts no owner key that it put before.
 _EPOCHS = itertools.count(1)

@@ -20,10 +20,7 @@ from zk2etcd_workers import (
     event_log,
     fence,
     gauges,
-    pacing,
-    plan,
     repair,
-    tree,
     turn,
     verify,
     watch,
@@ -31,6 +28,7 @@ from zk2etcd_workers import (
 from zk2etcd_workers import identity as identities
 from zk2etcd_workers import inbox as inboxes
 from zk2etcd_workers.etcd import wire
+from zk2etcd_workers.model import pacing, plan, tree
 from zk2etcd_workers.zookeeper import protocol, session
 
 _READS_IN_FLIGHT = 4

@@ -10,8 +10,9 @@ import time
 from collections.abc import Sequence
 
 from zk2etcd import errors, messages
-from zk2etcd_workers import context, guard, state, tree
+from zk2etcd_workers import context, state
 from zk2etcd_workers.etcd import wire
+from zk2etcd_workers.model import guard, tree
 
 _SAMPLE = 20
 

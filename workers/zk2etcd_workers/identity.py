@@ -12,8 +12,9 @@ import datetime
 from collections.abc import Callable, Sequence
 
 from zk2etcd import errors
-from zk2etcd_workers import confirm, context, lineage, state, tree
+from zk2etcd_workers import confirm, context, lineage, state
 from zk2etcd_workers.etcd import wire
+from zk2etcd_workers.model import tree
 from zk2etcd_workers.zookeeper import protocol, session
 
 _CHILDREN = 16

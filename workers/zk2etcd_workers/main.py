@@ -14,8 +14,9 @@ from multiprocessing.connection import Connection, wait
 
 from zk2etcd import logs, messages, metrics
 from zk2etcd.config import models
-from zk2etcd_workers import context, fence, mapping, member, mirror, state, turn
+from zk2etcd_workers import context, fence, member, mirror, state, turn
 from zk2etcd_workers.etcd import client as etcd
+from zk2etcd_workers.model import mapping
 from zk2etcd_workers.zookeeper import session
 
 _TURN = 0.2

@@ -17,10 +17,11 @@ from typing import NamedTuple
 
 from zk2etcd import errors, messages, metrics
 from zk2etcd.config import models
-from zk2etcd_workers import mapping, probe_fact, sides, state, tree
 from zk2etcd_workers import present as streams
+from zk2etcd_workers import probe_fact, sides, state
 from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.etcd import wire
+from zk2etcd_workers.model import mapping, tree
 
 SIDE = probe_fact.Side("etcd")
 _LARGEST_NODE = 1024 * 1024

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 
 from zk2etcd import errors, messages
 from zk2etcd.config import models
-from zk2etcd_workers import probe_fact, sides, tree
+from zk2etcd_workers import probe_fact, sides
+from zk2etcd_workers.model import tree
 from zk2etcd_workers.zookeeper import protocol as protocols
 from zk2etcd_workers.zookeeper import protocol_choice, refusal, server_version
 from zk2etcd_workers.zookeeper import session as sessions

@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from zk2etcd import errors
-from zk2etcd_workers import mapping, pacing, tree, turn
+from zk2etcd_workers import turn
+from zk2etcd_workers.model import mapping, pacing, tree
 from zk2etcd_workers.zookeeper import protocol
 from zk2etcd_workers.zookeeper import session as sessions
 

@@ -12,8 +12,9 @@ from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any, Literal
 
 from zk2etcd import errors
-from zk2etcd_workers import apply, confirm, context, pacing, plan, tree, verify, watch
+from zk2etcd_workers import apply, confirm, context, verify, watch
 from zk2etcd_workers.etcd import wire
+from zk2etcd_workers.model import pacing, plan, tree
 from zk2etcd_workers.zookeeper import protocol, session
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from zk2etcd_workers import mapping
+from zk2etcd_workers.model import mapping
 from zk2etcd_workers.zookeeper import session as sessions
 
 _MOST_EXCLUDED = 8

@@ -10,7 +10,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from zk2etcd_workers import mapping, plan, readahead, tree, turn
+from zk2etcd_workers import readahead, turn
+from zk2etcd_workers.model import mapping, plan, tree
 from zk2etcd_workers.zookeeper import session as sessions
 
 _RUN = 128

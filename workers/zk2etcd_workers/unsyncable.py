@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from zk2etcd_workers import tree
+from zk2etcd_workers.model import tree
 
 DENIED = "ZooKeeper denies the right to read it"
 _KEPT = 10_000

@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from zk2etcd import errors
-from zk2etcd_workers import confirm, context, course, guarding, plan, present, snapshot, tree, turn
+from zk2etcd_workers import confirm, context, course, guarding, present, snapshot, turn
+from zk2etcd_workers.model import plan, tree
 
 _NOMINATE_AT = 100
 _CONFIRM_AT = 2048

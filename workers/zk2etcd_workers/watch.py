@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 
 from zk2etcd import errors
-from zk2etcd_workers import mapping
+from zk2etcd_workers.model import mapping
 
 DELETED = 2
 _DELETED_KEPT = 500_000

@@ -17,8 +17,8 @@ import grpc
 
 from zk2etcd import errors, metrics
 from zk2etcd.config import models
-from zk2etcd_workers import pacing
 from zk2etcd_workers.etcd import endpoints, failures, limits, login, wire
+from zk2etcd_workers.model import pacing
 
 _READS_IN_TXN = 100
 

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 import kazoo.exceptions
 
 from zk2etcd import metrics
-from zk2etcd_workers import tree
+from zk2etcd_workers.model import tree
 from zk2etcd_workers.zookeeper import plain_reads, protocol
 
 _LONG = 1000

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from typing import ClassVar
 
-from zk2etcd_workers import tree
+from zk2etcd_workers.model import tree
 from zk2etcd_workers.zookeeper import protocol
 
 _INT = struct.Struct(">i")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-from zk2etcd_workers import tree
+from zk2etcd_workers.model import tree
 
 GET_DATA = 4
 GET_CHILDREN = 8

@@ -18,7 +18,7 @@ import kazoo.protocol.states
 
 from zk2etcd import errors, metrics
 from zk2etcd.config import models
-from zk2etcd_workers import pacing
+from zk2etcd_workers.model import pacing
 from zk2etcd_workers.zookeeper import (
     classic,
     connection,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from zk2etcd_workers import tree
+from zk2etcd_workers.model import tree
 
 
 class Run:
