@@ -13,10 +13,11 @@ from tests.integration import mirroring, observing
 from zk2etcd import errors, messages, metrics
 from zk2etcd import sandbox as sandboxes
 from zk2etcd.config import models
-from zk2etcd_workers import fence, present, state
+from zk2etcd_workers import present
 from zk2etcd_workers.etcd import client as engine
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.model import mapping, plan
+from zk2etcd_workers.ownership import fence, records
 
 ME = messages.Identity("me", "w0", 1, "http://127.0.0.1:9180")
 
@@ -168,7 +169,7 @@ def _fence(
 ) -> tuple[fence.Fence, fence.Lease]:
     lease = fence.Lease(client, ttl)
     shard = mirroring.shard(target or world.root, target or world.root)
-    return fence.Fence(client, state.Keys(world.state), lease, identity, shard), lease
+    return fence.Fence(client, records.Keys(world.state), lease, identity, shard), lease
 
 
 def _write(client: engine.Client, compare: wire.Compare, world: mirroring.World) -> bool:
@@ -198,12 +199,12 @@ def test_taking_creates_the_checkpoint_and_keeps_an_old_one(
 ) -> None:
     owned, lease = _fence(client, world)
     owned.claim({})
-    [(key, zxid)] = state.read_checkpoints(client, state.Keys(world.state)).items()
+    [(key, zxid)] = records.read_checkpoints(client, records.Keys(world.state)).items()
     assert zxid == 0
-    world.etcd.put(key, state.encode_zxid(77))
+    world.etcd.put(key, records.encode_zxid(77))
     owned.release()
     owned.claim({})
-    assert state.read_checkpoints(client, state.Keys(world.state)) == {key: 77}
+    assert records.read_checkpoints(client, records.Keys(world.state)) == {key: 77}
     owned.release()
     lease.close()
 

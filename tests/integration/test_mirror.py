@@ -12,7 +12,7 @@ import pytest
 
 from tests import polling
 from tests.integration import mirroring, observing
-from zk2etcd_workers import state
+from zk2etcd_workers.ownership import records
 
 
 def _created(world: mirroring.World) -> None:
@@ -344,7 +344,7 @@ def _replay(
         for event in revisions[revision]:
             if event.key == checkpoint_key:
                 assert event.value is not None
-                zxid = state.decode_zxid(event.value)
+                zxid = records.decode_zxid(event.value)
                 assert zxid >= checkpoint, "the checkpoint fell"
                 checkpoint = zxid
         for event in revisions[revision]:

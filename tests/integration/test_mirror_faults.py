@@ -14,8 +14,9 @@ from tests import polling
 from tests.integration import mirroring, observing
 from zk2etcd import messages, metrics, sandbox
 from zk2etcd.config import models
-from zk2etcd_workers import fence, mirror, state
+from zk2etcd_workers import mirror
 from zk2etcd_workers.etcd import client as engine_etcd
+from zk2etcd_workers.ownership import fence, records
 
 QUICK = {"session_timeout": 2.0, "connect_timeout": 2.0, "request_timeout": 2.0}
 OTHER = messages.Identity("other", "w0", 1)
@@ -311,7 +312,7 @@ def _abandoned(world: mirroring.World, incarnation: int) -> None:
     lease = fence.Lease(client, 60.0)
     identity = messages.Identity("inst", "w0", incarnation)
     shard = mirroring.shard(world.root, world.root)
-    fence.Fence(client, state.Keys(world.state), lease, identity, shard).claim({})
+    fence.Fence(client, records.Keys(world.state), lease, identity, shard).claim({})
     lease._stop.set()
     assert lease._thread is not None
     lease._thread.join(15)

@@ -17,9 +17,10 @@ import pytest
 from tests import polling, wire
 from tests.integration import mirroring, observing
 from zk2etcd import messages, metrics
-from zk2etcd_workers import apply, fence, state
+from zk2etcd_workers import apply
 from zk2etcd_workers.etcd import client as clients
 from zk2etcd_workers.model import plan
+from zk2etcd_workers.ownership import fence, records
 
 SUCCESSOR = messages.Identity("inst", "w0", 2)
 OTHER = messages.Identity("other", "w0", 1)
@@ -183,7 +184,7 @@ def test_no_value_is_in_etcd_before_a_checkpoint_that_covers_it(world: mirroring
     written: dict[int, int] = {}
     covered = 0
     raised = {
-        e.revision: state.decode_zxid(e.value or b"")
+        e.revision: records.decode_zxid(e.value or b"")
         for e in _of(watch, _checkpoint(world, worker))
     }
     for event in watch.events:
@@ -203,7 +204,7 @@ def test_a_checkpoint_never_falls_whatever_order_writes_land_in(world: mirroring
     settings = world.config()
     client = clients.Client(settings.etcd, metrics.null())
     lease = fence.Lease(client, 10.0)
-    keys, shard = state.Keys(world.state), mirroring.shard(world.root, world.root)
+    keys, shard = records.Keys(world.state), mirroring.shard(world.root, world.root)
     owned = fence.Fence(client, keys, lease, mirroring.FIRST, shard)
     owned.claim({})
     checkpoint = keys.checkpoint(shard.id)
@@ -223,7 +224,7 @@ def test_a_checkpoint_never_falls_whatever_order_writes_land_in(world: mirroring
         assert applier.flush()
         settled = applier.settle(acks.get(timeout=10))
         assert len(settled.done) == 1
-    assert state.decode_zxid(world.etcd.value(checkpoint) or b"") == 256
+    assert records.decode_zxid(world.etcd.value(checkpoint) or b"") == 256
     owned.release()
     lease.close()
     client.close()
@@ -235,7 +236,7 @@ def test_no_two_takings_of_a_shard_look_alike(world: mirroring.World) -> None:
     client = clients.Client(world.config().etcd, metrics.null())
     lease = fence.Lease(client, 10.0)
     shard = mirroring.shard(world.root, world.root)
-    keys, values = state.Keys(world.state), []
+    keys, values = records.Keys(world.state), []
     for _ in range(2):
         owned = fence.Fence(client, keys, lease, mirroring.FIRST, shard)
         owned.claim({})

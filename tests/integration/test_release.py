@@ -9,7 +9,7 @@ import pytest
 from tests import polling
 from tests.integration import mirroring, observing
 from zk2etcd import messages
-from zk2etcd_workers import state
+from zk2etcd_workers.ownership import records
 
 GUARD: dict[str, Any] = {"delete_guard": {"min_deletes": 5, "max_ratio": 0.3, "max_deletes": 8}}
 NEXT = messages.Identity("inst", "w0", 2)
@@ -106,7 +106,7 @@ def test_a_walk_that_was_cut_off_does_not_wash_the_ratio_out(world: mirroring.Wo
     worker, guard = gone_meanwhile(world, 7)
     worker.drain()
     record = f"{world.state}/guards/{worker.shards[0].id}"
-    world.etcd.put(record, state.GuardRecord(21, first=False).to_bytes())
+    world.etcd.put(record, records.GuardRecord(21, first=False).to_bytes())
     fresh = [(world.path(f"new{number:02d}"), b"") for number in range(80)]
     observing.seed(world.zk, fresh)
     world.etcd.put_many(fresh)

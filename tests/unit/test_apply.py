@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from zk2etcd import errors, metrics
 from zk2etcd.config import models
-from zk2etcd_workers import apply, fence, state
+from zk2etcd_workers import apply
 from zk2etcd_workers.etcd import client, wire
 from zk2etcd_workers.etcd import limits as etcd_limits
 from zk2etcd_workers.model import mapping, plan
+from zk2etcd_workers.ownership import fence, records
 
 CHECKPOINT = b"zk2etcd/checkpoints/s"
 OWNER = b"zk2etcd/owners/s"
@@ -29,7 +30,7 @@ class Store:
 
     def __init__(self, *, most_ops: int = 128, most_bytes: int = 10**9) -> None:
         self.most_ops, self.most_bytes = most_ops, most_bytes
-        self.keys = {OWNER: b"me", CHECKPOINT: state.encode_zxid(0)}
+        self.keys = {OWNER: b"me", CHECKPOINT: records.encode_zxid(0)}
         self.sent: list[wire.Txn] = []
         self.refused = 0
         self.under_way: list[Callable[[], None]] = []
@@ -265,12 +266,12 @@ def test_the_checkpoint_covers_replies_and_values_and_never_falls() -> None:
     run = _run()
     run.applier.saw(50)
     run.write([plan.Write(b"/s/a", b"", b"/s/a", 40)])
-    assert (run.zxid, run.store.keys[CHECKPOINT]) == (50, state.encode_zxid(50, TOKEN))
+    assert (run.zxid, run.store.keys[CHECKPOINT]) == (50, records.encode_zxid(50, TOKEN))
     run.write([plan.Write(b"/s/b", b"", b"/s/b", 60)])
-    assert run.store.keys[CHECKPOINT] == state.encode_zxid(60, TOKEN)
+    assert run.store.keys[CHECKPOINT] == records.encode_zxid(60, TOKEN)
     run.applier.saw(55)
     run.write([plan.Write(b"/s/c", b"", b"/s/c", 0)])
-    assert (run.zxid, run.store.keys[CHECKPOINT]) == (60, state.encode_zxid(60, TOKEN))
+    assert (run.zxid, run.store.keys[CHECKPOINT]) == (60, records.encode_zxid(60, TOKEN))
 
 
 def test_txns_that_land_in_another_order_leave_the_highest_checkpoint() -> None:
@@ -282,7 +283,7 @@ def test_txns_that_land_in_another_order_leave_the_highest_checkpoint() -> None:
     run.store.under_way.reverse()
     run.settle()
     assert len(run.done) == 5
-    assert run.store.keys[CHECKPOINT] == state.encode_zxid(5, TOKEN)
+    assert run.store.keys[CHECKPOINT] == records.encode_zxid(5, TOKEN)
 
 
 def test_every_txn_carries_the_fence_and_the_checkpoint() -> None:

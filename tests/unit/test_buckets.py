@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from tests.unit import test_mapping, test_snapshot
 from zk2etcd import messages, metrics, sharding
 from zk2etcd.config import models
-from zk2etcd_workers import fence, present, state, watch
+from zk2etcd_workers import present, watch
 from zk2etcd_workers.etcd import client as clients
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.model import guard, mapping, plan, tree
+from zk2etcd_workers.ownership import fence, records
 from zk2etcd_workers.zookeeper import watch_routes
 
 COUNTS = st.integers(2, 6)
@@ -267,13 +268,13 @@ def test_a_bucket_has_its_part_of_the_limits() -> None:
 def fences(shard: messages.Shard) -> fence.Fence:
     client = clients.Client(models.Etcd(), metrics.null())
     identity = messages.Identity("host-1a2b3c4d", "w0", 2, "http://127.0.0.1:9180")
-    keys = state.Keys("zk2etcd/default")
+    keys = records.Keys("zk2etcd/default")
     return fence.Fence(client, keys, fence.Lease(client, 10.0), identity, shard)
 
 
 def owner(source: str, target: str, bucket: int, buckets: int) -> dict[str, Any]:
     shard = messages.Shard("x", source, target, (), bucket, buckets)
-    return state.decode(fences(shard)._document(), b"owners/x")
+    return records.decode(fences(shard)._document(), b"owners/x")
 
 
 @pytest.mark.parametrize(

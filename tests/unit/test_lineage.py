@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from zk2etcd_workers import lineage
+from zk2etcd_workers.ownership import lineage
 
 Point = lineage.Checkpoint
 OLD = Point(1000, 10)

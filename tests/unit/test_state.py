@@ -7,27 +7,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zk2etcd import errors, messages
-from zk2etcd_workers import state
+from zk2etcd_workers.ownership import records
 
 TRIP = messages.Guard("abc", "too many", 5, 9, ("/a", "/é"), 1_800_000_000.5)
 
 
 @given(st.integers(0, 2**63 - 1), st.integers(0, 2**63 - 1))
 def test_checkpoints_compare_as_strings_like_numbers(one: int, other: int) -> None:
-    a, b = state.encode_zxid(one), state.encode_zxid(other)
+    a, b = records.encode_zxid(one), records.encode_zxid(other)
     assert len(a) == len(b) == 16
     assert (a < b) == (one < other)
-    assert state.decode_zxid(a) == one
+    assert records.decode_zxid(a) == one
 
 
 @given(st.integers(0, 2**63 - 1), st.integers(1, 2**63 - 1), st.integers(1, 2**63 - 1))
 def test_at_the_same_zxid_the_younger_token_is_the_higher_checkpoint(
     zxid: int, one: int, other: int
 ) -> None:
-    a, b = state.encode_zxid(zxid, one), state.encode_zxid(zxid, other)
+    a, b = records.encode_zxid(zxid, one), records.encode_zxid(zxid, other)
     assert (a < b) == (one < other)
-    assert state.encode_zxid(zxid) < a < state.encode_zxid(zxid + 1)
-    assert state.decode_zxid(a) == zxid
+    assert records.encode_zxid(zxid) < a < records.encode_zxid(zxid + 1)
+    assert records.decode_zxid(a) == zxid
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_at_the_same_zxid_the_younger_token_is_the_higher_checkpoint(
 )
 def test_what_is_no_checkpoint_is_refused(value: bytes) -> None:
     with pytest.raises(errors.NewerFormat, match="16 hex digits"):
-        state.decode_zxid(value)
+        records.decode_zxid(value)
 
 
 @pytest.mark.parametrize(
@@ -58,30 +58,30 @@ def test_what_is_no_checkpoint_is_refused(value: bytes) -> None:
 )
 def test_documents_of_another_format_are_refused(value: bytes) -> None:
     with pytest.raises(errors.NewerFormat, match="owners/a"):
-        state.decode(value, b"zk2etcd/default/owners/a")
+        records.decode(value, b"zk2etcd/default/owners/a")
 
 
 def test_documents_round_trip() -> None:
-    value = state.encode({"slot": "w0", "range": ["/a/", "/a0"]})
+    value = records.encode({"slot": "w0", "range": ["/a/", "/a0"]})
     assert json.loads(value)["v"] == 1
-    assert state.decode(value, b"k") == {"v": 1, "slot": "w0", "range": ["/a/", "/a0"]}
+    assert records.decode(value, b"k") == {"v": 1, "slot": "w0", "range": ["/a/", "/a0"]}
 
 
 @pytest.mark.parametrize("trip", [None, TRIP])
 @pytest.mark.parametrize("first", [False, True])
 def test_guard_records_round_trip(trip: messages.Guard | None, first: bool) -> None:
-    record = state.GuardRecord(123, first, trip)
-    assert state.GuardRecord.from_bytes(record.to_bytes(), b"k") == record
+    record = records.GuardRecord(123, first, trip)
+    assert records.GuardRecord.from_bytes(record.to_bytes(), b"k") == record
 
 
 def test_a_walk_under_way_says_so() -> None:
-    document = json.loads(state.GuardRecord(5, False).to_bytes())
+    document = json.loads(records.GuardRecord(5, False).to_bytes())
     assert document["walking"] is True
-    assert "walking" not in json.loads(state.GuardRecord(5, False, TRIP).to_bytes())
+    assert "walking" not in json.loads(records.GuardRecord(5, False, TRIP).to_bytes())
 
 
 def test_key_names() -> None:
-    keys = state.Keys("zk2etcd/default/")
+    keys = records.Keys("zk2etcd/default/")
     assert keys.owner("a") == b"zk2etcd/default/owners/a"
     assert keys.checkpoint("a") == b"zk2etcd/default/checkpoints/a"
     assert keys.guard("a") == b"zk2etcd/default/guards/a"
@@ -95,17 +95,17 @@ def test_key_names() -> None:
 @pytest.mark.parametrize("value", [b"not json", b"[]", b'{"min_reader": null}', b"{}"])
 def test_a_format_that_we_did_not_write_is_refused(value: bytes) -> None:
     with pytest.raises(errors.NewerFormat, match="not ours"):
-        state.check_format(value, b"zk2etcd/default/format")
+        records.check_format(value, b"zk2etcd/default/format")
 
 
 def test_a_format_for_newer_readers_is_refused() -> None:
-    state.check_format(state.encode({"min_reader": 1}), b"k")
+    records.check_format(records.encode({"min_reader": 1}), b"k")
     with pytest.raises(errors.NewerFormat, match="upgrade zk2etcd"):
-        state.check_format(b'{"v":2,"min_reader":2,"written_by":"zk2etcd 9"}', b"k")
+        records.check_format(b'{"v":2,"min_reader":2,"written_by":"zk2etcd 9"}', b"k")
 
 
 def test_trips_have_ids_of_their_own() -> None:
-    one, other = (state.new_trip("why", 1, 2, ("/a",), 3.0) for _ in range(2))
+    one, other = (records.new_trip("why", 1, 2, ("/a",), 3.0) for _ in range(2))
     assert one.id != other.id
     assert (one.reason, one.deletes, one.present, one.sample, one.since) == (
         ("why", 1, 2, ("/a",), 3.0)

@@ -10,8 +10,8 @@ import pytest
 
 from zk2etcd import errors, messages, metrics
 from zk2etcd.config import models
-from zk2etcd_workers import fence, member, state
 from zk2etcd_workers.etcd import client as clients
+from zk2etcd_workers.ownership import fence, member, records
 
 STORED = pathlib.Path(__file__).parent / "stored"
 KEY = b"zk2etcd/default/guards/a"
@@ -28,9 +28,9 @@ BEHIND = messages.Guard(
     "8e7b044559d6", "identity: every host is behind", 0, 21, (), 1795516932.25, "identity"
 )
 GUARDS = {
-    "guard-walking": state.GuardRecord(120, first=True),
-    "guard-trip": state.GuardRecord(21, first=False, trip=TRIP),
-    "guard-identity": state.GuardRecord(21, first=True, trip=BEHIND, lowers=True),
+    "guard-walking": records.GuardRecord(120, first=True),
+    "guard-trip": records.GuardRecord(21, first=False, trip=TRIP),
+    "guard-identity": records.GuardRecord(21, first=True, trip=BEHIND, lowers=True),
 }
 
 
@@ -40,57 +40,57 @@ def stored(name: str) -> bytes:
 
 @pytest.mark.parametrize("name", GUARDS)
 def test_guards(name: str) -> None:
-    assert state.GuardRecord.from_bytes(stored(name), KEY) == GUARDS[name]
+    assert records.GuardRecord.from_bytes(stored(name), KEY) == GUARDS[name]
     assert GUARDS[name].to_bytes() == stored(name)
 
 
 def test_a_trip_from_before_there_were_two_kinds_holds_deletes() -> None:
-    found = state.GuardRecord.from_bytes(stored("guard-trip-before-kinds"), KEY)
+    found = records.GuardRecord.from_bytes(stored("guard-trip-before-kinds"), KEY)
     assert found.trip is not None
     assert (found.trip.kind, found.trip.deletes, found.lowers) == ("deletes", 12, False)
 
 
 def test_identities() -> None:
     births = {
-        b"/a": state.Birth(2, 1_795_516_932_250),
-        "/\u00e9".encode(): state.Birth(31, 1_795_516_932_251),
+        b"/a": records.Birth(2, 1_795_516_932_250),
+        "/\u00e9".encode(): records.Birth(31, 1_795_516_932_251),
     }
-    record = state.IdentityRecord(births, since=77)
-    assert state.IdentityRecord.from_bytes(stored("identity"), KEY) == record
+    record = records.IdentityRecord(births, since=77)
+    assert records.IdentityRecord.from_bytes(stored("identity"), KEY) == record
     assert record.to_bytes() == stored("identity")
 
 
 def test_pauses() -> None:
     pause = messages.Paused("alice@desk (127.0.0.1)", 1795516932.25)
-    assert state.decode_pause(stored("pause"), KEY) == pause
-    assert state.encode_pause(pause) == stored("pause")
+    assert records.decode_pause(stored("pause"), KEY) == pause
+    assert records.encode_pause(pause) == stored("pause")
 
 
 def test_checkpoints() -> None:
-    assert state.decode_zxid(stored("checkpoint")) == 123
-    assert state.encode_zxid(123, 161) == stored("checkpoint")
-    assert state.decode_zxid(stored("checkpoint-taken")) == 0
-    assert state.encode_zxid(0) == stored("checkpoint-taken")
+    assert records.decode_zxid(stored("checkpoint")) == 123
+    assert records.encode_zxid(123, 161) == stored("checkpoint")
+    assert records.decode_zxid(stored("checkpoint-taken")) == 0
+    assert records.encode_zxid(0) == stored("checkpoint-taken")
 
 
 def test_the_format() -> None:
-    state.check_format(stored("format"), b"zk2etcd/default/format")
-    written = state.encode({"min_reader": state.FORMAT, "written_by": "zk2etcd"})
+    records.check_format(stored("format"), b"zk2etcd/default/format")
+    written = records.encode({"min_reader": records.FORMAT, "written_by": "zk2etcd"})
     assert written == stored("format")
 
 
 def test_members() -> None:
     identity = messages.Identity("host-1a2b3c4d", "w0", 2, "http://127.0.0.1:9180")
     assert member.document(identity) == stored("member")
-    found = state.decode(stored("member"), b"zk2etcd/default/members/host-1a2b3c4d")
+    found = records.decode(stored("member"), b"zk2etcd/default/members/host-1a2b3c4d")
     assert (found["instance"], found["admin"]) == ("host-1a2b3c4d", "http://127.0.0.1:9180")
 
 
 def test_owners() -> None:
-    found = state.decode(stored("owner"), b"zk2etcd/default/owners/a")
+    found = records.decode(stored("owner"), b"zk2etcd/default/owners/a")
     client = clients.Client(models.Etcd(), metrics.null())
     identity = messages.Identity("host-1a2b3c4d", "w0", 2, "http://127.0.0.1:9180")
-    keys = state.Keys("zk2etcd/default")
+    keys = records.Keys("zk2etcd/default")
     mine = fence.Fence(client, keys, fence.Lease(client, 10.0), identity, SHARD)
     mine._epoch = 3
     assert mine._document() == stored("owner")
@@ -116,7 +116,7 @@ def test_owners() -> None:
 )
 @pytest.mark.parametrize(
     "read",
-    [state.GuardRecord.from_bytes, state.IdentityRecord.from_bytes, state.decode_pause],
+    [records.GuardRecord.from_bytes, records.IdentityRecord.from_bytes, records.decode_pause],
 )
 def test_what_is_no_record_of_ours_is_named_with_a_remedy(
     value: bytes, read: Callable[[bytes, bytes], object]

@@ -16,10 +16,10 @@ from collections.abc import Callable, Sequence
 
 from zk2etcd import errors, logs, metrics
 from zk2etcd.config import models
-from zk2etcd_workers import fence, state
 from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.model import plan, tree
+from zk2etcd_workers.ownership import fence, records
 
 _INNER = 32
 _GROUPS = 63
@@ -192,7 +192,7 @@ class Applier:
         )
 
     def _checkpoint_put(self, zxid: int, token: int) -> wire.Txn:
-        value = state.encode_zxid(zxid, token)
+        value = records.encode_zxid(zxid, token)
         rises = wire.Compare(self._checkpoint, "value", "<", value)
         return wire.Txn(
             [rises], [wire.Put(self._checkpoint, value)], [wire.Range(self._checkpoint)]
@@ -254,7 +254,7 @@ class Applier:
         checkpoint = answer.inner(0)
         if not checkpoint.succeeded:
             stored = checkpoint.kvs(0)
-            if not stored or stored[0].value < state.encode_zxid(sent.zxid):
+            if not stored or stored[0].value < records.encode_zxid(sent.zxid):
                 raise errors.Fenced("the shard's checkpoint is gone from etcd")
         if sent.guarded:
             return self._each(sent, answer)

@@ -9,9 +9,10 @@ from typing import Any
 
 from zk2etcd import messages, metrics
 from zk2etcd.config import models
-from zk2etcd_workers import course, fence, grants, sizing, snapshot, state, turn, unsyncable
+from zk2etcd_workers import course, grants, sizing, snapshot, turn, unsyncable
 from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.model import guard, mapping, tree
+from zk2etcd_workers.ownership import fence, records
 from zk2etcd_workers.zookeeper import session as sessions
 
 _UNSYNCABLE_SHOWN = 100
@@ -32,7 +33,7 @@ class Context:
     session: sessions.Session
     etcd: etcd.Client
     fence: fence.Fence
-    keys: state.Keys
+    keys: records.Keys
     instruments: metrics.Instruments
     turn: turn.Turn
     log: Any

@@ -18,7 +18,6 @@ from zk2etcd_workers import (
     confirm,
     context,
     event_log,
-    fence,
     gauges,
     repair,
     turn,
@@ -29,6 +28,7 @@ from zk2etcd_workers import identity as identities
 from zk2etcd_workers import inbox as inboxes
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.model import pacing, plan, tree
+from zk2etcd_workers.ownership import fence
 from zk2etcd_workers.zookeeper import protocol, session
 
 _READS_IN_FLIGHT = 4

@@ -10,9 +10,10 @@ import time
 from collections.abc import Sequence
 
 from zk2etcd import errors, messages
-from zk2etcd_workers import context, state
+from zk2etcd_workers import context
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.model import guard, tree
+from zk2etcd_workers.ownership import records
 
 _SAMPLE = 20
 
@@ -24,7 +25,7 @@ class Guarding:
         self._ctx = ctx
         self._facts = facts
         self._key = ctx.keys.guard(ctx.shard.id)
-        self._record: state.GuardRecord | None = None
+        self._record: records.GuardRecord | None = None
         self._inherited: int | None = None
         self._writes = False
         self._token = ctx.fence.token
@@ -36,7 +37,7 @@ class Guarding:
         page = self._ctx.etcd.range(self._key)
         if not page.kvs:
             return None
-        self._record = state.GuardRecord.from_bytes(page.kvs[0].value, self._key)
+        self._record = records.GuardRecord.from_bytes(page.kvs[0].value, self._key)
         return self._record.trip
 
     def distrust(self, reason: str, present: int, *, lowers: bool = False) -> messages.Guard:
@@ -45,8 +46,8 @@ class Guarding:
 
         :param lowers: that ensemble is behind the floor.
         """
-        trip = state.new_trip(reason, 0, present, (), time.time(), "identity")
-        self._record = state.GuardRecord(present, first=True, trip=trip, lowers=lowers)
+        trip = records.new_trip(reason, 0, present, (), time.time(), "identity")
+        self._record = records.GuardRecord(present, first=True, trip=trip, lowers=lowers)
         self._write(self._record)
         self._ctx.instruments.guard_trip()
         self._ctx.log.error(
@@ -62,14 +63,14 @@ class Guarding:
         first sync: they have not seen yet what that would delete. If it is behind what was
         mirrored, what all checkpoints say until now is history, and this one's starts anew."""
         ctx, keys, shard = self._ctx, self._ctx.keys, self._ctx.shard.id
-        known = state.read_identity(ctx.etcd, keys.identity(shard)) or state.IdentityRecord({})
-        ops = [wire.Put(self._key, state.GuardRecord(trip.present, first=True).to_bytes())]
+        known = records.read_identity(ctx.etcd, keys.identity(shard)) or records.IdentityRecord({})
+        ops = [wire.Put(self._key, records.GuardRecord(trip.present, first=True).to_bytes())]
         since = known.since
         # One that is not behind after all was let in meanwhile.
         if self._record is not None and self._record.lowers and not ctx.session.connected:
             since = ctx.etcd.range(keys.checkpoint(shard)).revision
-            ops.append(wire.Put(keys.checkpoint(shard), state.encode_zxid(0)))
-        record = state.IdentityRecord({}, since)
+            ops.append(wire.Put(keys.checkpoint(shard), records.encode_zxid(0)))
+        record = records.IdentityRecord({}, since)
         self._fenced([*ops, wire.Put(keys.identity(shard), record.to_bytes())])
         if since != known.since:
             ctx.session.lower(0)
@@ -79,11 +80,11 @@ class Guarding:
         """A base starts. What a walk that was cut off knew goes on to count, and so does a trip."""
         self._writes = True
         page = self._ctx.etcd.range(self._key)
-        self._record = state.GuardRecord(present, first)
+        self._record = records.GuardRecord(present, first)
         if page.kvs:
-            old = state.GuardRecord.from_bytes(page.kvs[0].value, self._key)
+            old = records.GuardRecord.from_bytes(page.kvs[0].value, self._key)
             self._inherited = old.present if old.trip is None else None
-            self._record = state.GuardRecord(self._before(present), first or old.first, old.trip)
+            self._record = records.GuardRecord(self._before(present), first or old.first, old.trip)
         self._facts.guard = self._record.trip
         if self._record.trip is None:
             self._write(self._record)
@@ -97,7 +98,7 @@ class Guarding:
         """A full sync starts: a standing trip holds its deletes too."""
         page = self._ctx.etcd.range(self._key)
         if page.kvs:
-            self._record = state.GuardRecord.from_bytes(page.kvs[0].value, self._key)
+            self._record = records.GuardRecord.from_bytes(page.kvs[0].value, self._key)
 
     @property
     def room(self) -> int:
@@ -112,7 +113,7 @@ class Guarding:
 
         :param root: the prefix's root node exists in ZooKeeper.
         """
-        record = self._record or state.GuardRecord(present, first=False)
+        record = self._record or records.GuardRecord(present, first=False)
         present = self._before(present)
         found = guard.Walk(total, present, record.first, root_missing=not root)
         reason = guard.trips(found, self._ctx.delete_guard)
@@ -142,7 +143,7 @@ class Guarding:
 
     def _trip(
         self,
-        record: state.GuardRecord,
+        record: records.GuardRecord,
         reason: str,
         paths: Sequence[bytes],
         total: int,
@@ -153,8 +154,8 @@ class Guarding:
             # A release allows at most the count that was shown, so the trip is still the same.
             return
         sample = tuple(tree.shown(path) for path in paths[:_SAMPLE])
-        trip = state.new_trip(reason, total, present, sample, time.time())
-        self._record = state.GuardRecord(present, record.first, trip)
+        trip = records.new_trip(reason, total, present, sample, time.time())
+        self._record = records.GuardRecord(present, record.first, trip)
         self._write(self._record)
         self._facts.guard = trip
         if old is None:
@@ -175,7 +176,7 @@ class Guarding:
             self._facts.guard = None
             self._fenced([wire.Delete(self._key)])
 
-    def _write(self, record: state.GuardRecord) -> None:
+    def _write(self, record: records.GuardRecord) -> None:
         self._fenced([wire.Put(self._key, record.to_bytes())])
 
     def _fenced(self, ops: Sequence[wire.Op]) -> None:

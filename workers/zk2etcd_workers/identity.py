@@ -12,9 +12,10 @@ import datetime
 from collections.abc import Callable, Sequence
 
 from zk2etcd import errors
-from zk2etcd_workers import confirm, context, lineage, state
+from zk2etcd_workers import confirm, context
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.model import tree
+from zk2etcd_workers.ownership import lineage, records
 from zk2etcd_workers.zookeeper import protocol, session
 
 _CHILDREN = 16
@@ -27,8 +28,8 @@ class Identity:
     def __init__(self, ctx: context.Context) -> None:
         self._ctx = ctx
         self._key = ctx.keys.identity(ctx.shard.id)
-        self._known: dict[bytes, state.Birth] = {}
-        self._stored = state.IdentityRecord({})
+        self._known: dict[bytes, records.Birth] = {}
+        self._stored = records.IdentityRecord({})
         # Those that were there on this session as they are known: when they go, we see it.
         self._live: set[bytes] = set()
         # Those that could not be read at the base: no news of them, so they stay known.
@@ -50,9 +51,9 @@ class Identity:
         :raises errors.NewerFormat: it cannot be read.
         """
         ctx = self._ctx
-        stored = state.read_identity(ctx.etcd, self._key)
+        stored = records.read_identity(ctx.etcd, self._key)
         since = 0 if stored else lineage.read(ctx.etcd, ctx.keys, ctx.shard.id)
-        self._stored = stored or state.IdentityRecord({}, since)
+        self._stored = stored or records.IdentityRecord({}, since)
         self._known = dict(self._stored.births)
         if since:
             ctx.log.info("new: earlier checkpoints are of an ensemble that was given up")
@@ -165,7 +166,7 @@ class Identity:
             "or the node was created anew while nobody looked"
         )
 
-    def _learn(self, path: bytes, birth: state.Birth) -> None:
+    def _learn(self, path: bytes, birth: records.Birth) -> None:
         self._known[path] = birth
         self._live.add(path)
         self._store()
@@ -174,17 +175,17 @@ class Identity:
         ctx = self._ctx
         if ctx.dry_run:
             return
-        record = state.IdentityRecord(dict(self._known), self.since)
+        record = records.IdentityRecord(dict(self._known), self.since)
         put = wire.Put(self._key, record.to_bytes())
         if not ctx.etcd.txn(wire.Txn([ctx.fence.compare()], [put])).succeeded:
             raise errors.Fenced("another owner took the shard")
         self._stored = record
 
 
-def _birth(node: tree.Node) -> state.Birth:
-    return state.Birth(node.czxid, node.ctime)
+def _birth(node: tree.Node) -> records.Birth:
+    return records.Birth(node.czxid, node.ctime)
 
 
-def _told(birth: state.Birth) -> str:
+def _told(birth: records.Birth) -> str:
     at = datetime.datetime.fromtimestamp(birth.at / 1000, datetime.UTC)
     return f"zxid {birth.zxid:#x} ({at.isoformat(timespec='seconds')})"

@@ -14,9 +14,10 @@ from multiprocessing.connection import Connection, wait
 
 from zk2etcd import logs, messages, metrics
 from zk2etcd.config import models
-from zk2etcd_workers import context, fence, member, mirror, state, turn
+from zk2etcd_workers import context, mirror, turn
 from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.model import mapping
+from zk2etcd_workers.ownership import fence, member, records
 from zk2etcd_workers.zookeeper import session
 
 _TURN = 0.2
@@ -51,7 +52,7 @@ class _Sides:
         self.session = session.Session(settings.zookeeper, instruments)
         self.client = etcd.Client(settings.etcd, instruments)
         self.lease = fence.Lease(self.client, settings.state.lease_ttl)
-        keys = state.Keys(settings.state.prefix)
+        keys = records.Keys(settings.state.prefix)
         self._member = member.Membership(self.client, keys, self.lease, spec.identity)
         if not spec.dry_run:
             self._member.start()
@@ -207,7 +208,7 @@ class Worker:
     def _start(self, shard: messages.Shard, target: messages.Assign) -> None:
         sides = self._sides
         assert sides is not None
-        keys = state.Keys(target.config.state.prefix)
+        keys = records.Keys(target.config.state.prefix)
         ctx = context.Context(
             shard=shard,
             mapping=mapping.Mapping.of(shard),

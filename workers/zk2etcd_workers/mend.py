@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 
 from zk2etcd import errors, messages
 from zk2etcd.config import models
-from zk2etcd_workers import base, context, guarding, identity, pausing, sides, splits, state
+from zk2etcd_workers import base, context, guarding, identity, pausing, sides, splits
+from zk2etcd_workers.ownership import records
 
 WRITTEN_BY = "zk2etcd diff"
 _TOLD = 0.2
@@ -49,7 +50,7 @@ def mend(
     ctx = both.context(shard, released)
     ctx = dataclasses.replace(ctx, config=_with_room(ctx.config, (released or 0) * shard.buckets))
     facts = context.Facts()
-    state.ensure_format(ctx.etcd, ctx.keys, WRITTEN_BY)
+    records.ensure_format(ctx.etcd, ctx.keys, WRITTEN_BY)
     ctx.fence.claim({})
     try:
         splits.adopt(ctx)
@@ -57,7 +58,7 @@ def mend(
             raise errors.Paused(shard.id, pause.by, pause.since)
         known = identity.Identity(ctx)
         known.load()
-        checkpoints = state.read_checkpoints(ctx.etcd, ctx.keys, known.since)
+        checkpoints = records.read_checkpoints(ctx.etcd, ctx.keys, known.since)
         floor = max(checkpoints.values(), default=0)
         both.reach_zookeeper(floor)
         ctx = dataclasses.replace(ctx, epoch=ctx.session.epoch)

@@ -15,19 +15,9 @@ import time
 from collections.abc import Callable, Mapping
 
 from zk2etcd import backoff, errors, logs, messages
-from zk2etcd_workers import (
-    base,
-    context,
-    follow,
-    guarding,
-    inbox,
-    pausing,
-    splits,
-    state,
-    turn,
-    watch,
-)
+from zk2etcd_workers import base, context, follow, guarding, inbox, pausing, splits, turn, watch
 from zk2etcd_workers import identity as identities
+from zk2etcd_workers.ownership import records
 from zk2etcd_workers.zookeeper import session as sessions
 
 _DIRTY_LIMIT = 200_000
@@ -152,7 +142,7 @@ class Mirror:
         guard = guarding.Guarding(ctx, facts)
         identity = identities.Identity(ctx)
         identity.load()
-        checkpoints = state.read_checkpoints(ctx.etcd, ctx.keys, identity.since)
+        checkpoints = records.read_checkpoints(ctx.etcd, ctx.keys, identity.since)
         floor = max(checkpoints.values(), default=0)
         if (trip := guard.standing()) is not None and trip.kind == "identity":
             # So that a release knows whether servers at or above the floor are back.
@@ -211,10 +201,10 @@ class Mirror:
         still under way must not land after newer ones."""
         ctx, facts = self._ctx, self.facts
         if ctx.dry_run:
-            state.require_reader(ctx.etcd, ctx.keys)
+            records.require_reader(ctx.etcd, ctx.keys)
             return
         if not self._formatted:
-            state.ensure_format(ctx.etcd, ctx.keys, self._written_by)
+            records.ensure_format(ctx.etcd, ctx.keys, self._written_by)
             self._formatted = True
         if ctx.fence.token:
             ctx.fence.renew_token()

@@ -11,8 +11,9 @@ import threading
 import time
 
 from zk2etcd import errors, messages
-from zk2etcd_workers import context, state
+from zk2etcd_workers import context
 from zk2etcd_workers.etcd import wire
+from zk2etcd_workers.ownership import records
 
 _LOOK = 0.5
 _STAND_EVERY = 2.0
@@ -64,7 +65,7 @@ class Pausing:
         stands = standing(self._ctx)
         if isinstance(wanted, messages.Pause) and stands is None:
             stands = messages.Paused(wanted.by, time.time())
-            self._fenced(wire.Put(self._key, state.encode_pause(stands)))
+            self._fenced(wire.Put(self._key, records.encode_pause(stands)))
             self._ctx.log.warning("shard paused: nothing is written", by=wanted.by)
         elif isinstance(wanted, messages.Resume) and stands is not None:
             self._fenced(wire.Delete(self._key))
@@ -109,4 +110,4 @@ def standing(ctx: context.Context) -> messages.Paused | None:
     """
     key = ctx.keys.pause(ctx.shard.id)
     kvs = ctx.etcd.range(key).kvs
-    return state.decode_pause(kvs[0].value, key) if kvs else None
+    return records.decode_pause(kvs[0].value, key) if kvs else None

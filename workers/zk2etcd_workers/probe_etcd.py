@@ -18,10 +18,11 @@ from typing import NamedTuple
 from zk2etcd import errors, messages, metrics
 from zk2etcd.config import models
 from zk2etcd_workers import present as streams
-from zk2etcd_workers import probe_fact, sides, state
+from zk2etcd_workers import probe_fact, sides
 from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.model import mapping, tree
+from zk2etcd_workers.ownership import records
 
 SIDE = probe_fact.Side("etcd")
 _LARGEST_NODE = 1024 * 1024
@@ -67,7 +68,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 def state_rights(both: sides.Sides) -> probe_fact.Fact:
     """May our own keys be read and written?"""
-    keys = state.Keys(both.settings.state.prefix)
+    keys = records.Keys(both.settings.state.prefix)
     base = keys.prefix + b"/"
     wanted = [keys.format(), *(base + kind.encode() + b"/check" for kind in _KINDS)]
     ours = _Span(f"our own keys below {_shown(base)}", base, keys.prefix + b"0", tuple(wanted))
@@ -158,7 +159,7 @@ def _never(key: bytes) -> wire.Compare:
 def lease(both: sides.Sides) -> probe_fact.Fact:
     """A lease is the only thing made here; it is given back at once."""
     wanted = round(both.settings.state.lease_ttl)
-    owner = state.Keys(both.settings.state.prefix).owner("check")
+    owner = records.Keys(both.settings.state.prefix).owner("check")
     try:
         made, granted = both.client.grant(wanted)
         try:
@@ -225,14 +226,14 @@ def present(both: sides.Sides, shard: messages.Shard) -> Iterator[probe_fact.Fac
 
     :raises errors.EtcdError: etcd did not answer.
     """
-    keys, mapped = state.Keys(both.settings.state.prefix), mapping.Mapping.of(shard)
+    keys, mapped = records.Keys(both.settings.state.prefix), mapping.Mapping.of(shard)
     for kv in both.client.range(keys.owner(shard.id)).kvs:
-        owner = state.decode(kv.value, kv.key)
+        owner = records.decode(kv.value, kv.key)
         who = f"{owner['instance']}/{owner['slot']}.{owner['incarnation']}"
         where = f" ({owner['admin']})" if owner.get("admin") else ""
         part = f" {shard.bucket + 1}/{shard.buckets}" if shard.buckets > 1 else ""
         yield SIDE.ok(f"{shard.target}{part} is being written by {who}{where}")
-    checkpoints = state.read_checkpoints(both.client, keys)
+    checkpoints = records.read_checkpoints(both.client, keys)
     if checkpoints.get(keys.checkpoint(shard.id), 0):
         return
     if shard.buckets > 1:
@@ -251,11 +252,11 @@ def members(both: sides.Sides) -> Iterator[probe_fact.Fact]:
 
     :raises errors.EtcdError: etcd did not answer.
     """
-    keys = state.Keys(both.settings.state.prefix)
+    keys = records.Keys(both.settings.state.prefix)
     owners = both.client.range(*keys.all_of("owners")).kvs
-    writing = {state.decode(kv.value, kv.key)["instance"] for kv in owners}
+    writing = {records.decode(kv.value, kv.key)["instance"] for kv in owners}
     for kv in both.client.range(*keys.all_of("members")).kvs:
-        found = state.decode(kv.value, kv.key)
+        found = records.decode(kv.value, kv.key)
         where = f" ({found['admin']})" if found.get("admin") else ""
         does = "writes" if found["instance"] in writing else "stands by"
         yield SIDE.ok(f"supervisor {found['instance']}{where} {does}")
@@ -263,10 +264,10 @@ def members(both: sides.Sides) -> Iterator[probe_fact.Fact]:
 
 def readable_format(both: sides.Sides) -> Iterator[probe_fact.Fact]:
     """Nothing, unless a newer zk2etcd wrote our own keys."""
-    key = state.Keys(both.settings.state.prefix).format()
+    key = records.Keys(both.settings.state.prefix).format()
     for kv in both.client.range(key).kvs:
         try:
-            state.check_format(kv.value, key)
+            records.check_format(kv.value, key)
         except errors.NewerFormat as error:
             fact = SIDE.fail(str(error), "no shard is mirrored as long as that is so")
             yield dataclasses.replace(fact, refused=isinstance(error, errors.NewerReader))
@@ -274,8 +275,8 @@ def readable_format(both: sides.Sides) -> Iterator[probe_fact.Fact]:
 
 def floor(both: sides.Sides) -> int:
     """The zxid that ZooKeeper must have reached: the highest of all checkpoints, or 0."""
-    keys = state.Keys(both.settings.state.prefix)
-    return max(state.read_checkpoints(both.client, keys).values(), default=0)
+    keys = records.Keys(both.settings.state.prefix)
+    return max(records.read_checkpoints(both.client, keys).values(), default=0)
 
 
 def _shown(key: bytes) -> str:

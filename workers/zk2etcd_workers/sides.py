@@ -18,9 +18,10 @@ from typing import TypeVar
 
 from zk2etcd import errors, messages, metrics
 from zk2etcd.config import models
-from zk2etcd_workers import context, fence, state, turn
+from zk2etcd_workers import context, turn
 from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.model import mapping
+from zk2etcd_workers.ownership import fence, records
 from zk2etcd_workers.zookeeper import session as sessions
 
 _ATTEMPTS_A_HOST = 3
@@ -96,7 +97,7 @@ class Sides:
         :raises errors.NewerReader: a newer release has our keys in etcd.
         """
         self.reach_etcd()
-        state.require_reader(self.client, state.Keys(self.settings.state.prefix))
+        records.require_reader(self.client, records.Keys(self.settings.state.prefix))
         self.reach_zookeeper()
 
     def reach_etcd(self) -> None:
@@ -104,7 +105,7 @@ class Sides:
         settings = self.settings.etcd
         for left in reversed(range(len(settings.endpoints))):
             try:
-                self.client.range(state.Keys(self.settings.state.prefix).format())
+                self.client.range(records.Keys(self.settings.state.prefix).format())
             except errors.EtcdUnavailable as error:
                 if left == 0:
                     raise errors.Unreachable(
@@ -148,7 +149,7 @@ class Sides:
         :param released: deletes that a person allowed, for this one run.
         """
         settings = self.settings
-        keys = state.Keys(settings.state.prefix)
+        keys = records.Keys(settings.state.prefix)
         return context.Context(
             shard=shard,
             mapping=mapping.Mapping.of(shard),

@@ -15,8 +15,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from zk2etcd import errors, messages
-from zk2etcd_workers import base, context, state
+from zk2etcd_workers import base, context
 from zk2etcd_workers.etcd import wire
+from zk2etcd_workers.ownership import records as own_keys
 
 
 class Split(NamedTuple):
@@ -49,7 +50,7 @@ def adopt(ctx: context.Context) -> None:
         return
     kept = {**checkpoints, **_all(ctx, "identities"), **_all(ctx, "guards"), **_all(ctx, "pauses")}
     own = kept.get(mine[0])
-    zxid = state.decode_zxid(own.value) if own is not None else 0
+    zxid = own_keys.decode_zxid(own.value) if own is not None else 0
     known = [key for key in mine if key in kept and (key != mine[0] or zxid)]
     if former.active <= max((kept[key].revision for key in known), default=0):
         return
@@ -77,7 +78,7 @@ def _latest(ctx: context.Context, checkpoints: _Kept, most: int) -> Split | None
         ids = list(_written(ctx, checkpoints, buckets)) if buckets != ctx.shard.buckets else []
         if len(ids) == buckets:
             kvs = [checkpoints[ctx.keys.checkpoint(each)] for each in ids]
-            zxids = [state.decode_zxid(kv.value) for kv in kvs]
+            zxids = [own_keys.decode_zxid(kv.value) for kv in kvs]
             found.append(Split(ids, max(kv.revision for kv in kvs), max(zxids)))
     return max(found, key=lambda split: split.active, default=None)
 
@@ -87,16 +88,16 @@ def _written(ctx: context.Context, checkpoints: _Kept, buckets: int) -> Iterator
     for number in range(buckets):
         each = messages.shard_id(ctx.shard.source, ctx.shard.target, number, buckets)
         kv = checkpoints.get(ctx.keys.checkpoint(each))
-        if kv is None or not state.decode_zxid(kv.value):
+        if kv is None or not own_keys.decode_zxid(kv.value):
             return
         yield each
 
 
 def _taken_over(
-    ctx: context.Context, former: Split, kept: _Kept, identity: state.IdentityRecord, zxid: int
+    ctx: context.Context, former: Split, kept: _Kept, identity: own_keys.IdentityRecord, zxid: int
 ) -> list[wire.Put | wire.Delete]:
     keys, mine = ctx.keys, ctx.shard.id
-    checkpoint = state.encode_zxid(zxid, ctx.fence.token)
+    checkpoint = own_keys.encode_zxid(zxid, ctx.fence.token)
     ops: list[wire.Put | wire.Delete] = [
         wire.Put(keys.checkpoint(mine), checkpoint),
         wire.Put(keys.identity(mine), identity.to_bytes()),
@@ -104,7 +105,7 @@ def _taken_over(
         wire.Delete(keys.pause(mine)),
     ]
     if any(keys.guard(each) in kept for each in former.ids):
-        record = state.GuardRecord(base.count(ctx), first=True)
+        record = own_keys.GuardRecord(base.count(ctx), first=True)
         ops[2] = wire.Put(keys.guard(mine), record.to_bytes())
     pauses = [kept[key] for each in former.ids if (key := keys.pause(each)) in kept]
     if pauses:
@@ -112,15 +113,15 @@ def _taken_over(
     return ops
 
 
-def _identity(ctx: context.Context, kept: Sequence[wire.Present | None]) -> state.IdentityRecord:
+def _identity(ctx: context.Context, kept: Sequence[wire.Present | None]) -> own_keys.IdentityRecord:
     """What they knew of the ensemble, as far as this shard sees to it. Where they disagree, one of
     them has not been released yet: it is the older, or the earlier, that counts."""
-    births: dict[bytes, state.Birth] = {}
+    births: dict[bytes, own_keys.Birth] = {}
     found = sorted((kv for kv in kept if kv is not None), key=lambda kv: kv.revision, reverse=True)
-    records = [state.IdentityRecord.from_bytes(kv.value, kv.key) for kv in found]
+    records = [own_keys.IdentityRecord.from_bytes(kv.value, kv.key) for kv in found]
     for record in records:
         births.update(record.births)
     since = min(record.since for record in records) if len(records) == len(kept) else 0
     mapped = ctx.mapping
     ours = {p: b for p, b in births.items() if p == mapped.source or mapped.owns(p)}
-    return state.IdentityRecord(ours, since)
+    return own_keys.IdentityRecord(ours, since)

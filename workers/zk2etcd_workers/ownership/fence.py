@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from zk2etcd import errors, logs, messages
-from zk2etcd_workers import state
 from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.model import mapping
+from zk2etcd_workers.ownership import records
 
 # Of the whole process: a shard that left it and came back puts no owner key that it put before.
 _EPOCHS = itertools.count(1)
@@ -108,7 +108,7 @@ class Fence:
     def __init__(
         self,
         client: etcd.Client,
-        keys: state.Keys,
+        keys: records.Keys,
         lease: Lease,
         identity: messages.Identity,
         shard: messages.Shard,
@@ -131,7 +131,7 @@ class Fence:
         :raises errors.NewerReader: a newer release has our keys by now.
         """
         self.token = 0
-        looked = state.require_reader(self._client, self._keys)
+        looked = records.require_reader(self._client, self._keys)
         start, end = self._keys.all_of("owners")
         page = self._client.range(start, end)
         for kv in page.kvs:
@@ -181,7 +181,7 @@ class Fence:
         if standing.answer is None:
             return
         for kv in standing.answer.kvs(1):
-            state.check_format(kv.value, kv.key)
+            records.check_format(kv.value, kv.key)
         if [kv.revision for kv in standing.answer.kvs(0)] != [standing.token]:
             raise errors.Fenced("the shard's owner key is not ours any more")
 
@@ -197,7 +197,7 @@ class Fence:
         return wire.Compare(self._key, "mod", "=", self.token)
 
     def _must_be_free(self, kv: wire.Present, reaped: Mapping[str, int]) -> None:
-        owner = state.decode(kv.value, kv.key)
+        owner = records.decode(kv.value, kv.key)
         if kv.key == self._key:
             if self._takeable(owner, reaped):
                 return
@@ -221,7 +221,7 @@ class Fence:
         self._in_doubt = True
         checkpoint = self._keys.checkpoint(self._shard.id)
         absent = wire.Compare(checkpoint, "create", "=", 0)
-        first = wire.Txn([absent], [wire.Put(checkpoint, state.encode_zxid(0))])
+        first = wire.Txn([absent], [wire.Put(checkpoint, records.encode_zxid(0))])
         owner = wire.Put(self._key, self._document(), lease)
         try:
             answer = self._client.txn(wire.Txn(list(conditions), [owner, first]))
@@ -246,7 +246,7 @@ class Fence:
         """The revision of an owner key that is ours although we hold no token: a put of ours was
         applied and its answer lost. As long as the lease lives nobody else could take the shard."""
         for kv in self._client.range(self._key).kvs:
-            owner = state.decode(kv.value, kv.key)
+            owner = records.decode(kv.value, kv.key)
             mine = (self._identity.instance, self._identity.slot, self._identity.incarnation)
             if (owner["instance"], owner["slot"], owner["incarnation"]) == mine:
                 return kv.revision
@@ -254,7 +254,7 @@ class Fence:
 
     def _document(self) -> bytes:
         below = mapping.Mapping.of(self._shard).below()
-        return state.encode(
+        return records.encode(
             {
                 "instance": self._identity.instance,
                 "slot": self._identity.slot,

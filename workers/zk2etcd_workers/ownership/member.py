@@ -10,16 +10,16 @@ from __future__ import annotations
 import threading
 
 from zk2etcd import errors, logs, messages
-from zk2etcd_workers import fence, state
 from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.etcd import wire
+from zk2etcd_workers.ownership import fence, records
 
 _WRITTEN_BY = "zk2etcd"
 
 
 def document(identity: messages.Identity) -> bytes:
     """What the key says: who put it, and where the supervisor can be asked."""
-    return state.encode(
+    return records.encode(
         {
             "instance": identity.instance,
             "slot": identity.slot,
@@ -35,7 +35,7 @@ class Membership:
     def __init__(
         self,
         client: etcd.Client,
-        keys: state.Keys,
+        keys: records.Keys,
         lease: fence.Lease,
         identity: messages.Identity,
     ) -> None:
@@ -66,8 +66,8 @@ class Membership:
         key = self._keys.member(self._identity.instance)
         if self._client.range(key).kvs:
             return
-        state.ensure_format(self._client, self._keys, _WRITTEN_BY)
-        looked = state.require_reader(self._client, self._keys)
+        records.ensure_format(self._client, self._keys, _WRITTEN_BY)
+        looked = records.require_reader(self._client, self._keys)
         lease = self._lease.obtain()
         if self._stop.is_set():
             return

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from zk2etcd_workers import state
 from zk2etcd_workers.etcd import client as etcd
+from zk2etcd_workers.ownership import records
 
 
 class Checkpoint(NamedTuple):
@@ -45,21 +45,21 @@ def gone_until(shard: str, since: Mapping[str, int], checkpoints: Mapping[str, C
     return min(released.values()) if any(mirrored) else 0
 
 
-def read(client: etcd.Client, keys: state.Keys, shard: str) -> int:
+def read(client: etcd.Client, keys: records.Keys, shard: str) -> int:
     """`gone_until`, of what etcd holds.
 
     :raises errors.NewerFormat: it cannot be read.
     """
     start, end = keys.all_of("identities")
     since = {
-        _shard(kv.key): state.IdentityRecord.from_bytes(kv.value, kv.key).since
+        _shard(kv.key): records.IdentityRecord.from_bytes(kv.value, kv.key).since
         for kv in client.range(start, end).kvs
     }
     if not any(since.values()):
         return 0
     start, end = keys.all_of("checkpoints")
     checkpoints = {
-        _shard(kv.key): Checkpoint(state.decode_zxid(kv.value), kv.revision)
+        _shard(kv.key): Checkpoint(records.decode_zxid(kv.value), kv.revision)
         for kv in client.range(start, end).kvs
     }
     return gone_until(shard, since, checkpoints)
