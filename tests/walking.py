@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from zk2etcd_workers import snapshot
 from zk2etcd_workers.model import mapping
+from zk2etcd_workers.walk import snapshot
 
 
 class Emitted(NamedTuple):

@@ -13,11 +13,11 @@ from tests.integration import mirroring, observing
 from zk2etcd import errors, messages, metrics
 from zk2etcd import sandbox as sandboxes
 from zk2etcd.config import models
-from zk2etcd_workers import present
 from zk2etcd_workers.etcd import client as engine
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.model import mapping, plan
 from zk2etcd_workers.ownership import fence, records
+from zk2etcd_workers.walk import etcd_keys
 
 ME = messages.Identity("me", "w0", 1, "http://127.0.0.1:9180")
 
@@ -49,7 +49,7 @@ def test_pages_of_a_pinned_revision(client: engine.Client, world: mirroring.Worl
     keys = _keys(world, 1200)
     world.etcd.put_many((key, b"v") for key in keys)
     world.etcd.put(world.root, b"own")
-    stream = present.stream(client, mapping.Mapping("/s", world.root))
+    stream = etcd_keys.stream(client, mapping.Mapping("/s", world.root))
     found = [next(stream), next(stream)]
     world.etcd.put(keys[-1], b"later")
     world.etcd.put(world.root + "/zzz", b"later")
@@ -62,7 +62,7 @@ def test_a_compacted_revision_is_left_for_a_newer_one(
 ) -> None:
     keys = _keys(world, 3000)
     world.etcd.put_many((key, b"v") for key in keys)
-    stream = present.stream(client, mapping.Mapping("/s", world.root))
+    stream = etcd_keys.stream(client, mapping.Mapping("/s", world.root))
     found = [next(stream), next(stream)]
     world.etcd.put(keys[-1], b"later")
     world.etcd.compact(world.etcd.revision())
@@ -73,7 +73,7 @@ def test_a_compacted_revision_is_left_for_a_newer_one(
 def test_large_values_make_small_pages(client: engine.Client, world: mirroring.World) -> None:
     for key in _keys(world, 40):
         world.etcd.put(key, b"x" * 900_000)
-    stream = present.stream(client, mapping.Mapping("/s", world.root))
+    stream = etcd_keys.stream(client, mapping.Mapping("/s", world.root))
     assert [key for key, _ in _in_order(stream)] == _keys(world, 40)
 
 

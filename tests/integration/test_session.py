@@ -15,8 +15,9 @@ from tests.integration import mirroring, observing
 from zk2etcd import errors, metrics
 from zk2etcd import sandbox as sandboxes
 from zk2etcd.config import models
-from zk2etcd_workers import snapshot, turn
+from zk2etcd_workers import turn
 from zk2etcd_workers.model import mapping, tree
+from zk2etcd_workers.walk import snapshot
 from zk2etcd_workers.zookeeper import protocol, session
 
 GET, LIST = protocol.GET_DATA, protocol.GET_CHILDREN

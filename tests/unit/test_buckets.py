@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from tests.unit import test_mapping, test_snapshot
 from zk2etcd import messages, metrics, sharding
 from zk2etcd.config import models
-from zk2etcd_workers import present, watch
+from zk2etcd_workers import watch
 from zk2etcd_workers.etcd import client as clients
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.model import guard, mapping, plan, tree
 from zk2etcd_workers.ownership import fence, records
+from zk2etcd_workers.walk import etcd_keys
 from zk2etcd_workers.zookeeper import watch_routes
 
 COUNTS = st.integers(2, 6)
@@ -118,7 +119,7 @@ class Etcd:
 
 
 def streamed(client: Etcd, shard: mapping.Mapping) -> list[bytes]:
-    pages = present.stream(cast(clients.Client, client), shard)
+    pages = etcd_keys.stream(cast(clients.Client, client), shard)
     return list(itertools.chain.from_iterable(page.keys for page in pages))
 
 
@@ -131,8 +132,8 @@ DEEP = st.lists(st.sampled_from([b"a", b"b", b"a-", b"a0", b""]), max_size=4).ma
 @given(st.sets(REST | DEEP | st.sampled_from([b"/t", b"/t0", b"/t-"]), max_size=40), COUNTS)
 def test_the_buckets_streams_are_the_whole_stream_split(keys: set[bytes], count: int) -> None:
     patched = pytest.MonkeyPatch()
-    patched.setattr(present, "_FIRST_PAGE", 3)
-    patched.setattr(present, "_LARGEST_PAGE", 4)
+    patched.setattr(etcd_keys, "_FIRST_PAGE", 3)
+    patched.setattr(etcd_keys, "_LARGEST_PAGE", 4)
     try:
         whole = streamed(Etcd(list(keys)), mapping.Mapping("/s", "/t"))
         split = [streamed(Etcd(list(keys)), shard) for shard in parts(count)]
@@ -151,7 +152,7 @@ def test_a_large_child_of_another_bucket_is_skipped() -> None:
     assert streamed(client, first) == [b"/t", b"/t/com.foo.Bar"]
     assert client.sent < 1000
     assert streamed(client, second) == keys[1:-1]
-    assert present.number(cast(clients.Client, client), first) == 2
+    assert etcd_keys.number(cast(clients.Client, client), first) == 2
 
 
 def differences(
@@ -160,7 +161,7 @@ def differences(
     """Of one shard: keys to be put, keys that only etcd has, and how many were compared."""
     walk = test_snapshot._walk(test_snapshot.Session(dict(nodes)), shard)
     counts = plan.Counts()
-    stream = present.stream(cast(clients.Client, Etcd(keys)), shard)
+    stream = etcd_keys.stream(cast(clients.Client, Etcd(keys)), shard)
     found = list(plan.merge(walk, stream, counts))
     puts = {each.key for each in found if isinstance(each, plan.Write)}
     return puts, {each.key for each in found if isinstance(each, plan.Extra)}, counts

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zk2etcd_workers import course
 from zk2etcd_workers.model import progress
+from zk2etcd_workers.walk import course
 
 
 def test_the_rate_is_that_of_the_last_seconds() -> None:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from tests import walking
 from zk2etcd import errors
-from zk2etcd_workers import snapshot, turn
+from zk2etcd_workers import turn
 from zk2etcd_workers.model import mapping, pacing, tree
+from zk2etcd_workers.walk import snapshot
 from zk2etcd_workers.zookeeper import protocol
 from zk2etcd_workers.zookeeper import session as sessions
 

@@ -12,18 +12,9 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from zk2etcd import errors
-from zk2etcd_workers import (
-    apply,
-    confirm,
-    context,
-    course,
-    event_log,
-    guarding,
-    present,
-    snapshot,
-    turn,
-)
+from zk2etcd_workers import apply, confirm, context, event_log, guarding, turn
 from zk2etcd_workers.model import plan, tree
+from zk2etcd_workers.walk import course, etcd_keys, snapshot
 
 _CONFIRM_AT = 2048
 _BEAT_EVERY = 128
@@ -85,7 +76,7 @@ class Base:
         walk = ctx.walk()
         self._facts.course = self._course(walk, total)
         counts = plan.Counts()
-        differing = plan.merge(walk, present.stream(ctx.etcd, ctx.mapping), counts)
+        differing = plan.merge(walk, etcd_keys.stream(ctx.etcd, ctx.mapping), counts)
         for changes, change in enumerate(differing, 1):
             if isinstance(change, plan.Write):
                 self._put += 1
@@ -248,7 +239,7 @@ def count(ctx: context.Context) -> int:
     """How many keys the shard's range holds now: without excluded ones, with foreign ones."""
     mapped = ctx.mapping
     if mapped.buckets > 1:
-        return present.number(ctx.etcd, mapped)
+        return etcd_keys.number(ctx.etcd, mapped)
     excluded = sum(
         _size(ctx, mapped.key(path), mapped.below_path(path)) for path in mapped.excluded
     )

@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from zk2etcd import messages
-from zk2etcd_workers import base, confirm, context, course, present, sides, snapshot, spool
+from zk2etcd_workers import base, confirm, context, sides, spool
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.model import pacing, plan, tree
+from zk2etcd_workers.walk import course, etcd_keys, snapshot
 
 _CHUNK = 64
 _SAMPLE = 20
@@ -144,7 +145,7 @@ def _from(told: Tell, done: int, total: int) -> Callable[[int], None]:
 def _first_look(ctx: context.Context, found: Found, told: Tell) -> spool.Spool:
     walk = ctx.walk()
     differing, counts = spool.Spool(), plan.Counts()
-    theirs = present.stream(ctx.etcd, ctx.mapping)
+    theirs = etcd_keys.stream(ctx.etcd, ctx.mapping)
     for change in plan.merge(_watched(ctx, walk, told), theirs, counts):
         if isinstance(change, plan.Write):
             # Whether the key is there at all is known at the next look.

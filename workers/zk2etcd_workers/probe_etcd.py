@@ -17,12 +17,12 @@ from typing import NamedTuple
 
 from zk2etcd import errors, messages, metrics
 from zk2etcd.config import models
-from zk2etcd_workers import present as streams
 from zk2etcd_workers import probe_fact, sides
 from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.model import mapping, tree
 from zk2etcd_workers.ownership import records
+from zk2etcd_workers.walk import etcd_keys
 
 SIDE = probe_fact.Side("etcd")
 _LARGEST_NODE = 1024 * 1024
@@ -237,7 +237,7 @@ def present(both: sides.Sides, shard: messages.Shard) -> Iterator[probe_fact.Fac
     if checkpoints.get(keys.checkpoint(shard.id), 0):
         return
     if shard.buckets > 1:
-        count = streams.number(both.client, mapped)
+        count = etcd_keys.number(both.client, mapped)
     else:
         count = both.client.range(*mapped.below(), count_only=True).total
     if count and both.settings.sync.delete_guard.first_sync == "hold":

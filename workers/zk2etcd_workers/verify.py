@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from zk2etcd import errors
-from zk2etcd_workers import confirm, context, course, guarding, present, snapshot, turn
+from zk2etcd_workers import confirm, context, guarding, turn
 from zk2etcd_workers.model import plan, tree
+from zk2etcd_workers.walk import course, etcd_keys, snapshot
 
 _NOMINATE_AT = 100
 _CONFIRM_AT = 2048
@@ -90,7 +91,7 @@ class Verify:
         walk = self._walk = ctx.walk(self._facts.largest)
         counts = plan.Counts()
         shown = time.monotonic()
-        for change in plan.merge(walk, present.stream(ctx.etcd, ctx.mapping), counts):
+        for change in plan.merge(walk, etcd_keys.stream(ctx.etcd, ctx.mapping), counts):
             if isinstance(change, plan.Write):
                 self._nominate(change.path)
             elif not self._hold(change.key):

@@ -10,8 +10,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from zk2etcd_workers import readahead, turn
+from zk2etcd_workers import turn
 from zk2etcd_workers.model import mapping, plan, tree
+from zk2etcd_workers.walk import readahead
 from zk2etcd_workers.zookeeper import session as sessions
 
 _RUN = 128
