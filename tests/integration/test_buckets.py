@@ -12,8 +12,8 @@ import pytest
 from tests import polling
 from tests.integration import mirroring, observing
 from zk2etcd import messages
-from zk2etcd_workers import gauges
 from zk2etcd_workers.model import mapping
+from zk2etcd_workers.shard import gauges
 
 SECOND = messages.Identity("inst", "w1", 1)
 NAMES = [f"service{number:02}" for number in range(24)]

@@ -17,10 +17,10 @@ import pytest
 from tests import polling, wire
 from tests.integration import mirroring, observing
 from zk2etcd import messages, metrics
-from zk2etcd_workers import apply
 from zk2etcd_workers.etcd import client as clients
 from zk2etcd_workers.model import plan
 from zk2etcd_workers.ownership import fence, records
+from zk2etcd_workers.shard import apply
 
 SUCCESSOR = messages.Identity("inst", "w0", 2)
 OTHER = messages.Identity("other", "w0", 1)

@@ -13,7 +13,8 @@ import pytest
 from tests import polling
 from tests.integration import mirroring, observing
 from zk2etcd import sandbox
-from zk2etcd_workers import mirror, unsyncable
+from zk2etcd_workers import mirror
+from zk2etcd_workers.shard import unsyncable
 
 MIB = 1024 * 1024
 ROOMY = (*sandbox.QUICK_JVM, "-Xmx1g", f"-Djute.maxbuffer={5 * MIB}")

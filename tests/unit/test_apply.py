@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from zk2etcd import errors, metrics
 from zk2etcd.config import models
-from zk2etcd_workers import apply
 from zk2etcd_workers.etcd import client, wire
 from zk2etcd_workers.etcd import limits as etcd_limits
 from zk2etcd_workers.model import mapping, plan
 from zk2etcd_workers.ownership import fence, records
+from zk2etcd_workers.shard import apply
 
 CHECKPOINT = b"zk2etcd/checkpoints/s"
 OWNER = b"zk2etcd/owners/s"

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from tests.unit import test_mapping, test_snapshot
 from zk2etcd import messages, metrics, sharding
 from zk2etcd.config import models
-from zk2etcd_workers import watch
 from zk2etcd_workers.etcd import client as clients
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.model import guard, mapping, plan, tree
 from zk2etcd_workers.ownership import fence, records
+from zk2etcd_workers.shard import dirty_paths
 from zk2etcd_workers.walk import etcd_keys
 from zk2etcd_workers.zookeeper import watch_routes
 
@@ -213,7 +213,7 @@ def test_a_root_that_may_not_be_read_is_in_doubt_for_every_bucket() -> None:
 
 
 def test_an_event_makes_a_path_dirty_in_its_bucket_only_and_the_root_in_all() -> None:
-    queues = [watch.Dirty(shard, 100, lambda: None) for shard in parts(2)]
+    queues = [dirty_paths.Dirty(shard, 100, lambda: None) for shard in parts(2)]
     routes = watch_routes.Routes()
     for each in queues:
         routes.add(b"/s", each.event, lambda: None)

@@ -11,8 +11,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from zk2etcd import log_lines, logs
-from zk2etcd_workers import event_log
 from zk2etcd_workers.model import plan
+from zk2etcd_workers.shard import event_log
 
 HOSTILE = [
     b"/new\nline",

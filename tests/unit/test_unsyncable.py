@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from zk2etcd_workers import unsyncable
+from zk2etcd_workers.shard import unsyncable
 
 LARGE = "too large"
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zk2etcd import errors
-from zk2etcd_workers import watch
 from zk2etcd_workers.model import mapping
+from zk2etcd_workers.shard import dirty_paths
 
 CREATED, DELETED, CHANGED = 1, 2, 3
 
@@ -21,8 +21,8 @@ class _Woken:
         self.times += 1
 
 
-def _dirty(limit: int = 100, exclude: tuple[str, ...] = ()) -> watch.Dirty:
-    return watch.Dirty(mapping.Mapping("/s", "/s", exclude), limit, _Woken())
+def _dirty(limit: int = 100, exclude: tuple[str, ...] = ()) -> dirty_paths.Dirty:
+    return dirty_paths.Dirty(mapping.Mapping("/s", "/s", exclude), limit, _Woken())
 
 
 def _paths(count: int, prefix: str = "n") -> list[bytes]:
@@ -49,7 +49,7 @@ def test_take_is_bounded_and_keeps_the_order() -> None:
 
 def test_only_the_first_arrival_wakes() -> None:
     woken = _Woken()
-    dirty = watch.Dirty(mapping.Mapping("/s", "/s"), 100, woken)
+    dirty = dirty_paths.Dirty(mapping.Mapping("/s", "/s"), 100, woken)
     for path in _paths(5):
         dirty.event(CREATED, path)
     assert woken.times == 1
@@ -84,7 +84,7 @@ def test_a_full_queue_overflows_and_says_so() -> None:
 def test_an_overflow_wakes_once_whatever_comes_after() -> None:
     """Nobody may be there to empty the inbox: while etcd is away, the shard's thread waits."""
     woken = _Woken()
-    dirty = watch.Dirty(mapping.Mapping("/s", "/s"), 10, woken)
+    dirty = dirty_paths.Dirty(mapping.Mapping("/s", "/s"), 10, woken)
     for path in _paths(1000):
         dirty.event(CHANGED, path)
     assert woken.times == 2

@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from zk2etcd import errors
-from zk2etcd_workers import apply, confirm, context, event_log, guarding, turn
+from zk2etcd_workers import guarding, turn
 from zk2etcd_workers.model import plan, tree
+from zk2etcd_workers.shard import apply, confirm, context, event_log
 from zk2etcd_workers.walk import course, etcd_keys, snapshot
 
 _CONFIRM_AT = 2048

@@ -12,23 +12,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from zk2etcd import errors, logs
-from zk2etcd_workers import (
-    apply,
-    base,
-    confirm,
-    context,
-    event_log,
-    gauges,
-    repair,
-    turn,
-    verify,
-    watch,
-)
+from zk2etcd_workers import base, repair, turn, verify
 from zk2etcd_workers import identity as identities
-from zk2etcd_workers import inbox as inboxes
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.model import pacing, plan, tree
 from zk2etcd_workers.ownership import fence
+from zk2etcd_workers.shard import apply, confirm, context, dirty_paths, event_log, gauges
+from zk2etcd_workers.shard import inbox as inboxes
 from zk2etcd_workers.zookeeper import protocol, session
 
 _READS_IN_FLIGHT = 4
@@ -55,7 +45,7 @@ class Follow:
         self,
         ctx: context.Context,
         facts: context.Facts,
-        dirty: watch.Dirty,
+        dirty: dirty_paths.Dirty,
         inbox: inboxes.Inbox,
         epoch: int,
         identity: identities.Identity,

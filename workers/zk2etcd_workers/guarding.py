@@ -10,10 +10,10 @@ import time
 from collections.abc import Sequence
 
 from zk2etcd import errors, messages
-from zk2etcd_workers import context
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.model import guard, tree
 from zk2etcd_workers.ownership import records
+from zk2etcd_workers.shard import context
 
 _SAMPLE = 20
 

@@ -12,10 +12,10 @@ import datetime
 from collections.abc import Callable, Sequence
 
 from zk2etcd import errors
-from zk2etcd_workers import confirm, context
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.model import tree
 from zk2etcd_workers.ownership import lineage, records
+from zk2etcd_workers.shard import confirm, context
 from zk2etcd_workers.zookeeper import protocol, session
 
 _CHILDREN = 16

@@ -14,10 +14,11 @@ from multiprocessing.connection import Connection, wait
 
 from zk2etcd import logs, messages, metrics
 from zk2etcd.config import models
-from zk2etcd_workers import context, mirror, turn
+from zk2etcd_workers import mirror, turn
 from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.model import mapping
 from zk2etcd_workers.ownership import fence, member, records
+from zk2etcd_workers.shard import context
 from zk2etcd_workers.zookeeper import session
 
 _TURN = 0.2

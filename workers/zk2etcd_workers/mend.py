@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator
 
 from zk2etcd import errors, messages
 from zk2etcd.config import models
-from zk2etcd_workers import base, context, guarding, identity, pausing, sides, splits
+from zk2etcd_workers import base, guarding, identity, pausing, sides, splits
 from zk2etcd_workers.ownership import records
+from zk2etcd_workers.shard import context
 
 WRITTEN_BY = "zk2etcd diff"
 _TOLD = 0.2

@@ -15,9 +15,10 @@ import time
 from collections.abc import Callable, Mapping
 
 from zk2etcd import backoff, errors, logs, messages
-from zk2etcd_workers import base, context, follow, guarding, inbox, pausing, splits, turn, watch
+from zk2etcd_workers import base, follow, guarding, pausing, splits, turn
 from zk2etcd_workers import identity as identities
 from zk2etcd_workers.ownership import records
+from zk2etcd_workers.shard import context, dirty_paths, inbox
 from zk2etcd_workers.zookeeper import session as sessions
 
 _DIRTY_LIMIT = 200_000
@@ -54,7 +55,7 @@ class Mirror:
         self._once = once
         self._written_by = written_by
         self._inbox = inbox.Inbox()
-        self._dirty = watch.Dirty(ctx.mapping, _DIRTY_LIMIT, self._wake)
+        self._dirty = dirty_paths.Dirty(ctx.mapping, _DIRTY_LIMIT, self._wake)
         self._due = threading.Event()
         self._due_trace = ""
         self._bases = 0

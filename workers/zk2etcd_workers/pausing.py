@@ -11,9 +11,9 @@ import threading
 import time
 
 from zk2etcd import errors, messages
-from zk2etcd_workers import context
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.ownership import records
+from zk2etcd_workers.shard import context
 
 _LOOK = 0.5
 _STAND_EVERY = 2.0

@@ -12,9 +12,10 @@ from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any, Literal
 
 from zk2etcd import errors
-from zk2etcd_workers import apply, confirm, context, verify, watch
+from zk2etcd_workers import verify
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.model import pacing, plan, tree
+from zk2etcd_workers.shard import apply, confirm, context, dirty_paths
 from zk2etcd_workers.zookeeper import protocol, session
 
 
@@ -45,7 +46,7 @@ class Repairs:
         ctx: context.Context,
         applier: apply.Applier,
         busy: MutableMapping[bytes, int],
-        dirty: watch.Dirty,
+        dirty: dirty_paths.Dirty,
         deliver: Callable[[Any], None],
     ) -> None:
         self._ctx = ctx

@@ -18,10 +18,11 @@ from typing import TypeVar
 
 from zk2etcd import errors, messages, metrics
 from zk2etcd.config import models
-from zk2etcd_workers import context, turn
+from zk2etcd_workers import turn
 from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.model import mapping
 from zk2etcd_workers.ownership import fence, records
+from zk2etcd_workers.shard import context
 from zk2etcd_workers.zookeeper import session as sessions
 
 _ATTEMPTS_A_HOST = 3

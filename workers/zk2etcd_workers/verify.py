@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from zk2etcd import errors
-from zk2etcd_workers import confirm, context, guarding, turn
+from zk2etcd_workers import guarding, turn
 from zk2etcd_workers.model import plan, tree
+from zk2etcd_workers.shard import confirm, context
 from zk2etcd_workers.walk import course, etcd_keys, snapshot
 
 _NOMINATE_AT = 100

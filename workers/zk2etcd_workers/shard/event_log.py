@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from zk2etcd import logs
-from zk2etcd_workers import apply, context
 from zk2etcd_workers.model import plan, tree
+from zk2etcd_workers.shard import apply, context
 
 _CHUNK = 128
 """Lines made at once: so many that they stay in the processor's cache cost half."""

@@ -9,10 +9,11 @@ from typing import Any
 
 from zk2etcd import messages, metrics
 from zk2etcd.config import models
-from zk2etcd_workers import grants, turn, unsyncable
+from zk2etcd_workers import turn
 from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.model import guard, mapping, tree
 from zk2etcd_workers.ownership import fence, records
+from zk2etcd_workers.shard import grants, unsyncable
 from zk2etcd_workers.walk import course, sizing, snapshot
 from zk2etcd_workers.zookeeper import session as sessions
 

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from zk2etcd_workers import context, watch
 from zk2etcd_workers.etcd import wire
+from zk2etcd_workers.shard import context, dirty_paths
 from zk2etcd_workers.zookeeper import session
 
 _SYNC_EVERY = 1.0
@@ -28,7 +28,9 @@ class Freshness:
     """The truth about freshness, on a quiet prefix too: every second a `sync`, and once all that
     was dirty when it was answered has been written, the shard is as new as when it was sent."""
 
-    def __init__(self, ctx: context.Context, facts: context.Facts, dirty: watch.Dirty) -> None:
+    def __init__(
+        self, ctx: context.Context, facts: context.Facts, dirty: dirty_paths.Dirty
+    ) -> None:
         self._ctx = ctx
         self._facts = facts
         self._dirty = dirty

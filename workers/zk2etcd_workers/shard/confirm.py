@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from zk2etcd import errors
-from zk2etcd_workers import context, turn
+from zk2etcd_workers import turn
 from zk2etcd_workers.model import pacing, tree
+from zk2etcd_workers.shard import context
 from zk2etcd_workers.zookeeper import protocol, session
 
 _BATCH = 64
