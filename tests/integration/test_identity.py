@@ -11,7 +11,8 @@ from tests import polling
 from tests.integration import mirroring, observing
 from zk2etcd import messages
 from zk2etcd import sandbox as sandboxes
-from zk2etcd_workers import guarding, mirror
+from zk2etcd_workers import mirror
+from zk2etcd_workers.safety import guard_record
 
 NEXT = messages.Identity("inst", "w0", 2)
 REAPED = {"w0": 1}
@@ -320,9 +321,9 @@ def test_a_swap_between_the_look_and_the_walk_writes_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before = mirrored(fresh_world, "/own")
-    begin, swapped = guarding.Guarding.begin, threading.Event()
+    begin, swapped = guard_record.Guarding.begin, threading.Event()
 
-    def late(self: guarding.Guarding, present: int, *, first: bool) -> None:
+    def late(self: guard_record.Guarding, present: int, *, first: bool) -> None:
         if not swapped.is_set():
             session, known = self._ctx.session, self._ctx.session.epoch
             wipe(fresh_world, fresh_zookeeper)
@@ -333,7 +334,7 @@ def test_a_swap_between_the_look_and_the_walk_writes_nothing(
             swapped.set()
         begin(self, present, first=first)
 
-    monkeypatch.setattr(guarding.Guarding, "begin", late)
+    monkeypatch.setattr(guard_record.Guarding, "begin", late)
     worker = fresh_world.worker(targets={"/own": "/own"}, identity=NEXT)
     refused(worker)
     assert swapped.is_set()

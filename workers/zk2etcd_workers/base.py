@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from zk2etcd import errors
-from zk2etcd_workers import guarding, turn
+from zk2etcd_workers import turn
 from zk2etcd_workers.model import plan, tree
+from zk2etcd_workers.safety import guard_record
 from zk2etcd_workers.shard import apply, confirm, context, event_log
 from zk2etcd_workers.walk import course, etcd_keys, snapshot
 
@@ -49,7 +50,7 @@ class Base:
         self._again = again
         self._was_deleted = was_deleted
         self._acks: queue.SimpleQueue[apply.Ack] = queue.SimpleQueue()
-        self._guard = guarding.Guarding(ctx, facts)
+        self._guard = guard_record.Guarding(ctx, facts)
         self._applier = applier(ctx, self._acks.put)
         self._applier.saw(floor)
         self._extras: list[bytes] = []

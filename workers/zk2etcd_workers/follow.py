@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 from zk2etcd import errors, logs
 from zk2etcd_workers import base, repair, turn, verify
-from zk2etcd_workers import identity as identities
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.model import pacing, plan, tree
 from zk2etcd_workers.ownership import fence
+from zk2etcd_workers.safety import identity as identities
 from zk2etcd_workers.shard import apply, confirm, context, dirty_paths, event_log, gauges
 from zk2etcd_workers.shard import inbox as inboxes
 from zk2etcd_workers.zookeeper import protocol, session

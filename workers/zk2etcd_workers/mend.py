@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator
 
 from zk2etcd import errors, messages
 from zk2etcd.config import models
-from zk2etcd_workers import base, guarding, identity, pausing, sides, splits
+from zk2etcd_workers import base, sides, splits
 from zk2etcd_workers.ownership import records
+from zk2etcd_workers.safety import guard_record, identity, pause_key
 from zk2etcd_workers.shard import context
 
 WRITTEN_BY = "zk2etcd diff"
@@ -55,7 +56,7 @@ def mend(
     ctx.fence.claim({})
     try:
         splits.adopt(ctx)
-        if (pause := pausing.standing(ctx)) is not None:
+        if (pause := pause_key.standing(ctx)) is not None:
             raise errors.Paused(shard.id, pause.by, pause.since)
         known = identity.Identity(ctx)
         known.load()
@@ -96,7 +97,7 @@ def _watched(facts: context.Facts, told: Callable[[int, int], None]) -> Iterator
 
 def _distrusted(ctx: context.Context, facts: context.Facts) -> messages.Guard | None:
     """The trip that stands, or stands from now on, since another ensemble answers."""
-    guard = guarding.Guarding(ctx, facts)
+    guard = guard_record.Guarding(ctx, facts)
     trip = guard.standing()
     if trip is not None and trip.kind == "identity":
         return trip

@@ -15,9 +15,10 @@ import time
 from collections.abc import Callable, Mapping
 
 from zk2etcd import backoff, errors, logs, messages
-from zk2etcd_workers import base, follow, guarding, pausing, splits, turn
-from zk2etcd_workers import identity as identities
+from zk2etcd_workers import base, follow, splits, turn
 from zk2etcd_workers.ownership import records
+from zk2etcd_workers.safety import guard_record, pause_key
+from zk2etcd_workers.safety import identity as identities
 from zk2etcd_workers.shard import context, dirty_paths, inbox
 from zk2etcd_workers.zookeeper import session as sessions
 
@@ -66,7 +67,7 @@ class Mirror:
         self._rng = random.Random()
         self.facts = context.Facts()
         self.context = ctx
-        self.pausing = pausing.Pausing(ctx, self.facts)
+        self.pausing = pause_key.Pausing(ctx, self.facts)
         self._thread = threading.Thread(target=self._run, name=ctx.shard.id, daemon=True)
 
     # --- what the worker asks ----------------------------------------------------------------
@@ -140,7 +141,7 @@ class Mirror:
         ctx, facts = self._ctx, self.facts
         self._inbox = inbox.Inbox()
         self._own()
-        guard = guarding.Guarding(ctx, facts)
+        guard = guard_record.Guarding(ctx, facts)
         identity = identities.Identity(ctx)
         identity.load()
         checkpoints = records.read_checkpoints(ctx.etcd, ctx.keys, identity.since)
@@ -186,7 +187,7 @@ class Mirror:
         self._dirty.forget()
         self._due.clear()
         self._follow = None
-        self.facts.guard = guarding.Guarding(ctx, self.facts).standing()
+        self.facts.guard = guard_record.Guarding(ctx, self.facts).standing()
         self.facts.keys = base.count(ctx)
         self.pausing.rest()
 
@@ -224,7 +225,7 @@ class Mirror:
         facts.owned, facts.holder = True, None
         ctx.log.info("shard owned", token=ctx.fence.token)
 
-    def _hold(self, guard: guarding.Guarding, trip: messages.Guard) -> None:
+    def _hold(self, guard: guard_record.Guarding, trip: messages.Guard) -> None:
         """Write nothing until a person has released this trip; then start over."""
         ctx, facts = self._ctx, self.facts
         facts.guard, facts.phase, facts.full_sync_running = trip, "guarded", False

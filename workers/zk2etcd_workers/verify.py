@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from zk2etcd import errors
-from zk2etcd_workers import guarding, turn
+from zk2etcd_workers import turn
 from zk2etcd_workers.model import plan, tree
+from zk2etcd_workers.safety import guard_record
 from zk2etcd_workers.shard import confirm, context
 from zk2etcd_workers.walk import course, etcd_keys, snapshot
 
@@ -87,7 +88,7 @@ class Verify:
 
     def _compare(self) -> int:
         ctx = self._ctx
-        guard = guarding.Guarding(ctx, self._facts)
+        guard = guard_record.Guarding(ctx, self._facts)
         guard.resume()
         walk = self._walk = ctx.walk(self._facts.largest)
         counts = plan.Counts()
@@ -143,7 +144,7 @@ class Verify:
         self._absent_total += len(absent)
         self._absent += absent[: max(0, room)]
 
-    def _deletes(self, guard: guarding.Guarding, present_keys: int, *, root: bool) -> None:
+    def _deletes(self, guard: guard_record.Guarding, present_keys: int, *, root: bool) -> None:
         """Nominate the deletes that stand a second look, if the guard allows them.
 
         A delete that is under way live looks like a missing node for a moment: so each is looked
