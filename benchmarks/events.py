@@ -126,7 +126,7 @@ def _read(supervisor: sandbox_supervisor.Supervisor, tree: pathlib.Path) -> Iter
     """A pipe that somebody reads, and the environment in which it is this tree that runs."""
     paths = os.pathsep.join([str(tree), str(tree / "workers")])
     environment = {**os.environ, "PYTHONPATH": paths}
-    asked = "import zk2etcd_workers.follow as it; print(it.__file__)"
+    asked = "import zk2etcd_workers.mirror.follow as it; print(it.__file__)"
     found = subprocess.check_output(
         [sys.executable, "-c", asked], cwd=supervisor.folder, env=environment, text=True
     )

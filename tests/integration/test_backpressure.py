@@ -16,8 +16,9 @@ import pytest
 from tests import polling
 from tests.integration import mirroring, observing
 from zk2etcd import messages, sandbox
-from zk2etcd_workers import follow, main, mirror, repair, verify
+from zk2etcd_workers import main
 from zk2etcd_workers.etcd import client, wire
+from zk2etcd_workers.mirror import follow, full_sync, mirror, repair
 
 MIB = 1024 * 1024
 
@@ -51,7 +52,7 @@ def test_a_full_sync_does_not_run_ahead_of_its_repairs(
     world: mirroring.World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An etcd that lost everything differs in every path."""
-    monkeypatch.setattr(verify, "_MOST_WAITING", 300)
+    monkeypatch.setattr(full_sync, "_MOST_WAITING", 300)
     most = [0]
     begin = repair.Repairs.begin
 

@@ -13,7 +13,7 @@ from tests import polling
 from tests.integration import mirroring, observing
 from zk2etcd import messages
 from zk2etcd import sandbox as sandboxes
-from zk2etcd_workers import mirror
+from zk2etcd_workers.mirror import mirror
 
 NEXT = messages.Identity("inst", "w0", 2)
 QUICK = {"session_timeout": 2.0, "connect_timeout": 2.0}

@@ -11,7 +11,7 @@ from tests import polling
 from tests.integration import mirroring, observing
 from zk2etcd import messages
 from zk2etcd import sandbox as sandboxes
-from zk2etcd_workers import mirror
+from zk2etcd_workers.mirror import mirror
 from zk2etcd_workers.safety import guard_record
 
 NEXT = messages.Identity("inst", "w0", 2)

@@ -14,8 +14,8 @@ from tests import polling
 from tests.integration import mirroring, observing
 from zk2etcd import messages, metrics, sandbox
 from zk2etcd.config import models
-from zk2etcd_workers import mirror
 from zk2etcd_workers.etcd import client as engine_etcd
+from zk2etcd_workers.mirror import mirror
 from zk2etcd_workers.ownership import fence, records
 
 QUICK = {"session_timeout": 2.0, "connect_timeout": 2.0, "request_timeout": 2.0}

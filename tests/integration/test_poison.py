@@ -13,7 +13,7 @@ import pytest
 from tests import polling
 from tests.integration import mirroring, observing
 from zk2etcd import sandbox
-from zk2etcd_workers import mirror
+from zk2etcd_workers.mirror import mirror
 from zk2etcd_workers.shard import unsyncable
 
 MIB = 1024 * 1024

@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from zk2etcd import messages
-from zk2etcd_workers import base, sides, spool
+from zk2etcd_workers import sides, spool
 from zk2etcd_workers.etcd import wire
+from zk2etcd_workers.mirror import base
 from zk2etcd_workers.model import pacing, plan, tree
 from zk2etcd_workers.shard import confirm, context
 from zk2etcd_workers.walk import course, etcd_keys, snapshot

@@ -14,8 +14,9 @@ from multiprocessing.connection import Connection, wait
 
 from zk2etcd import logs, messages, metrics
 from zk2etcd.config import models
-from zk2etcd_workers import mirror, turn
+from zk2etcd_workers import turn
 from zk2etcd_workers.etcd import client as etcd
+from zk2etcd_workers.mirror import mirror
 from zk2etcd_workers.model import mapping
 from zk2etcd_workers.ownership import fence, member, records
 from zk2etcd_workers.shard import context

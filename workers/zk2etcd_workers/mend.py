@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 
 from zk2etcd import errors, messages
 from zk2etcd.config import models
-from zk2etcd_workers import base, sides, splits
+from zk2etcd_workers import sides
+from zk2etcd_workers.mirror import base, splits
 from zk2etcd_workers.ownership import records
 from zk2etcd_workers.safety import guard_record, identity, pause_key
 from zk2etcd_workers.shard import context

@@ -12,8 +12,8 @@ from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any, Literal
 
 from zk2etcd import errors
-from zk2etcd_workers import verify
 from zk2etcd_workers.etcd import wire
+from zk2etcd_workers.mirror import full_sync
 from zk2etcd_workers.model import pacing, plan, tree
 from zk2etcd_workers.shard import apply, confirm, context, dirty_paths
 from zk2etcd_workers.zookeeper import protocol, session
@@ -59,7 +59,7 @@ class Repairs:
         self._reading = False
         self._began = 0.0
         self._writing: set[bytes] = set()
-        self._ended: verify.Ended | None = None
+        self._ended: full_sync.Ended | None = None
         self.trace_id = ctx.trace_id
         self.log = ctx.log
         self.put = 0
@@ -74,7 +74,7 @@ class Repairs:
         """How many of those nominated in this full sync do not wait any more."""
         return self._received - len(self._nominated)
 
-    def finish(self, ended: verify.Ended) -> None:
+    def finish(self, ended: full_sync.Ended) -> None:
         """The full sync has nominated all it had."""
         self._ended = ended
 
@@ -96,7 +96,7 @@ class Repairs:
         """Seconds since the batch began that is still being read."""
         return now - self._began if self._reading else 0.0
 
-    def close(self) -> verify.Ended:
+    def close(self) -> full_sync.Ended:
         """Hand over the end of the full sync, for the one report of it."""
         ended, self._ended = self._ended, None
         assert ended is not None

@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from zk2etcd import errors, logs
-from zk2etcd_workers import base, repair, turn, verify
+from zk2etcd_workers import turn
 from zk2etcd_workers.etcd import wire
+from zk2etcd_workers.mirror import base, full_sync, repair
 from zk2etcd_workers.model import pacing, plan, tree
 from zk2etcd_workers.ownership import fence
 from zk2etcd_workers.safety import identity as identities
@@ -68,7 +69,7 @@ class Follow:
         self._freshness = gauges.Freshness(ctx, facts, dirty)
         self._tally = gauges.Tally(ctx, facts)
         self.repairs = repair.Repairs(ctx, self._applier, self._busy, dirty, inbox.put)
-        self.verify: verify.Verify | None = None
+        self.verify: full_sync.Verify | None = None
 
     def run(self, zxid: int, due: Callable[[], str | None]) -> None:
         """Follow until something is in doubt.
@@ -126,9 +127,9 @@ class Follow:
             self._looked_below(item)
         elif isinstance(item, repair.Found):
             self.repairs.found(item)
-        elif isinstance(item, verify.Nominated):
+        elif isinstance(item, full_sync.Nominated):
             self.repairs.nominate(item.paths)
-        elif isinstance(item, verify.Ended):
+        elif isinstance(item, full_sync.Ended):
             self._verified(item)
 
     def _replied(self, reply: session.Reply) -> None:
@@ -235,7 +236,7 @@ class Follow:
     def _release(self, path: bytes) -> None:
         self._busy.pop(path, None)
 
-    def _verified(self, ended: verify.Ended) -> None:
+    def _verified(self, ended: full_sync.Ended) -> None:
         if ended.error is not None:
             raise ended.error
         self.repairs.finish(ended)
@@ -319,7 +320,7 @@ class Follow:
         self._facts.full_sync_running = True
         self._facts.trace_id = ctx.trace_id
         self.repairs.reset(ctx)
-        self.verify = verify.Verify(ctx, self._facts, self._inbox.put)
+        self.verify = full_sync.Verify(ctx, self._facts, self._inbox.put)
         self._facts.course = self.verify.course(self.repairs.written)
         self.verify.start()
 

@@ -15,8 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from zk2etcd import errors, messages
-from zk2etcd_workers import base
 from zk2etcd_workers.etcd import wire
+from zk2etcd_workers.mirror import base
 from zk2etcd_workers.ownership import records as own_keys
 from zk2etcd_workers.shard import context
 

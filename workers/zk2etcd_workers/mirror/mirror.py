@@ -15,7 +15,8 @@ import time
 from collections.abc import Callable, Mapping
 
 from zk2etcd import backoff, errors, logs, messages
-from zk2etcd_workers import base, follow, splits, turn
+from zk2etcd_workers import turn
+from zk2etcd_workers.mirror import base, follow, splits
 from zk2etcd_workers.ownership import records
 from zk2etcd_workers.safety import guard_record, pause_key
 from zk2etcd_workers.safety import identity as identities
