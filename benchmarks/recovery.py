@@ -19,7 +19,7 @@ import etcd3.etcdrpc as rpc
 
 from benchmarks import bare_etcd, bare_zookeeper, figures, world
 from zk2etcd import errors, sandbox_supervisor
-from zk2etcd_workers import generate
+from zk2etcd_workers.commands import generate
 
 CHANGES = 100
 BOUND = 5.0

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from benchmarks import bare_etcd, bare_zookeeper
 from zk2etcd import sandbox, sandbox_supervisor
-from zk2etcd_workers import generate
+from zk2etcd_workers.commands import generate
 
 JVM = ("-Xms1g", "-Xmx4g", "-XX:+UseSerialGC")
 QUOTA = ("--quota-backend-bytes", str(8 * 1024**3))

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from zk2etcd import demo_stage, errors, sandbox_supervisor
 
 if TYPE_CHECKING:
-    from zk2etcd_workers import generate
+    from zk2etcd_workers.commands import generate
 
 NODES = 20_000
 CHANGES = 50
@@ -77,7 +77,7 @@ def _servers(stage: Stage) -> str:
 
 
 def _seed(stage: Stage) -> str:
-    from zk2etcd_workers import generate  # noqa: PLC0415
+    from zk2etcd_workers.commands import generate  # noqa: PLC0415
 
     tree = generate.dubbo("/dubbo", NODES // 20 + 1, 15)
     done = stage.seed(generate.limited(tree, NODES))

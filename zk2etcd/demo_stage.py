@@ -15,7 +15,7 @@ from zk2etcd import errors, metrics, sandbox, sandbox_server, sandbox_supervisor
 from zk2etcd.config import models
 
 if TYPE_CHECKING:
-    from zk2etcd_workers import generate
+    from zk2etcd_workers.commands import generate
     from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.etcd import wire
 
@@ -64,7 +64,7 @@ class Stage:
 
     def connect(self) -> generate.Writer:
         """A further session of one's own; close it."""
-        from zk2etcd_workers import generate  # noqa: PLC0415
+        from zk2etcd_workers.commands import generate  # noqa: PLC0415
 
         return generate.Writer(self.zookeeper.address)
 

@@ -42,7 +42,7 @@ class Difference(Protocol):
 
 
 class Result(Protocol):
-    """One shard's comparison, `zk2etcd_workers.compare.Found`."""
+    """One shard's comparison, `zk2etcd_workers.commands.compare.Found`."""
 
     def document(self) -> dict[str, Any]: ...
     def differences(self, kind: str | None = None) -> Iterator[Difference]: ...

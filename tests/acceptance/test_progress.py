@@ -13,7 +13,7 @@ from tests import polling, terminal
 from tests.acceptance import conftest, installed, metrics_text
 from zk2etcd import sandbox as sandboxes
 from zk2etcd import sandbox_server
-from zk2etcd_workers import generate
+from zk2etcd_workers.commands import generate
 
 CHILDREN = 3000
 NODES = 1 + 1 + CHILDREN

@@ -172,7 +172,7 @@ def test_what_was_not_counted_is_not_deleted(
     tree: mirroring.World, diff: commands.Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between the question and the deletes the whole tree vanishes: only what was shown may go."""
-    from zk2etcd_workers import mend  # noqa: PLC0415
+    from zk2etcd_workers.commands import mend  # noqa: PLC0415
 
     tree.etcd.put_many([*tree.wanted().items(), (tree.path("theirs"), b"")])
     real = mend.mend

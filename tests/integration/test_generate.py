@@ -10,7 +10,7 @@ import pytest
 from tests import polling
 from zk2etcd import errors, sandbox, sandbox_server
 from zk2etcd.cli import genzk
-from zk2etcd_workers import generate
+from zk2etcd_workers.commands import generate
 
 
 @pytest.fixture

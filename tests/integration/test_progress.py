@@ -8,7 +8,7 @@ import structlog.testing
 from tests import polling
 from tests.integration import mirroring
 from zk2etcd import logs, messages
-from zk2etcd_workers import generate
+from zk2etcd_workers.commands import generate
 from zk2etcd_workers.walk import course
 from zk2etcd_workers.zookeeper import protocol
 

@@ -14,7 +14,7 @@ from tests import certificates, polling, wire
 from tests.integration import mirroring
 from zk2etcd import logs, sandbox, sandbox_server, sandbox_supervisor
 from zk2etcd.config import models
-from zk2etcd_workers import probe_zookeeper
+from zk2etcd_workers.commands import probe_zookeeper
 from zk2etcd_workers.zookeeper import connection
 
 SECRET = "sesame-and-more"

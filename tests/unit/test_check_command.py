@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from zk2etcd.cli import main
-from zk2etcd_workers import probe, probe_fact
+from zk2etcd_workers.commands import finding, probe
 
-SIDE = probe_fact.Side("etcd")
+SIDE = finding.Side("etcd")
 OK, NOTE = SIDE.ok("well"), SIDE.note("nearly well", "look at it")
 FAIL = SIDE.fail("a \x1b[2J right is missing", "grant it")
 AWAY = SIDE.fail("nobody answers", "start it", unreachable=True)
@@ -25,8 +25,8 @@ def check(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Check:
     path = tmp_path / "config.yaml"
     path.write_text("sync: {prefixes: [/a, {from: /b, to: /c, exclude: [/b/x]}]}\n", "utf-8")
 
-    def run(*facts: probe_fact.Fact, arguments: tuple[str, ...] = ()) -> int:
-        def found(*_: object) -> Iterator[probe_fact.Fact]:
+    def run(*facts: finding.Fact, arguments: tuple[str, ...] = ()) -> int:
+        def found(*_: object) -> Iterator[finding.Fact]:
             return iter(facts)
 
         monkeypatch.setattr(probe, "facts", found)
@@ -45,7 +45,7 @@ def check(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Check:
     ],
 )
 def test_exit_codes(
-    check: Check, capsys: pytest.CaptureFixture[str], facts: tuple[probe_fact.Fact, ...], code: int
+    check: Check, capsys: pytest.CaptureFixture[str], facts: tuple[finding.Fact, ...], code: int
 ) -> None:
     assert check(*facts) == code
     assert check(*facts, arguments=("--offline",)) == 0

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from zk2etcd import diff_text, messages
-from zk2etcd_workers import compare, spool
+from zk2etcd_workers.commands import compare, spool
 
 SHARD = messages.Shard("s-1", "/from", "/to")
 

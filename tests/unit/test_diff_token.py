@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit import settings
 from zk2etcd.cli import diff
-from zk2etcd_workers import compare
+from zk2etcd_workers.commands import compare
 
 
 def job(url: str | None = None) -> diff._Job:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zk2etcd_workers import generate
+from zk2etcd_workers.commands import generate
 
 
 def test_plain_has_parents_before_children() -> None:

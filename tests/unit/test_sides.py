@@ -8,27 +8,27 @@ import pytest
 
 from tests.unit import settings
 from zk2etcd import errors
-from zk2etcd_workers import sides
+from zk2etcd_workers.commands import both_sides
 
-WHO = sides.identity("test")
+WHO = both_sides.identity("test")
 
 
 @pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> list[sides.Sides]:
+def made(monkeypatch: pytest.MonkeyPatch) -> list[both_sides.Sides]:
     """Every Sides that was made; none of them reaches for a server."""
-    known: list[sides.Sides] = []
+    known: list[both_sides.Sides] = []
 
-    def reach(self: sides.Sides) -> None:
+    def reach(self: both_sides.Sides) -> None:
         known.append(self)
 
-    monkeypatch.setattr(sides.Sides, "reach", reach)
+    monkeypatch.setattr(both_sides.Sides, "reach", reach)
     return known
 
 
-def failing(*failures: errors.Zk2EtcdError) -> Callable[[sides.Sides], str]:
+def failing(*failures: errors.Zk2EtcdError) -> Callable[[both_sides.Sides], str]:
     left = list(failures)
 
-    def work(_: sides.Sides) -> str:
+    def work(_: both_sides.Sides) -> str:
         if left:
             raise left.pop(0)
         return "done"
@@ -41,24 +41,24 @@ def failing(*failures: errors.Zk2EtcdError) -> Callable[[sides.Sides], str]:
     [errors.SessionDoubt("x"), errors.EtcdUnavailable("x"), errors.AmbiguousWrite("x")],
 )
 def test_what_may_pass_is_tried_again_with_new_connections(
-    made: list[sides.Sides], failure: errors.Zk2EtcdError
+    made: list[both_sides.Sides], failure: errors.Zk2EtcdError
 ) -> None:
     work = failing(failure, failure)
-    assert sides.attempt(settings.configured(), WHO, work) == "done"
+    assert both_sides.attempt(settings.configured(), WHO, work) == "done"
     assert len({id(each) for each in made}) == 3
 
 
-def test_not_for_ever(made: list[sides.Sides]) -> None:
+def test_not_for_ever(made: list[both_sides.Sides]) -> None:
     work = failing(*[errors.SessionDoubt("it broke off")] * 9)
     with pytest.raises(errors.Unreachable, match="3 attempts: it broke off"):
-        sides.attempt(settings.configured(), WHO, work)
+        both_sides.attempt(settings.configured(), WHO, work)
     assert len(made) == 3
 
 
-def test_a_server_from_the_past_is_said_so(made: list[sides.Sides]) -> None:
+def test_a_server_from_the_past_is_said_so(made: list[both_sides.Sides]) -> None:
     work = failing(*[errors.StaleRead("it is behind")] * 9)
     with pytest.raises(errors.Unreachable, match="behind: it was wiped, restored or replaced"):
-        sides.attempt(settings.configured(), WHO, work)
+        both_sides.attempt(settings.configured(), WHO, work)
     assert len(made) == 3
 
 
@@ -67,14 +67,14 @@ def test_a_server_from_the_past_is_said_so(made: list[sides.Sides]) -> None:
     [errors.Held("them", "http://x"), errors.EtcdDenied("no"), errors.NewerFormat("newer")],
 )
 def test_what_does_not_pass_is_not_tried_again(
-    made: list[sides.Sides], failure: errors.Zk2EtcdError
+    made: list[both_sides.Sides], failure: errors.Zk2EtcdError
 ) -> None:
     with pytest.raises(type(failure)):
-        sides.attempt(settings.configured(), WHO, failing(failure))
+        both_sides.attempt(settings.configured(), WHO, failing(failure))
     assert len(made) == 1
 
 
 def test_each_command_is_somebody_of_its_own() -> None:
-    one, other = sides.identity("diff"), sides.identity("diff")
+    one, other = both_sides.identity("diff"), both_sides.identity("diff")
     assert one.instance != other.instance
     assert (one.slot, one.incarnation, one.admin_url) == ("diff", 1, "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zk2etcd_workers import spool
+from zk2etcd_workers.commands import spool
 
 
 @pytest.fixture(params=[1, 4 * 1024 * 1024], ids=["on disk", "in memory"])

@@ -14,7 +14,7 @@ from zk2etcd.config import loader
 
 if TYPE_CHECKING:
     from zk2etcd.config import models
-    from zk2etcd_workers import probe_fact
+    from zk2etcd_workers.commands import finding
 
 _COLOURS = {"ok": "green", "note": "yellow", "FAIL": "red"}
 
@@ -49,10 +49,10 @@ def command(paths: tuple[str, ...], sets: tuple[str, ...], offline: bool, as_jso
 
 def _facts(
     settings: models.Config, paths: tuple[str, ...], offline: bool
-) -> Iterator[probe_fact.Fact]:
-    from zk2etcd_workers import probe, probe_fact  # noqa: PLC0415 (the data plane, here only)
+) -> Iterator[finding.Fact]:
+    from zk2etcd_workers.commands import finding, probe  # noqa: PLC0415
 
-    side = probe_fact.Side("config")
+    side = finding.Side("config")
     shards, slots = sharding.shards(settings), sharding.slots(settings)
     yield side.ok(f"{' and '.join(paths)} is valid")
     for shard in shards:
@@ -65,7 +65,7 @@ def _facts(
         yield from probe.facts(settings, shards)
 
 
-def _exit_code(facts: list[probe_fact.Fact]) -> int:
+def _exit_code(facts: list[finding.Fact]) -> int:
     if any(fact.unreachable for fact in facts):
         return 3
     if any(fact.refused for fact in facts):
@@ -73,14 +73,14 @@ def _exit_code(facts: list[probe_fact.Fact]) -> int:
     return 1 if any(fact.status == "FAIL" for fact in facts) else 0
 
 
-def _show(fact: probe_fact.Fact) -> None:
+def _show(fact: finding.Fact) -> None:
     mark = click.style(f"{fact.status:<4}", fg=_COLOURS[fact.status])
     click.echo(f"{fact.side:<9}  {mark}  {text.printable(fact.text)}")
     if fact.remedy:
         click.echo(f"{'':<9}        {text.printable(fact.remedy)}")
 
 
-def _print_json(facts: list[probe_fact.Fact], code: int) -> None:
+def _print_json(facts: list[finding.Fact], code: int) -> None:
     document = {
         "schema_version": 1,
         "ok": code == 0,

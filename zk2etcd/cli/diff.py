@@ -19,7 +19,7 @@ from zk2etcd.config import addresses, loader, older_flags, units
 if TYPE_CHECKING:
     from zk2etcd import messages
     from zk2etcd.config import models
-    from zk2etcd_workers import compare, mend
+    from zk2etcd_workers.commands import compare, mend
 
 _STALLED = 60.0
 _LONGEST = 24 * 3600.0
@@ -113,7 +113,7 @@ class _Options(NamedTuple):
 
 def _diff(settings: models.Config, looks: tuple[int, str], options: _Options) -> int:
     """`looks`: how often a difference is looked at again, and how long after."""
-    from zk2etcd_workers import compare  # noqa: PLC0415 (as all of the data plane here)
+    from zk2etcd_workers.commands import compare  # noqa: PLC0415
 
     job = _Job(settings, compare.Rounds(looks[0], _seconds(looks[1])), options.url)
     found = {shard.id: job.compare(shard) for shard in sharding.shards(settings)}
@@ -149,18 +149,18 @@ class _Job:
     """One configuration's comparisons and repairs, told of on stderr."""
 
     def __init__(self, settings: models.Config, rounds: compare.Rounds, url: str | None) -> None:
-        from zk2etcd_workers import sides  # noqa: PLC0415
+        from zk2etcd_workers.commands import both_sides  # noqa: PLC0415
 
         self._url = url
         self._settings = settings
         self._rounds = rounds
-        self._who = sides.identity("diff")
+        self._who = both_sides.identity("diff")
 
     def compare(self, shard: messages.Shard) -> compare.Found:
-        from zk2etcd_workers import compare, sides  # noqa: PLC0415
+        from zk2etcd_workers.commands import both_sides, compare  # noqa: PLC0415
 
         with bars.told(f"comparing {_names(shard)}") as told:
-            return sides.attempt(
+            return both_sides.attempt(
                 self._settings,
                 self._who,
                 lambda both: compare.compare(both, shard, self._rounds, told),
@@ -168,11 +168,11 @@ class _Job:
 
     def fix(self, shard: messages.Shard, released: int | None) -> diff_text.Fix:
         """Repair it ourselves, or have its owner do so; `released` deletes are allowed."""
-        from zk2etcd_workers import mend, sides  # noqa: PLC0415
+        from zk2etcd_workers.commands import both_sides, mend  # noqa: PLC0415
 
         try:
             with bars.told(f"repairing {_names(shard)}") as told:
-                done = sides.attempt(
+                done = both_sides.attempt(
                     self._settings, self._who, lambda both: mend.mend(both, shard, released, told)
                 )
         except errors.Held as held:

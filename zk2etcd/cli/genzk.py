@@ -10,7 +10,7 @@ import click
 from zk2etcd import bars
 
 if TYPE_CHECKING:
-    from zk2etcd_workers import generate
+    from zk2etcd_workers.commands import generate
 
 POLL_SECONDS = 0.2
 
@@ -90,7 +90,7 @@ def command(
     _check_usage(path, shape, key_prefix)
     if concurrent is not None:
         click.echo("zk2etcd: warning: --concurrent has no meaning here", err=True)
-    from zk2etcd_workers import generate  # noqa: PLC0415 (only this command pays for kazoo)
+    from zk2etcd_workers.commands import generate  # noqa: PLC0415
 
     if shape == "dubbo":
         items = generate.dubbo(path, parents, children, value_size, ephemeral)

@@ -8,19 +8,19 @@ from collections.abc import Iterator, Sequence
 
 from zk2etcd import errors, messages
 from zk2etcd.config import models
-from zk2etcd_workers import probe_fact, sides
+from zk2etcd_workers.commands import both_sides, finding
 from zk2etcd_workers.model import tree
 from zk2etcd_workers.zookeeper import protocol as protocols
 from zk2etcd_workers.zookeeper import protocol_choice, refusal, server_version
 from zk2etcd_workers.zookeeper import session as sessions
 
-SIDE = probe_fact.Side("ZooKeeper")
+SIDE = finding.Side("ZooKeeper")
 _LOOKED_AT = 64
 _ANYONE = "world:anyone"
 _MODE = re.compile(rb"Mode: ([a-z-]+)")
 
 
-def hosts(settings: models.ZooKeeper) -> Iterator[probe_fact.Fact]:
+def hosts(settings: models.ZooKeeper) -> Iterator[finding.Fact]:
     """Each host by itself: does it answer, and is it new enough?"""
     for host in settings.hosts:
         try:
@@ -32,7 +32,7 @@ def hosts(settings: models.ZooKeeper) -> Iterator[probe_fact.Fact]:
         yield _host(host, answer, settings.protocol)
 
 
-def _host(host: str, answer: bytes, protocol: str) -> probe_fact.Fact:
+def _host(host: str, answer: bytes, protocol: str) -> finding.Fact:
     version, mode = server_version.told(answer), _MODE.search(answer)
     if b"not currently serving" in answer:
         return SIDE.fail(
@@ -53,7 +53,7 @@ def _host(host: str, answer: bytes, protocol: str) -> probe_fact.Fact:
     return SIDE.ok(f"{host} is ZooKeeper {shown}" + (f", {mode[1].decode()}" if mode else ""))
 
 
-def session(both: sides.Sides) -> probe_fact.Fact:
+def session(both: both_sides.Sides) -> finding.Fact:
     """A session, logged in as a mirror would be. Raises nothing."""
     started = time.monotonic()
     who = identity(both.settings.zookeeper)
@@ -69,7 +69,7 @@ def session(both: sides.Sides) -> probe_fact.Fact:
     return SIDE.ok(f"a session was made in {took:.0f} ms, as {who}")
 
 
-def prefix(both: sides.Sides, shard: messages.Shard) -> Iterator[probe_fact.Fact]:
+def prefix(both: both_sides.Sides, shard: messages.Shard) -> Iterator[finding.Fact]:
     """The root of one shard: is it there, may it be read and watched, and its children read?
 
     :raises errors.ZooKeeperError: the session broke off.
@@ -90,7 +90,7 @@ def prefix(both: sides.Sides, shard: messages.Shard) -> Iterator[probe_fact.Fact
         )
 
 
-def read(both: sides.Sides, ops: Sequence[protocols.Op]) -> Sequence[tree.Result]:
+def read(both: both_sides.Sides, ops: Sequence[protocols.Op]) -> Sequence[tree.Result]:
     """One bulk read, waited for.
 
     :raises errors.ZooKeeperError: it was not answered.
@@ -105,8 +105,8 @@ def read(both: sides.Sides, ops: Sequence[protocols.Op]) -> Sequence[tree.Result
 
 
 def _root(
-    both: sides.Sides, shard: messages.Shard, node: tree.Result, names: tree.Result
-) -> probe_fact.Fact:
+    both: both_sides.Sides, shard: messages.Shard, node: tree.Result, names: tree.Result
+) -> finding.Fact:
     if isinstance(node, tree.Node) and isinstance(names, list):
         count = f"{len(names):,} {'child' if len(names) == 1 else 'children'}"
         return SIDE.ok(f"{shard.source} can be read: {count}")
@@ -118,8 +118,8 @@ def _root(
 
 
 def _children(
-    both: sides.Sides, shard: messages.Shard, names: list[bytes]
-) -> Iterator[probe_fact.Fact]:
+    both: both_sides.Sides, shard: messages.Shard, names: list[bytes]
+) -> Iterator[finding.Fact]:
     """Some of the children: an ACL is not inherited, so the root tells nothing of them."""
     root = shard.source.encode()
     paths = [tree.join(root, name) for name in sorted(names)[:_LOOKED_AT]]
@@ -172,7 +172,7 @@ def _named(auth: models.ZkAuth) -> str:
     return f"digest:{user}" if colon else "digest"
 
 
-def zxid(both: sides.Sides, shard: messages.Shard) -> int:
+def zxid(both: both_sides.Sides, shard: messages.Shard) -> int:
     """The ensemble's latest zxid, as a synced server tells it.
 
     :raises errors.ZooKeeperError: it does not.

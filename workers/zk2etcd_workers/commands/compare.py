@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from zk2etcd import messages
-from zk2etcd_workers import sides, spool
+from zk2etcd_workers.commands import both_sides, spool
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.mirror import base
 from zk2etcd_workers.model import pacing, plan, tree
@@ -112,7 +112,7 @@ class Found:
 
 
 def compare(
-    both: sides.Sides,
+    both: both_sides.Sides,
     shard: messages.Shard,
     rounds: Rounds,
     told: Tell,

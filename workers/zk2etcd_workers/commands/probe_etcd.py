@@ -17,14 +17,14 @@ from typing import NamedTuple
 
 from zk2etcd import errors, messages, metrics
 from zk2etcd.config import models
-from zk2etcd_workers import probe_fact, sides
+from zk2etcd_workers.commands import both_sides, finding
 from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.model import mapping, tree
 from zk2etcd_workers.ownership import records
 from zk2etcd_workers.walk import etcd_keys
 
-SIDE = probe_fact.Side("etcd")
+SIDE = finding.Side("etcd")
 _LARGEST_NODE = 1024 * 1024
 _OLDEST = (3, 4)
 _GROUPS, _INNER = 64, 32
@@ -34,7 +34,7 @@ _KINDS = ("owners", "checkpoints", "guards", "identities", "pauses", "members")
 # --- the endpoints --------------------------------------------------------------------------------
 
 
-def endpoints(settings: models.Etcd) -> Iterator[probe_fact.Fact]:
+def endpoints(settings: models.Etcd) -> Iterator[finding.Fact]:
     """Each endpoint by itself."""
     for endpoint in settings.endpoints:
         alone = settings.model_copy(update={"endpoints": (endpoint,)})
@@ -42,7 +42,7 @@ def endpoints(settings: models.Etcd) -> Iterator[probe_fact.Fact]:
             yield _endpoint(endpoint, client)
 
 
-def _endpoint(endpoint: str, client: etcd.Client) -> probe_fact.Fact:
+def _endpoint(endpoint: str, client: etcd.Client) -> finding.Fact:
     try:
         version = client.version()
         started = time.monotonic()
@@ -66,7 +66,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 # --- rights ---------------------------------------------------------------------------------------
 
 
-def state_rights(both: sides.Sides) -> probe_fact.Fact:
+def state_rights(both: both_sides.Sides) -> finding.Fact:
     """May our own keys be read and written?"""
     keys = records.Keys(both.settings.state.prefix)
     base = keys.prefix + b"/"
@@ -75,7 +75,7 @@ def state_rights(both: sides.Sides) -> probe_fact.Fact:
     return _right(both, [ours], ours.what)
 
 
-def target_rights(both: sides.Sides, shard: messages.Shard) -> probe_fact.Fact:
+def target_rights(both: both_sides.Sides, shard: messages.Shard) -> finding.Fact:
     """May the keys of one shard be read and written: its own, the first and the last below it?"""
     mapped = mapping.Mapping.of(shard)
     (start, end), own = mapped.below(), mapped.target
@@ -94,7 +94,7 @@ class _Span(NamedTuple):
     tried: tuple[bytes, ...]
 
 
-def _right(both: sides.Sides, spans: Sequence[_Span], what: str) -> probe_fact.Fact:
+def _right(both: both_sides.Sides, spans: Sequence[_Span], what: str) -> finding.Fact:
     """One fact about all of these: which of them lacks which right, and what grants it."""
     try:
         lacking = {span: lack for span in spans if (lack := _lacking(both.client, span))}
@@ -156,7 +156,7 @@ def _never(key: bytes) -> wire.Compare:
     return wire.Compare(key, "create", "<", 0)
 
 
-def lease(both: sides.Sides) -> probe_fact.Fact:
+def lease(both: both_sides.Sides) -> finding.Fact:
     """A lease is the only thing made here; it is given back at once."""
     wanted = round(both.settings.state.lease_ttl)
     owner = records.Keys(both.settings.state.prefix).owner("check")
@@ -179,7 +179,7 @@ def lease(both: sides.Sides) -> probe_fact.Fact:
 # --- limits ---------------------------------------------------------------------------------------
 
 
-def limits(both: sides.Sides, shard: messages.Shard) -> Iterator[probe_fact.Fact]:
+def limits(both: both_sides.Sides, shard: messages.Shard) -> Iterator[finding.Fact]:
     """Does the server take Txns of our size, and values of ZooKeeper's?
 
     :raises errors.EtcdError: it did not answer, or refuses for another reason.
@@ -221,7 +221,7 @@ def _takes(client: etcd.Client, base: bytes, size: int) -> bool:
 # --- what is there already ------------------------------------------------------------------------
 
 
-def present(both: sides.Sides, shard: messages.Shard) -> Iterator[probe_fact.Fact]:
+def present(both: both_sides.Sides, shard: messages.Shard) -> Iterator[finding.Fact]:
     """Who owns the shard, and keys that were there before its first sync.
 
     :raises errors.EtcdError: etcd did not answer.
@@ -247,7 +247,7 @@ def present(both: sides.Sides, shard: messages.Shard) -> Iterator[probe_fact.Fac
         )
 
 
-def members(both: sides.Sides) -> Iterator[probe_fact.Fact]:
+def members(both: both_sides.Sides) -> Iterator[finding.Fact]:
     """The supervisors that run on this state prefix, and which of them only stand by.
 
     :raises errors.EtcdError: etcd did not answer.
@@ -262,7 +262,7 @@ def members(both: sides.Sides) -> Iterator[probe_fact.Fact]:
         yield SIDE.ok(f"supervisor {found['instance']}{where} {does}")
 
 
-def readable_format(both: sides.Sides) -> Iterator[probe_fact.Fact]:
+def readable_format(both: both_sides.Sides) -> Iterator[finding.Fact]:
     """Nothing, unless a newer zk2etcd wrote our own keys."""
     key = records.Keys(both.settings.state.prefix).format()
     for kv in both.client.range(key).kvs:
@@ -273,7 +273,7 @@ def readable_format(both: sides.Sides) -> Iterator[probe_fact.Fact]:
             yield dataclasses.replace(fact, refused=isinstance(error, errors.NewerReader))
 
 
-def floor(both: sides.Sides) -> int:
+def floor(both: both_sides.Sides) -> int:
     """The zxid that ZooKeeper must have reached: the highest of all checkpoints, or 0."""
     keys = records.Keys(both.settings.state.prefix)
     return max(records.read_checkpoints(both.client, keys).values(), default=0)

@@ -12,22 +12,22 @@ from collections.abc import Generator, Iterator, Sequence
 
 from zk2etcd import errors, messages
 from zk2etcd.config import models
-from zk2etcd_workers import probe_etcd, probe_fact, probe_zookeeper, sides
+from zk2etcd_workers.commands import both_sides, finding, probe_etcd, probe_zookeeper
 
-Facts = Iterator[probe_fact.Fact]
+Facts = Iterator[finding.Fact]
 
 
 def facts(settings: models.Config, shards: Sequence[messages.Shard]) -> Facts:
     """Everything there is to say, ZooKeeper first, as it is found out. Raises no error of ours."""
     zookeeper, etcd = probe_zookeeper.SIDE, probe_etcd.SIDE
-    with sides.Sides(settings, sides.identity("check")) as both:
+    with both_sides.Sides(settings, both_sides.identity("check")) as both:
         here = yield from _seen(zookeeper, _zookeeper(both, shards))
         there = yield from _seen(etcd, _etcd(both, shards))
         if here and there:
             yield from _seen(zookeeper, _history(both, shards[0]))
 
 
-def _seen(side: probe_fact.Side, looked: Facts) -> Generator[probe_fact.Fact, None, bool]:
+def _seen(side: finding.Side, looked: Facts) -> Generator[finding.Fact, None, bool]:
     """Pass the facts of a side on; False when it could not be reached to the end."""
     reached = True
     try:
@@ -40,7 +40,7 @@ def _seen(side: probe_fact.Side, looked: Facts) -> Generator[probe_fact.Fact, No
     return reached
 
 
-def _zookeeper(both: sides.Sides, shards: Sequence[messages.Shard]) -> Facts:
+def _zookeeper(both: both_sides.Sides, shards: Sequence[messages.Shard]) -> Facts:
     yield from probe_zookeeper.hosts(both.settings.zookeeper)
     session = probe_zookeeper.session(both)
     yield session
@@ -50,7 +50,7 @@ def _zookeeper(both: sides.Sides, shards: Sequence[messages.Shard]) -> Facts:
         yield from probe_zookeeper.prefix(both, shard)
 
 
-def _etcd(both: sides.Sides, shards: Sequence[messages.Shard]) -> Facts:
+def _etcd(both: both_sides.Sides, shards: Sequence[messages.Shard]) -> Facts:
     found = list(probe_etcd.endpoints(both.settings.etcd))
     answered = any(fact.status == "ok" for fact in found)
     for fact in found:
@@ -83,7 +83,7 @@ def _prefixes(shards: Sequence[messages.Shard]) -> list[messages.Shard]:
     return [shard for shard in shards if shard.bucket == 0]
 
 
-def _history(both: sides.Sides, shard: messages.Shard) -> Facts:
+def _history(both: both_sides.Sides, shard: messages.Shard) -> Facts:
     """Is this the ensemble that was mirrored before, or an older state of it?"""
     try:
         floor = probe_etcd.floor(both)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 from zk2etcd import errors, messages
 from zk2etcd.config import models
-from zk2etcd_workers import sides
+from zk2etcd_workers.commands import both_sides
 from zk2etcd_workers.mirror import base, splits
 from zk2etcd_workers.ownership import records
 from zk2etcd_workers.safety import guard_record, identity, pause_key
@@ -36,7 +36,7 @@ class Mended:
 
 
 def mend(
-    both: sides.Sides,
+    both: both_sides.Sides,
     shard: messages.Shard,
     released: int | None = None,
     told: Callable[[int, int], None] = lambda _done, _total: None,
@@ -84,7 +84,7 @@ def _watched(facts: context.Facts, told: Callable[[int, int], None]) -> Iterator
     def look() -> None:
         while not over.wait(_TOLD):
             if (running := facts.course) is not None:
-                running.look(time.monotonic(), "", sides.Silent())
+                running.look(time.monotonic(), "", both_sides.Silent())
                 told(*running.progress)
 
     looking = threading.Thread(target=look, name="progress", daemon=True)
