@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
-from zk2etcd import logs, repeats
 from zk2etcd import sandbox as sandboxes
+from zk2etcd.logs import logger, repeats
 
 _numbers = itertools.count(1)
 
@@ -27,7 +27,7 @@ hypothesis.settings.load_profile("shared machine")
 @pytest.fixture(autouse=True)
 def unsaid() -> None:
     """What an earlier test had logged is no repetition."""
-    logs._Held.repeats = repeats.Repeats()
+    logger._Held.repeats = repeats.Repeats()
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,9 @@ import os
 import sys
 import time
 
-from zk2etcd import control, logs, process, reloading, supervisor
+from zk2etcd import control, process, reloading, supervisor
 from zk2etcd.config import loader
+from zk2etcd.logs import logger
 
 
 def view(shown: control.View) -> dict[str, object]:
@@ -44,7 +45,7 @@ def main(target: str, path: str, *flags: str) -> int:
         return loader.load([path])
 
     loaded = load()
-    logs.setup("supervisor", loaded.config.log)
+    logger.setup("supervisor", loaded.config.log)
     setup = supervisor.Setup(
         configuration=reloading.Configuration(loaded, load, [path], time.time()),
         instance="test",

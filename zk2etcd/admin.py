@@ -30,12 +30,12 @@ from zk2etcd import (
     health,
     history,
     http_channel,
-    logs,
     stacks,
     status,
     web,
 )
 from zk2etcd.config import models
+from zk2etcd.logs import logger
 
 BODY_LIMIT = 64 * 1024
 _LONGEST_NAME = 100
@@ -311,7 +311,7 @@ def _answered() -> Iterator[None]:
     request = flask.request
     if not _ASKING.acquire(timeout=_ASKING_WAIT):
         raise exceptions.ServiceUnavailable("other requests are under way: try again")
-    logs.get().info("asked over HTTP", path=request.path, remote=request.remote_addr)
+    logger.get().info("asked over HTTP", path=request.path, remote=request.remote_addr)
     try:
         yield
     except control.UnknownShard as error:
@@ -374,7 +374,7 @@ def _failed(error: Exception) -> Answer:
         if allowed:
             answer.headers["Allow"] = ", ".join(sorted(allowed))
         return answer
-    logs.get().error("a request failed", path=flask.request.path, exc_info=error)
+    logger.get().error("a request failed", path=flask.request.path, exc_info=error)
     return _json({"error": "internal error: see the supervisor's log"}, 500)
 
 

@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterable, Iterator
 import prometheus_client
 from prometheus_client import metrics_core, multiprocess, registry
 
-from zk2etcd import advance, control, logs, messages, metrics, version
+from zk2etcd import advance, control, messages, metrics, version
+from zk2etcd.logs import logger
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _PHASES: tuple[str, ...] = typing.get_args(messages.Phase)
@@ -70,7 +71,7 @@ class _Files(registry.Collector):
         if path.name not in self._damaged:
             self._damaged.add(path.name)
             what = "metrics file is damaged: using its last good reading"
-            logs.get().error(what, path=str(path), error=str(error))
+            logger.get().error(what, path=str(path), error=str(error))
         if path.name not in self._good:
             return None
         copy = self._directory / "last-good" / path.name

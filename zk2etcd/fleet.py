@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from multiprocessing import connection
 from typing import Protocol
 
-from zk2etcd import lifecycle, logs, messages
+from zk2etcd import lifecycle, messages
+from zk2etcd.logs import logger
 
 # Of the time to stop, what a worker may use itself; the rest is for its exit to be seen.
 _DRAIN_SHARE = 0.9
@@ -102,7 +103,7 @@ class Fleet:
 
     def __init__(self, spawn: Spawn, rules: lifecycle.Policy) -> None:
         self._spawn = spawn
-        self._log = logs.get()
+        self._log = logger.get()
         self._cause = ""
         self.rules = rules
         self.slots: dict[str, Slot] = {}
@@ -191,7 +192,7 @@ class Fleet:
         asked = slot.life.state is lifecycle.State.STOPPING
         pid, incarnation = slot.child.pid, slot.life.incarnation
         if not slot.killed:
-            slot.trace_id = logs.new_trace()
+            slot.trace_id = logger.new_trace()
         slot.child.close()
         slot.child, slot.last_exit = None, code
         self.reaped[slot.name] = incarnation
@@ -225,7 +226,7 @@ class Fleet:
 
     def _start(self, slot: Slot, now: float) -> None:
         slot.report, slot.heard_at, slot.told, slot.killed = None, None, None, False
-        slot.trace_id = slot.trace_id or logs.new_trace()
+        slot.trace_id = slot.trace_id or logger.new_trace()
         cause = {"cause": self._cause} if self._cause else {}
         try:
             slot.child = self._spawn(slot.name, slot.life.incarnation)
@@ -254,7 +255,7 @@ class Fleet:
         reason = "it did not stop in time"
         if silence is not None:
             reason = slot.child.channel.broken or f"its loop did not turn for {silence:.1f} s"
-        slot.trace_id = logs.new_trace()
+        slot.trace_id = logger.new_trace()
         self._log.warning(
             "killing worker",
             slot=slot.name,

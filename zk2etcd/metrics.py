@@ -23,7 +23,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
-from zk2etcd import logs
+from zk2etcd.logs import logger
 
 if TYPE_CHECKING:
     import prometheus_client
@@ -135,7 +135,7 @@ def _mend(path: pathlib.Path) -> None:
         shutil.copyfile(path, path.with_suffix(".corrupt"))
         _rewrite(path, good)
         what = "metrics file was damaged: kept what could be read"
-        logs.get().warning(what, path=str(path), kept=len(good), error=str(error))
+        logger.get().warning(what, path=str(path), kept=len(good), error=str(error))
 
 
 def _until_damage(path: pathlib.Path) -> Iterator[tuple[str, float]]:

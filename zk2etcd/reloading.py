@@ -7,8 +7,9 @@ import pathlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-from zk2etcd import control, errors, logs
+from zk2etcd import control, errors
 from zk2etcd.config import models
+from zk2etcd.logs import logger
 
 _MOST_BYTES = 1024 * 1024 + 1
 
@@ -74,7 +75,7 @@ class Configuration:
         except (errors.ConfigError, OSError) as error:
             return self._refused(str(error))
         except Exception as error:  # whatever a file does to a parser, the mirror goes on
-            logs.get().exception("reading the configuration failed in an unforeseen way")
+            logger.get().exception("reading the configuration failed in an unforeseen way")
             return self._refused(f"cannot be read: {type(error).__name__}")
         changes = models.diff(self._loaded.config, fresh.config)
         changed = tuple(sorted(change.key for change in changes))
@@ -83,7 +84,7 @@ class Configuration:
             return self._refused(f"needs a restart to change: {', '.join(fixed)}", changed)
         try:
             if fresh.config.log.file != self.current.log.file:
-                logs.check(fresh.config.log)
+                logger.check(fresh.config.log)
         except errors.StartError as error:
             return self._refused(str(error), changed)
         self._loaded, self.loaded_at, self.error = fresh, wall_now, None

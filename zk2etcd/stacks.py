@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Mapping
 
-from zk2etcd import log_stderr
+from zk2etcd.logs import stderr
 
 SIGNAL = signal.SIGUSR2
 FILE_SIGNAL = signal.SIGURG
@@ -39,7 +39,7 @@ def install(*, chain: bool = False) -> None:
 @functools.cache
 def _stderr() -> int:
     """Kept open: a signal handler has no time to wait for a reader, or to open anything."""
-    return log_stderr.unblocking()
+    return stderr.unblocking()
 
 
 def uninstall() -> None:

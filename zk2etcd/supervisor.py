@@ -21,7 +21,6 @@ from zk2etcd import (
     handover,
     instance,
     lifecycle,
-    logs,
     messages,
     once,
     overview,
@@ -34,6 +33,7 @@ from zk2etcd import (
     signals,
     stacks,
 )
+from zk2etcd.logs import logger
 
 INTERRUPTED = 130
 # The loop turns at least this often (seconds), so that ages in the view are true.
@@ -70,7 +70,7 @@ class Supervisor:
         cfg = setup.configuration.current
         self._setup = setup
         self._configuration = setup.configuration
-        self._log = logs.get()
+        self._log = logger.get()
         self._log_level: str = setup.log_level or cfg.log.level
         self._started = (time.time(), now)
         self._turned_at = now
@@ -109,7 +109,7 @@ class Supervisor:
             closing.callback(self._end)
             self._mirror()
             self._log.info("stopped", exit_code=self._exit_code)
-            logs.close()
+            logger.close()
         if self._refusal is not None:
             raise errors.NewerReader(self._refusal)
         return self._exit_code
@@ -135,7 +135,7 @@ class Supervisor:
         self._reconcile(now)
         self._conclude(now)
         self.desk.publish(self._view(now))
-        logs.tend()
+        logger.tend()
         return not (self._stopping and not self._fleet.children())
 
     # --- what is asked, by signals and over the desk --------------------------------------------
@@ -183,7 +183,7 @@ class Supervisor:
 
     def reload(self) -> control.ReloadResult:
         """See control.Control.request_reload."""
-        trace_id = logs.new_trace()
+        trace_id = logger.new_trace()
         log = self._log.bind(trace_id=trace_id)
         result = self._configuration.reload(time.time(), trace_id)
         if not result.ok:
@@ -198,7 +198,7 @@ class Supervisor:
         if "log.level" in result.changed:
             self.set_log_level(settings.level)
         if any(key.startswith("log.") for key in result.changed):
-            logs.setup("supervisor", settings, self._log_level)
+            logger.setup("supervisor", settings, self._log_level)
         self._take_over(self._turned_at)
         log.info("configuration reloaded", changed=list(result.changed))
         return result
@@ -206,7 +206,7 @@ class Supervisor:
     def set_log_level(self, level: str) -> None:
         """See control.Control.set_log_level."""
         self._log_level = level
-        logs.set_level(level)
+        logger.set_level(level)
         for slot in self._fleet.slots:
             self._fleet.send(slot, messages.SetLogLevel(level))
         self._log.info("log level set", to=level)
@@ -337,7 +337,7 @@ class Supervisor:
     def _start_full_syncs(self, now: float) -> None:
         self._schedule, due = schedule.due(self._schedule, now)
         for shard in due:
-            trace_id = logs.new_trace()
+            trace_id = logger.new_trace()
             slot = self._roster.assignment[shard]
             self._log.info("full sync due", shard=shard, slot=slot, trace_id=trace_id)
             self._fleet.send(slot, messages.FullSync((shard,), trace_id))

@@ -19,8 +19,9 @@ import pytest
 
 from tests import polling
 from tests.integration import observing
-from zk2etcd import logs, messages, metrics
+from zk2etcd import messages, metrics
 from zk2etcd.config import models
+from zk2etcd.logs import logger
 from zk2etcd_workers import main
 from zk2etcd_workers.zookeeper import session as sessions
 
@@ -198,14 +199,14 @@ class World:
         self._patches.setattr(main, "_REPORT_EVERY", 0.03)
         self._switch = sys.getswitchinterval()
         sys.setswitchinterval(0.0005)  # as in a worker process
-        logs.set_level("error")
+        logger.set_level("error")
 
     def __enter__(self) -> World:
         return self
 
     def __exit__(self, *_: object) -> None:
         with contextlib.ExitStack() as stack:
-            stack.callback(logs.set_level, "info")
+            stack.callback(logger.set_level, "info")
             stack.callback(self._patches.undo)
             stack.callback(sys.setswitchinterval, self._switch)
             stack.callback(self.etcd.close)

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from tests import polling
 from tests.unit import test_routes
-from zk2etcd import admin, control, logs
+from zk2etcd import admin, control
 from zk2etcd.config import models
+from zk2etcd.logs import logger
 
 SLOW_TIMEOUT = 1
 SETTINGS = models.Http(
@@ -101,11 +102,11 @@ class Served:
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(admin._LIMITS, "channel_timeout", SLOW_TIMEOUT)
-        logs.set_level("error")
+        logger.set_level("error")
         made = Served(str(tmp_path_factory.mktemp("metrics")))
         yield made
         made.server.close()
-        logs.set_level("info")
+        logger.set_level("info")
 
 
 def judged(answer: bytes) -> None:

@@ -7,7 +7,8 @@ import structlog.testing
 
 from tests import polling
 from tests.integration import mirroring
-from zk2etcd import logs, messages
+from zk2etcd import messages
+from zk2etcd.logs import logger
 from zk2etcd_workers.commands import generate
 from zk2etcd_workers.walk import course
 from zk2etcd_workers.zookeeper import protocol
@@ -34,7 +35,7 @@ def test_a_slow_first_base_tells_how_far_it_is(
     monkeypatch.setattr(course, "ASK_AFTER", 0.2)
     monkeypatch.setattr(course, "SAY_EVERY", 0.5)
     nodes = seed(world, 20, 100)
-    logs.set_level("info")
+    logger.set_level("info")
     with structlog.testing.capture_logs() as lines:
         worker = world.worker(zookeeper=SLOW)
         done = worker.follows()

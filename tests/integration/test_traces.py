@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.integration import mirroring
-from zk2etcd import logs
+from zk2etcd.logs import logger
 
 
 def said(capfd: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
@@ -17,7 +17,7 @@ def said(capfd: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
 
 
 def test_a_start_and_a_full_sync(world: mirroring.World, capfd: pytest.CaptureFixture[str]) -> None:
-    logs.set_level("info")
+    logger.set_level("info")
     world.zk.create(world.root, b"")
     world.zk.create(world.path("a"), b"1")
     worker = world.worker()
@@ -37,8 +37,8 @@ def test_a_start_and_a_full_sync(world: mirroring.World, capfd: pytest.CaptureFi
 def test_a_change_from_its_read_to_its_line_in_the_event_log(
     world: mirroring.World, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logs._Setting, "events", True)
-    logs.set_level("debug")
+    monkeypatch.setattr(logger._Setting, "events", True)
+    logger.set_level("debug")
     world.zk.create(world.root, b"the-value")
     worker = world.worker()
     first = worker.follows().last_full_sync
@@ -79,8 +79,8 @@ def test_a_change_from_its_read_to_its_line_in_the_event_log(
 def test_a_dry_run_mirrors_nothing_and_says_so(
     world: mirroring.World, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logs._Setting, "events", True)
-    logs.set_level("info")
+    monkeypatch.setattr(logger._Setting, "events", True)
+    logger.set_level("info")
     world.zk.create(world.root, b"")
     world.worker(dry_run=True).follows()
     events = [line["event"] for line in said(capfd)]
@@ -91,7 +91,7 @@ def test_a_dry_run_mirrors_nothing_and_says_so(
 def test_an_error_and_the_start_that_mends_it(
     world: mirroring.World, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    logs.set_level("info")
+    logger.set_level("info")
     worker = world.worker(zookeeper={"hosts": ["127.0.0.1:1"], "connect_timeout": 0.1})
     report = worker.wait(lambda each: each.error is not None and each.attempt > 1)
     (line,) = [each for each in said(capfd) if each["event"] == "shard in error"]

@@ -12,8 +12,9 @@ import pytest
 
 from tests import certificates, polling, wire
 from tests.integration import mirroring
-from zk2etcd import logs, sandbox, sandbox_server, sandbox_supervisor
+from zk2etcd import sandbox, sandbox_server, sandbox_supervisor
 from zk2etcd.config import models
+from zk2etcd.logs import logger
 from zk2etcd_workers.commands import probe_zookeeper
 from zk2etcd_workers.zookeeper import connection
 
@@ -112,7 +113,7 @@ def test_digest_reads_what_only_it_may_and_again_after_a_reconnect(
     world: mirroring.World, capfd: pytest.CaptureFixture[str]
 ) -> None:
     _protect(world)
-    logs.set_level("debug")
+    logger.set_level("debug")
     with wire.Wire(world.zookeeper) as line:
         worker = world.worker(zookeeper={"hosts": [line.address], "auth": [DIGEST]})
         worker.follows()
@@ -162,7 +163,7 @@ def test_sasl_reads_what_only_it_may_and_again_after_a_reconnect(
     world: mirroring.World, capfd: pytest.CaptureFixture[str]
 ) -> None:
     _protect(world, kazoo.security.make_acl("sasl", "mirror", read=True))
-    logs.set_level("debug")
+    logger.set_level("debug")
     with wire.Wire(world.zookeeper) as line:
         worker = world.worker(zookeeper={"hosts": [line.address], "sasl": SASL})
         worker.follows()

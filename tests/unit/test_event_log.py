@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from zk2etcd import log_lines, logs
+from zk2etcd.logs import lines as log_lines
+from zk2etcd.logs import logger
 from zk2etcd_workers.model import plan
 from zk2etcd_workers.shard import event_log
 
@@ -37,14 +38,14 @@ def emitted(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
             assert line.count(b"\n") == 1
             found.append(json.loads(line))
 
-    monkeypatch.setattr(logs._STDERR, "write", write)
-    monkeypatch.setattr(logs._Setting, "json", True)
+    monkeypatch.setattr(logger._STDERR, "write", write)
+    monkeypatch.setattr(logger._Setting, "json", True)
     return found
 
 
 def log(*writes: plan.Write, now: float | None = 7500.0) -> None:
     common = {"shard": "s1", "phase": "follow", "revision": 42}
-    logs.changes(common, event_log._rows(writes, "abc", now))
+    logger.changes(common, event_log._rows(writes, "abc", now))
 
 
 def test_a_line_has_the_fields(emitted: list[dict[str, Any]]) -> None:

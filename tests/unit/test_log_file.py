@@ -16,17 +16,18 @@ from typing import Any
 import pytest
 
 from tests import polling
-from zk2etcd import errors, log_file
+from zk2etcd import errors
 from zk2etcd.config import models
+from zk2etcd.logs import file as log_file
 
 WRITER = """
 import sys
-from zk2etcd import logs
+from zk2etcd.logs import logger
 from zk2etcd.config import models
 name, path, max_bytes, backups, lines = sys.argv[1:]
 file = models.LogFile(path=path, max_bytes=int(max_bytes), backups=int(backups))
-logs.setup(name, models.Log(format="json", file=file))
-log = logs.get()
+logger.setup(name, models.Log(format="json", file=file))
+log = logger.get()
 sys.stdin.readline()
 for number in range(int(lines)):
     log.info("line", number=number, filler="x" * (number % 300))

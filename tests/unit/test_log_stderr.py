@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from zk2etcd import log_stderr
+from zk2etcd.logs import stderr
 
 WRITER = """
 import sys
-from zk2etcd import logs
+from zk2etcd.logs import logger
 from zk2etcd.config import models
-logs.setup("w0", models.Log(format="json"))
-log = logs.get()
+logger.setup("w0", models.Log(format="json"))
+log = logger.get()
 for number in range(int(sys.argv[1])):
     log.info("line", number=number, filler="x" * (number % 300))
 print("done", flush=True)
@@ -76,7 +76,7 @@ def test_a_reader_that_stops_holds_nothing_up(kind: str) -> None:
 
 def test_a_line_that_was_cut_off_does_not_spoil_the_next() -> None:
     """It is longer than a pipe's room, and nobody reads the rest of it in time."""
-    code = WRITER.replace("log = ", "logs._STDERR.write(b'{' + b'x' * 200_000 + b'\\n'); log = ")
+    code = WRITER.replace("log = ", "logger._STDERR.write(b'{' + b'x' * 200_000 + b'\\n'); log = ")
     near, far = os.pipe()
     command = [sys.executable, "-c", code, "0"]
     writer = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=far)
@@ -101,7 +101,7 @@ def test_a_line_that_was_cut_off_does_not_spoil_the_next() -> None:
 
 
 def test_a_dry_run_goes_at_the_pace_of_its_reader() -> None:
-    code = WRITER.replace("log = ", "logs.be_patient(); log = ")
+    code = WRITER.replace("log = ", "logger.be_patient(); log = ")
     near, far = os.pipe()
     command = [sys.executable, "-c", code, "6000"]
     writer = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=far)
@@ -124,7 +124,7 @@ def test_a_dry_run_goes_at_the_pace_of_its_reader() -> None:
 
 def test_patience_is_bounded_and_comes_back() -> None:
     clock = Clock()
-    patience = log_stderr.Patience(clock, most=1.0, share=0.05)
+    patience = stderr.Patience(clock, most=1.0, share=0.05)
     patience.spend(1.0)
     assert patience.left() == 0.0
     clock.now += 10
@@ -135,7 +135,7 @@ def test_patience_is_bounded_and_comes_back() -> None:
 
 def test_whole_lines_are_packed_into_writes_that_a_pipe_takes_whole() -> None:
     lines = [b"x" * (number % 1500) + b"\n" for number in range(0, 60_000, 7)]
-    packed = list(log_stderr._packed(b"".join(lines), log_stderr.ATOMIC))
+    packed = list(stderr._packed(b"".join(lines), stderr.ATOMIC))
     assert b"".join(packed) == b"".join(lines)
     assert all(chunk.endswith(b"\n") and len(chunk) <= 4096 for chunk in packed)
     assert len(packed) < len(lines) / 4
@@ -143,4 +143,4 @@ def test_whole_lines_are_packed_into_writes_that_a_pipe_takes_whole() -> None:
 
 def test_a_line_that_is_too_long_travels_alone() -> None:
     lines = [b"a\n", b"x" * 9000 + b"\n", b"b\n" * 5]
-    assert list(log_stderr._packed(b"".join(lines), log_stderr.ATOMIC)) == lines
+    assert list(stderr._packed(b"".join(lines), stderr.ATOMIC)) == lines

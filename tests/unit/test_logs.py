@@ -16,8 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zk2etcd import log_lines, logs
 from zk2etcd.config import models
+from zk2etcd.logs import lines as log_lines
+from zk2etcd.logs import logger
 
 
 @pytest.fixture(autouse=True)
@@ -25,18 +26,18 @@ def restored() -> Iterator[None]:
     """Leave this process's logging as it was."""
     root = logging.getLogger()
     handlers, level, hook = root.handlers[:], root.level, threading.excepthook
-    setting = {**vars(logs._Setting)}
+    setting = {**vars(logger._Setting)}
     yield
     root.handlers[:], threading.excepthook = handlers, hook
     root.setLevel(level)
     logging.captureWarnings(False)
-    logs._set_file(None)
+    logger._set_file(None)
     for name in ("threshold", "process", "json", "coloured", "events"):
-        setattr(logs._Setting, name, setting[name])
+        setattr(logger._Setting, name, setting[name])
 
 
 def setup(**log: Any) -> None:
-    logs.setup("w0", models.Log(**{"format": "json", **log}))
+    logger.setup("w0", models.Log(**{"format": "json", **log}))
 
 
 def lines(capfd: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
@@ -45,7 +46,7 @@ def lines(capfd: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
 
 def test_a_line_has_the_fields(capfd: pytest.CaptureFixture[str]) -> None:
     setup()
-    logs.get(shard="s1").bind(path="/a").info("written", keys=3)
+    logger.get(shard="s1").bind(path="/a").info("written", keys=3)
     (line,) = lines(capfd)
     assert line.pop("timestamp").endswith("Z")
     assert line == {
@@ -57,24 +58,24 @@ def test_the_level_changes_for_loggers_that_were_bound_before(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     setup(level="warning")
-    log = logs.get().bind(a=1)
+    log = logger.get().bind(a=1)
     log.info("unheard")
-    logs.set_level("debug")
+    logger.set_level("debug")
     log.debug("heard")
-    logs.set_level("error")
+    logger.set_level("error")
     log.warning("unheard")
     assert [line["event"] for line in lines(capfd)] == ["heard"]
 
 
 def test_the_given_level_goes_over_the_configured_one(capfd: pytest.CaptureFixture[str]) -> None:
-    logs.setup("supervisor", models.Log(format="json", level="error"), "debug")
-    logs.get().debug("heard")
+    logger.setup("supervisor", models.Log(format="json", level="error"), "debug")
+    logger.get().debug("heard")
     assert len(lines(capfd)) == 1
 
 
 def test_an_unknown_level_is_refused() -> None:
     with pytest.raises(ValueError, match="loud"):
-        logs.set_level("loud")
+        logger.set_level("loud")
 
 
 @given(
@@ -153,7 +154,7 @@ def test_an_exception_brings_its_traceback(capfd: pytest.CaptureFixture[str]) ->
     try:
         raise KeyError("lost")
     except KeyError:
-        logs.get().exception("failed")
+        logger.get().exception("failed")
     (line,) = lines(capfd)
     assert line["level"] == "error"
     assert "KeyError: 'lost'" in line["exception"]
@@ -174,10 +175,10 @@ def test_libraries_speak_from_warning_on(capfd: pytest.CaptureFixture[str]) -> N
 def test_the_level_is_theirs_too_at_once(capfd: pytest.CaptureFixture[str]) -> None:
     setup()
     library = logging.getLogger("kazoo.client")
-    logs.set_level("error")
+    logger.set_level("error")
     library.warning("unheard")
     library.error("heard")
-    logs.set_level("warning")
+    logger.set_level("warning")
     library.warning("heard again")
     assert [line["event"] for line in lines(capfd)] == ["heard", "heard again"]
 
@@ -186,15 +187,15 @@ def test_what_repeats_is_said_once_and_counted(capfd: pytest.CaptureFixture[str]
     setup()
     for _ in range(5):
         logging.getLogger("kazoo.client").warning("connection refused")
-        logs.get(shard="s1").error("failed", error="e")
-        logs.get(shard="s1").info("all of these are said")
-    logs.get(shard="s2").error("failed", error="e")
+        logger.get(shard="s1").error("failed", error="e")
+        logger.get(shard="s1").info("all of these are said")
+    logger.get(shard="s2").error("failed", error="e")
     said = [(line["event"], line.get("shard"), line.get("repeated")) for line in lines(capfd)]
     assert [each for each in said if each[0] != "all of these are said"] == [
         ("connection refused", None, None), ("failed", "s1", None), ("failed", "s2", None)
     ]  # fmt: skip
     assert len(said) == 8
-    logs.close()
+    logger.close()
     counted = {(line["event"], line["repeated"], line["process"]) for line in lines(capfd)}
     assert counted == {("connection refused", 4, "w0"), ("failed", 4, "w0")}
 
@@ -213,13 +214,14 @@ def test_a_thread_that_dies_is_logged(capfd: pytest.CaptureFixture[str]) -> None
 def test_secrets_of_the_configuration_are_masked(capfd: pytest.CaptureFixture[str]) -> None:
     setup()
     http = models.Http(token=pydantic.SecretStr("s3cret"))
-    logs.get().info("settings", token=http.token, http=http)
+    logger.get().info("settings", token=http.token, http=http)
     assert "s3cret" not in capfd.readouterr().err
 
 
 def test_a_closed_stderr_stops_nothing() -> None:
     code = (
-        "import os; from zk2etcd import logs; os.close(2); logs.get().info('x'); print('went on')"
+        "import os; from zk2etcd.logs import logger;"
+        "os.close(2); logger.get().info('x'); print('went on')"
     )
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
@@ -227,7 +229,10 @@ def test_a_closed_stderr_stops_nothing() -> None:
 
 
 def test_logging_does_not_bring_rich_into_a_worker() -> None:
-    code = "import sys; from zk2etcd import logs; assert 'rich' not in sys.modules; import rich"
+    code = (
+        "import sys; from zk2etcd.logs import logger;"
+        "assert 'rich' not in sys.modules; import rich"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
 
 

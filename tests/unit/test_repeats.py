@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from zk2etcd import repeats
+from zk2etcd.logs import repeats
 
 
 def event(error: str = "refused", shard: str = "a", **fields: Any) -> dict[str, Any]:

@@ -16,8 +16,9 @@ import werkzeug.test
 from hypothesis import strategies as st
 
 from tests.unit import views
-from zk2etcd import admin, control, history, logs, messages
+from zk2etcd import admin, control, history, messages
 from zk2etcd.config import models
+from zk2etcd.logs import logger
 
 TOKEN = "s3cret-t0ken"
 GOOD_HOST, ANY_HOST = "127.0.0.1:9180", "10.1.2.3:9180"
@@ -259,12 +260,12 @@ def test_no_request_breaks_a_route_or_changes_what_it_may_not(
     kind: str, method: str, target: str, headers: dict[str, str], body: bytes
 ) -> None:
     routes = ROUTES[kind]
-    logs.set_level("error")
+    logger.set_level("error")
     try:
         routes.control.changed.clear()
         answer = routes(method, target, headers, body)
     finally:
-        logs.set_level("info")
+        logger.set_level("info")
     assert answer.status < 500 or answer.status == 503, answer
     assert "default-src 'none'" in answer.headers["content-security-policy"]
     assert answer.headers["x-content-type-options"] == "nosniff"

@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 
 from tests.unit import fakes, settings
-from zk2etcd import logs, messages
+from zk2etcd import messages
 from zk2etcd.config import models
+from zk2etcd.logs import logger
 
 
 @pytest.fixture(autouse=True)
 def as_at_the_start() -> None:
     """Whatever other tests made of this process's log."""
-    logs.setup("supervisor", models.Log(format="json", level="info"))
+    logger.setup("supervisor", models.Log(format="json", level="info"))
 
 
 def said(capfd: pytest.CaptureFixture[str]) -> dict[str, dict[str, Any]]:

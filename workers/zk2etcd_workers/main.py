@@ -12,8 +12,9 @@ import sys
 import time
 from multiprocessing.connection import Connection, wait
 
-from zk2etcd import logs, messages, metrics
+from zk2etcd import messages, metrics
 from zk2etcd.config import models
+from zk2etcd.logs import logger
 from zk2etcd_workers import turn
 from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.mirror import mirror
@@ -35,9 +36,9 @@ def main(spec: messages.WorkerSpec, pipe: Connection) -> None:
     # A walk makes many tuples and no cycles: looking for some every 700 tuples is for nothing.
     gc.set_threshold(_COLLECT_EVERY, 20, 50)
     instruments = metrics.for_worker(spec.multiproc_dir, spec.identity.slot)
-    logs.setup(spec.identity.slot, spec.config.log, spec.log_level)
+    logger.setup(spec.identity.slot, spec.config.log, spec.log_level)
     if spec.dry_run:  # its lines are all that it is for
-        logs.be_patient()
+        logger.be_patient()
     worker = Worker(spec, pipe, instruments)
     # The supervisor drains us by a message; this is for an init system that signals all of us.
     signal.signal(signal.SIGTERM, lambda *_: worker.terminate())
@@ -81,7 +82,7 @@ class Worker:
         self._spec = spec
         self._pipe = pipe
         self._instruments = instruments
-        self._log = logs.get()
+        self._log = logger.get()
         self._mirrors: dict[str, mirror.Mirror] = {}
         self._target: messages.Assign | None = None
         self._sides: _Sides | None = None
@@ -109,10 +110,10 @@ class Worker:
             if self._sides is not None:
                 self._sides.session.tend(time.monotonic())
             self._report()
-            logs.tend()
+            logger.tend()
         if self._sides is not None:
             self._sides.close()
-        logs.close()
+        logger.close()
 
     def _finished(self) -> bool:
         """Draining, and everything is let go of, or the time for it is over."""
@@ -139,7 +140,7 @@ class Worker:
         if isinstance(command, messages.Assign):
             if command.config.log != self._log_settings:
                 self._log_settings = command.config.log
-                logs.setup(self._spec.identity.slot, self._log_settings, self._log_level)
+                logger.setup(self._spec.identity.slot, self._log_settings, self._log_level)
             # The first orders come of the start of this process, later ones of a reload.
             self._trace = self._trace if self._target is None else command.trace_id
             self._target = command
@@ -155,7 +156,7 @@ class Worker:
                 running.pausing.ask(command)
         elif isinstance(command, messages.SetLogLevel):
             self._log_level = command.level
-            logs.set_level(command.level)
+            logger.set_level(command.level)
         elif isinstance(command, messages.Drain):
             self._drain(command.timeout)
 

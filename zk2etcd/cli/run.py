@@ -7,8 +7,9 @@ import time
 import click
 import setproctitle
 
-from zk2etcd import control, errors, instance, logs, metrics, reloading, supervisor, version
+from zk2etcd import control, errors, instance, metrics, reloading, supervisor, version
 from zk2etcd.config import loader
+from zk2etcd.logs import logger
 
 
 @click.command(name="run")
@@ -53,8 +54,8 @@ def start(
         return loader.load(paths, sets)
 
     loaded = load()
-    logs.check(loaded.config.log)
-    logs.setup("supervisor", loaded.config.log)
+    logger.check(loaded.config.log)
+    logger.setup("supervisor", loaded.config.log)
     setproctitle.setproctitle(f"zk2etcd supervisor [{' '.join(paths)}]")
     configuration = reloading.Configuration(loaded, load, paths, time.time())
     setup = supervisor.Setup(

@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from zk2etcd import errors, logs
+from zk2etcd import errors
+from zk2etcd.logs import logger
 from zk2etcd_workers import turn
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.mirror import base, full_sync, repair
@@ -147,7 +148,7 @@ class Follow:
         if isinstance(reply.tag, repair.Batch):
             self.repairs.read(reply)
             return
-        if logs.hears_debug():
+        if logger.hears_debug():
             name = event_log.batch(self._ctx.trace_id, reply.tag)
             self._ctx.log.debug("batch read", trace_id=name, paths=len(reply.ops))
         self._ramp.saw(sum(len(each.data) for each in reply.results if type(each) is tree.Node))

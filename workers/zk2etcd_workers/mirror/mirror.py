@@ -14,7 +14,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-from zk2etcd import backoff, errors, logs, messages
+from zk2etcd import backoff, errors, messages
+from zk2etcd.logs import logger
 from zk2etcd_workers import turn
 from zk2etcd_workers.mirror import base, follow, splits
 from zk2etcd_workers.ownership import records
@@ -135,7 +136,7 @@ class Mirror:
         """A start begins, which lasts, however often it fails, until the shard has followed. Its
         lines have an id of their own, and name that of what it comes of."""
         cause = {"cause": self._cause} if self._cause else {}
-        self._ctx = self.context.traced(logs.new_trace(), **cause)
+        self._ctx = self.context.traced(logger.new_trace(), **cause)
         self._cause = self._ctx.trace_id
 
     def _cycle(self) -> None:
@@ -197,7 +198,7 @@ class Mirror:
         if not self._due.is_set():
             return None
         self._due.clear()
-        return self._due_trace or logs.new_trace()
+        return self._due_trace or logger.new_trace()
 
     def _take(self) -> None:
         """Take the shard, or a new token if it is ours already: after any doubt, writes that are

@@ -14,7 +14,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from zk2etcd import errors, logs, messages
+from zk2etcd import errors, messages
+from zk2etcd.logs import logger
 from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.model import mapping
@@ -74,7 +75,7 @@ class Lease:
             try:
                 self._client.revoke(lease)
             except errors.EtcdError as error:
-                logs.get().debug("lease not revoked", error=str(error))
+                logger.get().debug("lease not revoked", error=str(error))
 
     def _run(self) -> None:
         while not self._stop.wait(self.ttl / 5):

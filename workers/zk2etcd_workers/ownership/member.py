@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 
-from zk2etcd import errors, logs, messages
+from zk2etcd import errors, messages
+from zk2etcd.logs import logger
 from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.ownership import fence, records
@@ -59,7 +60,7 @@ class Membership:
                 self._look()
             except errors.Zk2EtcdError as error:
                 # The shards meet the same and report it.
-                logs.get().debug("membership not written", error=str(error))
+                logger.get().debug("membership not written", error=str(error))
             self._stop.wait(self._lease.ttl / 3)
 
     def _look(self) -> None:

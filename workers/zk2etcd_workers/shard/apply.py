@@ -14,8 +14,9 @@ import itertools
 import time
 from collections.abc import Callable, Sequence
 
-from zk2etcd import errors, logs, metrics
+from zk2etcd import errors, metrics
 from zk2etcd.config import models
+from zk2etcd.logs import logger
 from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.model import plan, tree
@@ -321,7 +322,7 @@ class DryApplier(Applier):
         ranged: bool = False,  # noqa: ARG002 - nothing is sent, so nothing is found below
         guarded: bool = False,
     ) -> None:
-        log = logs.get()
+        log = logger.get()
         for write in writes:
             would = "would delete" if write.value is None else "would put"
             log.info(would, key=tree.shown(write.key), path=tree.shown(write.path))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from zk2etcd import logs
+from zk2etcd.logs import logger
 from zk2etcd_workers.model import plan, tree
 from zk2etcd_workers.shard import apply, context
 
@@ -37,12 +37,12 @@ def tell(
     run, which has no answer of etcd."""
     if not done or ack.answer is None:
         return
-    if logs.wants_changes():
+    if logger.wants_changes():
         common = {"shard": ctx.shard.id, "phase": phase, "revision": ack.answer.revision}
         when = now * 1000 if phase == "follow" else None
         for start in range(0, len(done), _CHUNK):
-            logs.changes(common, _rows(done[start : start + _CHUNK], trace_id, when))
-    if logs.hears_debug():
+            logger.changes(common, _rows(done[start : start + _CHUNK], trace_id, when))
+    if logger.hears_debug():
         ids = sorted({write.batch for write in done})
         ctx.log.debug(
             "Txn done",

@@ -17,7 +17,9 @@ import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from zk2etcd import log_file, log_lines, log_stderr, repeats
+from zk2etcd.logs import file as files
+from zk2etcd.logs import lines as log_lines
+from zk2etcd.logs import repeats, stderr
 
 if TYPE_CHECKING:
     from zk2etcd.config import models
@@ -45,7 +47,7 @@ class _Setting:
     json = not os.isatty(2)
     """Whether stderr gets JSON, as the file always does."""
     coloured = False
-    file: log_file.File | None = None
+    file: files.File | None = None
     events = False
 
 
@@ -115,7 +117,7 @@ def setup(process: str, log: models.Log, level: str | None = None) -> None:
 
 def check(log: models.Log) -> None:
     """:raises errors.StartError: the log file cannot be opened."""
-    log_file.check(log.file)
+    files.check(log.file)
 
 
 def get(**context: object) -> Logger:
@@ -234,7 +236,7 @@ def _set_file(settings: models.LogFile | None) -> None:
     elif file is not None:
         file.change(settings)
     else:
-        _Setting.file = log_file.File(settings, _file_says)
+        _Setting.file = files.File(settings, _file_says)
 
 
 def _file_says(what: str, **fields: object) -> None:
@@ -269,5 +271,5 @@ def _thread_died(failure: threading.ExceptHookArgs) -> None:
     get(thread=name).error("thread ended by an exception", exc_info=failure.exc_value)
 
 
-_STDERR = log_stderr.Stderr(_dropped)
+_STDERR = stderr.Stderr(_dropped)
 structlog.configure(processors=[_stamp, _hold, _as_argument], wrapper_class=Logger)

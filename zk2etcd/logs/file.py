@@ -19,7 +19,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from zk2etcd import errors, log_stderr
+from zk2etcd import errors
+from zk2etcd.logs import stderr
 
 if TYPE_CHECKING:
     from zk2etcd.config import models
@@ -42,7 +43,7 @@ class File:
         self._say = say
         self._clock = clock
         self._lock = threading.Lock()
-        self._patience = log_stderr.Patience(clock)
+        self._patience = stderr.Patience(clock)
         self._fd: int | None = None
         self._lock_fd: int | None = None
         self._torn = False
