@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Iterator
 from multiprocessing import connection
 from typing import Protocol
 
-from zk2etcd import lifecycle, messages
+from zk2etcd import messages
 from zk2etcd.logs import logger
+from zk2etcd.policy import lifecycle
 
 # Of the time to stop, what a worker may use itself; the rest is for its exit to be seen.
 _DRAIN_SHARE = 0.9

@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
-from zk2etcd import control, fleet, lifecycle, messages, schedule
+from zk2etcd import control, fleet, messages
+from zk2etcd.policy import lifecycle, schedule
 
 
 class Roster(Protocol):

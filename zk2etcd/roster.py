@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from zk2etcd import messages, overview, sharding
+from zk2etcd import messages, overview
 from zk2etcd.config import models
+from zk2etcd.policy import sharding
 
 
 class Roster:

@@ -18,22 +18,19 @@ from zk2etcd import (
     desk,
     errors,
     fleet,
-    handover,
     instance,
-    lifecycle,
     messages,
-    once,
     overview,
     pausing,
     process,
     releasing,
     reloading,
     roster,
-    schedule,
     signals,
     stacks,
 )
 from zk2etcd.logs import logger
+from zk2etcd.policy import handover, lifecycle, run_once, schedule
 
 INTERRUPTED = 130
 # The loop turns at least this often (seconds), so that ages in the view are true.
@@ -349,7 +346,7 @@ class Supervisor:
         patience = 3 * self._configuration.current.state.lease_ttl
         failures = {slot.name: slot.life.failures for slot in self._fleet.slots.values()}
         waited = now - self._started[1]
-        verdict = once.verdict(self._roster.reports.values(), failures, waited, patience)
+        verdict = run_once.verdict(self._roster.reports.values(), failures, waited, patience)
         if verdict is None:
             return
         if verdict.reason:
@@ -358,7 +355,7 @@ class Supervisor:
         self._fleet.want((), now)
 
     def _is_done(self, shard: str) -> bool:
-        return self._setup.once and once.finished(self._roster.reports[shard])
+        return self._setup.once and run_once.finished(self._roster.reports[shard])
 
     # --- the world outside ----------------------------------------------------------------------
 

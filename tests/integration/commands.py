@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from tests.integration import mirroring
-from zk2etcd import sharding
 from zk2etcd.cli import main
 from zk2etcd.config import loader
+from zk2etcd.policy import sharding
 
 
 class Outcome(NamedTuple):

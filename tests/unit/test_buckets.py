@@ -14,8 +14,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.unit import test_mapping, test_snapshot
-from zk2etcd import messages, metrics, sharding
+from zk2etcd import messages, metrics
 from zk2etcd.config import models
+from zk2etcd.policy import sharding
 from zk2etcd_workers.etcd import client as clients
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.model import guard, mapping, plan, tree

@@ -4,7 +4,7 @@ import hypothesis
 from hypothesis import stateful
 from hypothesis import strategies as st
 
-from zk2etcd import handover
+from zk2etcd.policy import handover
 
 SLOTS = ("w0", "w1", "w2")
 SHARDS = ("a", "b", "c", "d")

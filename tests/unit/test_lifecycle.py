@@ -3,8 +3,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zk2etcd import backoff, lifecycle
-from zk2etcd.lifecycle import Action, State
+from zk2etcd import backoff
+from zk2etcd.policy import lifecycle
+from zk2etcd.policy.lifecycle import Action, State
 
 RULES = lifecycle.Policy(
     restart=backoff.Backoff(1.0, 60.0, lifecycle.IMMEDIATE_RESTARTS, jitter=0.0),

@@ -230,8 +230,7 @@ def test_a_closed_stderr_stops_nothing() -> None:
 
 def test_logging_does_not_bring_rich_into_a_worker() -> None:
     code = (
-        "import sys; from zk2etcd.logs import logger;"
-        "assert 'rich' not in sys.modules; import rich"
+        "import sys; from zk2etcd.logs import logger;assert 'rich' not in sys.modules; import rich"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
 

@@ -1,19 +1,20 @@
 from __future__ import annotations
 
 from tests.unit import fakes
-from zk2etcd import messages, once
+from zk2etcd import messages
+from zk2etcd.policy import run_once
 
 GUARD = messages.Guard("g1", "deletes", 500, 1000, (), 0.0)
 
 
 def verdict(
     *reports: messages.ShardReport, failures: int = 0, waited: float = 1.0
-) -> once.Verdict | None:
-    return once.verdict(reports, {"w0": failures}, waited, patience=30.0)
+) -> run_once.Verdict | None:
+    return run_once.verdict(reports, {"w0": failures}, waited, patience=30.0)
 
 
 def test_all_finished_is_0() -> None:
-    assert verdict(fakes.follows("a"), fakes.follows("b")) == once.Verdict(0)
+    assert verdict(fakes.follows("a"), fakes.follows("b")) == run_once.Verdict(0)
 
 
 def test_one_that_is_not_finished_is_waited_for() -> None:
@@ -51,13 +52,13 @@ def test_an_error_that_stays_is_3_with_its_reason() -> None:
     failed = verdict(
         fakes.follows("b"), messages.ShardReport("a", "error", error="no route", attempt=5)
     )
-    assert failed == once.Verdict(3, "shard a: no route")
+    assert failed == run_once.Verdict(3, "shard a: no route")
 
 
 def test_another_owner_is_waited_for_so_long() -> None:
     waiting = messages.ShardReport("a", "waiting", holder="other w1")
     assert verdict(waiting, waited=30.0) is None
-    assert verdict(waiting, waited=30.1) == once.Verdict(3, "shard a is owned by other w1")
+    assert verdict(waiting, waited=30.1) == run_once.Verdict(3, "shard a is owned by other w1")
 
 
 def test_a_worker_that_keeps_ending_is_a_bug() -> None:

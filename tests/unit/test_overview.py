@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 from tests.unit import fakes
-from zk2etcd import control, fleet, lifecycle, messages, overview
+from zk2etcd import control, fleet, messages, overview
+from zk2etcd.policy import lifecycle
 
 
 def state(

@@ -5,7 +5,8 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zk2etcd import messages, schedule
+from zk2etcd import messages
+from zk2etcd.policy import schedule
 
 NAMES = ("a", "b", "c", "d")
 

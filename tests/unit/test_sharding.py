@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit import settings
-from zk2etcd import messages, sharding
+from zk2etcd import messages
+from zk2etcd.policy import sharding
 
 IDS = st.sets(st.text(string.ascii_lowercase, min_size=1, max_size=6), max_size=30)
 COUNTS = st.integers(1, 9)

@@ -5,7 +5,8 @@ import signal
 import pytest
 
 from tests.unit import fakes, settings
-from zk2etcd import control, lifecycle, messages
+from zk2etcd import control, messages
+from zk2etcd.policy import lifecycle
 
 A, B, C, D = (messages.shard_id(path, path) for path in ("/a", "/b", "/c", "/d"))
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zk2etcd import sharding, text
+from zk2etcd import text
 from zk2etcd.config import loader
+from zk2etcd.policy import sharding
 
 if TYPE_CHECKING:
     from zk2etcd.config import models
