@@ -11,9 +11,10 @@ import os
 import sys
 import time
 
-from zk2etcd import control, process, reloading, supervisor
+from zk2etcd import control, reloading, supervisor
 from zk2etcd.config import loader
 from zk2etcd.logs import logger
+from zk2etcd.process import spawned
 
 
 def view(shown: control.View) -> dict[str, object]:
@@ -51,7 +52,7 @@ def main(target: str, path: str, *flags: str) -> int:
         instance="test",
         version="0",
         multiproc_dir="",
-        spawn=functools.partial(process.Child, target=target),
+        spawn=functools.partial(spawned.Child, target=target),
         once="once" in flags,
     )
     return Told(setup, time.monotonic()).run()

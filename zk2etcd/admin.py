@@ -22,20 +22,10 @@ import waitress.server
 from waitress import wasyncore
 from werkzeug import exceptions
 
-from zk2etcd import (
-    access,
-    control,
-    errors,
-    exposition,
-    health,
-    history,
-    http_channel,
-    stacks,
-    status,
-    web,
-)
+from zk2etcd import access, control, errors, exposition, health, history, http_channel, status, web
 from zk2etcd.config import models
 from zk2etcd.logs import logger
+from zk2etcd.process import stacks
 
 BODY_LIMIT = 64 * 1024
 _LONGEST_NAME = 100

@@ -13,7 +13,7 @@ import signal
 from types import FrameType
 from typing import Self
 
-from zk2etcd import stacks
+from zk2etcd.process import stacks
 
 STOP = frozenset({signal.SIGTERM, signal.SIGINT})
 _CAUGHT = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)

@@ -22,15 +22,14 @@ from zk2etcd import (
     messages,
     overview,
     pausing,
-    process,
     releasing,
     reloading,
     roster,
     signals,
-    stacks,
 )
 from zk2etcd.logs import logger
 from zk2etcd.policy import handover, lifecycle, run_once, schedule
+from zk2etcd.process import spawned, stacks
 
 INTERRUPTED = 130
 # The loop turns at least this often (seconds), so that ages in the view are true.
@@ -52,7 +51,7 @@ class Setup:
     instance: str
     version: str
     multiproc_dir: str
-    spawn: Callable[[messages.WorkerSpec], fleet.Child] = process.Child
+    spawn: Callable[[messages.WorkerSpec], fleet.Child] = spawned.Child
     log_level: str | None = None
     once: bool = False
     dry_run: bool = False
@@ -248,7 +247,7 @@ class Supervisor:
             else:
                 self._lost(event)
         if os.getpid() == 1:
-            process.reap_orphans(frozenset(c.pid for c in self._fleet.children().values()))
+            spawned.reap_orphans(frozenset(c.pid for c in self._fleet.children().values()))
 
     def _heard(self, slot: str, report: messages.Report, now: float) -> None:
         for told in report.shards:

@@ -14,14 +14,15 @@ import pytest
 
 from tests import polling, specs
 from tests.unit import settings
-from zk2etcd import channel, messages, process
+from zk2etcd import messages
+from zk2etcd.process import channel, spawned
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 @contextlib.contextmanager
-def started(target: str, slot: str = "w0") -> Iterator[process.Child]:
-    child = process.Child(specs.spec(slot), f"tests.targets.{target}")
+def started(target: str, slot: str = "w0") -> Iterator[spawned.Child]:
+    child = spawned.Child(specs.spec(slot), f"tests.targets.{target}")
     try:
         yield child
     finally:
@@ -30,7 +31,7 @@ def started(target: str, slot: str = "w0") -> Iterator[process.Child]:
         child.close()
 
 
-def received(child: process.Child, timeout: float = 10.0) -> list[object]:
+def received(child: spawned.Child, timeout: float = 10.0) -> list[object]:
     return polling.until(child.channel.receive, timeout, what="a message of the child")
 
 
@@ -77,7 +78,7 @@ def test_a_child_imports_nothing_of_the_command_line_or_the_http_server() -> Non
         assert isinstance(modules, list)
         heavy = {"flask", "click", "rich", "waitress", "pytest", "psutil", "grpc", "kazoo"}
         assert heavy.isdisjoint(modules)
-        assert "zk2etcd.child" in modules
+        assert "zk2etcd.process.bootstrap" in modules
 
 
 def test_a_crash_shows_its_status() -> None:
@@ -178,7 +179,7 @@ def test_sigusr2_writes_the_stacks_of_a_child_that_hangs(
 PARENT = """
 import signal, sys, time
 from tests import specs
-from zk2etcd import process
+from zk2etcd.process import spawned as process
 if __name__ == "__main__":
     children = [process.Child(specs.spec(f"w{i}"), sys.argv[1]) for i in range(2)]
     for child in children:
@@ -215,7 +216,7 @@ def test_children_die_with_a_killed_parent_a_stopped_one_included(tmp_path: path
 INIT = """
 import ctypes, os, subprocess, sys, time
 from tests import specs
-from zk2etcd import process
+from zk2etcd.process import spawned as process
 if __name__ == "__main__":
     ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: inherit orphans, as PID 1 does
     child = process.Child(specs.spec(), "tests.targets.crashing")

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from zk2etcd import stacks
+from zk2etcd.process import stacks
 
 # It holds the interpreter's lock for ages, and looks at no signal.
 HANGS = """
 import re, sys
-from zk2etcd import stacks
+from zk2etcd.process import stacks
 stacks.keep(sys.argv[1], "w0")
 def hangs():
     print("ready", flush=True)

@@ -19,7 +19,8 @@ from typing import Any
 
 import setproctitle
 
-from zk2etcd import messages, stacks
+from zk2etcd import messages
+from zk2etcd.process import stacks
 
 # Blocked by the supervisor around the spawn, so that none strikes before its handler stands.
 GUARDED_SIGNALS = frozenset(

@@ -18,7 +18,8 @@ from multiprocessing import resource_tracker
 
 import psutil
 
-from zk2etcd import channel, child, messages
+from zk2etcd import messages
+from zk2etcd.process import bootstrap, channel
 
 WORKER = "zk2etcd_workers.main.main"
 
@@ -36,7 +37,7 @@ class Child:
         ours, theirs = context.Pipe(duplex=True)
         slot = spec.identity.slot
         self._process = context.Process(
-            target=child.run, args=(target, spec, theirs, os.getpid()), name=slot, daemon=True
+            target=bootstrap.run, args=(target, spec, theirs, os.getpid()), name=slot, daemon=True
         )
         try:
             with _spawning():
@@ -88,7 +89,7 @@ def _spawning() -> Iterator[None]:
     """
     resource_tracker.ensure_running()  # starting it later would unblock our signals
     main = sys.modules["__main__"]
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, child.GUARDED_SIGNALS)
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, bootstrap.GUARDED_SIGNALS)
     sys.modules["__main__"] = types.ModuleType("__main__")
     try:
         yield
