@@ -11,10 +11,11 @@ import os
 import sys
 import time
 
-from zk2etcd import control, reloading, supervisor
+from zk2etcd import reloading, supervisor
 from zk2etcd.config import loader
 from zk2etcd.logs import logger
 from zk2etcd.process import spawned
+from zk2etcd.view import control
 
 
 def view(shown: control.View) -> dict[str, object]:

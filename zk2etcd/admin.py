@@ -22,10 +22,11 @@ import waitress.server
 from waitress import wasyncore
 from werkzeug import exceptions
 
-from zk2etcd import access, control, errors, exposition, health, history, http_channel, status, web
+from zk2etcd import access, errors, http_channel, web
 from zk2etcd.config import models
 from zk2etcd.logs import logger
 from zk2etcd.process import stacks
+from zk2etcd.view import control, exposition, health, history, status
 
 BODY_LIMIT = 64 * 1024
 _LONGEST_NAME = 100

@@ -14,7 +14,8 @@ import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from zk2etcd import errors, status
+from zk2etcd import errors
+from zk2etcd.view import status
 
 DEFAULT_URL = "http://127.0.0.1:9180"
 _POLL = 0.2

@@ -12,7 +12,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from zk2etcd import advance, text
+from zk2etcd import text
+from zk2etcd.view import advance
 
 if TYPE_CHECKING:
     import rich.progress

@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
-from zk2etcd import control, history, messages
+from zk2etcd import messages
+from zk2etcd.view import control, history
 
 LEVELS = ("debug", "info", "warning", "error")
 _SHORT = 5.0

@@ -13,7 +13,8 @@ import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NoReturn
 
-from zk2etcd import control, errors, messages
+from zk2etcd import errors, messages
+from zk2etcd.view import control
 
 Order = messages.Pause | messages.Resume
 Reports = Mapping[str, messages.ShardReport]

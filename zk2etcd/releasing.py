@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from zk2etcd import control, fleet, messages, pausing
+from zk2etcd import fleet, messages, pausing
+from zk2etcd.view import control
 
 if TYPE_CHECKING:
     from zk2etcd import roster

@@ -7,9 +7,10 @@ import pathlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-from zk2etcd import control, errors
+from zk2etcd import errors
 from zk2etcd.config import models
 from zk2etcd.logs import logger
+from zk2etcd.view import control
 
 _MOST_BYTES = 1024 * 1024 + 1
 

@@ -18,7 +18,8 @@ import rich.progress_bar
 import rich.table
 import rich.text
 
-from zk2etcd import advance, status, text
+from zk2etcd import text
+from zk2etcd.view import advance, status
 
 _COLOURS = {
     "ready": "green",

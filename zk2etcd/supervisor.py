@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Sequence
 
 from zk2etcd import (
-    control,
     desk,
     errors,
     fleet,
@@ -30,6 +29,7 @@ from zk2etcd import (
 from zk2etcd.logs import logger
 from zk2etcd.policy import handover, lifecycle, run_once, schedule
 from zk2etcd.process import spawned, stacks
+from zk2etcd.view import control
 
 INTERRUPTED = 130
 # The loop turns at least this often (seconds), so that ages in the view are true.

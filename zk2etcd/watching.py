@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from zk2etcd import advance, errors, status, text
+from zk2etcd import errors, text
+from zk2etcd.view import advance, status
 
 if TYPE_CHECKING:
     import rich.console

@@ -21,9 +21,10 @@ import pytest
 
 from tests import polling
 from tests.unit import views
-from zk2etcd import admin, admin_client, control, errors, history, messages, metrics
+from zk2etcd import admin, admin_client, errors, messages, metrics
 from zk2etcd.cli import main
 from zk2etcd.config import models
+from zk2etcd.view import control, history
 
 TOKEN = "s3cret"
 JSON = {"Content-Type": "application/json"}

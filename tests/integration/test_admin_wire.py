@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 
 from tests import polling
 from tests.unit import test_routes
-from zk2etcd import admin, control
+from zk2etcd import admin
 from zk2etcd.config import models
 from zk2etcd.logs import logger
+from zk2etcd.view import control
 
 SLOW_TIMEOUT = 1
 SETTINGS = models.Http(

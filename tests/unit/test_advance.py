@@ -12,7 +12,8 @@ import rich.console
 import rich.progress
 
 from tests.unit import views
-from zk2etcd import advance, bars, control, messages, status, status_text, text, watching
+from zk2etcd import bars, messages, status_text, text, watching
+from zk2etcd.view import advance, control, status
 
 
 def work(done: int, rate: float = 100.0, left: float | None = 5.5) -> messages.Work:

@@ -8,7 +8,8 @@ import pytest
 
 from tests import polling
 from tests.unit import fakes
-from zk2etcd import control, desk, messages
+from zk2etcd import desk, messages
+from zk2etcd.view import control
 
 
 class Loop:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.unit import views
-from zk2etcd import control, health
+from zk2etcd.view import control, health
 
 
 def ready(view: control.View, *exclude: str) -> bool:

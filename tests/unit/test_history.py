@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.unit import views
-from zk2etcd import control, history, messages
+from zk2etcd import messages
+from zk2etcd.view import control, history
 
 WALL = views.NOW
 

@@ -14,7 +14,8 @@ import sys
 import pytest
 
 from tests.unit import views
-from zk2etcd import exposition, messages, metrics
+from zk2etcd import messages, metrics
+from zk2etcd.view import exposition
 
 COUNT = """
 import os, signal, sys

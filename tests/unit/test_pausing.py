@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 
 from tests.unit import fakes
-from zk2etcd import control, errors, messages, pausing
+from zk2etcd import errors, messages, pausing
+from zk2etcd.view import control
 
 PAUSE = messages.Paused("alice", 0.0)
 REPORTS = {

@@ -16,9 +16,10 @@ import werkzeug.test
 from hypothesis import strategies as st
 
 from tests.unit import views
-from zk2etcd import admin, control, history, messages
+from zk2etcd import admin, messages
 from zk2etcd.config import models
 from zk2etcd.logs import logger
+from zk2etcd.view import control, history
 
 TOKEN = "s3cret-t0ken"
 GOOD_HOST, ANY_HOST = "127.0.0.1:9180", "10.1.2.3:9180"

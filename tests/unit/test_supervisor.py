@@ -5,8 +5,9 @@ import signal
 import pytest
 
 from tests.unit import fakes, settings
-from zk2etcd import control, messages
+from zk2etcd import messages
 from zk2etcd.policy import lifecycle
+from zk2etcd.view import control
 
 A, B, C, D = (messages.shard_id(path, path) for path in ("/a", "/b", "/c", "/d"))
 

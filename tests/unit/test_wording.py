@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tests.unit import views
-from zk2etcd import history, messages, status
+from zk2etcd import messages
+from zk2etcd.view import history, status
 from zk2etcd.web import wording
 
 LOOK_AT = ("wait", "Running, with something to look at")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from zk2etcd import control, messages
+from zk2etcd import messages
+from zk2etcd.view import control
 
 NOW = 1_700_000_000.0
 GUARD = messages.Guard(

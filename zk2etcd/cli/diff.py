@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from zk2etcd import access, admin_client, advance, bars, diff_text, errors, text
-from zk2etcd import status as statuses
+from zk2etcd import access, admin_client, bars, diff_text, errors, text
 from zk2etcd.cli import asking, older
 from zk2etcd.config import addresses, loader, older_flags, units
 from zk2etcd.policy import sharding
+from zk2etcd.view import advance
+from zk2etcd.view import status as statuses
 
 if TYPE_CHECKING:
     from zk2etcd import messages

@@ -7,9 +7,10 @@ import time
 import click
 import setproctitle
 
-from zk2etcd import control, errors, instance, metrics, reloading, supervisor, version
+from zk2etcd import errors, instance, metrics, reloading, supervisor, version
 from zk2etcd.config import loader
 from zk2etcd.logs import logger
+from zk2etcd.view import control
 
 
 @click.command(name="run")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from zk2etcd import status
 from zk2etcd.cli import asking
+from zk2etcd.view import status
 
 if TYPE_CHECKING:
     from zk2etcd import admin_client

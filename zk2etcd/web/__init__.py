@@ -12,7 +12,8 @@ from typing import Any
 
 import flask
 
-from zk2etcd import history, status, text
+from zk2etcd import text
+from zk2etcd.view import history, status
 from zk2etcd.web import wording
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import yaml
 
-from zk2etcd import history, messages, status, text
+from zk2etcd import messages, text
+from zk2etcd.view import history, status
 
 _MOST_FULL_SYNCS = 15
 _TONES = {

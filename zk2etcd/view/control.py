@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from zk2etcd import messages
 
 if TYPE_CHECKING:
-    from zk2etcd import history
+    from zk2etcd.view import history
 
 State = Literal["starting", "ready", "standby", "degraded", "stopping"]
 WorkerState = Literal["starting", "running", "backoff", "stopping", "stopped"]

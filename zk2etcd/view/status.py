@@ -11,10 +11,12 @@ import datetime
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from zk2etcd import advance, text
+from zk2etcd import text
+from zk2etcd.view import advance
 
 if TYPE_CHECKING:
-    from zk2etcd import control, messages
+    from zk2etcd import messages
+    from zk2etcd.view import control
 
 SCHEMA_VERSION = 1
 Document = dict[str, Any]

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from zk2etcd import control
+    from zk2etcd.view import control
 
 LOOP_DEADLINE = 10.0
 EXCLUDABLE = ("guarded", "error")

@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterable, Iterator
 import prometheus_client
 from prometheus_client import metrics_core, multiprocess, registry
 
-from zk2etcd import advance, control, messages, metrics, version
+from zk2etcd import messages, metrics, version
 from zk2etcd.logs import logger
+from zk2etcd.view import advance, control
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _PHASES: tuple[str, ...] = typing.get_args(messages.Phase)

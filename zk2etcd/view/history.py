@@ -14,7 +14,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from zk2etcd import control, messages
+from zk2etcd import messages
+from zk2etcd.view import control
 
 SCHEMA_VERSION = 1
 EVERY = 4.0
