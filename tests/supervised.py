@@ -11,10 +11,10 @@ import os
 import sys
 import time
 
-from zk2etcd import reloading, supervisor
 from zk2etcd.config import loader
 from zk2etcd.logs import logger
 from zk2etcd.process import spawned
+from zk2etcd.supervisor import reloading, supervisor
 from zk2etcd.view import control
 
 

@@ -7,8 +7,9 @@ import signal
 from collections.abc import Iterable
 
 from tests.unit import settings
-from zk2etcd import errors, messages, reloading, supervisor
+from zk2etcd import errors, messages
 from zk2etcd.config import models
+from zk2etcd.supervisor import reloading, supervisor
 from zk2etcd.view import control
 
 

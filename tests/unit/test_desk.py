@@ -8,7 +8,8 @@ import pytest
 
 from tests import polling
 from tests.unit import fakes
-from zk2etcd import desk, messages
+from zk2etcd import messages
+from zk2etcd.supervisor import desk
 from zk2etcd.view import control
 
 

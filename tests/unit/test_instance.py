@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from zk2etcd import instance
+from zk2etcd.supervisor import instance
 
 
 def test_two_supervisors_never_share_a_name() -> None:

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 from tests.unit import fakes
-from zk2etcd import fleet, messages, overview
+from zk2etcd import messages
 from zk2etcd.policy import lifecycle
+from zk2etcd.supervisor import fleet, overview
 from zk2etcd.view import control
 
 

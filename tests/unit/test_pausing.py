@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 
 from tests.unit import fakes
-from zk2etcd import errors, messages, pausing
+from zk2etcd import errors, messages
+from zk2etcd.supervisor import pause_orders
 from zk2etcd.view import control
 
 PAUSE = messages.Paused("alice", 0.0)
@@ -21,31 +22,31 @@ def nothing_wanted(_shard: str) -> bool:
 
 
 def test_what_may_be_paused() -> None:
-    assert pausing.to_pause(REPORTS, None) == ("a", "b")
-    assert pausing.to_pause(REPORTS, ["a", "a"]) == ("a",)
+    assert pause_orders.to_pause(REPORTS, None) == ("a", "b")
+    assert pause_orders.to_pause(REPORTS, ["a", "a"]) == ("a",)
     with pytest.raises(control.Conflict, match="c is owned by other"):
-        pausing.to_pause(REPORTS, ["a", "c"])
+        pause_orders.to_pause(REPORTS, ["a", "c"])
     with pytest.raises(control.Conflict, match="ask that supervisor"):
-        pausing.to_pause({"c": REPORTS["c"]}, None)
+        pause_orders.to_pause({"c": REPORTS["c"]}, None)
     with pytest.raises(control.UnknownShard):
-        pausing.to_pause(REPORTS, ["a", "d"])
+        pause_orders.to_pause(REPORTS, ["a", "d"])
 
 
 def test_what_may_be_resumed() -> None:
-    assert pausing.to_resume(REPORTS, None, nothing_wanted) == ("b",)
-    assert pausing.to_resume(REPORTS, ["a"], lambda shard: shard == "a") == ("a",)
+    assert pause_orders.to_resume(REPORTS, None, nothing_wanted) == ("b",)
+    assert pause_orders.to_resume(REPORTS, ["a"], lambda shard: shard == "a") == ("a",)
     with pytest.raises(control.Conflict, match="a is not paused"):
-        pausing.to_resume(REPORTS, ["a", "b"], nothing_wanted)
+        pause_orders.to_resume(REPORTS, ["a", "b"], nothing_wanted)
     with pytest.raises(control.Conflict, match="c is owned by other"):
-        pausing.to_resume(REPORTS, ["c"], nothing_wanted)
+        pause_orders.to_resume(REPORTS, ["c"], nothing_wanted)
     with pytest.raises(control.UnknownShard):
-        pausing.to_resume(REPORTS, ["d"], nothing_wanted)
+        pause_orders.to_resume(REPORTS, ["d"], nothing_wanted)
 
 
 def test_a_paused_shard_has_no_full_sync() -> None:
-    assert pausing.to_sync(REPORTS, None) == ("a", "c")
+    assert pause_orders.to_sync(REPORTS, None) == ("a", "c")
     with pytest.raises(control.Conflict, match="until `zk2etcd resume b`"):
-        pausing.to_sync(REPORTS, ["b"])
+        pause_orders.to_sync(REPORTS, ["b"])
 
 
 def paused(order: str = "") -> messages.ShardReport:
@@ -53,7 +54,7 @@ def paused(order: str = "") -> messages.ShardReport:
 
 
 def test_a_wish_is_told_again_until_it_is_done() -> None:
-    wishes, order = pausing.Wishes(), messages.Pause("a", "alice", "1")
+    wishes, order = pause_orders.Wishes(), messages.Pause("a", "alice", "1")
     wishes.take([order], 10.0)
     assert wishes.wants_paused("a")
     assert wishes.heard(fakes.follows("a"), 11.0) is None
@@ -69,7 +70,7 @@ def test_a_wish_is_told_again_until_it_is_done() -> None:
 
 
 def test_the_last_wish_counts() -> None:
-    wishes, order = pausing.Wishes(), messages.Resume("a", "bob", "2")
+    wishes, order = pause_orders.Wishes(), messages.Resume("a", "bob", "2")
     wishes.take([messages.Pause("a", "alice", "1")], 0.0)
     wishes.take([order], 1.0)
     assert wishes.heard(paused("1"), 4.0) == order
@@ -81,7 +82,7 @@ def test_the_last_wish_counts() -> None:
 
 def test_nobody_is_told_paused_while_an_order_is_under_way() -> None:
     """A pause right after a resume: what the shard says is of before both."""
-    wishes, before = pausing.Wishes(), paused("0")
+    wishes, before = pause_orders.Wishes(), paused("0")
     assert wishes.shown(before) == before
     wishes.take([messages.Resume("a", "bob", "1")], 0.0)
     assert wishes.shown(before).phase == "waiting"
@@ -95,7 +96,7 @@ def test_nobody_is_told_paused_while_an_order_is_under_way() -> None:
 
 @pytest.mark.parametrize("ends", ["another's", "removed"])
 def test_a_wish_ends_with_the_shard(ends: str) -> None:
-    wishes = pausing.Wishes()
+    wishes = pause_orders.Wishes()
     wishes.take([messages.Pause("a", "alice")], 0.0)
     if ends == "removed":
         wishes.keep({"b"})

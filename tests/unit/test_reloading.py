@@ -6,7 +6,7 @@ import pathlib
 import pytest
 
 from tests.unit import fakes, settings
-from zk2etcd import reloading
+from zk2etcd.supervisor import reloading
 
 
 def configuration(

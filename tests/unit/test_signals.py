@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from zk2etcd import signals
+from zk2etcd.supervisor import signals
 
 
 def readable(inbox: signals.Inbox, timeout: float = 5.0) -> bool:

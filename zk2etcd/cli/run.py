@@ -7,9 +7,10 @@ import time
 import click
 import setproctitle
 
-from zk2etcd import errors, instance, metrics, reloading, supervisor, version
+from zk2etcd import errors, metrics, version
 from zk2etcd.config import loader
 from zk2etcd.logs import logger
+from zk2etcd.supervisor import instance, reloading, supervisor
 from zk2etcd.view import control
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from zk2etcd import fleet, messages, pausing
+from zk2etcd import messages
+from zk2etcd.supervisor import fleet, pause_orders
 from zk2etcd.view import control
 
 if TYPE_CHECKING:
-    from zk2etcd import roster
+    from zk2etcd.supervisor import roster
 
 
 def judge(
@@ -29,7 +30,7 @@ def judge(
             f"the guard of {shard} holds {report.guard.deletes} deletes in trip {report.guard.id} "
             f"now, not in {trip}: look again (zk2etcd status), then release what you saw"
         )
-    pausing.require_unpaused(report)
+    pause_orders.require_unpaused(report)
     slot = slots.get(shards.assignment[shard])
     if slot is None or not slot.takes_orders or not report.owned:
         raise control.Unavailable(f"no worker mirrors {shard} at the moment: try again")

@@ -6,8 +6,9 @@ import dataclasses
 from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
-from zk2etcd import fleet, messages
+from zk2etcd import messages
 from zk2etcd.policy import lifecycle, schedule
+from zk2etcd.supervisor import fleet
 from zk2etcd.view import control
 
 

@@ -13,22 +13,21 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 
-from zk2etcd import (
+from zk2etcd import errors, messages
+from zk2etcd.logs import logger
+from zk2etcd.policy import handover, lifecycle, run_once, schedule
+from zk2etcd.process import spawned, stacks
+from zk2etcd.supervisor import (
     desk,
-    errors,
     fleet,
     instance,
-    messages,
     overview,
-    pausing,
+    pause_orders,
     releasing,
     reloading,
     roster,
     signals,
 )
-from zk2etcd.logs import logger
-from zk2etcd.policy import handover, lifecycle, run_once, schedule
-from zk2etcd.process import spawned, stacks
 from zk2etcd.view import control
 
 INTERRUPTED = 130
@@ -84,7 +83,7 @@ class Supervisor:
         self._refusal: str | None = None
         self._schedule = schedule.Schedule()
         self._handover = handover.Handover()
-        self._wishes = pausing.Wishes()
+        self._wishes = pause_orders.Wishes()
         self._fleet = fleet.Fleet(self._spawned, lifecycle.policy(cfg.workers, setup.start_grace))
         self._inbox = signals.Inbox(children=os.getpid() == 1)
         self._take_over(now)
@@ -138,7 +137,7 @@ class Supervisor:
 
     def full_sync(self, shards: Sequence[str] | None) -> tuple[str, ...]:
         """See control.Control.request_full_sync."""
-        wanted = pausing.to_sync(self._roster.reports, shards)
+        wanted = pause_orders.to_sync(self._roster.reports, shards)
         self._schedule = schedule.asked(self._schedule, wanted, self._turned_at)
         self._log.info("full sync asked for", shards=list(wanted))
         return wanted
@@ -152,20 +151,20 @@ class Supervisor:
 
     def pause(self, shards: Sequence[str] | None, by: str) -> tuple[str, ...]:
         """See control.Control.request_pause."""
-        wanted = pausing.to_pause(self._roster.reports, shards)
-        self._order([messages.Pause(shard, by, pausing.order_id()) for shard in wanted])
+        wanted = pause_orders.to_pause(self._roster.reports, shards)
+        self._order([messages.Pause(shard, by, pause_orders.order_id()) for shard in wanted])
         self._log.warning("pause asked for", shards=list(wanted), by=by)
         return wanted
 
     def resume(self, shards: Sequence[str] | None, by: str) -> tuple[str, ...]:
         """See control.Control.request_resume."""
         reports, wishes = self._roster.reports, self._wishes
-        wanted = pausing.to_resume(reports, shards, wishes.wants_paused)
-        self._order([messages.Resume(shard, by, pausing.order_id()) for shard in wanted])
+        wanted = pause_orders.to_resume(reports, shards, wishes.wants_paused)
+        self._order([messages.Resume(shard, by, pause_orders.order_id()) for shard in wanted])
         self._log.warning("resume asked for", shards=list(wanted), by=by)
         return wanted
 
-    def _order(self, orders: Sequence[pausing.Order]) -> None:
+    def _order(self, orders: Sequence[pause_orders.Order]) -> None:
         if self._setup.once or self._setup.dry_run:
             raise control.Conflict("a single run, or a dry one, has nothing to pause")
         if self._stopping:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from zk2etcd import messages, overview
+from zk2etcd import messages
 from zk2etcd.config import models
 from zk2etcd.policy import sharding
+from zk2etcd.supervisor import overview
 
 
 class Roster:
