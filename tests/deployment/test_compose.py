@@ -5,7 +5,7 @@ from __future__ import annotations
 import pathlib
 
 from tests.deployment import dockerfile, examples, prometheus
-from zk2etcd import access
+from zk2etcd.admin import access
 from zk2etcd.config import loader, models
 
 FILE = examples.FOLDER / "docker-compose.yaml"

@@ -13,7 +13,7 @@ import pytest
 
 from tests.acceptance import installed
 from tests.deployment import examples, manifests
-from zk2etcd import access
+from zk2etcd.admin import access
 from zk2etcd.config import loader, models
 
 _ALL = kubernetes_validate.utils.all_versions()

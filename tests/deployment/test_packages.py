@@ -75,7 +75,7 @@ def test_the_wheel_holds_the_packages_and_nothing_else(
     """Templates, static files and py.typed too; no tests, and no package called `workers`."""
     wanted = {name.removeprefix("workers/") for name in packages.tracked(clone, *_PACKAGES)}
     assert {"zk2etcd/py.typed", "zk2etcd_workers/py.typed"} <= wanted
-    assert any(name.startswith("zk2etcd/web/templates/") for name in wanted)
+    assert any(name.startswith("zk2etcd/admin/web/templates/") for name in wanted)
     for wheel in (released, from_sdist):
         names = zipfile.ZipFile(wheel).namelist()
         assert {name for name in names if ".dist-info/" not in name} == {

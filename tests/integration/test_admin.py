@@ -21,7 +21,8 @@ import pytest
 
 from tests import polling
 from tests.unit import views
-from zk2etcd import admin, admin_client, errors, messages, metrics
+from zk2etcd import admin_client, errors, messages, metrics
+from zk2etcd.admin import server as servers
 from zk2etcd.cli import main
 from zk2etcd.config import models
 from zk2etcd.view import control, history
@@ -117,14 +118,16 @@ def settings() -> Settings:
 
 
 @pytest.fixture
-def server(fake: FakeControl, settings: Settings, tmp_path: pathlib.Path) -> Iterator[admin.Server]:
-    server = admin.serve(fake, lambda: settings.http, str(tmp_path))
+def server(
+    fake: FakeControl, settings: Settings, tmp_path: pathlib.Path
+) -> Iterator[servers.Server]:
+    server = servers.serve(fake, lambda: settings.http, str(tmp_path))
     yield server
     server.close()
 
 
 @pytest.fixture
-def ask(server: admin.Server) -> Ask:
+def ask(server: servers.Server) -> Ask:
     """(method, path, body, headers) -> (status, headers in lower case, text)."""
 
     def asked(
@@ -143,11 +146,13 @@ def ask(server: admin.Server) -> Ask:
 
 
 @pytest.fixture
-def url(server: admin.Server) -> str:
+def url(server: servers.Server) -> str:
     return f"http://{server.address}"
 
 
-def test_half_requests_do_not_keep_a_probe_from_its_answer(server: admin.Server, ask: Ask) -> None:
+def test_half_requests_do_not_keep_a_probe_from_its_answer(
+    server: servers.Server, ask: Ask
+) -> None:
     host, _, port = server.address.rpartition(":")
     with contextlib.ExitStack() as held:
         for _ in range(300):
@@ -392,7 +397,7 @@ def test_without_a_token_an_open_address_takes_no_post(ask: Ask, settings: Setti
     assert ask("GET", "/status", None, {"Host": "10.1.2.3:9180"})[0] == 200, "a pod's probe"
 
 
-def test_a_browser_elsewhere_cannot_post(ask: Ask, server: admin.Server) -> None:
+def test_a_browser_elsewhere_cannot_post(ask: Ask, server: servers.Server) -> None:
     for origin in ("http://evil.example", "null", "http://127.0.0.1:1"):
         assert ask("POST", "/reload", "{}", {**JSON, "Origin": origin})[0] == 403
     same = {**JSON, "Origin": f"http://{server.address}", "Host": server.address}
@@ -475,7 +480,7 @@ def test_what_answers_but_is_not_zk2etcd_is_said_so() -> None:
 def test_nothing_answers_after_close(
     fake: FakeControl, settings: Settings, tmp_path: pathlib.Path
 ) -> None:
-    server = admin.serve(fake, lambda: settings.http, str(tmp_path))
+    server = servers.serve(fake, lambda: settings.http, str(tmp_path))
     host, port = server.address.split(":")
     assert admin_client.Client(f"http://{server.address}").status()["pid"] == fake.view.pid
     server.close()
@@ -485,14 +490,14 @@ def test_nothing_answers_after_close(
 
 
 def test_a_port_in_use_is_a_start_error_with_the_remedy(
-    fake: FakeControl, server: admin.Server, tmp_path: pathlib.Path
+    fake: FakeControl, server: servers.Server, tmp_path: pathlib.Path
 ) -> None:
     taken = models.Http(listen=server.address)
     with pytest.raises(errors.StartError, match="is in use: stop what listens there"):
-        admin.serve(fake, lambda: taken, str(tmp_path))
+        servers.serve(fake, lambda: taken, str(tmp_path))
 
 
-def test_idle_and_half_sent_requests_do_not_block_others(server: admin.Server, ask: Ask) -> None:
+def test_idle_and_half_sent_requests_do_not_block_others(server: servers.Server, ask: Ask) -> None:
     host, port = server.address.split(":")
     sockets = [socket.create_connection((host, int(port)), timeout=5) for _ in range(20)]
     try:
@@ -602,7 +607,7 @@ def test_the_server_runs_on_what_the_supervisor_prepares(
     fake: FakeControl, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(metrics.DIRECTORY, "")
-    server = admin.serve(fake, lambda: settings.http, metrics.prepare_supervisor())
+    server = servers.serve(fake, lambda: settings.http, metrics.prepare_supervisor())
     try:
         polling.until(lambda: bool(admin_client.Client(f"http://{server.address}").status()))
     finally:

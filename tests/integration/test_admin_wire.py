@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from tests import polling
 from tests.unit import test_routes
-from zk2etcd import admin
+from zk2etcd.admin import server
 from zk2etcd.config import models
 from zk2etcd.logs import logger
 from zk2etcd.view import control
@@ -73,7 +73,7 @@ class Served:
 
     def __init__(self, folder: str) -> None:
         self.control = test_routes.Control()
-        self.server = admin.serve(self.control, lambda: SETTINGS, folder)
+        self.server = server.serve(self.control, lambda: SETTINGS, folder)
         host, _, port = self.server.address.rpartition(":")
         self.address = (host, int(port))
 
@@ -102,7 +102,7 @@ class Served:
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(admin._LIMITS, "channel_timeout", SLOW_TIMEOUT)
+        patch.setitem(server._LIMITS, "channel_timeout", SLOW_TIMEOUT)
         logger.set_level("error")
         made = Served(str(tmp_path_factory.mktemp("metrics")))
         yield made

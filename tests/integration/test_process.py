@@ -179,9 +179,9 @@ def test_sigusr2_writes_the_stacks_of_a_child_that_hangs(
 PARENT = """
 import signal, sys, time
 from tests import specs
-from zk2etcd.process import spawned as process
+from zk2etcd.process import spawned
 if __name__ == "__main__":
-    children = [process.Child(specs.spec(f"w{i}"), sys.argv[1]) for i in range(2)]
+    children = [spawned.Child(specs.spec(f"w{i}"), sys.argv[1]) for i in range(2)]
     for child in children:
         while not child.channel.receive():
             time.sleep(0.01)
@@ -216,15 +216,15 @@ def test_children_die_with_a_killed_parent_a_stopped_one_included(tmp_path: path
 INIT = """
 import ctypes, os, subprocess, sys, time
 from tests import specs
-from zk2etcd.process import spawned as process
+from zk2etcd.process import spawned
 if __name__ == "__main__":
     ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: inherit orphans, as PID 1 does
-    child = process.Child(specs.spec(), "tests.targets.crashing")
+    child = spawned.Child(specs.spec(), "tests.targets.crashing")
     subprocess.run(["sh", "-c", "(exec true) & (exec true) & exit 0"], check=True)
     reaped = 0
     deadline = time.monotonic() + 20
     while (reaped < 2 or child.exit_code() is None) and time.monotonic() < deadline:
-        reaped += process.reap_orphans(frozenset({child.pid}))
+        reaped += spawned.reap_orphans(frozenset({child.pid}))
         time.sleep(0.01)
     print(reaped, child.exit_code())
 """

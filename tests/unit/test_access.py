@@ -7,7 +7,7 @@ import pathlib
 import pydantic
 import pytest
 
-from zk2etcd import access
+from zk2etcd.admin import access
 from zk2etcd.config import models
 
 LOCAL = models.Http()

@@ -16,7 +16,8 @@ import werkzeug.test
 from hypothesis import strategies as st
 
 from tests.unit import views
-from zk2etcd import admin, messages
+from zk2etcd import messages
+from zk2etcd.admin import server
 from zk2etcd.config import models
 from zk2etcd.logs import logger
 from zk2etcd.view import control, history
@@ -89,7 +90,7 @@ class Routes:
         self.http = http
         self.control = Control()
         self.folder = tempfile.TemporaryDirectory(prefix="zk2etcd-routes-")
-        self.app = admin.application(self.control, lambda: self.http, self.folder.name)
+        self.app = server.application(self.control, lambda: self.http, self.folder.name)
 
     def __call__(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
         path, _, query = target.partition("?")

@@ -8,8 +8,8 @@ import pytest
 
 from tests.unit import views
 from zk2etcd import messages
+from zk2etcd.admin.web import wording
 from zk2etcd.view import history, status
-from zk2etcd.web import wording
 
 LOOK_AT = ("wait", "Running, with something to look at")
 DASH = "\N{EN DASH}"

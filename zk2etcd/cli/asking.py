@@ -79,7 +79,8 @@ def person() -> str:
 
 
 def _configured(config: tuple[str, ...], overrides: tuple[str, ...]) -> tuple[str, str | None]:
-    from zk2etcd import access, errors  # noqa: PLC0415
+    from zk2etcd import errors  # noqa: PLC0415
+    from zk2etcd.admin import access  # noqa: PLC0415
     from zk2etcd.config import loader  # noqa: PLC0415
 
     try:

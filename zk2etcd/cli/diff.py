@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from zk2etcd import access, admin_client, bars, diff_text, errors, text
+from zk2etcd import admin_client, bars, diff_text, errors, text
+from zk2etcd.admin import access
 from zk2etcd.cli import asking, older
 from zk2etcd.config import addresses, loader, older_flags, units
 from zk2etcd.policy import sharding

@@ -84,9 +84,9 @@ def _metrics_directory() -> str:
 
 def _admin(setup: supervisor.Setup) -> control.Serve:
     """Imported late: it must find the metrics' folder, and a single run does without it."""
-    from zk2etcd import admin  # noqa: PLC0415
+    from zk2etcd.admin import server  # noqa: PLC0415
 
     def serve(desk: control.Control) -> control.Server:
-        return admin.serve(desk, lambda: setup.configuration.current.http, setup.multiproc_dir)
+        return server.serve(desk, lambda: setup.configuration.current.http, setup.multiproc_dir)
 
     return serve

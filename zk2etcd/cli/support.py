@@ -88,7 +88,8 @@ def _ask_supervisor(
     report: support.Report, url: str | None, settings: models.Config | None
 ) -> str | None:
     """Ask the one that these settings mean; the token that goes with it."""
-    from zk2etcd import access, admin_client, support  # noqa: PLC0415
+    from zk2etcd import admin_client, support  # noqa: PLC0415
+    from zk2etcd.admin import access  # noqa: PLC0415
 
     token = os.environ.get(asking.TOKEN) or None
     if settings is not None:

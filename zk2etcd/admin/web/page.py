@@ -13,8 +13,8 @@ from typing import Any
 import flask
 
 from zk2etcd import text
+from zk2etcd.admin.web import wording
 from zk2etcd.view import history, status
-from zk2etcd.web import wording
 
 
 def page(

@@ -22,7 +22,9 @@ import waitress.server
 from waitress import wasyncore
 from werkzeug import exceptions
 
-from zk2etcd import access, errors, http_channel, web
+from zk2etcd import errors
+from zk2etcd.admin import access, http_channel
+from zk2etcd.admin.web import page as pages
 from zk2etcd.config import models
 from zk2etcd.logs import logger
 from zk2etcd.process import stacks
@@ -97,7 +99,7 @@ def application(
     control: control.Control, http: Callable[[], models.Http], directory: str
 ) -> flask.Flask:
     """The routes, as a WSGI application."""
-    app = flask.Flask("zk2etcd.web", static_folder="static", template_folder="templates")
+    app = flask.Flask("zk2etcd.admin.web", static_folder="static", template_folder="templates")
     app.url_map.merge_slashes = False  # it would answer with a redirect
     app.config.update(MAX_CONTENT_LENGTH=BODY_LIMIT, PROPAGATE_EXCEPTIONS=False)
     app.before_request(lambda: _gate(http()))
@@ -198,7 +200,7 @@ def _look(app: flask.Flask, control: control.Control, aggregator: exposition.Agg
         view = control.snapshot()
         found = status.document(view, time.time())
         alive = health.live(view).good
-        return web.page(found, view.settings, control.recent(None), alive=alive)
+        return pages.page(found, view.settings, control.recent(None), alive=alive)
 
 
 def _health(checks: list[health.Check]) -> Answer:
