@@ -21,9 +21,10 @@ import pytest
 
 from tests import polling
 from tests.unit import views
-from zk2etcd import admin_client, errors, messages, metrics
+from zk2etcd import errors, messages, metrics
 from zk2etcd.admin import server as servers
 from zk2etcd.cli import main
+from zk2etcd.client import admin_client
 from zk2etcd.config import models
 from zk2etcd.view import control, history
 

@@ -11,8 +11,9 @@ import pytest
 
 from tests import polling
 from tests.integration import commands, mirroring, observing
-from zk2etcd import bars, messages, sandbox_server, sandbox_supervisor
+from zk2etcd import messages, sandbox_server, sandbox_supervisor
 from zk2etcd import sandbox as sandboxes
+from zk2etcd.client import bars
 
 QUICK = ("--round-interval", "50ms")
 FIX = (*QUICK, "--fix")

@@ -12,7 +12,8 @@ import rich.console
 import rich.progress
 
 from tests.unit import views
-from zk2etcd import bars, messages, status_text, text, watching
+from zk2etcd import messages, text
+from zk2etcd.client import bars, status_text, watching
 from zk2etcd.view import advance, control, status
 
 

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from zk2etcd import diff_text, messages
+from zk2etcd import messages
+from zk2etcd.client import diff_text
 from zk2etcd_workers.commands import compare, spool
 
 SHARD = messages.Shard("s-1", "/from", "/to")

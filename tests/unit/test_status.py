@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.unit import views
-from zk2etcd import messages, status_text, text
+from zk2etcd import messages, text
+from zk2etcd.client import status_text
 from zk2etcd.view import status
 
 GUARDED: dict[str, Any] = {"guard": views.GUARD}

@@ -9,8 +9,9 @@ import tarfile
 
 import pytest
 
-from zk2etcd import errors, support
+from zk2etcd import errors
 from zk2etcd.cli import main
+from zk2etcd.client import support
 from zk2etcd.config import loader, models
 
 SECRETS = {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from zk2etcd import admin_client
+    from zk2etcd.client import admin_client
 
 TOKEN = "ZK2ETCD_TOKEN"
 _LONGEST_NAME = 100
@@ -57,7 +57,7 @@ def client(
 
     Raises errors.ConfigError when -c cannot be read, errors.UsageError for a wrong URL.
     """
-    from zk2etcd import admin_client  # noqa: PLC0415
+    from zk2etcd.client import admin_client  # noqa: PLC0415
 
     token = os.environ.get(TOKEN) or None
     if not config:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from zk2etcd import admin_client, bars, diff_text, errors, text
+from zk2etcd import errors, text
 from zk2etcd.admin import access
 from zk2etcd.cli import asking, older
+from zk2etcd.client import admin_client, bars, diff_text
 from zk2etcd.config import addresses, loader, older_flags, units
 from zk2etcd.policy import sharding
 from zk2etcd.view import advance

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from zk2etcd import bars
 from zk2etcd.cli import asking
+from zk2etcd.client import bars
 from zk2etcd.view import status
 
 

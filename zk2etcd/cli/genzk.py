@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zk2etcd import bars
+from zk2etcd.client import bars
 
 if TYPE_CHECKING:
     from zk2etcd_workers.commands import generate

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from zk2etcd import bars, errors, text
+from zk2etcd import errors, text
 from zk2etcd.cli import asking
+from zk2etcd.client import bars
 from zk2etcd.view import status
 
 _SAMPLE = 5

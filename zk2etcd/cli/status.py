@@ -13,7 +13,7 @@ from zk2etcd.cli import asking
 from zk2etcd.view import status
 
 if TYPE_CHECKING:
-    from zk2etcd import admin_client
+    from zk2etcd.client import admin_client
 
 _CANNOT_DRAW = ("dumb", "unknown")
 
@@ -43,14 +43,14 @@ def _show(found: dict[str, Any], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
-    from zk2etcd import status_text  # noqa: PLC0415 (rich takes a tenth of a second)
+    from zk2etcd.client import status_text  # noqa: PLC0415
 
     console = status_text.console()
     console.print(status_text.draw(found, console.width))
 
 
 def _watch(client: admin_client.Client, as_json: bool) -> NoReturn:
-    from zk2etcd import watching  # noqa: PLC0415
+    from zk2etcd.client import watching  # noqa: PLC0415
 
     if as_json:
         watching.documents(client)

@@ -16,7 +16,7 @@ from zk2etcd import errors, text
 from zk2etcd.cli import asking
 
 if TYPE_CHECKING:
-    from zk2etcd import support
+    from zk2etcd.client import support
     from zk2etcd.config import models
 
 _CHECK_SECONDS = 60.0
@@ -45,7 +45,7 @@ def command(
     Secrets are left out; names of nodes are not. It works while the supervisor is down, too, and
     says what it could not have. Give -c for the configuration and the end of the log file.
     """
-    from zk2etcd import support  # noqa: PLC0415
+    from zk2etcd.client import support  # noqa: PLC0415
 
     if check and not config:
         raise click.UsageError("--check looks at a configuration: give it with -c")
@@ -88,8 +88,8 @@ def _ask_supervisor(
     report: support.Report, url: str | None, settings: models.Config | None
 ) -> str | None:
     """Ask the one that these settings mean; the token that goes with it."""
-    from zk2etcd import admin_client, support  # noqa: PLC0415
     from zk2etcd.admin import access  # noqa: PLC0415
+    from zk2etcd.client import admin_client, support  # noqa: PLC0415
 
     token = os.environ.get(asking.TOKEN) or None
     if settings is not None:

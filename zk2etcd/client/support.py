@@ -22,7 +22,8 @@ from typing import Any
 
 import pydantic
 
-from zk2etcd import admin_client, errors, machine, version
+from zk2etcd import errors, version
+from zk2etcd.client import admin_client, machine
 from zk2etcd.config import model_walk, models
 
 _LOG_TAIL = 2 * 1024 * 1024

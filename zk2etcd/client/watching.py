@@ -21,7 +21,7 @@ from zk2etcd.view import advance, status
 if TYPE_CHECKING:
     import rich.console
 
-    from zk2etcd import admin_client
+    from zk2etcd.client import admin_client
 
 EVERY = 1.0
 LINE_EVERY = 10.0
@@ -137,7 +137,7 @@ def screen(client: admin_client.Client) -> NoReturn:
     """The whole terminal, drawn anew in place, in whatever size it has by then."""
     import rich.live  # noqa: PLC0415 (rich takes a tenth of a second)
 
-    from zk2etcd import status_text  # noqa: PLC0415
+    from zk2etcd.client import status_text  # noqa: PLC0415
 
     console = status_text.console()
     frames = Frames(client)
@@ -158,7 +158,7 @@ class Frames:
     def next(self, width: int) -> rich.console.RenderableType:
         import rich.console  # noqa: PLC0415
 
-        from zk2etcd import status_text  # noqa: PLC0415
+        from zk2etcd.client import status_text  # noqa: PLC0415
 
         try:
             self._last = self._client.status()
@@ -170,7 +170,7 @@ class Frames:
     def _away(self, why: str, width: int) -> Iterator[rich.console.RenderableType]:
         import rich.text  # noqa: PLC0415
 
-        from zk2etcd import status_text  # noqa: PLC0415
+        from zk2etcd.client import status_text  # noqa: PLC0415
 
         since = text.duration(time.monotonic() - self._at)
         yield rich.text.Text.assemble(
