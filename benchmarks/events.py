@@ -23,7 +23,7 @@ from typing import NamedTuple
 import psutil
 
 from benchmarks import burst, figures, world
-from zk2etcd import sandbox_supervisor
+from zk2etcd.sandbox import supervisor as supervisors
 
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
 _CALL = re.compile(r"^ +event_log\.tell\(.*\)\n", re.MULTILINE)
@@ -43,9 +43,7 @@ class Run(NamedTuple):
 class _Build:
     """A supervisor that follows an empty prefix, of some source tree."""
 
-    def __init__(
-        self, on: world.World, supervisor: sandbox_supervisor.Supervisor, root: str
-    ) -> None:
+    def __init__(self, on: world.World, supervisor: supervisors.Supervisor, root: str) -> None:
         self._on = on
         self._supervisor = supervisor
         self._root = root
@@ -122,7 +120,7 @@ def _running(on: world.World, name: str, tree: pathlib.Path, *, events: bool) ->
 
 
 @contextlib.contextmanager
-def _read(supervisor: sandbox_supervisor.Supervisor, tree: pathlib.Path) -> Iterator[pathlib.Path]:
+def _read(supervisor: supervisors.Supervisor, tree: pathlib.Path) -> Iterator[pathlib.Path]:
     """A pipe that somebody reads, and the environment in which it is this tree that runs."""
     paths = os.pathsep.join([str(tree), str(tree / "workers")])
     environment = {**os.environ, "PYTHONPATH": paths}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from benchmarks import figures, world
-from zk2etcd import sandbox_supervisor
+from zk2etcd.sandbox import supervisor as supervisors
 
 MIB = 1024 * 1024
 SETTLE_SECONDS = 3.0
@@ -34,9 +34,7 @@ def following(
         return [_figure(supervisor, f"memory following {nodes:,} nodes", target)]
 
 
-def _figure(
-    supervisor: sandbox_supervisor.Supervisor, name: str, target: float | None
-) -> figures.Figure:
+def _figure(supervisor: supervisors.Supervisor, name: str, target: float | None) -> figures.Figure:
     time.sleep(SETTLE_SECONDS)
     processes = 1 + len(supervisor.worker_pids())
     detail = f"PSS of {processes} processes"

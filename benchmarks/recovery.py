@@ -18,7 +18,8 @@ from typing import Any
 import etcd3.etcdrpc as rpc
 
 from benchmarks import bare_etcd, bare_zookeeper, figures, world
-from zk2etcd import errors, sandbox_supervisor
+from zk2etcd import errors
+from zk2etcd.sandbox import supervisor as supervisors
 from zk2etcd_workers.commands import generate
 
 CHANGES = 100
@@ -31,7 +32,7 @@ between attempts is at its longest."""
 LONGEST = 60.0
 _POLL = 0.02
 
-Supervisor = sandbox_supervisor.Supervisor
+Supervisor = supervisors.Supervisor
 
 
 class Marks:

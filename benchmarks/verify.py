@@ -6,7 +6,7 @@ import subprocess
 import time
 
 from benchmarks import figures, world
-from zk2etcd import sandbox_supervisor
+from zk2etcd.sandbox import supervisor as supervisors
 
 
 def measure(on: world.World, source: str, nodes: int, runs: int) -> list[figures.Figure]:
@@ -31,7 +31,7 @@ def _bare(on: world.World, source: str, nodes: int) -> float:
     return float(seconds)
 
 
-def _ours(supervisor: sandbox_supervisor.Supervisor, source: str) -> float:
+def _ours(supervisor: supervisors.Supervisor, source: str) -> float:
     """Ask for a full sync; the seconds that the mirror says it took."""
     before = supervisor.shards()[source]["last_full_sync"]
     status, text = supervisor.ask("/full-sync", {})

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from benchmarks import bare_etcd, bare_zookeeper
-from zk2etcd import sandbox, sandbox_supervisor
+from zk2etcd.sandbox import servers
+from zk2etcd.sandbox import supervisor as supervisors
 from zk2etcd_workers.commands import generate
 
 JVM = ("-Xms1g", "-Xmx4g", "-XX:+UseSerialGC")
@@ -32,7 +33,7 @@ class Timeline(NamedTuple):
 class World:
     """A ZooKeeper that keeps its tree, and an etcd that is emptied between runs."""
 
-    def __init__(self, box: sandbox.Sandbox) -> None:
+    def __init__(self, box: servers.Sandbox) -> None:
         self.box = box
         self.zookeeper = box.zookeeper(jvm=JVM)
         self.etcd = box.etcd(arguments=QUOTA)
@@ -70,14 +71,14 @@ class World:
     @contextlib.contextmanager
     def supervisor(
         self, *prefixes: str | Mapping[str, Any], workers: int = 2
-    ) -> Iterator[sandbox_supervisor.Supervisor]:
+    ) -> Iterator[supervisors.Supervisor]:
         """A supervisor for these prefixes, not yet started; stopped at the end."""
-        content = sandbox_supervisor.settings(self.zookeeper, self.etcd, prefixes)
+        content = supervisors.settings(self.zookeeper, self.etcd, prefixes)
         content["workers"] = {"count": workers}
         content["state"] = {"prefix": f"zk2etcd/run{next(self._runs)}"}
         # Only the full syncs that a benchmark asks for.
         content["sync"]["full_sync_interval"] = 0
-        made = sandbox_supervisor.Supervisor(self.box.subfolder(f"run{next(self._runs)}"), content)
+        made = supervisors.Supervisor(self.box.subfolder(f"run{next(self._runs)}"), content)
         self.box.adopt(made)
         try:
             yield made
@@ -89,7 +90,7 @@ class World:
         module = [sys.executable, "-m", f"benchmarks.{script}"]
         return subprocess.Popen(
             [*module, self.zookeeper.address, self.etcd.address, source, target],
-            env=sandbox_supervisor.environment(),
+            env=supervisors.environment(),
             text=True,
             **options,
         )
@@ -147,7 +148,7 @@ def _pause(started: float, seconds: float, what: str) -> None:
 
 @contextlib.contextmanager
 def opened() -> Iterator[World]:
-    with sandbox.opened() as box:
+    with servers.opened() as box:
         made = World(box)
         try:
             yield made

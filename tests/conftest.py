@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
-from zk2etcd import sandbox as sandboxes
 from zk2etcd.logs import logger, repeats
+from zk2etcd.sandbox import servers
 
 _numbers = itertools.count(1)
 
@@ -31,13 +31,13 @@ def unsaid() -> None:
 
 
 @pytest.fixture(scope="session")
-def session_sandbox() -> Iterator[sandboxes.Sandbox]:
-    with sandboxes.opened() as sandbox:
+def session_sandbox() -> Iterator[servers.Sandbox]:
+    with servers.opened() as sandbox:
         yield sandbox
 
 
 @pytest.fixture(scope="session")
-def zookeeper(session_sandbox: sandboxes.Sandbox) -> sandboxes.ZooKeeper:
+def zookeeper(session_sandbox: servers.Sandbox) -> servers.ZooKeeper:
     """A ZooKeeper shared by all tests: stay below the `prefix` fixture, leave the server alone."""
     server = session_sandbox.zookeeper(durable=False)
     server.start()
@@ -45,7 +45,7 @@ def zookeeper(session_sandbox: sandboxes.Sandbox) -> sandboxes.ZooKeeper:
 
 
 @pytest.fixture(scope="session")
-def etcd(session_sandbox: sandboxes.Sandbox) -> sandboxes.Etcd:
+def etcd(session_sandbox: servers.Sandbox) -> servers.Etcd:
     """An etcd shared by all tests: stay below the `prefix` fixture, leave the server alone."""
     server = session_sandbox.etcd(durable=False)
     server.start()
@@ -59,14 +59,14 @@ def prefix() -> str:
 
 
 @pytest.fixture
-def sandbox() -> Iterator[sandboxes.Sandbox]:
+def sandbox() -> Iterator[servers.Sandbox]:
     """A sandbox of one's own: make servers in it, start them, break them."""
-    with sandboxes.opened() as sandbox:
+    with servers.opened() as sandbox:
         yield sandbox
 
 
 @pytest.fixture
-def fresh_zookeeper(sandbox: sandboxes.Sandbox) -> sandboxes.ZooKeeper:
+def fresh_zookeeper(sandbox: servers.Sandbox) -> servers.ZooKeeper:
     """A started ZooKeeper that only this test uses."""
     server = sandbox.zookeeper(durable=False)
     server.start()
@@ -74,7 +74,7 @@ def fresh_zookeeper(sandbox: sandboxes.Sandbox) -> sandboxes.ZooKeeper:
 
 
 @pytest.fixture
-def fresh_etcd(sandbox: sandboxes.Sandbox) -> sandboxes.Etcd:
+def fresh_etcd(sandbox: servers.Sandbox) -> servers.Etcd:
     """A started etcd that only this test uses."""
     server = sandbox.etcd(durable=False)
     server.start()

@@ -10,16 +10,16 @@ import re
 from collections.abc import Sequence
 
 from tests import polling, wire
-from zk2etcd import sandbox, sandbox_server
+from zk2etcd.sandbox import server_process, servers
 
 _MODE = re.compile(rb"Mode: (\w+)")
-_JVM = (*sandbox.QUICK_JVM, "-Dzookeeper.fastleader.maxNotificationInterval=500")
+_JVM = (*servers.QUICK_JVM, "-Dzookeeper.fastleader.maxNotificationInterval=500")
 """An election whose first words were lost tries again in half a second, not in ever longer ones."""
 _SYNC_LIMIT = 60
 """Ticks that a follower may lag behind before the leader gives it up: half a minute."""
 
 
-class Member(sandbox.ZooKeeper):
+class Member(servers.ZooKeeper):
     """One server of an ensemble. `links` are its wires to the quorum ports of the others."""
 
     number = 0
@@ -49,13 +49,13 @@ class Member(sandbox.ZooKeeper):
 class Ensemble:
     """`count` members with data, ports and wires; started, and ended with the sandbox."""
 
-    def __init__(self, box: sandbox.Sandbox, count: int = 3) -> None:
+    def __init__(self, box: servers.Sandbox, count: int = 3) -> None:
         self.members = [
             box.adopt(Member(box.subfolder("member"), durable=False, jvm=_JVM))
             for _ in range(count)
         ]
-        quorum = [sandbox_server.free_port() for _ in self.members]
-        election = [sandbox_server.free_port() for _ in self.members]
+        quorum = [server_process.free_port() for _ in self.members]
+        election = [server_process.free_port() for _ in self.members]
         self._wires: list[wire.Wire] = []
         for number, member in enumerate(self.members, 1):
             member.number = number

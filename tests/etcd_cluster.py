@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests import certificates, polling
-from zk2etcd import sandbox, sandbox_server
+from zk2etcd.sandbox import server_process, servers
 
 
-class Member(sandbox.Etcd):
+class Member(servers.Etcd):
     """One member; restarts keep its port, its data and its place in the cluster."""
 
     number = 0
@@ -43,7 +43,7 @@ class Cluster:
     """`count` members, started; each is ended with the sandbox."""
 
     def __init__(
-        self, box: sandbox.Sandbox, count: int = 3, *, arguments: Sequence[str] = ()
+        self, box: servers.Sandbox, count: int = 3, *, arguments: Sequence[str] = ()
     ) -> None:
         self.members = [
             box.adopt(Member(box.subfolder("member"), durable=False, arguments=arguments))
@@ -79,7 +79,7 @@ class Cluster:
         return found[0] if len(leaders) == 1 and len(found) == 1 else None
 
 
-class TlsEtcd(sandbox.Etcd):
+class TlsEtcd(servers.Etcd):
     """One member that speaks TLS to its clients and wants their certificates."""
 
     files: Sequence[str] = ()
@@ -114,7 +114,7 @@ class TlsEtcd(sandbox.Etcd):
 
 
 def tls(
-    box: sandbox.Sandbox,
+    box: servers.Sandbox,
     server: certificates.Certificate,
     ca: str,
     client: certificates.Certificate,
@@ -149,4 +149,4 @@ def write_pem(source: str, target: pathlib.Path) -> None:
 
 def unused() -> str:
     """A URL at which nobody answers."""
-    return f"http://127.0.0.1:{sandbox_server.free_port()}"
+    return f"http://127.0.0.1:{server_process.free_port()}"

@@ -20,9 +20,11 @@ from typing import Any
 import psutil
 
 from tests import polling
-from zk2etcd import errors, sandbox, sandbox_supervisor
+from zk2etcd import errors
+from zk2etcd.sandbox import servers
+from zk2etcd.sandbox import supervisor as supervisors
 
-Settings = sandbox_supervisor.Settings
+Settings = supervisors.Settings
 Document = dict[str, Any]
 
 
@@ -55,8 +57,8 @@ def _environment() -> dict[str, str]:
 
 
 def settings(
-    zookeeper: sandbox.ZooKeeper,
-    etcd: sandbox.Etcd,
+    zookeeper: servers.ZooKeeper,
+    etcd: servers.Etcd,
     prefixes: Sequence[str | Mapping[str, Any]],
     /,
     **sections: Mapping[str, Any],
@@ -64,14 +66,14 @@ def settings(
     """A configuration whose state is its own on shared servers; `sections` are laid over it."""
     first = prefixes[0]
     name = first if isinstance(first, str) else str(first["from"])
-    content = sandbox_supervisor.settings(zookeeper, etcd, prefixes)
+    content = supervisors.settings(zookeeper, etcd, prefixes)
     content["state"] = {"prefix": f"zk2etcd{name}", "lease_ttl": "5s"}
     for section, values in sections.items():
         content[section] = {**content.get(section, {}), **values}
     return content
 
 
-class Supervisor(sandbox_supervisor.Supervisor):
+class Supervisor(supervisors.Supervisor):
     """`zk2etcd -c <folder>/config.yaml`, installed. `stdout` and `log` (stderr) are files."""
 
     variables: Mapping[str, str] = {}

@@ -11,7 +11,7 @@ from typing import Any
 
 from tests import polling
 from tests.acceptance import both_sides, conftest, installed
-from zk2etcd import sandbox as sandboxes
+from zk2etcd.sandbox import servers
 
 EQUAL_SECONDS = 5.0
 
@@ -34,8 +34,8 @@ def _split(supervisor: installed.Supervisor, buckets: int) -> None:
 
 
 def test_one_prefix_on_two_workers(
-    zookeeper: sandboxes.ZooKeeper,
-    etcd: sandboxes.Etcd,
+    zookeeper: servers.ZooKeeper,
+    etcd: servers.Etcd,
     sides: both_sides.Sides,
     prefix: str,
     supervise: conftest.Supervise,

@@ -13,8 +13,7 @@ import yaml
 
 from tests import polling
 from tests.acceptance import both_sides, conftest, installed, metrics_text
-from zk2etcd import sandbox as sandboxes
-from zk2etcd import sandbox_server
+from zk2etcd.sandbox import server_process, servers
 
 TOP = {"schema_version", "version", "instance", "pid", "started_at", "state", "config", "workers"}
 CONFIG = {"path", "loaded_at", "sha256", "error"}
@@ -50,8 +49,8 @@ PASSWORD = "a-password-nobody-shall-see"
 
 @pytest.fixture(scope="module")
 def running(
-    zookeeper: sandboxes.ZooKeeper,
-    etcd: sandboxes.Etcd,
+    zookeeper: servers.ZooKeeper,
+    etcd: servers.Etcd,
     sides: both_sides.Sides,
     supervise_module: conftest.Supervise,
 ) -> installed.Supervisor:
@@ -159,7 +158,7 @@ def test_status_as_text_names_every_shard_and_worker(running: installed.Supervis
     [["status"], ["status", "--json"], ["full-sync"], ["reload"], ["log", "--level", "info"]],
 )
 def test_no_supervisor_is_exit_3_and_says_where(arguments: list[str]) -> None:
-    address = f"http://127.0.0.1:{sandbox_server.free_port()}"
+    address = f"http://127.0.0.1:{server_process.free_port()}"
     done = installed.run(*arguments, "--url", address)
     assert (done.returncode, done.stdout) == (3, "")
     assert address in done.stderr
@@ -286,14 +285,14 @@ def test_config_default_is_a_configuration_and_the_schema_knows_it(
 
 
 def test_check_looks_at_both_sides(
-    running: installed.Supervisor, zookeeper: sandboxes.ZooKeeper, tmp_path: pathlib.Path
+    running: installed.Supervisor, zookeeper: servers.ZooKeeper, tmp_path: pathlib.Path
 ) -> None:
     env = {"ZK2ETCD_TEST_PASSWORD": PASSWORD}
     done = installed.run("check", "-c", str(running.config), env=env)
     assert done.returncode == 0, done.stdout + done.stderr
     for word in ("ZooKeeper", "etcd", "3."):
         assert word in done.stdout
-    away = f"127.0.0.1:{sandbox_server.free_port()}"
+    away = f"127.0.0.1:{server_process.free_port()}"
     path = tmp_path / "away.yaml"
     path.write_text(
         f"zookeeper: {{hosts: ['{zookeeper.address}']}}\n"
@@ -331,12 +330,12 @@ def test_diff_agrees_names_the_tampered_path_and_has_it_repaired(
     assert sides.equal("/commands/b", "/mirrored/b")
 
 
-def test_genzk_writes_nodes(zookeeper: sandboxes.ZooKeeper, sides: both_sides.Sides) -> None:
+def test_genzk_writes_nodes(zookeeper: servers.ZooKeeper, sides: both_sides.Sides) -> None:
     shape = ("--path", "/genzk-test", "--parents", "3", "--children", "5", "--value-size", "10")
     done = installed.run("genzk", "--hosts", zookeeper.address, *shape)
     assert (done.returncode, done.stderr) == (0, "")
     assert len(sides.expected("/genzk-test")) == 1 + 3 + 15
-    away = f"127.0.0.1:{sandbox_server.free_port()}"
+    away = f"127.0.0.1:{server_process.free_port()}"
     done = installed.run("genzk", "--hosts", away, *shape)
     assert done.returncode == 3
     assert done.stderr == f"zk2etcd: ZooKeeper at {away} does not answer\n"

@@ -12,12 +12,12 @@ import psutil
 import pytest
 
 from tests import polling
-from zk2etcd import demo, sandbox_supervisor
+from zk2etcd.sandbox import demo, supervisor
 
 
 @pytest.mark.slow
 def test_the_demo_shows_what_it_promises() -> None:
-    done = sandbox_supervisor.run("demo", timeout=110)
+    done = supervisor.run("demo", timeout=110)
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     shown = [line for line in lines if line.startswith("ok ")]
@@ -28,7 +28,7 @@ def test_the_demo_shows_what_it_promises() -> None:
 def test_a_stopped_demo_leaves_no_process_behind() -> None:
     running = subprocess.Popen(
         [sys.executable, "-m", "zk2etcd", "demo"],
-        env=sandbox_supervisor.environment(),
+        env=supervisor.environment(),
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -45,16 +45,14 @@ def test_a_stopped_demo_leaves_no_process_behind() -> None:
 def test_only_the_servers() -> None:
     running = subprocess.Popen(
         [sys.executable, "-m", "zk2etcd", "demo", "--servers"],
-        env=sandbox_supervisor.environment(),
+        env=supervisor.environment(),
         stdout=subprocess.PIPE,
         text=True,
     )
     assert running.stdout is not None
     with running.stdout as lines:
         zookeeper, etcd, _ = (lines.readline().split() for _ in range(3))
-        done = sandbox_supervisor.run(
-            "genzk", "--hosts", zookeeper[1], "--parents", "1", "--children", "1"
-        )
+        done = supervisor.run("genzk", "--hosts", zookeeper[1], "--parents", "1", "--children", "1")
         assert done.returncode == 0, done.stderr
         with urllib.request.urlopen(f"{etcd[1]}/version", timeout=5) as answer:
             assert "etcdserver" in json.load(answer)

@@ -21,8 +21,7 @@ import pytest
 
 from tests import documents, polling
 from tests.acceptance import both_sides, installed
-from zk2etcd import sandbox as sandboxes
-from zk2etcd import sandbox_server
+from zk2etcd.sandbox import server_process, servers
 
 Scene = Callable[[both_sides.Sides], None]
 STOPPED = "; the mirror stops"
@@ -164,9 +163,9 @@ class Terminal:
 
 @pytest.fixture
 def opened(
-    fresh_zookeeper: sandboxes.ZooKeeper, fresh_etcd: sandboxes.Etcd, tmp_path: pathlib.Path
+    fresh_zookeeper: servers.ZooKeeper, fresh_etcd: servers.Etcd, tmp_path: pathlib.Path
 ) -> Iterator[tuple[Terminal, both_sides.Sides]]:
-    address = f"127.0.0.1:{sandbox_server.free_port()}"
+    address = f"127.0.0.1:{server_process.free_port()}"
     names = {
         "127.0.0.1:9180": address,
         "zookeeper:2181": fresh_zookeeper.address,

@@ -11,14 +11,14 @@ import grpc
 
 from tests import polling
 from tests.acceptance import both_sides, conftest, installed
-from zk2etcd import sandbox as sandboxes
+from zk2etcd.sandbox import servers
 
 GUARD = {"min_deletes": 5, "max_ratio": 0.3}
 
 
 def test_an_etcd_without_room_is_not_ready(
-    zookeeper: sandboxes.ZooKeeper,
-    sandbox: sandboxes.Sandbox,
+    zookeeper: servers.ZooKeeper,
+    sandbox: servers.Sandbox,
     prefix: str,
     supervise: conftest.Supervise,
 ) -> None:
@@ -49,8 +49,8 @@ def _is_full(sides: both_sides.Sides) -> bool:
 
 
 def test_the_count_before_a_walk_outlives_a_kill_in_the_middle_of_it(
-    zookeeper: sandboxes.ZooKeeper,
-    etcd: sandboxes.Etcd,
+    zookeeper: servers.ZooKeeper,
+    etcd: servers.Etcd,
     sides: both_sides.Sides,
     prefix: str,
     supervise: conftest.Supervise,
@@ -100,8 +100,8 @@ def test_the_count_before_a_walk_outlives_a_kill_in_the_middle_of_it(
 
 
 def test_shards_of_one_session_that_are_all_behind_are_released_together(
-    etcd: sandboxes.Etcd,
-    sandbox: sandboxes.Sandbox,
+    etcd: servers.Etcd,
+    sandbox: servers.Sandbox,
     prefix: str,
     supervise: conftest.Supervise,
 ) -> None:

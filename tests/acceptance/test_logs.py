@@ -18,7 +18,7 @@ import pytest
 
 from tests import documents, polling
 from tests.acceptance import both_sides, conftest, installed
-from zk2etcd import sandbox as sandboxes
+from zk2etcd.sandbox import servers
 
 Document = installed.Document
 ONE, TWO = "/logs/one", "/logs/two"
@@ -26,8 +26,8 @@ ONE, TWO = "/logs/one", "/logs/two"
 
 @pytest.fixture(scope="module")
 def shared(
-    zookeeper: sandboxes.ZooKeeper,
-    etcd: sandboxes.Etcd,
+    zookeeper: servers.ZooKeeper,
+    etcd: servers.Etcd,
     sides: both_sides.Sides,
     supervise_module: conftest.Supervise,
 ) -> installed.Supervisor:
@@ -253,8 +253,8 @@ def test_the_file_is_changed_live_and_a_wrong_one_is_refused(
 
 
 def test_nobody_reads_the_log_and_the_mirror_goes_on(
-    zookeeper: sandboxes.ZooKeeper,
-    etcd: sandboxes.Etcd,
+    zookeeper: servers.ZooKeeper,
+    etcd: servers.Etcd,
     sides: both_sides.Sides,
     prefix: str,
     tmp_path: pathlib.Path,

@@ -8,7 +8,7 @@ import pytest
 
 from tests import polling
 from tests.acceptance import both_sides, installed
-from zk2etcd import sandbox as sandboxes
+from zk2etcd.sandbox import servers
 
 
 class Sync(installed.Supervisor):
@@ -21,7 +21,7 @@ class Sync(installed.Supervisor):
 
 
 @pytest.fixture
-def flags(zookeeper: sandboxes.ZooKeeper, etcd: sandboxes.Etcd, prefix: str) -> tuple[str, ...]:
+def flags(zookeeper: servers.ZooKeeper, etcd: servers.Etcd, prefix: str) -> tuple[str, ...]:
     return (
         f"--zookeeper-servers={zookeeper.address}",
         f"--etcd-servers={etcd.address}",
@@ -37,7 +37,7 @@ def flags(zookeeper: sandboxes.ZooKeeper, etcd: sandboxes.Etcd, prefix: str) -> 
 
 
 def test_sync_mirrors(
-    sandbox: sandboxes.Sandbox,
+    sandbox: servers.Sandbox,
     flags: tuple[str, ...],
     sides: both_sides.Sides,
     prefix: str,

@@ -12,14 +12,13 @@ import pytest
 
 from tests import polling
 from tests.acceptance import both_sides, conftest, installed
-from zk2etcd import sandbox as sandboxes
-from zk2etcd import sandbox_server
+from zk2etcd.sandbox import server_process, servers
 
 
 @pytest.fixture
 def supervisor(
-    zookeeper: sandboxes.ZooKeeper,
-    etcd: sandboxes.Etcd,
+    zookeeper: servers.ZooKeeper,
+    etcd: servers.Etcd,
     sides: both_sides.Sides,
     prefix: str,
     supervise: conftest.Supervise,
@@ -68,7 +67,7 @@ def test_once_exits_1_when_the_first_sync_finds_keys_to_delete(
 def test_once_exits_3_when_a_server_cannot_be_reached(
     supervisor: installed.Supervisor, side: str
 ) -> None:
-    address = f"127.0.0.1:{sandbox_server.free_port()}"
+    address = f"127.0.0.1:{server_process.free_port()}"
     setting = {
         "zookeeper": {"zookeeper": {"hosts": [address], "connect_timeout": "200ms"}},
         "etcd": {"etcd": {"endpoints": [f"http://{address}"], "request_timeout": "200ms"}},

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from tests import polling
 from tests.acceptance import both_sides, conftest, installed
-from zk2etcd import sandbox as sandboxes
+from zk2etcd.sandbox import servers
 
 
 def test_paused_is_a_promise_that_outlives_the_process(
-    zookeeper: sandboxes.ZooKeeper,
-    etcd: sandboxes.Etcd,
+    zookeeper: servers.ZooKeeper,
+    etcd: servers.Etcd,
     sides: both_sides.Sides,
     supervise: conftest.Supervise,
 ) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from tests import polling
 from tests.acceptance import both_sides, installed
-from zk2etcd import sandbox as sandboxes
+from zk2etcd.sandbox import servers
 
 UNSHARE = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
 
@@ -38,9 +38,9 @@ class Contained(installed.Supervisor):
 
 @pytest.mark.skipif(not _permitted(), reason="this user may not make a PID namespace")
 def test_it_works_as_pid_1(
-    zookeeper: sandboxes.ZooKeeper,
-    etcd: sandboxes.Etcd,
-    sandbox: sandboxes.Sandbox,
+    zookeeper: servers.ZooKeeper,
+    etcd: servers.Etcd,
+    sandbox: servers.Sandbox,
     sides: both_sides.Sides,
     prefix: str,
 ) -> None:

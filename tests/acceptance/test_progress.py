@@ -11,8 +11,7 @@ import pytest
 
 from tests import polling, terminal
 from tests.acceptance import conftest, installed, metrics_text
-from zk2etcd import sandbox as sandboxes
-from zk2etcd import sandbox_server
+from zk2etcd.sandbox import server_process, servers
 from zk2etcd_workers.commands import generate
 
 CHILDREN = 3000
@@ -21,8 +20,8 @@ NODES = 1 + 1 + CHILDREN
 
 @pytest.fixture
 def slow(
-    zookeeper: sandboxes.ZooKeeper,
-    etcd: sandboxes.Etcd,
+    zookeeper: servers.ZooKeeper,
+    etcd: servers.Etcd,
     prefix: str,
     supervise: conftest.Supervise,
 ) -> installed.Supervisor:
@@ -108,7 +107,7 @@ def test_watching_on_a_terminal(slow: installed.Supervisor) -> None:
 
 
 def test_a_terminal_that_cannot_draw_gets_lines() -> None:
-    nowhere = f"http://127.0.0.1:{sandbox_server.free_port()}"
+    nowhere = f"http://127.0.0.1:{server_process.free_port()}"
     command = [installed.command(), "status", "--watch", "--url", nowhere]
     with terminal.Terminal(command, env={"TERM": "dumb"}) as screen:
         screen.until(r"Z state=away error=")
@@ -129,7 +128,7 @@ def test_diff_draws_on_stderr_and_keeps_stdout_for_data(slow: installed.Supervis
         assert b"\x1b[?25h" in screen.raw  # the cursor is back
 
 
-def test_genzk_draws_a_bar_on_a_terminal_only(zookeeper: sandboxes.ZooKeeper, prefix: str) -> None:
+def test_genzk_draws_a_bar_on_a_terminal_only(zookeeper: servers.ZooKeeper, prefix: str) -> None:
     command = [installed.command(), "genzk", "--hosts", zookeeper.address, "--parents", "4"]
     command += ["--value-size", "100"]
     with terminal.Terminal(

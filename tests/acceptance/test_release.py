@@ -10,13 +10,13 @@ import pytest
 
 from tests import polling
 from tests.acceptance import both_sides, conftest, installed
-from zk2etcd import sandbox as sandboxes
+from zk2etcd.sandbox import servers
 
 
 @pytest.fixture
 def guarded(
-    zookeeper: sandboxes.ZooKeeper,
-    etcd: sandboxes.Etcd,
+    zookeeper: servers.ZooKeeper,
+    etcd: servers.Etcd,
     sides: both_sides.Sides,
     supervise: conftest.Supervise,
     request: pytest.FixtureRequest,
@@ -109,8 +109,8 @@ def _is_back(supervisor: installed.Supervisor, old: int) -> bool:
 
 
 def test_another_root_is_told_and_mirrored_once_released(
-    zookeeper: sandboxes.ZooKeeper,
-    etcd: sandboxes.Etcd,
+    zookeeper: servers.ZooKeeper,
+    etcd: servers.Etcd,
     sides: both_sides.Sides,
     supervise: conftest.Supervise,
 ) -> None:

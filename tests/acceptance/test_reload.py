@@ -13,7 +13,7 @@ import pytest
 
 from tests import polling, wire
 from tests.acceptance import both_sides, conftest, installed, metrics_text
-from zk2etcd import sandbox as sandboxes
+from zk2etcd.sandbox import servers
 
 Document = installed.Document
 STATE = "zk2etcd/reload"
@@ -22,8 +22,8 @@ LAST_RELOAD = "zk2etcd_config_last_reload_successful"
 
 @pytest.fixture(scope="module")
 def shared(
-    zookeeper: sandboxes.ZooKeeper,
-    etcd: sandboxes.Etcd,
+    zookeeper: servers.ZooKeeper,
+    etcd: servers.Etcd,
     sides: both_sides.Sides,
     supervise_module: conftest.Supervise,
 ) -> installed.Supervisor:
@@ -223,9 +223,9 @@ def test_the_reload_command_says_what_changed_and_what_is_wrong(
 
 
 def test_changed_servers_are_connected_to(
-    zookeeper: sandboxes.ZooKeeper,
-    etcd: sandboxes.Etcd,
-    fresh_etcd: sandboxes.Etcd,
+    zookeeper: servers.ZooKeeper,
+    etcd: servers.Etcd,
+    fresh_etcd: servers.Etcd,
     sides: both_sides.Sides,
     prefix: str,
     supervise: conftest.Supervise,
@@ -253,8 +253,8 @@ def test_changed_servers_are_connected_to(
 
 
 def test_a_watched_file_is_reloaded_when_a_configmap_is_swapped(
-    zookeeper: sandboxes.ZooKeeper,
-    etcd: sandboxes.Etcd,
+    zookeeper: servers.ZooKeeper,
+    etcd: servers.Etcd,
     sides: both_sides.Sides,
     prefix: str,
     supervise: conftest.Supervise,

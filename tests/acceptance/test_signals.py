@@ -10,7 +10,7 @@ import pytest
 
 from tests import polling
 from tests.acceptance import both_sides, conftest, installed
-from zk2etcd import sandbox as sandboxes
+from zk2etcd.sandbox import servers
 
 INTERVAL = 2.0
 SHARDS = ("a", "b", "c")
@@ -18,8 +18,8 @@ SHARDS = ("a", "b", "c")
 
 @pytest.fixture(scope="module")
 def running(
-    zookeeper: sandboxes.ZooKeeper,
-    etcd: sandboxes.Etcd,
+    zookeeper: servers.ZooKeeper,
+    etcd: servers.Etcd,
     sides: both_sides.Sides,
     supervise_module: conftest.Supervise,
 ) -> installed.Supervisor:

@@ -8,7 +8,7 @@ import json
 
 from tests import polling
 from tests.acceptance import both_sides, conftest, installed
-from zk2etcd import sandbox as sandboxes
+from zk2etcd.sandbox import servers
 
 PREFIXES = 20
 
@@ -49,8 +49,8 @@ def _recount(
 
 
 def test_twenty_prefixes_are_spread_by_the_bound_and_respread_by_a_reload(
-    zookeeper: sandboxes.ZooKeeper,
-    etcd: sandboxes.Etcd,
+    zookeeper: servers.ZooKeeper,
+    etcd: servers.Etcd,
     sides: both_sides.Sides,
     prefix: str,
     supervise: conftest.Supervise,

@@ -11,7 +11,7 @@ import pytest
 
 from tests import polling
 from tests.acceptance import both_sides, conftest, installed
-from zk2etcd import sandbox as sandboxes
+from zk2etcd.sandbox import servers
 
 LEASE_SECONDS = 3.0
 AT_ONCE = 2.0
@@ -19,8 +19,8 @@ AT_ONCE = 2.0
 
 @pytest.fixture
 def pair(
-    zookeeper: sandboxes.ZooKeeper,
-    etcd: sandboxes.Etcd,
+    zookeeper: servers.ZooKeeper,
+    etcd: servers.Etcd,
     sides: both_sides.Sides,
     prefix: str,
     supervise: conftest.Supervise,
@@ -66,7 +66,7 @@ def _assert_stands_by(supervisor: installed.Supervisor, holder: str) -> None:
 
 def test_the_second_takes_over_at_once_when_the_first_stops(
     pair: tuple[installed.Supervisor, installed.Supervisor],
-    zookeeper: sandboxes.ZooKeeper,
+    zookeeper: servers.ZooKeeper,
     sides: both_sides.Sides,
     prefix: str,
 ) -> None:
@@ -86,7 +86,7 @@ def test_the_second_takes_over_at_once_when_the_first_stops(
 
 def test_the_second_takes_over_when_the_first_is_killed(
     pair: tuple[installed.Supervisor, installed.Supervisor],
-    zookeeper: sandboxes.ZooKeeper,
+    zookeeper: servers.ZooKeeper,
     sides: both_sides.Sides,
     prefix: str,
 ) -> None:

@@ -9,15 +9,15 @@ import pytest
 
 from tests import polling
 from tests.acceptance import both_sides, conftest, installed
-from zk2etcd import sandbox as sandboxes
+from zk2etcd.sandbox import servers
 
 STOP_TIMEOUT = 4.0
 
 
 @pytest.fixture
 def running(
-    zookeeper: sandboxes.ZooKeeper,
-    etcd: sandboxes.Etcd,
+    zookeeper: servers.ZooKeeper,
+    etcd: servers.Etcd,
     sides: both_sides.Sides,
     prefix: str,
     supervise: conftest.Supervise,
@@ -43,7 +43,7 @@ def running(
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_drains_under_load_and_gives_the_shards_back(
     running: installed.Supervisor,
-    zookeeper: sandboxes.ZooKeeper,
+    zookeeper: servers.ZooKeeper,
     sides: both_sides.Sides,
     prefix: str,
     number: signal.Signals,

@@ -9,7 +9,7 @@ import signal
 import tarfile
 
 from tests.acceptance import both_sides, conftest, installed
-from zk2etcd import sandbox as sandboxes
+from zk2etcd.sandbox import servers
 
 TOKEN, DIGEST = "t0ken-of-the-test", "d1gest-of-the-test"
 
@@ -25,8 +25,8 @@ def unpacked(path: pathlib.Path) -> dict[str, str]:
 
 
 def test_one_archive_for_a_bug_report(
-    zookeeper: sandboxes.ZooKeeper,
-    etcd: sandboxes.Etcd,
+    zookeeper: servers.ZooKeeper,
+    etcd: servers.Etcd,
     sides: both_sides.Sides,
     supervise: conftest.Supervise,
     tmp_path: pathlib.Path,

@@ -9,11 +9,11 @@ import grpc
 
 from tests import polling
 from tests.acceptance import both_sides, conftest, installed
-from zk2etcd import sandbox as sandboxes
+from zk2etcd.sandbox import servers
 
 
 def test_it_waits_for_servers_and_starts_when_they_come(
-    sandbox: sandboxes.Sandbox, supervise: conftest.Supervise
+    sandbox: servers.Sandbox, supervise: conftest.Supervise
 ) -> None:
     zookeeper, etcd = sandbox.zookeeper(durable=False), sandbox.etcd(durable=False)
     supervisor = supervise(
@@ -58,7 +58,7 @@ def _assert_says(supervisor: installed.Supervisor, address: str) -> None:
 
 
 def _assert_outages_are_survived(
-    supervisor: installed.Supervisor, zookeeper: sandboxes.ZooKeeper, etcd: sandboxes.Etcd
+    supervisor: installed.Supervisor, zookeeper: servers.ZooKeeper, etcd: servers.Etcd
 ) -> None:
     """Each server goes and comes back under the running mirror."""
     for server in (zookeeper, etcd):
@@ -73,8 +73,8 @@ def _assert_outages_are_survived(
 
 
 def test_wrong_credentials_are_said_and_need_no_restart(
-    zookeeper: sandboxes.ZooKeeper,
-    fresh_etcd: sandboxes.Etcd,
+    zookeeper: servers.ZooKeeper,
+    fresh_etcd: servers.Etcd,
     sides: both_sides.Sides,
     prefix: str,
     supervise: conftest.Supervise,
@@ -107,7 +107,7 @@ def test_wrong_credentials_are_said_and_need_no_restart(
     assert "right-secret" not in shown
 
 
-def _require_password(etcd: sandboxes.Etcd, password: str) -> None:
+def _require_password(etcd: servers.Etcd, password: str) -> None:
     """Turn on etcd's authentication, with this password for root."""
     with grpc.insecure_channel(etcd.address, options=[("grpc.enable_http_proxy", 0)]) as channel:
         auth = rpc.AuthStub(channel)

@@ -12,7 +12,7 @@ import pytest
 
 from tests import polling
 from tests.acceptance import both_sides, conftest, installed, metrics_text, probing
-from zk2etcd import sandbox as sandboxes
+from zk2etcd.sandbox import servers
 
 BACK_SECONDS = 3.0
 EQUAL_SECONDS = 5.0
@@ -25,8 +25,8 @@ PREFIX = "/crash"
 
 @pytest.fixture(scope="module")
 def running(
-    zookeeper: sandboxes.ZooKeeper,
-    etcd: sandboxes.Etcd,
+    zookeeper: servers.ZooKeeper,
+    etcd: servers.Etcd,
     sides: both_sides.Sides,
     supervise_module: conftest.Supervise,
 ) -> installed.Supervisor:
@@ -59,8 +59,8 @@ def _is_back(supervisor: installed.Supervisor, source: str, old_pid: int) -> boo
 @pytest.mark.parametrize(("killed", "other"), [("a", "b"), ("b", "a")])
 def test_a_killed_worker_is_back_soon_and_the_others_do_not_notice(
     running: installed.Supervisor,
-    zookeeper: sandboxes.ZooKeeper,
-    etcd: sandboxes.Etcd,
+    zookeeper: servers.ZooKeeper,
+    etcd: servers.Etcd,
     sides: both_sides.Sides,
     killed: str,
     other: str,
@@ -80,8 +80,8 @@ def test_a_killed_worker_is_back_soon_and_the_others_do_not_notice(
 
 def _killed_under_load(
     running: installed.Supervisor,
-    zookeeper: sandboxes.ZooKeeper,
-    etcd: sandboxes.Etcd,
+    zookeeper: servers.ZooKeeper,
+    etcd: servers.Etcd,
     sides: both_sides.Sides,
     victim: str,
     spared: str,

@@ -16,7 +16,7 @@ import time
 from tests import polling
 from tests.acceptance import both_sides
 from tests.browser import chromium, stage
-from zk2etcd import sandbox as sandboxes
+from zk2etcd.sandbox import servers
 
 IMAGES = pathlib.Path(__file__).resolve().parent.parent.parent / "docs" / "images"
 MOST_BYTES = 150_000
@@ -31,7 +31,7 @@ _PHONE = (390, 844)
 def main(seconds: float = _SECONDS) -> None:
     with (
         tempfile.TemporaryDirectory() as profile,
-        sandboxes.opened() as box,
+        servers.opened() as box,
         chromium.opened(pathlib.Path(profile)) as page,
     ):
         zookeeper, etcd = box.zookeeper(durable=False), box.etcd(durable=False)

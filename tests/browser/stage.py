@@ -13,7 +13,7 @@ import kazoo.security
 
 from tests import polling
 from tests.acceptance import both_sides, installed
-from zk2etcd import sandbox as sandboxes
+from zk2etcd.sandbox import servers
 
 HOSTILE = "<img src=x onerror=window.ran=1> \u202etxt.exe " + "long " * 60
 _NOBODY = [kazoo.security.make_digest_acl("someone", "else", all=True)]
@@ -31,9 +31,9 @@ class Stage:
 
     def __init__(
         self,
-        box: sandboxes.Sandbox,
-        zookeeper: sandboxes.ZooKeeper,
-        etcd: sandboxes.Etcd,
+        box: servers.Sandbox,
+        zookeeper: servers.ZooKeeper,
+        etcd: servers.Etcd,
         root: str = "",
     ) -> None:
         self.dubbo, self.services = f"{root}/dubbo", f"{root}/services"

@@ -14,7 +14,7 @@ import pytest
 
 from tests import polling
 from tests.browser import chromium, looks, prefixed, stage
-from zk2etcd import sandbox as sandboxes
+from zk2etcd.sandbox import servers
 
 pytestmark = chromium.needed
 
@@ -23,8 +23,8 @@ _DESK = (1280, 900)
 
 
 @pytest.fixture(scope="module")
-def scene(zookeeper: sandboxes.ZooKeeper, etcd: sandboxes.Etcd) -> Iterator[stage.Stage]:
-    with sandboxes.opened() as box:
+def scene(zookeeper: servers.ZooKeeper, etcd: servers.Etcd) -> Iterator[stage.Stage]:
+    with servers.opened() as box:
         made = stage.Stage(box, zookeeper, etcd, "/page")
         made.start()
         yield made

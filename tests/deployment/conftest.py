@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import pytest
 
 from tests.acceptance import both_sides, installed
-from zk2etcd import sandbox as sandboxes
+from zk2etcd.sandbox import servers
 
 PREFIX = "/deployed"
 
 
 @pytest.fixture(scope="session")
-def sides(zookeeper: sandboxes.ZooKeeper, etcd: sandboxes.Etcd) -> Iterator[both_sides.Sides]:
+def sides(zookeeper: servers.ZooKeeper, etcd: servers.Etcd) -> Iterator[both_sides.Sides]:
     """Clients of the shared servers."""
     opened = both_sides.Sides(zookeeper.address, etcd.address)
     yield opened
@@ -22,9 +22,9 @@ def sides(zookeeper: sandboxes.ZooKeeper, etcd: sandboxes.Etcd) -> Iterator[both
 
 @pytest.fixture(scope="session")
 def supervisor(
-    session_sandbox: sandboxes.Sandbox,
-    zookeeper: sandboxes.ZooKeeper,
-    etcd: sandboxes.Etcd,
+    session_sandbox: servers.Sandbox,
+    zookeeper: servers.ZooKeeper,
+    etcd: servers.Etcd,
     sides: both_sides.Sides,
 ) -> installed.Supervisor:
     """Follows PREFIX, where things change now and then: leave it running."""

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from zk2etcd import sandbox_server
+from zk2etcd.sandbox import server_process
 
 absent = shutil.which("prometheus") is None or shutil.which("promtool") is None
 needed = pytest.mark.skipif(
@@ -36,7 +36,7 @@ def promtool(*arguments: str, stdin: str = "") -> str:
     return said
 
 
-class Prometheus(sandbox_server.Server):
+class Prometheus(server_process.Server):
     """Scrapes these targets as the job "zk2etcd" every second, and evaluates the rules."""
 
     name = "Prometheus"

@@ -10,7 +10,7 @@ import pytest
 from tests import polling
 from tests.acceptance import both_sides, installed
 from tests.deployment import examples, prometheus
-from zk2etcd import sandbox as sandboxes
+from zk2etcd.sandbox import servers
 
 pytestmark = prometheus.needed
 
@@ -18,7 +18,7 @@ pytestmark = prometheus.needed
 class Troubled:
     """A mirror on servers of its own, and the Prometheus that watches it."""
 
-    def __init__(self, sandbox: sandboxes.Sandbox) -> None:
+    def __init__(self, sandbox: servers.Sandbox) -> None:
         self.zookeeper = sandbox.zookeeper(durable=False)
         self.etcd = sandbox.etcd(durable=False)
         self.zookeeper.start()
@@ -44,7 +44,7 @@ class Troubled:
 
 
 @pytest.fixture
-def troubled(sandbox: sandboxes.Sandbox) -> Troubled:
+def troubled(sandbox: servers.Sandbox) -> Troubled:
     return Troubled(sandbox)
 
 

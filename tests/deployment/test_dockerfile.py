@@ -17,8 +17,7 @@ import yaml
 
 from tests.acceptance import both_sides, installed
 from tests.deployment import dockerfile
-from zk2etcd import sandbox as sandboxes
-from zk2etcd import sandbox_server
+from zk2etcd.sandbox import server_process, servers
 
 BUILD, FINAL = dockerfile.stages()
 USER = dockerfile.all_of(FINAL, "USER")[0].value.partition(":")[0]
@@ -139,7 +138,7 @@ def test_the_health_check_tells_a_live_supervisor_from_none(
     assert python == "python"
     proxy = {"http_proxy": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
     codes = []
-    for port in (supervisor.port, sandbox_server.free_port()):
+    for port in (supervisor.port, server_process.free_port()):
         moved = code.replace("9180", str(port))
         assert moved != code
         run = subprocess.run(
@@ -169,8 +168,8 @@ def test_the_steps_install_what_was_asked_for(image: Image) -> None:
 @pytest.mark.timeout(300)
 def test_what_was_installed_mirrors_as_a_user_without_name_or_home(
     image: Image,
-    zookeeper: sandboxes.ZooKeeper,
-    etcd: sandboxes.Etcd,
+    zookeeper: servers.ZooKeeper,
+    etcd: servers.Etcd,
     sides: both_sides.Sides,
 ) -> None:
     sides.seed(_PREFIX)

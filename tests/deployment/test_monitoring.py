@@ -9,12 +9,12 @@ import pytest
 from tests import polling
 from tests.acceptance import both_sides, installed, metrics_text
 from tests.deployment import conftest, examples, prometheus
-from zk2etcd import sandbox as sandboxes
+from zk2etcd.sandbox import servers
 
 
 @pytest.fixture(scope="module")
 def scraper(
-    session_sandbox: sandboxes.Sandbox, supervisor: installed.Supervisor
+    session_sandbox: servers.Sandbox, supervisor: installed.Supervisor
 ) -> prometheus.Prometheus:
     folder = session_sandbox.subfolder("prometheus")
     server = prometheus.Prometheus(folder, [supervisor.address], examples.ALERTS)
@@ -43,7 +43,7 @@ def test_promtool_finds_nothing_to_say_about_our_metrics(supervisor: installed.S
 @prometheus.needed
 def test_prometheus_answers_every_query_with_data(
     scraper: prometheus.Prometheus,
-    zookeeper: sandboxes.ZooKeeper,
+    zookeeper: servers.ZooKeeper,
     sides: both_sides.Sides,
 ) -> None:
     # What went wrong has no series before it does; no worker was started again.
@@ -61,7 +61,7 @@ def test_prometheus_answers_every_query_with_data(
 
 @prometheus.needed
 def test_the_dashboard_sees_what_was_written(
-    scraper: prometheus.Prometheus, zookeeper: sandboxes.ZooKeeper
+    scraper: prometheus.Prometheus, zookeeper: servers.ZooKeeper
 ) -> None:
     """Not only are there series: the rate of puts is one, under a load it is above 0."""
     (puts,) = (query for query in examples.queries() if 'op=~"put|delete"' in query)

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from tests.acceptance import both_sides, installed
-from zk2etcd import sandbox as sandboxes
+from zk2etcd.sandbox import servers
 
 _PREFIX = "/readonly"
 _SEAL = """
@@ -31,7 +31,7 @@ def _sealed(probe: str, temporary: str, *command: str) -> list[str]:
 def _permitted() -> bool:
     if shutil.which("unshare") is None:
         return False
-    with sandboxes.opened() as sandbox:
+    with servers.opened() as sandbox:
         folder = sandbox.folder
         command = _sealed(f"{folder}/probe", f"{folder}/tmp", "true")
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
@@ -48,9 +48,9 @@ class Sealed(installed.Supervisor):
 
 
 def test_it_mirrors_and_stops_in_good_order(
-    zookeeper: sandboxes.ZooKeeper,
-    etcd: sandboxes.Etcd,
-    sandbox: sandboxes.Sandbox,
+    zookeeper: servers.ZooKeeper,
+    etcd: servers.Etcd,
+    sandbox: servers.Sandbox,
     sides: both_sides.Sides,
 ) -> None:
     if not _permitted():

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 
 from tests.faults import drawing, faults_unseen, proxy, world
-from zk2etcd import sandbox_server
+from zk2etcd.sandbox import server_process
 
 ZOOKEEPER = (
     drawing.Kind("zk_kill", 0.1, 2.0, 2),
@@ -64,7 +64,7 @@ def _some(proxies: Sequence[proxy.Proxy], luck: random.Random) -> list[proxy.Pro
     return luck.sample(list(proxies), luck.randint(1, len(proxies)))
 
 
-def _kill(on: world.World, server: sandbox_server.Server, lasts: float) -> None:
+def _kill(on: world.World, server: server_process.Server, lasts: float) -> None:
     on.note(f"kill -9 {server.name} {server.address}")
     server.kill()
     time.sleep(lasts)
@@ -72,7 +72,7 @@ def _kill(on: world.World, server: sandbox_server.Server, lasts: float) -> None:
     on.note(f"{server.name} {server.address} is back")
 
 
-def _freeze(on: world.World, server: sandbox_server.Server, lasts: float) -> None:
+def _freeze(on: world.World, server: server_process.Server, lasts: float) -> None:
     on.note(f"SIGSTOP {server.name} {server.address}")
     server.freeze()
     time.sleep(lasts)

@@ -30,7 +30,8 @@ from tests.faults import (
     txnlog,
     world,
 )
-from zk2etcd import errors, sandbox
+from zk2etcd import errors
+from zk2etcd.sandbox import servers as sandboxes
 
 EQUAL_SECONDS = 5.0
 _PACE_EVERY, _PACE_SPIN, _PACE_MOST = 0.2, 0.02, 4.0
@@ -141,7 +142,7 @@ def run(
     """
     made_of = scene(seed, made_of)
     drawn = drawn or plan(seed, seconds, made_of)
-    with sandbox.opened() as box:
+    with sandboxes.opened() as box:
         on = world.World(box, made_of, source_tree)
         try:
             report = _Run(on, drawn).report()

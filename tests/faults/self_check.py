@@ -19,7 +19,8 @@ import time
 from collections.abc import Iterator, Sequence
 
 from tests.faults import directed, oracle, stage
-from zk2etcd import errors, sandbox
+from zk2etcd import errors
+from zk2etcd.sandbox import servers
 
 HERE = pathlib.Path(__file__).parent
 PATCHES = HERE / "mutations"
@@ -106,7 +107,7 @@ def copied(target: pathlib.Path, mutation: Mutation | None = None) -> pathlib.Pa
 def play(scenario: str, mutation: Mutation | None = None) -> Seen:
     """One scenario on servers of its own, with the source as it is or mutated."""
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="zk2etcd-mutation-") as folder, sandbox.opened() as box:
+    with tempfile.TemporaryDirectory(prefix="zk2etcd-mutation-") as folder, servers.opened() as box:
         tree = copied(pathlib.Path(folder), mutation)
         on = stage.Stage(box, tree)
         failure = ""

@@ -12,7 +12,8 @@ import pathlib
 import shutil
 
 from tests.faults import proxy
-from zk2etcd import sandbox, sandbox_server
+from zk2etcd.sandbox import server_process
+from zk2etcd.sandbox import servers as sandboxes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,13 +35,13 @@ class Servers:
         return f"{self.zookeepers} ZooKeeper ({zookeeper}), {self.etcds} etcd ({etcd})"
 
 
-class ZooKeeper(sandbox.ZooKeeper):
+class ZooKeeper(sandboxes.ZooKeeper):
     """A member of an ensemble, or all of it; of any release."""
 
     def __init__(self, folder: pathlib.Path, classpath: str | None) -> None:
         super().__init__(folder, durable=False, class_path=classpath)
-        self.quorum_port = sandbox_server.free_port()
-        self.election_port = sandbox_server.free_port()
+        self.quorum_port = server_process.free_port()
+        self.election_port = server_process.free_port()
         self.number = 0
         self.peers: list[str] = []
 
@@ -63,7 +64,7 @@ class ZooKeeper(sandbox.ZooKeeper):
         return next((line[6:] for line in lines if line.startswith("Mode: ")), "")
 
 
-class Etcd(sandbox.Etcd):
+class Etcd(sandboxes.Etcd):
     """A member of a cluster, or all of it; of any release."""
 
     def __init__(self, folder: pathlib.Path, name: str, servers: Servers) -> None:
@@ -101,7 +102,7 @@ class Etcd(sandbox.Etcd):
         return command
 
 
-def ensemble(box: sandbox.Sandbox, servers: Servers) -> tuple[list[ZooKeeper], list[proxy.Proxy]]:
+def ensemble(box: sandboxes.Sandbox, servers: Servers) -> tuple[list[ZooKeeper], list[proxy.Proxy]]:
     """ZooKeepers, not yet started, and the proxies of the links between them: each member reaches
     every other one's quorum port through a proxy of its own, so that a follower can lag behind."""
     made = [
@@ -116,13 +117,13 @@ def ensemble(box: sandbox.Sandbox, servers: Servers) -> tuple[list[ZooKeeper], l
         for other, peer in enumerate(made, 1):
             port = peer.quorum_port
             if peer is not member:
-                links.append(proxy.Proxy(f"127.0.0.1:{port}", sandbox_server.free_port()))
+                links.append(proxy.Proxy(f"127.0.0.1:{port}", server_process.free_port()))
                 port = links[-1].port
             member.peers.append(f"server.{other}=127.0.0.1:{port}:{peer.election_port}")
     return made, links
 
 
-def cluster(box: sandbox.Sandbox, servers: Servers) -> list[Etcd]:
+def cluster(box: sandboxes.Sandbox, servers: Servers) -> list[Etcd]:
     """etcds, not yet started."""
     made = [
         box.adopt(Etcd(box.subfolder("etcd"), f"e{number}", servers))

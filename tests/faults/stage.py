@@ -16,7 +16,8 @@ import kazoo.client
 from tests import polling
 from tests.faults import hand, oracle, proxy, servers, txnlog, watcher, world
 from tests.integration import observing
-from zk2etcd import errors, sandbox
+from zk2etcd import errors
+from zk2etcd.sandbox import servers as sandboxes
 
 ROOT = "/m"
 STATE = "zk2etcd/mutations"
@@ -30,7 +31,7 @@ _LATE, _GONE = 2.0, 0.7
 class Stage:
     """:param tree: the source tree that zk2etcd runs from."""
 
-    def __init__(self, box: sandbox.Sandbox, tree: pathlib.Path) -> None:
+    def __init__(self, box: sandboxes.Sandbox, tree: pathlib.Path) -> None:
         self._box = box
         self._tree = tree
         made_of = servers.Servers()

@@ -9,14 +9,14 @@ import kazoo.security
 
 from tests.faults import txnlog
 from tests.integration import observing
-from zk2etcd import sandbox
+from zk2etcd.sandbox import servers
 
 
 def _states(history: txnlog.History, path: str) -> list[bytes | None]:
     return [entry.value for entry in history.get(path, [])]
 
 
-def test_every_kind_of_change_is_read_in_order(fresh_zookeeper: sandbox.ZooKeeper) -> None:
+def test_every_kind_of_change_is_read_in_order(fresh_zookeeper: servers.ZooKeeper) -> None:
     zk = observing.connected(fresh_zookeeper.address)
     zk.create("/a", b"1")
     zk.set("/a", b"2")
@@ -50,7 +50,7 @@ def test_every_kind_of_change_is_read_in_order(fresh_zookeeper: sandbox.ZooKeepe
         assert zxids == sorted(set(zxids))
 
 
-def test_a_log_goes_on_over_a_crash(fresh_zookeeper: sandbox.ZooKeeper) -> None:
+def test_a_log_goes_on_over_a_crash(fresh_zookeeper: servers.ZooKeeper) -> None:
     zk = observing.connected(fresh_zookeeper.address)
     zk.create("/a", b"before")
     fresh_zookeeper.kill()
@@ -62,7 +62,7 @@ def test_a_log_goes_on_over_a_crash(fresh_zookeeper: sandbox.ZooKeeper) -> None:
     assert _states(history, "/a") == [b"before", b"after"]
 
 
-def test_a_torn_end_and_padding_are_no_records(fresh_zookeeper: sandbox.ZooKeeper) -> None:
+def test_a_torn_end_and_padding_are_no_records(fresh_zookeeper: servers.ZooKeeper) -> None:
     zk = observing.connected(fresh_zookeeper.address)
     for number in range(5):
         zk.create(f"/n{number}", b"")
@@ -79,7 +79,7 @@ def test_a_torn_end_and_padding_are_no_records(fresh_zookeeper: sandbox.ZooKeepe
 
 
 def test_what_only_one_of_three_logged_was_never_committed(
-    fresh_zookeeper: sandbox.ZooKeeper, tmp_path: pathlib.Path
+    fresh_zookeeper: servers.ZooKeeper, tmp_path: pathlib.Path
 ) -> None:
     zk = observing.connected(fresh_zookeeper.address)
     zk.create("/a", b"agreed")

@@ -22,7 +22,8 @@ import psutil
 from tests.acceptance import installed
 from tests.faults import drawing, hand, load, oracle, proxy, servers, watcher
 from tests.integration import observing
-from zk2etcd import errors, sandbox
+from zk2etcd import errors
+from zk2etcd.sandbox import servers as sandboxes
 
 STATE = "zk2etcd/faults"
 LEASE_TTL = 3.0
@@ -83,7 +84,7 @@ class World:
     """Everything that a fault can touch. Start it, break it, `heal` it, close its sandbox."""
 
     def __init__(
-        self, box: sandbox.Sandbox, made_of: servers.Servers, source_tree: pathlib.Path | None
+        self, box: sandboxes.Sandbox, made_of: servers.Servers, source_tree: pathlib.Path | None
     ) -> None:
         self.servers = made_of
         self.box = box

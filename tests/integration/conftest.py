@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import pytest
 
 from tests.integration import mirroring
-from zk2etcd import sandbox as sandboxes
+from zk2etcd.sandbox import servers
 
 
 @pytest.fixture
 def world(
-    zookeeper: sandboxes.ZooKeeper, etcd: sandboxes.Etcd, prefix: str
+    zookeeper: servers.ZooKeeper, etcd: servers.Etcd, prefix: str
 ) -> Iterator[mirroring.World]:
     """A prefix of one's own on the shared servers."""
     with mirroring.World(zookeeper.address, etcd.address, prefix) as made:
@@ -22,7 +22,7 @@ def world(
 
 @pytest.fixture
 def fresh_world(
-    fresh_zookeeper: sandboxes.ZooKeeper, fresh_etcd: sandboxes.Etcd
+    fresh_zookeeper: servers.ZooKeeper, fresh_etcd: servers.Etcd
 ) -> Iterator[mirroring.World]:
     """Servers of one's own: `fresh_zookeeper` and `fresh_etcd` are theirs, to be broken."""
     with mirroring.World(fresh_zookeeper.address, fresh_etcd.address, "/own") as made:

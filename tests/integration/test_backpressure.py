@@ -15,7 +15,8 @@ import pytest
 
 from tests import polling
 from tests.integration import mirroring, observing
-from zk2etcd import messages, sandbox
+from zk2etcd import messages
+from zk2etcd.sandbox import servers
 from zk2etcd_workers import main
 from zk2etcd_workers.etcd import client, wire
 from zk2etcd_workers.mirror import follow, full_sync, mirror, repair
@@ -162,14 +163,14 @@ class Storm:
 
 
 @pytest.fixture
-def own(fresh_zookeeper: sandbox.ZooKeeper, fresh_etcd: sandbox.Etcd) -> Iterator[mirroring.World]:
+def own(fresh_zookeeper: servers.ZooKeeper, fresh_etcd: servers.Etcd) -> Iterator[mirroring.World]:
     with mirroring.World(fresh_zookeeper.address, fresh_etcd.address, "/own") as world:
         yield world
 
 
 @pytest.mark.slow
 def test_a_frozen_etcd_under_churn_does_not_make_a_worker_grow(
-    own: mirroring.World, fresh_etcd: sandbox.Etcd, tmp_path: pathlib.Path
+    own: mirroring.World, fresh_etcd: servers.Etcd, tmp_path: pathlib.Path
 ) -> None:
     own.zk.create(own.root, b"")
     # The deadline is long on purpose: as long as it runs, the shard follows, and could read on.

@@ -15,9 +15,8 @@ import kazoo.security
 import pytest
 
 from tests.integration import commands, mirroring, observing
-from zk2etcd import sandbox as sandboxes
-from zk2etcd import sandbox_server
 from zk2etcd.cli import main
+from zk2etcd.sandbox import server_process, servers
 
 
 @pytest.fixture
@@ -83,7 +82,7 @@ def test_a_missing_root_is_a_note(world: mirroring.World, check: commands.Comman
 
 
 def test_offline_reaches_for_nothing(check: commands.Command) -> None:
-    nowhere = f"127.0.0.1:{sandbox_server.free_port()}"
+    nowhere = f"127.0.0.1:{server_process.free_port()}"
     check.configure(zookeeper={"hosts": [nowhere]}, etcd={"endpoints": [nowhere]})
     outcome = check("--offline", "--json")
     assert outcome.code == 0
@@ -112,7 +111,7 @@ def test_the_owner_and_keys_from_before(world: mirroring.World, check: commands.
 def test_both_sides_are_looked_at_when_one_is_away(
     world: mirroring.World, check: commands.Command
 ) -> None:
-    nowhere = f"127.0.0.1:{sandbox_server.free_port()}"
+    nowhere = f"127.0.0.1:{server_process.free_port()}"
     check.configure(zookeeper={"hosts": [nowhere]})
     started = time.monotonic()
     outcome = check("--json")
@@ -132,7 +131,7 @@ def test_both_sides_are_looked_at_when_one_is_away(
 def test_one_of_two_servers_away_is_a_fault_but_not_the_end(
     world: mirroring.World, check: commands.Command
 ) -> None:
-    nowhere = f"127.0.0.1:{sandbox_server.free_port()}"
+    nowhere = f"127.0.0.1:{server_process.free_port()}"
     check.configure(
         zookeeper={"hosts": [nowhere, world.zookeeper]},
         etcd={"endpoints": [nowhere, world.etcd_address]},
@@ -224,7 +223,7 @@ class Guarded:
 
 
 @pytest.fixture
-def guarded(fresh_etcd: sandboxes.Etcd) -> Iterator[Guarded]:
+def guarded(fresh_etcd: servers.Etcd) -> Iterator[Guarded]:
     made = Guarded(fresh_etcd.address)
     yield made
     made.close()
@@ -233,7 +232,7 @@ def guarded(fresh_etcd: sandboxes.Etcd) -> Iterator[Guarded]:
 def test_rights_in_etcd(
     world: mirroring.World,
     check: commands.Command,
-    fresh_etcd: sandboxes.Etcd,
+    fresh_etcd: servers.Etcd,
     guarded: Guarded,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -292,7 +291,7 @@ def test_rights_in_etcd(
 
 
 def test_limits_of_etcd(
-    world: mirroring.World, check: commands.Command, sandbox: sandboxes.Sandbox
+    world: mirroring.World, check: commands.Command, sandbox: servers.Sandbox
 ) -> None:
     small = ("--max-request-bytes", "262144", "--max-txn-ops", "64")
     server = sandbox.etcd(durable=False, arguments=small)

@@ -17,14 +17,14 @@ import pytest
 from tests import polling, releases
 from tests.integration import mirroring, observing
 from zk2etcd import messages
-from zk2etcd import sandbox as sandboxes
+from zk2etcd.sandbox import servers
 
 QUICK = {"session_timeout": 4.0, "connect_timeout": 2.0, "request_timeout": 4.0}
 READ_FOR_NOBODY = [kazoo.security.make_digest_acl("nobody", "secret", all=True)]
 
 
 @pytest.fixture(scope="module")
-def old(session_sandbox: sandboxes.Sandbox) -> sandboxes.ZooKeeper:
+def old(session_sandbox: servers.Sandbox) -> servers.ZooKeeper:
     server = session_sandbox.zookeeper(
         durable=False, class_path=releases.class_path(releases.ZOOKEEPER_3_4)
     )
@@ -33,9 +33,7 @@ def old(session_sandbox: sandboxes.Sandbox) -> sandboxes.ZooKeeper:
 
 
 @pytest.fixture
-def classic(
-    old: sandboxes.ZooKeeper, etcd: sandboxes.Etcd, prefix: str
-) -> Iterator[mirroring.World]:
+def classic(old: servers.ZooKeeper, etcd: servers.Etcd, prefix: str) -> Iterator[mirroring.World]:
     with mirroring.World(old.address, etcd.address, prefix) as made:
         yield made
 
@@ -51,7 +49,7 @@ def _missed_nothing(world: mirroring.World, worker: mirroring.Worker) -> None:
     assert last.error is None
 
 
-def _watched(server: sandboxes.ZooKeeper) -> int:
+def _watched(server: servers.ZooKeeper) -> int:
     """The watches of all its clients, on values and on children."""
     said = server.ask("mntr").decode()
     found = re.search(r"zk_watch_count\t(\d+)", said)
@@ -89,7 +87,7 @@ def test_what_changes_live(classic: mirroring.World) -> None:
     _missed_nothing(world, worker)
 
 
-def test_each_node_has_two_watches(sandbox: sandboxes.Sandbox, etcd: sandboxes.Etcd) -> None:
+def test_each_node_has_two_watches(sandbox: servers.Sandbox, etcd: servers.Etcd) -> None:
     """What a base, a full sync and live changes leave is what is needed, and no more."""
     server = sandbox.zookeeper(
         durable=False, class_path=releases.class_path(releases.ZOOKEEPER_3_4)
@@ -328,7 +326,7 @@ def test_a_worker_that_is_replaced(classic: mirroring.World) -> None:
 
 @pytest.mark.parametrize("how", ["restart", "kill"])
 def test_a_lost_session_loses_no_change(
-    sandbox: sandboxes.Sandbox, etcd: sandboxes.Etcd, how: str
+    sandbox: servers.Sandbox, etcd: servers.Etcd, how: str
 ) -> None:
     server = sandbox.zookeeper(class_path=releases.class_path(releases.ZOOKEEPER_3_4))
     server.start()

@@ -11,7 +11,7 @@ import kazoo.security
 import pytest
 
 from tests.integration import commands, mirroring, observing
-from zk2etcd import sandbox_server
+from zk2etcd.sandbox import server_process
 
 QUICK = ("--round-interval", "50ms")
 
@@ -205,7 +205,7 @@ def _churn(world: mirroring.World, stop: threading.Event) -> Iterator[int]:
 
 @pytest.mark.parametrize("away", ["zookeeper", "etcd"])
 def test_an_unreachable_server_is_named_in_bounded_time(diff: commands.Command, away: str) -> None:
-    nowhere = f"127.0.0.1:{sandbox_server.free_port()}"
+    nowhere = f"127.0.0.1:{server_process.free_port()}"
     if away == "zookeeper":
         diff.configure(zookeeper={"hosts": [nowhere]})
     else:
@@ -222,15 +222,15 @@ def test_an_unreachable_server_is_named_in_bounded_time(diff: commands.Command, 
 
 
 def test_a_second_etcd_endpoint_is_used(mirrored: mirroring.World, diff: commands.Command) -> None:
-    nowhere = f"127.0.0.1:{sandbox_server.free_port()}"
+    nowhere = f"127.0.0.1:{server_process.free_port()}"
     diff.configure(etcd={"endpoints": [nowhere, mirrored.etcd_address]})
     assert diff().code == 0
 
 
 def test_frozen_servers_do_not_hang_it(
     fresh_world: mirroring.World,
-    fresh_zookeeper: sandbox_server.Server,
-    fresh_etcd: sandbox_server.Server,
+    fresh_zookeeper: server_process.Server,
+    fresh_etcd: server_process.Server,
     tmp_path: pathlib.Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -11,9 +11,9 @@ import pytest
 
 from tests import polling
 from tests.integration import commands, mirroring, observing
-from zk2etcd import messages, sandbox_server, sandbox_supervisor
-from zk2etcd import sandbox as sandboxes
+from zk2etcd import messages
 from zk2etcd.client import bars
+from zk2etcd.sandbox import server_process, servers, supervisor
 
 QUICK = ("--round-interval", "50ms")
 FIX = (*QUICK, "--fix")
@@ -246,7 +246,7 @@ def test_an_older_zookeeper_is_not_trusted(tree: mirroring.World, diff: commands
 def test_an_owner_that_does_not_answer_is_named(
     tree: mirroring.World, diff: commands.Command
 ) -> None:
-    url = f"http://127.0.0.1:{sandbox_server.free_port()}"
+    url = f"http://127.0.0.1:{server_process.free_port()}"
     owner = own(tree, diff, url)
     outcome = diff(*FIX)
     assert outcome.code == 3
@@ -266,15 +266,15 @@ def test_an_owner_without_an_address(tree: mirroring.World, diff: commands.Comma
 
 def test_a_running_supervisor_repairs_what_it_owns(
     tree: mirroring.World,
-    zookeeper: sandboxes.ZooKeeper,
-    etcd: sandboxes.Etcd,
-    sandbox: sandboxes.Sandbox,
+    zookeeper: servers.ZooKeeper,
+    etcd: servers.Etcd,
+    sandbox: servers.Sandbox,
     tmp_path: pathlib.Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    content = sandbox_supervisor.settings(zookeeper, etcd, [tree.root])
+    content = supervisor.settings(zookeeper, etcd, [tree.root])
     content |= {"state": {"prefix": tree.state}, "http": {"token": "s3cret"}}
-    running = sandbox.adopt(sandbox_supervisor.Supervisor(sandbox.subfolder("zk2etcd"), content))
+    running = sandbox.adopt(supervisor.Supervisor(sandbox.subfolder("zk2etcd"), content))
     running.start()
     running.wait_following()
     diff = commands.Command("diff", tree, tmp_path, capsys)

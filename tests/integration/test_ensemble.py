@@ -11,7 +11,8 @@ import pytest
 
 from tests import ensemble, polling, wire
 from tests.integration import mirroring, test_session
-from zk2etcd import errors, messages, sandbox
+from zk2etcd import errors, messages
+from zk2etcd.sandbox import servers
 from zk2etcd_workers.zookeeper import protocol, server_version
 
 OTHER = messages.Identity("other", "w0", 1)
@@ -20,14 +21,14 @@ QUICK = {"session_timeout": 4.0, "connect_timeout": 2.0, "request_timeout": 2.0}
 
 @pytest.fixture(scope="module")
 def three() -> Iterator[ensemble.Ensemble]:
-    with sandbox.opened() as box:
+    with servers.opened() as box:
         made = ensemble.Ensemble(box)
         yield made
         made.close()
 
 
 @pytest.fixture
-def world(three: ensemble.Ensemble, etcd: sandbox.Etcd, prefix: str) -> Iterator[mirroring.World]:
+def world(three: ensemble.Ensemble, etcd: servers.Etcd, prefix: str) -> Iterator[mirroring.World]:
     """A prefix of one's own; the observer may use any member."""
     hosts = ",".join(three.addresses)
     with mirroring.World(hosts, etcd.address, prefix) as made:

@@ -11,15 +11,16 @@ import pytest
 
 from tests import etcd_cluster, polling
 from tests.integration import mirroring
-from zk2etcd import errors, metrics, sandbox
+from zk2etcd import errors, metrics
 from zk2etcd.config import models
+from zk2etcd.sandbox import servers
 from zk2etcd_workers.etcd import client as engine
 from zk2etcd_workers.etcd import login, wire
 
 ROOT = "root:secret"
 
 
-def _guarded(server: sandbox.Etcd) -> None:
+def _guarded(server: servers.Etcd) -> None:
     """Turn on logins: root, and `mirror`, who may write below /own and our own keys."""
     ask = etcd_cluster.etcdctl
     ask(server.url, "user", "add", ROOT)
@@ -36,7 +37,7 @@ def _guarded(server: sandbox.Etcd) -> None:
 
 
 @pytest.fixture
-def server(sandbox: sandbox.Sandbox) -> sandbox.Etcd:
+def server(sandbox: servers.Sandbox) -> servers.Etcd:
     """Tokens live for two seconds, and are bcrypt's cheapest."""
     made = sandbox.etcd(durable=False, arguments=["--auth-token-ttl", "2", "--bcrypt-cost", "4"])
     made.start()
@@ -54,7 +55,7 @@ def _settings(url: str, password: str = "word") -> dict[str, object]:
 
 
 @pytest.fixture
-def client(server: sandbox.Etcd) -> Iterator[engine.Client]:
+def client(server: servers.Etcd) -> Iterator[engine.Client]:
     made = engine.Client(models.Etcd.model_validate(_settings(server.url)), metrics.null())
     with contextlib.closing(made):
         yield made
@@ -65,7 +66,7 @@ def _put(value: bytes) -> wire.Txn:
 
 
 def test_a_token_that_etcd_forgot_is_fetched_anew(
-    server: sandbox.Etcd, client: engine.Client, monkeypatch: pytest.MonkeyPatch
+    server: servers.Etcd, client: engine.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     logins = []
     soon = login.Login.soon
@@ -111,7 +112,7 @@ def _reads(client: engine.Client) -> bool:
     return True
 
 
-def test_a_wrong_password_is_denied(server: sandbox.Etcd) -> None:
+def test_a_wrong_password_is_denied(server: servers.Etcd) -> None:
     wrong = models.Etcd.model_validate(_settings(server.url, "wrong"))
     with (
         contextlib.closing(engine.Client(wrong, metrics.null())) as client,
@@ -122,7 +123,7 @@ def test_a_wrong_password_is_denied(server: sandbox.Etcd) -> None:
 
 
 def test_rights_are_checked_in_small_txns_and_not_in_nested_ones(
-    server: sandbox.Etcd, client: engine.Client
+    server: servers.Etcd, client: engine.Client
 ) -> None:
     """etcd 3.4 and its gap, as docs/etcd.md tells it: if this fails, the page is out of date."""
     outside = wire.Put(b"/outside", b"1")
@@ -135,7 +136,7 @@ def test_rights_are_checked_in_small_txns_and_not_in_nested_ones(
 
 
 def test_a_mirror_outlives_its_tokens_and_a_restart_of_etcd(
-    server: sandbox.Etcd, client: engine.Client, zookeeper: sandbox.ZooKeeper
+    server: servers.Etcd, client: engine.Client, zookeeper: servers.ZooKeeper
 ) -> None:
     with mirroring.World(zookeeper.address, server.address, "/own") as world:
         world.zk.create(world.root, b"0")

@@ -11,8 +11,8 @@ import pytest
 from tests import polling
 from tests.integration import mirroring, observing
 from zk2etcd import errors, messages, metrics
-from zk2etcd import sandbox as sandboxes
 from zk2etcd.config import models
+from zk2etcd.sandbox import servers
 from zk2etcd_workers.etcd import client as engine
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.model import mapping, plan
@@ -28,7 +28,7 @@ def _client(url: str, **settings: object) -> engine.Client:
 
 
 @pytest.fixture
-def client(etcd: sandboxes.Etcd) -> Iterator[engine.Client]:
+def client(etcd: servers.Etcd) -> Iterator[engine.Client]:
     made = _client(etcd.url)
     yield made
     made.close()
@@ -77,7 +77,7 @@ def test_large_values_make_small_pages(client: engine.Client, world: mirroring.W
     assert [key for key, _ in _in_order(stream)] == _keys(world, 40)
 
 
-def test_lookup_learns_what_the_server_takes(sandbox: sandboxes.Sandbox) -> None:
+def test_lookup_learns_what_the_server_takes(sandbox: servers.Sandbox) -> None:
     server = sandbox.etcd(arguments=["--max-txn-ops", "16"])
     server.start()
     client, outsider = _client(server.url), observing.Etcd(server.address)
@@ -113,7 +113,7 @@ def test_what_compares_mean(client: engine.Client, world: mirroring.World) -> No
 
 
 def test_a_frozen_server_makes_writes_ambiguous_and_reads_not(
-    fresh_etcd: sandboxes.Etcd,
+    fresh_etcd: servers.Etcd,
 ) -> None:
     client = _client(fresh_etcd.url, request_timeout=0.5)
     answers: queue.SimpleQueue[errors.EtcdError | None] = queue.SimpleQueue()
@@ -133,7 +133,7 @@ def test_a_frozen_server_makes_writes_ambiguous_and_reads_not(
         client.close()
 
 
-def test_another_endpoint_is_tried_and_nothing_is_barred(fresh_etcd: sandboxes.Etcd) -> None:
+def test_another_endpoint_is_tried_and_nothing_is_barred(fresh_etcd: servers.Etcd) -> None:
     client = _client("http://127.0.0.1:1", endpoints=["http://127.0.0.1:1", fresh_etcd.url])
     try:
         with pytest.raises(errors.EtcdUnavailable, match=r"127\.0\.0\.1:1"):
@@ -266,7 +266,7 @@ def test_intersecting_ranges_exclude_each_other(
 
 
 def test_a_lease_that_is_not_renewed_stops_the_writes_before_others_may_start(
-    fresh_world: mirroring.World, fresh_etcd: sandboxes.Etcd
+    fresh_world: mirroring.World, fresh_etcd: servers.Etcd
 ) -> None:
     client = _client(fresh_etcd.url, request_timeout=0.5)
     owned, lease = _fence(client, fresh_world, ttl=3.0)

@@ -14,21 +14,22 @@ import pytest
 from tests import etcd_cluster, polling
 from tests.faults import proxy
 from tests.integration import mirroring, observing
-from zk2etcd import errors, metrics, sandbox
+from zk2etcd import errors, metrics
 from zk2etcd.config import models
+from zk2etcd.sandbox import servers
 from zk2etcd_workers.etcd import client as engine
 from zk2etcd_workers.etcd import endpoints as members
 from zk2etcd_workers.etcd import wire
 
 
 @pytest.fixture
-def cluster(sandbox: sandbox.Sandbox) -> etcd_cluster.Cluster:
+def cluster(sandbox: servers.Sandbox) -> etcd_cluster.Cluster:
     return etcd_cluster.Cluster(sandbox)
 
 
 @pytest.fixture
 def world(
-    zookeeper: sandbox.ZooKeeper, cluster: etcd_cluster.Cluster, prefix: str
+    zookeeper: servers.ZooKeeper, cluster: etcd_cluster.Cluster, prefix: str
 ) -> Iterator[mirroring.World]:
     with mirroring.World(zookeeper.address, cluster.members[0].address, prefix) as made:
         yield made
@@ -39,7 +40,7 @@ def _client(urls: list[str], **settings: object) -> engine.Client:
     return engine.Client(models.Etcd.model_validate(parts), metrics.null())
 
 
-def test_calls_that_fail_together_leave_a_member_once(fresh_etcd: sandbox.Etcd) -> None:
+def test_calls_that_fail_together_leave_a_member_once(fresh_etcd: servers.Etcd) -> None:
     """Two steps on in a list of two would be the member that is away again."""
     put = wire.request(wire.Txn([], [wire.Put(b"/a", b"1")]))
     for together in (2, 4, 7):
@@ -55,7 +56,7 @@ def test_calls_that_fail_together_leave_a_member_once(fresh_etcd: sandbox.Etcd) 
             assert endpoints.send("KV/Txn", put, 2.0).future.result(5).succeeded
 
 
-def test_a_distant_member_is_reached_by_the_first_call(fresh_etcd: sandbox.Etcd) -> None:
+def test_a_distant_member_is_reached_by_the_first_call(fresh_etcd: servers.Etcd) -> None:
     """Half a second each way, and a connection takes several ways."""
     with contextlib.closing(proxy.Proxy(fresh_etcd.address)) as distance:
         for direction in ("up", "down"):
@@ -260,7 +261,7 @@ def _is_full(world: mirroring.World) -> bool:
 
 
 def test_a_full_etcd_is_said_and_its_release_is_noticed(
-    zookeeper: sandbox.ZooKeeper, sandbox: sandbox.Sandbox, prefix: str
+    zookeeper: servers.ZooKeeper, sandbox: servers.Sandbox, prefix: str
 ) -> None:
     small = sandbox.etcd(arguments=["--quota-backend-bytes", str(4 * 1024 * 1024)])
     small.start()

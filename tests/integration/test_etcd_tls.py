@@ -11,8 +11,9 @@ import pytest
 
 from tests import certificates, etcd_cluster, polling
 from tests.integration import mirroring
-from zk2etcd import errors, metrics, sandbox
+from zk2etcd import errors, metrics
 from zk2etcd.config import models
+from zk2etcd.sandbox import servers
 from zk2etcd_workers.etcd import client as engine
 from zk2etcd_workers.etcd import wire
 
@@ -38,7 +39,7 @@ def files(tmp_path: pathlib.Path) -> Files:
 
 
 @pytest.fixture
-def server(files: Files, sandbox: sandbox.Sandbox) -> etcd_cluster.TlsEtcd:
+def server(files: Files, sandbox: servers.Sandbox) -> etcd_cluster.TlsEtcd:
     made = etcd_cluster.tls(sandbox, files.server, files.authority.ca, files.client)
     made.start()
     return made
@@ -76,7 +77,7 @@ def test_what_is_wrong_is_said(files: Files, server: etcd_cluster.TlsEtcd) -> No
         assert "etcd.tls holds no" in _refusal(files.settings(server.url, **{part: str(garbage)}))
 
 
-def test_a_certificate_for_another_name_is_refused(files: Files, sandbox: sandbox.Sandbox) -> None:
+def test_a_certificate_for_another_name_is_refused(files: Files, sandbox: servers.Sandbox) -> None:
     other = files.authority.issue("other", "DNS:etcd.example")
     made = etcd_cluster.tls(sandbox, other, files.authority.ca, files.client)
     made.start()
@@ -86,8 +87,8 @@ def test_a_certificate_for_another_name_is_refused(files: Files, sandbox: sandbo
 def test_a_wrong_authority_is_an_error_of_the_shard_until_it_is_put_right(
     files: Files,
     server: etcd_cluster.TlsEtcd,
-    zookeeper: sandbox.ZooKeeper,
-    etcd: sandbox.Etcd,
+    zookeeper: servers.ZooKeeper,
+    etcd: servers.Etcd,
     prefix: str,
 ) -> None:
     """The file is replaced, and picked up at the next connection, without a reload."""

@@ -8,13 +8,14 @@ import click.testing
 import pytest
 
 from tests import polling
-from zk2etcd import errors, sandbox, sandbox_server
+from zk2etcd import errors
 from zk2etcd.cli import genzk
+from zk2etcd.sandbox import server_process, servers
 from zk2etcd_workers.commands import generate
 
 
 @pytest.fixture
-def writer(zookeeper: sandbox.ZooKeeper) -> Iterator[generate.Writer]:
+def writer(zookeeper: servers.ZooKeeper) -> Iterator[generate.Writer]:
     with generate.Writer(zookeeper.address) as opened:
         yield opened
 
@@ -50,7 +51,7 @@ def test_single_changes(writer: generate.Writer, prefix: str) -> None:
 
 
 def test_ephemeral_nodes_go_with_the_session(
-    zookeeper: sandbox.ZooKeeper, writer: generate.Writer, prefix: str
+    zookeeper: servers.ZooKeeper, writer: generate.Writer, prefix: str
 ) -> None:
     leaf = f"{prefix}/parent-000000/child-000000"
     with generate.Writer(zookeeper.address) as other:
@@ -62,10 +63,10 @@ def test_ephemeral_nodes_go_with_the_session(
 
 def test_an_absent_server_is_unreachable() -> None:
     with pytest.raises(errors.Unreachable, match="does not answer"):
-        generate.Writer(f"127.0.0.1:{sandbox_server.free_port()}", connect_timeout=0.5)
+        generate.Writer(f"127.0.0.1:{server_process.free_port()}", connect_timeout=0.5)
 
 
-def test_the_command(zookeeper: sandbox.ZooKeeper, writer: generate.Writer, prefix: str) -> None:
+def test_the_command(zookeeper: servers.ZooKeeper, writer: generate.Writer, prefix: str) -> None:
     run = click.testing.CliRunner().invoke
     size = ["--hosts", zookeeper.address, "--path", prefix, "--parents", "2", "--children", "3"]
     result = run(genzk.command, size)
@@ -78,7 +79,7 @@ def test_the_command(zookeeper: sandbox.ZooKeeper, writer: generate.Writer, pref
 
 
 def test_the_command_takes_the_older_tools_flags(
-    zookeeper: sandbox.ZooKeeper, writer: generate.Writer, prefix: str
+    zookeeper: servers.ZooKeeper, writer: generate.Writer, prefix: str
 ) -> None:
     run = click.testing.CliRunner().invoke
     counts = ["--parent-count=2", "--children-count=3", "--keyPrefix", "t{0}", "--concurrent=50"]

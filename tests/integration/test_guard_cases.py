@@ -12,7 +12,7 @@ from kazoo.security import make_digest_acl
 from tests import polling
 from tests.integration import mirroring, observing
 from zk2etcd import messages
-from zk2etcd import sandbox as sandboxes
+from zk2etcd.sandbox import servers
 from zk2etcd_workers.mirror import mirror
 
 NEXT = messages.Identity("inst", "w0", 2)
@@ -89,7 +89,7 @@ def test_never_deletes(world: mirroring.World) -> None:
 
 def test_an_older_snapshot_is_behind_on_every_host(
     fresh_world: mirroring.World,
-    fresh_zookeeper: sandboxes.ZooKeeper,
+    fresh_zookeeper: servers.ZooKeeper,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
@@ -123,7 +123,7 @@ def test_an_older_snapshot_is_behind_on_every_host(
     assert world.etcd.values(world.root) == before
 
 
-def _anew(world: mirroring.World, server: sandboxes.ZooKeeper) -> kazoo.client.KazooClient:
+def _anew(world: mirroring.World, server: servers.ZooKeeper) -> kazoo.client.KazooClient:
     world.zk.stop()
     world.zk.close()
     return observing.connected(server.address)

@@ -10,7 +10,7 @@ import pytest
 from tests import polling
 from tests.integration import mirroring, observing
 from zk2etcd import messages
-from zk2etcd import sandbox as sandboxes
+from zk2etcd.sandbox import servers
 from zk2etcd_workers.mirror import mirror
 from zk2etcd_workers.safety import guard_record
 
@@ -116,7 +116,7 @@ def test_a_root_missing_and_then_created_is_another_one(world: mirroring.World) 
     assert world.etcd.values(world.root) == before
 
 
-def wipe(world: mirroring.World, server: sandboxes.ZooKeeper) -> None:
+def wipe(world: mirroring.World, server: servers.ZooKeeper) -> None:
     world.zk.stop()
     world.zk.close()
     server.stop()
@@ -132,7 +132,7 @@ def outgrow(world: mirroring.World) -> None:
 
 
 def test_an_ensemble_set_up_by_the_same_steps_is_another_one(
-    fresh_world: mirroring.World, fresh_zookeeper: sandboxes.ZooKeeper
+    fresh_world: mirroring.World, fresh_zookeeper: servers.ZooKeeper
 ) -> None:
     """Its root has the same czxid."""
     before = mirrored(fresh_world, "/own")
@@ -148,7 +148,7 @@ def test_an_ensemble_set_up_by_the_same_steps_is_another_one(
 @pytest.mark.parametrize("root", ["/own", "/"])
 def test_another_ensemble_that_is_further_on(
     fresh_world: mirroring.World,
-    fresh_zookeeper: sandboxes.ZooKeeper,
+    fresh_zookeeper: servers.ZooKeeper,
     root: str,
 ) -> None:
     """A swap at the same address, by one with a larger zxid: no floor keeps it out."""
@@ -167,7 +167,7 @@ def test_another_ensemble_that_is_further_on(
 
 def test_an_ensemble_that_is_behind_is_named_and_mirrored_once_released(
     fresh_world: mirroring.World,
-    fresh_zookeeper: sandboxes.ZooKeeper,
+    fresh_zookeeper: servers.ZooKeeper,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Wiped: its zxids begin anew, so the floor keeps it out, of another shard's checkpoint too."""
@@ -203,7 +203,7 @@ def test_an_ensemble_that_is_behind_is_named_and_mirrored_once_released(
 
 
 def released_behind(
-    world: mirroring.World, server: sandboxes.ZooKeeper
+    world: mirroring.World, server: servers.ZooKeeper
 ) -> tuple[mirroring.Worker, str]:
     """A worker that mirrors an ensemble behind what was mirrored, since a person said so; and the
     key of a prefix's checkpoint that left the configuration before."""
@@ -225,7 +225,7 @@ def released_behind(
 
 def test_a_new_prefix_does_not_bring_the_old_floor_back(
     fresh_world: mirroring.World,
-    fresh_zookeeper: sandboxes.ZooKeeper,
+    fresh_zookeeper: servers.ZooKeeper,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(mirror, "_BEHIND", 2.0)
@@ -254,7 +254,7 @@ def test_a_new_prefix_does_not_bring_the_old_floor_back(
 
 def test_one_that_was_mirrored_before_keeps_its_own_floor(
     fresh_world: mirroring.World,
-    fresh_zookeeper: sandboxes.ZooKeeper,
+    fresh_zookeeper: servers.ZooKeeper,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its root could not be read, say, so that no identity of it is kept."""
@@ -302,7 +302,7 @@ def refilled(world: mirroring.World, root: str) -> None:
 
 
 def test_an_identity_is_not_forgotten_where_nothing_is_deleted(
-    fresh_world: mirroring.World, fresh_zookeeper: sandboxes.ZooKeeper
+    fresh_world: mirroring.World, fresh_zookeeper: servers.ZooKeeper
 ) -> None:
     """With `deletes: never` no guard trips over a missing root."""
     before = mirrored(fresh_world, "/own")
@@ -317,7 +317,7 @@ def test_an_identity_is_not_forgotten_where_nothing_is_deleted(
 
 def test_a_swap_between_the_look_and_the_walk_writes_nothing(
     fresh_world: mirroring.World,
-    fresh_zookeeper: sandboxes.ZooKeeper,
+    fresh_zookeeper: servers.ZooKeeper,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before = mirrored(fresh_world, "/own")

@@ -12,8 +12,9 @@ import pytest
 
 from tests import polling
 from tests.integration import mirroring, observing
-from zk2etcd import messages, metrics, sandbox
+from zk2etcd import messages, metrics
 from zk2etcd.config import models
+from zk2etcd.sandbox import servers
 from zk2etcd_workers.etcd import client as engine_etcd
 from zk2etcd_workers.mirror import mirror
 from zk2etcd_workers.ownership import fence, records
@@ -164,7 +165,7 @@ def test_a_mass_delete_that_was_seen_is_no_guard_case(
 
 
 def test_a_value_too_large_for_etcd_is_named_and_the_rest_goes_on(
-    fresh_zookeeper: sandbox.ZooKeeper, sandbox: sandbox.Sandbox
+    fresh_zookeeper: servers.ZooKeeper, sandbox: servers.Sandbox
 ) -> None:
     small = sandbox.etcd(arguments=["--max-request-bytes", "20000"])
     small.start()
@@ -194,7 +195,7 @@ def test_a_value_too_large_for_etcd_is_named_and_the_rest_goes_on(
 
 @pytest.mark.parametrize("most", [16, 64])
 def test_an_etcd_that_allows_few_operations(
-    fresh_zookeeper: sandbox.ZooKeeper, sandbox: sandbox.Sandbox, most: int
+    fresh_zookeeper: servers.ZooKeeper, sandbox: servers.Sandbox, most: int
 ) -> None:
     small = sandbox.etcd(arguments=["--max-txn-ops", str(most)])
     small.start()
@@ -245,7 +246,7 @@ def test_the_read_rate_holds_and_is_used_up(world: mirroring.World) -> None:
 
 
 def test_200_000_children_of_one_node(
-    fresh_zookeeper: sandbox.ZooKeeper, fresh_etcd: sandbox.Etcd
+    fresh_zookeeper: servers.ZooKeeper, fresh_etcd: servers.Etcd
 ) -> None:
     with mirroring.World(fresh_zookeeper.address, fresh_etcd.address, "/own") as world:
         world.zk.create(world.root, b"")
@@ -445,22 +446,22 @@ def test_shards_come_and_go(world: mirroring.World) -> None:
 # --- servers that break --------------------------------------------------------------------------
 
 
-def _restarted_zookeeper(zookeeper: sandbox.ZooKeeper, _: sandbox.Etcd) -> Callable[[], None]:
+def _restarted_zookeeper(zookeeper: servers.ZooKeeper, _: servers.Etcd) -> Callable[[], None]:
     zookeeper.stop()
     return zookeeper.start
 
 
-def _killed_zookeeper(zookeeper: sandbox.ZooKeeper, _: sandbox.Etcd) -> Callable[[], None]:
+def _killed_zookeeper(zookeeper: servers.ZooKeeper, _: servers.Etcd) -> Callable[[], None]:
     zookeeper.kill()
     return zookeeper.start
 
 
-def _restarted_etcd(_: sandbox.ZooKeeper, etcd: sandbox.Etcd) -> Callable[[], None]:
+def _restarted_etcd(_: servers.ZooKeeper, etcd: servers.Etcd) -> Callable[[], None]:
     etcd.stop()
     return etcd.start
 
 
-def _killed_etcd(_: sandbox.ZooKeeper, etcd: sandbox.Etcd) -> Callable[[], None]:
+def _killed_etcd(_: servers.ZooKeeper, etcd: servers.Etcd) -> Callable[[], None]:
     etcd.kill()
     return etcd.start
 
@@ -471,8 +472,8 @@ def _killed_etcd(_: sandbox.ZooKeeper, etcd: sandbox.Etcd) -> Callable[[], None]
     ids=lambda fault: fault.__name__.strip("_"),
 )
 def test_a_server_that_comes_back(
-    sandbox: sandbox.Sandbox,
-    fault: Callable[[sandbox.ZooKeeper, sandbox.Etcd], Callable[[], None]],
+    sandbox: servers.Sandbox,
+    fault: Callable[[servers.ZooKeeper, servers.Etcd], Callable[[], None]],
 ) -> None:
     zookeeper, etcd = sandbox.zookeeper(), sandbox.etcd()
     zookeeper.start()
@@ -499,7 +500,7 @@ def test_a_server_that_comes_back(
 
 
 def test_a_frozen_zookeeper_thaws(
-    fresh_world: mirroring.World, fresh_zookeeper: sandbox.ZooKeeper
+    fresh_world: mirroring.World, fresh_zookeeper: servers.ZooKeeper
 ) -> None:
     world = fresh_world
     world.zk.create(world.root, b"")
@@ -517,7 +518,7 @@ def test_a_frozen_zookeeper_thaws(
     assert worker.follows().guard is None
 
 
-def test_a_frozen_etcd_thaws(fresh_world: mirroring.World, fresh_etcd: sandbox.Etcd) -> None:
+def test_a_frozen_etcd_thaws(fresh_world: mirroring.World, fresh_etcd: servers.Etcd) -> None:
     world = fresh_world
     world.zk.create(world.root, b"")
     _grow(world, "n", 100)
@@ -537,7 +538,7 @@ def test_a_frozen_etcd_thaws(fresh_world: mirroring.World, fresh_etcd: sandbox.E
 
 
 def test_a_connection_lost_while_a_base_still_writes(
-    fresh_world: mirroring.World, fresh_zookeeper: sandbox.ZooKeeper
+    fresh_world: mirroring.World, fresh_zookeeper: servers.ZooKeeper
 ) -> None:
     """The watch died with the connection, after the walk and before anybody follows."""
     world = fresh_world
@@ -553,7 +554,7 @@ def test_a_connection_lost_while_a_base_still_writes(
 
 
 def test_nothing_is_deleted_when_zookeeper_was_wiped(
-    fresh_world: mirroring.World, fresh_zookeeper: sandbox.ZooKeeper
+    fresh_world: mirroring.World, fresh_zookeeper: servers.ZooKeeper
 ) -> None:
     world = fresh_world
     world.zk.create(world.root, b"")
@@ -573,7 +574,7 @@ def test_nothing_is_deleted_when_zookeeper_was_wiped(
     assert world.etcd.below(world.root) == before
 
 
-def test_servers_that_are_not_there_yet(sandbox: sandbox.Sandbox) -> None:
+def test_servers_that_are_not_there_yet(sandbox: servers.Sandbox) -> None:
     zookeeper, etcd = sandbox.zookeeper(), sandbox.etcd()
     zookeeper.start()
     with mirroring.World(zookeeper.address, etcd.address, "/own") as world:

@@ -8,13 +8,13 @@ import shutil
 import pytest
 
 from tests.integration import mirroring
-from zk2etcd import sandbox as sandboxes
+from zk2etcd.sandbox import servers
 
 
 @pytest.mark.parametrize("busy", [True, False])
 def test_an_etcd_restored_from_a_backup_is_made_equal_again(
-    zookeeper: sandboxes.ZooKeeper,
-    sandbox: sandboxes.Sandbox,
+    zookeeper: servers.ZooKeeper,
+    sandbox: servers.Sandbox,
     prefix: str,
     tmp_path: pathlib.Path,
     busy: bool,

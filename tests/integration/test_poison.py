@@ -12,12 +12,12 @@ import pytest
 
 from tests import polling
 from tests.integration import mirroring, observing
-from zk2etcd import sandbox
+from zk2etcd.sandbox import servers
 from zk2etcd_workers.mirror import mirror
 from zk2etcd_workers.shard import unsyncable
 
 MIB = 1024 * 1024
-ROOMY = (*sandbox.QUICK_JVM, "-Xmx1g", f"-Djute.maxbuffer={5 * MIB}")
+ROOMY = (*servers.QUICK_JVM, "-Xmx1g", f"-Djute.maxbuffer={5 * MIB}")
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 
 
 @pytest.fixture
-def roomy(sandbox: sandbox.Sandbox, fresh_etcd: sandbox.Etcd) -> Iterator[mirroring.World]:
+def roomy(sandbox: servers.Sandbox, fresh_etcd: servers.Etcd) -> Iterator[mirroring.World]:
     """A ZooKeeper that takes larger values than etcd does by default."""
     server = sandbox.zookeeper(durable=False, jvm=ROOMY)
     server.start()
@@ -132,7 +132,7 @@ def _arrived(world: mirroring.World, path: str) -> None:
 
 
 def test_a_node_that_flips_forever_holds_nothing_up(
-    fresh_zookeeper: sandbox.ZooKeeper, sandbox: sandbox.Sandbox, said: list[bytes]
+    fresh_zookeeper: servers.ZooKeeper, sandbox: servers.Sandbox, said: list[bytes]
 ) -> None:
     small = sandbox.etcd(durable=False, arguments=["--max-request-bytes", "20000"])
     small.start()

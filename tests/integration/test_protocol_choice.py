@@ -10,15 +10,15 @@ import pytest
 from tests import releases
 from tests.integration import mirroring, observing
 from zk2etcd import errors
-from zk2etcd import sandbox as sandboxes
 from zk2etcd.config import models
+from zk2etcd.sandbox import servers
 from zk2etcd_workers.zookeeper import protocol_choice, server_version
 
 Started = Callable[..., models.ZooKeeper]
 
 
 @pytest.fixture
-def started(sandbox: sandboxes.Sandbox, monkeypatch: pytest.MonkeyPatch) -> Started:
+def started(sandbox: servers.Sandbox, monkeypatch: pytest.MonkeyPatch) -> Started:
     """Settings for a new server of a suite's release (None: the installed one)."""
 
     def start(suite: str | None, protocol: str = "auto", *, tells: bool = True) -> models.ZooKeeper:
@@ -57,7 +57,7 @@ def test_what_is_asked_for_is_had(started: Started) -> None:
     assert protocol_choice.choose(started(None, "classic")) == "classic"
 
 
-def test_nobody_there_is_an_error(started: Started, sandbox: sandboxes.Sandbox) -> None:
+def test_nobody_there_is_an_error(started: Started, sandbox: servers.Sandbox) -> None:
     settings = started(None)
     sandbox.close()
     with pytest.raises(errors.ZooKeeperError, match="no ZooKeeper server answers"):
@@ -69,7 +69,7 @@ def test_nobody_there_is_an_error(started: Started, sandbox: sandboxes.Sandbox) 
     [(OLD, "auto", "classic"), (NEW, "auto", "bulk"), (NEW, "classic", "classic")],
 )
 def test_a_mirror_with_another_etcd_too(
-    sandbox: sandboxes.Sandbox, suite: str, asked: str, spoken: str
+    sandbox: servers.Sandbox, suite: str, asked: str, spoken: str
 ) -> None:
     """From each ZooKeeper into etcd 3.5, and the report says how."""
     server = sandbox.zookeeper(durable=False, class_path=releases.class_path(suite))
@@ -93,7 +93,7 @@ def test_a_mirror_with_another_etcd_too(
 
 
 def test_a_mirror_that_asks_an_old_server_for_bulk_says_so(
-    sandbox: sandboxes.Sandbox, etcd: sandboxes.Etcd
+    sandbox: servers.Sandbox, etcd: servers.Etcd
 ) -> None:
     server = sandbox.zookeeper(durable=False, class_path=releases.class_path(OLD))
     server.start()

@@ -8,13 +8,13 @@ import urllib.request
 import pytest
 
 from tests import releases
-from zk2etcd import sandbox as sandboxes
+from zk2etcd.sandbox import servers
 
 
 @pytest.mark.parametrize(
     ("suite", "version"), [(releases.ZOOKEEPER_3_4, "3.4.13"), (releases.ZOOKEEPER_3_9, "3.9.")]
 )
-def test_zookeeper(sandbox: sandboxes.Sandbox, suite: str, version: str) -> None:
+def test_zookeeper(sandbox: servers.Sandbox, suite: str, version: str) -> None:
     server = sandbox.zookeeper(durable=False, class_path=releases.class_path(suite))
     server.start()
     assert server.ask("srvr").startswith(b"Zookeeper version: " + version.encode())
@@ -28,7 +28,7 @@ def test_zookeeper(sandbox: sandboxes.Sandbox, suite: str, version: str) -> None
         (releases.ETCD_3_5_30, "3."),
     ],
 )
-def test_etcd(sandbox: sandboxes.Sandbox, suite: str, version: str) -> None:
+def test_etcd(sandbox: servers.Sandbox, suite: str, version: str) -> None:
     server = sandbox.etcd(durable=False, binary=releases.etcd(suite))
     server.start()
     with urllib.request.urlopen(f"{server.url}/version", timeout=5) as answer:

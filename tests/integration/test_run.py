@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from tests import polling
-from zk2etcd import sandbox as sandboxes
-from zk2etcd import sandbox_supervisor
+from zk2etcd.sandbox import servers
+from zk2etcd.sandbox import supervisor as supervisors
 
 DEAD = "127.0.0.1:1"
 
@@ -31,16 +31,16 @@ def nowhere(**sections: Any) -> dict[str, Any]:
     }
 
 
-def genzk(zookeeper: sandboxes.ZooKeeper, path: str) -> None:
+def genzk(zookeeper: servers.ZooKeeper, path: str) -> None:
     arguments = ("--hosts", zookeeper.address, "--path", path, "--parents", "5", "--children", "9")
-    assert sandbox_supervisor.run("genzk", *arguments).returncode == 0
+    assert supervisors.run("genzk", *arguments).returncode == 0
 
 
 def test_a_port_in_use_is_exit_4_and_starts_no_worker(tmp_path: pathlib.Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         listen = f"127.0.0.1:{taken.getsockname()[1]}"
         path = written(tmp_path, nowhere(http={"listen": listen}))
-        done = sandbox_supervisor.run("run", "-c", path)
+        done = supervisors.run("run", "-c", path)
     assert done.returncode == 4
     lines = done.stderr.splitlines()
     assert len(lines) == 1
@@ -49,37 +49,37 @@ def test_a_port_in_use_is_exit_4_and_starts_no_worker(tmp_path: pathlib.Path) ->
 
 
 def test_wrong_use_and_a_wrong_file_are_exit_2(tmp_path: pathlib.Path) -> None:
-    assert sandbox_supervisor.run("run").returncode == 2
-    done = sandbox_supervisor.run("-c", str(tmp_path / "none.yaml"))
+    assert supervisors.run("run").returncode == 2
+    done = supervisors.run("-c", str(tmp_path / "none.yaml"))
     assert (done.returncode, done.stdout) == (2, "")
     path = written(tmp_path, nowhere(worker={"count": 1}))
-    done = sandbox_supervisor.run("run", "-c", path, "--set", "sync.full_sync_concurrency=none")
+    done = supervisors.run("run", "-c", path, "--set", "sync.full_sync_concurrency=none")
     assert done.returncode == 2
     assert "worker" in done.stderr
     assert "full_sync_concurrency" in done.stderr
 
 
 def test_once_gives_up_on_servers_that_are_away(tmp_path: pathlib.Path) -> None:
-    done = sandbox_supervisor.run("run", "--once", "-c", written(tmp_path, nowhere()), timeout=110)
+    done = supervisors.run("run", "--once", "-c", written(tmp_path, nowhere()), timeout=110)
     assert done.returncode == 3, done.stderr
     assert "shard a-" in done.stderr
 
 
 def test_once_mirrors_and_exits_0_beside_a_busy_port(
-    tmp_path: pathlib.Path, zookeeper: sandboxes.ZooKeeper, etcd: sandboxes.Etcd, prefix: str
+    tmp_path: pathlib.Path, zookeeper: servers.ZooKeeper, etcd: servers.Etcd, prefix: str
 ) -> None:
     genzk(zookeeper, prefix)
-    content = sandbox_supervisor.settings(zookeeper, etcd, [prefix])
+    content = supervisors.settings(zookeeper, etcd, [prefix])
     with socket.create_server(("127.0.0.1", 0)) as taken:
         content["http"] = {"listen": f"127.0.0.1:{taken.getsockname()[1]}"}
         content["state"] = {"prefix": f"state{prefix}"}
-        done = sandbox_supervisor.run("run", "--once", "-c", written(tmp_path, content))
+        done = supervisors.run("run", "--once", "-c", written(tmp_path, content))
     assert done.returncode == 0, done.stderr
     assert '"exit_code":0' in done.stderr
 
 
 def test_a_supervisor_whose_servers_are_away_stays_up_and_says_so(tmp_path: pathlib.Path) -> None:
-    supervisor = sandbox_supervisor.Supervisor(tmp_path / "run", nowhere(log={"format": "json"}))
+    supervisor = supervisors.Supervisor(tmp_path / "run", nowhere(log={"format": "json"}))
     supervisor.start()
     try:
         polling.until(lambda: supervisor.status()["state"] == "degraded", 30)

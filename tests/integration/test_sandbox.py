@@ -11,16 +11,17 @@ import psutil
 import pytest
 
 from tests import polling
-from zk2etcd import errors, sandbox
+from zk2etcd import errors
+from zk2etcd.sandbox import servers
 
 
-def test_both_servers_answer(zookeeper: sandbox.ZooKeeper, etcd: sandbox.Etcd) -> None:
+def test_both_servers_answer(zookeeper: servers.ZooKeeper, etcd: servers.Etcd) -> None:
     assert b"Mode: standalone" in zookeeper.ask("srvr")
     assert etcd.ready()
     assert zookeeper.port != etcd.port
 
 
-def test_a_killed_server_comes_back_at_its_port(fresh_etcd: sandbox.Etcd) -> None:
+def test_a_killed_server_comes_back_at_its_port(fresh_etcd: servers.Etcd) -> None:
     port, pid = fresh_etcd.port, fresh_etcd.pid
     fresh_etcd.kill()
     assert not fresh_etcd.alive
@@ -31,7 +32,7 @@ def test_a_killed_server_comes_back_at_its_port(fresh_etcd: sandbox.Etcd) -> Non
     assert fresh_etcd.pid != pid
 
 
-def test_a_frozen_server_keeps_its_connections_and_says_nothing(fresh_etcd: sandbox.Etcd) -> None:
+def test_a_frozen_server_keeps_its_connections_and_says_nothing(fresh_etcd: servers.Etcd) -> None:
     fresh_etcd.freeze()
     peer = http.client.HTTPConnection("127.0.0.1", fresh_etcd.port, timeout=0.3)
     with contextlib.closing(peer):
@@ -42,7 +43,7 @@ def test_a_frozen_server_keeps_its_connections_and_says_nothing(fresh_etcd: sand
     polling.until(fresh_etcd.ready)
 
 
-def test_wiping_needs_a_stopped_server(fresh_etcd: sandbox.Etcd) -> None:
+def test_wiping_needs_a_stopped_server(fresh_etcd: servers.Etcd) -> None:
     with pytest.raises(errors.UsageError, match="stop it before"):
         fresh_etcd.wipe()
     fresh_etcd.stop()
@@ -51,7 +52,7 @@ def test_wiping_needs_a_stopped_server(fresh_etcd: sandbox.Etcd) -> None:
 
 
 def test_closing_ends_the_processes_and_removes_the_folder() -> None:
-    with sandbox.opened() as opened:
+    with servers.opened() as opened:
         server = opened.etcd()
         server.start()
         pid, folder = server.pid, opened.folder
@@ -60,7 +61,7 @@ def test_closing_ends_the_processes_and_removes_the_folder() -> None:
     assert not folder.exists()
 
 
-def test_a_server_that_cannot_start_shows_its_log(sandbox: sandbox.Sandbox) -> None:
+def test_a_server_that_cannot_start_shows_its_log(sandbox: servers.Sandbox) -> None:
     server = sandbox.etcd(arguments=["--no-such-flag"])
     with pytest.raises(errors.StartError, match="no-such-flag"):
         server.start()
@@ -69,8 +70,8 @@ def test_a_server_that_cannot_start_shows_its_log(sandbox: sandbox.Sandbox) -> N
 def test_missing_servers_are_named_by_their_packages(
     monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
 ) -> None:
-    monkeypatch.setattr(sandbox, "JAVA_FOLDER", tmp_path)
+    monkeypatch.setattr(servers, "JAVA_FOLDER", tmp_path)
     monkeypatch.setattr(os, "environ", {**os.environ, "PATH": str(tmp_path)})
-    assert sandbox.missing() == ["default-jre-headless", "zookeeper", "etcd-server"]
+    assert servers.missing() == ["default-jre-headless", "zookeeper", "etcd-server"]
     with pytest.raises(errors.StartError, match="apt-get install default-jre-headless zookeeper"):
-        sandbox.require()
+        servers.require()

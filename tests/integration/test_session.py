@@ -13,8 +13,8 @@ import pytest
 from tests import polling, walking
 from tests.integration import mirroring, observing
 from zk2etcd import errors, metrics
-from zk2etcd import sandbox as sandboxes
 from zk2etcd.config import models
+from zk2etcd.sandbox import servers
 from zk2etcd_workers import turn
 from zk2etcd_workers.model import mapping, tree
 from zk2etcd_workers.walk import snapshot
@@ -52,7 +52,7 @@ class Opened:
 
 
 @pytest.fixture
-def opened(zookeeper: sandboxes.ZooKeeper) -> Iterator[Opened]:
+def opened(zookeeper: servers.ZooKeeper) -> Iterator[Opened]:
     made = Opened(zookeeper.address).connected()
     yield made
     made.session.close()
@@ -144,7 +144,7 @@ def test_large_and_many_answers_keep_their_order(opened: Opened, world: mirrorin
         assert [node.data[0] for node in reply.results] == list(range(1 + number % 5))
 
 
-def test_a_broken_connection_is_a_doubt(fresh_zookeeper: sandboxes.ZooKeeper) -> None:
+def test_a_broken_connection_is_a_doubt(fresh_zookeeper: servers.ZooKeeper) -> None:
     doubts = threading.Event()
     made = Opened(fresh_zookeeper.address).connected()
     try:
@@ -162,7 +162,7 @@ def test_a_broken_connection_is_a_doubt(fresh_zookeeper: sandboxes.ZooKeeper) ->
         made.session.close()
 
 
-def test_a_server_that_does_not_answer_is_left(fresh_zookeeper: sandboxes.ZooKeeper) -> None:
+def test_a_server_that_does_not_answer_is_left(fresh_zookeeper: servers.ZooKeeper) -> None:
     made = Opened(fresh_zookeeper.address, session_timeout=20.0, request_timeout=0.3).connected()
     try:
         fresh_zookeeper.freeze()
@@ -180,7 +180,7 @@ def test_a_server_that_does_not_answer_is_left(fresh_zookeeper: sandboxes.ZooKee
         made.session.close()
 
 
-def test_a_server_behind_the_floor_is_refused(zookeeper: sandboxes.ZooKeeper) -> None:
+def test_a_server_behind_the_floor_is_refused(zookeeper: servers.ZooKeeper) -> None:
     made = Opened(zookeeper.address, floor=2**40)
     try:
         polling.until(lambda: "0x10000000000" in made.session.trouble)

@@ -17,7 +17,8 @@ import pytest
 
 from tests import polling, wire
 from tests.integration import mirroring, test_session
-from zk2etcd import errors, sandbox, sandbox_server
+from zk2etcd import errors
+from zk2etcd.sandbox import server_process, servers
 from zk2etcd_workers.zookeeper import connection, outbox
 from zk2etcd_workers.zookeeper import protocol as protocols
 
@@ -83,7 +84,7 @@ def test_an_expired_session_is_followed_by_one_at_the_floor(world: mirroring.Wor
         polling.until(lambda: states == ["SUSPENDED"], what="suspended")
         world.zk.create(world.path("meanwhile"), b"1")
         alive = f"0x{first & (2**64 - 1):x}".encode()
-        told = sandbox.ZooKeeper.ask
+        told = servers.ZooKeeper.ask
         server = _asked(world.zookeeper)
         polling.until(lambda: alive not in told(server, "dump"), what="expired on the server")
         greetings.seen.clear()
@@ -101,7 +102,7 @@ def test_an_expired_session_is_followed_by_one_at_the_floor(world: mirroring.Wor
 
 def _asked(address: str) -> Any:
     """Something that answers four-letter words of the server at `address`."""
-    server = sandbox.ZooKeeper.__new__(sandbox.ZooKeeper)
+    server = servers.ZooKeeper.__new__(servers.ZooKeeper)
     server.port = int(address.rpartition(":")[2])
     return server
 
@@ -145,7 +146,7 @@ def test_a_client_that_stays_suspended_is_replaced() -> None:
 class Backup:
     """A copy of a running ZooKeeper's data, which may be put back later."""
 
-    def __init__(self, server: sandbox.ZooKeeper) -> None:
+    def __init__(self, server: servers.ZooKeeper) -> None:
         self._server = server
         self._copy = server.folder / "backup"
         shutil.copytree(server.data, self._copy)
@@ -158,7 +159,7 @@ class Backup:
 
 
 def test_a_server_restored_to_before_the_floor_is_named_and_waited_for(
-    fresh_world: mirroring.World, fresh_zookeeper: sandbox.ZooKeeper
+    fresh_world: mirroring.World, fresh_zookeeper: servers.ZooKeeper
 ) -> None:
     world = fresh_world
     world.zk.create(world.root, b"")
@@ -186,7 +187,7 @@ def test_a_server_restored_to_before_the_floor_is_named_and_waited_for(
 
 
 def test_a_client_ahead_of_a_restored_server_is_replaced_by_one_that_is_not(
-    fresh_world: mirroring.World, fresh_zookeeper: sandbox.ZooKeeper
+    fresh_world: mirroring.World, fresh_zookeeper: servers.ZooKeeper
 ) -> None:
     """What was mirrored is all there, but the session has seen more: kazoo would be refused for
     ever, and never say that its session is lost."""
@@ -216,7 +217,7 @@ def test_a_client_ahead_of_a_restored_server_is_replaced_by_one_that_is_not(
 
 def test_a_dead_host_and_one_that_never_answers_are_passed_over(world: mirroring.World) -> None:
     world.zk.create(world.root, b"")
-    dead = f"127.0.0.1:{sandbox_server.free_port()}"
+    dead = f"127.0.0.1:{server_process.free_port()}"
     with _black_hole() as hole, wire.Wire(world.zookeeper) as line:
         silent = "{}:{}".format(*hole.getsockname())
         worker = world.worker(
@@ -280,7 +281,7 @@ def test_names_are_resolved_again_at_each_reconnect(
 
 
 def test_requests_to_a_frozen_server_do_not_pile_up_and_all_end(
-    fresh_zookeeper: sandbox.ZooKeeper,
+    fresh_zookeeper: servers.ZooKeeper,
 ) -> None:
     made = test_session.Opened(
         fresh_zookeeper.address, session_timeout=20.0, request_timeout=1.0
@@ -321,7 +322,7 @@ def test_requests_to_a_frozen_server_do_not_pile_up_and_all_end(
 
 
 def test_many_shards_on_a_frozen_zookeeper_keep_turning(
-    fresh_world: mirroring.World, fresh_zookeeper: sandbox.ZooKeeper
+    fresh_world: mirroring.World, fresh_zookeeper: servers.ZooKeeper
 ) -> None:
     world = fresh_world
     targets = {f"/s{number:02d}": f"/s{number:02d}" for number in range(40)}

@@ -12,9 +12,9 @@ import pytest
 
 from tests import certificates, polling, wire
 from tests.integration import mirroring
-from zk2etcd import sandbox, sandbox_server, sandbox_supervisor
 from zk2etcd.config import models
 from zk2etcd.logs import logger
+from zk2etcd.sandbox import server_process, servers, supervisor
 from zk2etcd_workers.commands import probe_zookeeper
 from zk2etcd_workers.zookeeper import connection
 
@@ -32,7 +32,7 @@ JAAS = f"""Server {{
 class Secured(NamedTuple):
     """A ZooKeeper that knows SASL on its plain port and asks for certificates on `tls`."""
 
-    server: sandbox.ZooKeeper
+    server: servers.ZooKeeper
     tls: int
     ours: certificates.Authority
     other: certificates.Authority
@@ -52,7 +52,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     ours, other = (certificates.Authority(folder, name) for name in ("ours", "other"))
     jaas = folder / "jaas.conf"
     jaas.write_text(JAAS, "ascii")
-    port = sandbox_server.free_port()
+    port = server_process.free_port()
     settings = [
         "serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory",
         f"secureClientPort={port}",
@@ -62,18 +62,18 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
         "ssl.clientAuth=need",
         "authProvider.sasl=org.apache.zookeeper.server.auth.SASLAuthenticationProvider",
     ]
-    with sandbox.opened() as box:
+    with servers.opened() as box:
         login = f"-Djava.security.auth.login.config={jaas}"
         allowed = "-Dzookeeper.fips-mode=false"  # or 3.9 has no DIGEST-MD5
         server = box.zookeeper(
-            durable=False, jvm=(*sandbox.QUICK_JVM, login, allowed), settings=settings
+            durable=False, jvm=(*servers.QUICK_JVM, login, allowed), settings=settings
         )
         server.start()
         yield Secured(server, port, ours, other, ours.issue("mirror"))
 
 
 @pytest.fixture
-def world(secured: Secured, etcd: sandbox.Etcd, prefix: str) -> Iterator[mirroring.World]:
+def world(secured: Secured, etcd: servers.Etcd, prefix: str) -> Iterator[mirroring.World]:
     """A prefix of one's own on the secured ZooKeeper; the observer comes in by the plain port."""
     with mirroring.World(secured.server.address, etcd.address, prefix) as made:
         made.zk.add_auth("digest", f"mirror:{SECRET}")
@@ -203,12 +203,12 @@ def test_sasl_without_its_package_names_what_to_install(
 
 
 def test_a_supervisor_goes_on_and_shows_no_secret(
-    world: mirroring.World, secured: Secured, etcd: sandbox.Etcd, tmp_path: pathlib.Path
+    world: mirroring.World, secured: Secured, etcd: servers.Etcd, tmp_path: pathlib.Path
 ) -> None:
-    content = sandbox_supervisor.settings(secured.server, etcd, [world.root])
+    content = supervisor.settings(secured.server, etcd, [world.root])
     content["zookeeper"] |= {"sasl": {**SASL, "password": f"not-{SECRET}"}, "auth": [DIGEST]}
     content |= {"log": {"level": "debug", "format": "json"}, "state": {"prefix": world.state}}
-    running = sandbox_supervisor.Supervisor(tmp_path / "run", content)
+    running = supervisor.Supervisor(tmp_path / "run", content)
     running.start()
     try:
         polling.until(

@@ -9,8 +9,9 @@ import time
 
 import click
 
-from zk2etcd import demo, demo_stage, sandbox, sandbox_server
 from zk2etcd.config import addresses
+from zk2etcd.sandbox import demo, demo_stage, server_process
+from zk2etcd.sandbox import servers as sandboxes
 
 
 @click.command(name="demo")
@@ -24,7 +25,7 @@ def command(keep: bool, servers: bool) -> int:
     """Show the main job on a private ZooKeeper and etcd, in a minute."""
     started = time.monotonic()
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    with sandbox.opened() as box:
+    with sandboxes.opened() as box:
         if servers:
             return _servers(box)
         stage = demo_stage.Stage(box)
@@ -40,11 +41,11 @@ def command(keep: bool, servers: bool) -> int:
     return 0 if all(result.ok for result in seen) else 1
 
 
-def _servers(box: sandbox.Sandbox) -> int:
+def _servers(box: sandboxes.Sandbox) -> int:
     """Both servers until Ctrl-C, at their usual ports where these are free."""
     zookeeper, etcd = box.zookeeper(durable=False), box.etcd(durable=False)
-    zookeeper.port = sandbox_server.free_port(addresses.ZOOKEEPER_PORT)
-    etcd.port = sandbox_server.free_port(addresses.ETCD_PORT)
+    zookeeper.port = server_process.free_port(addresses.ZOOKEEPER_PORT)
+    etcd.port = server_process.free_port(addresses.ETCD_PORT)
     zookeeper.launch()
     etcd.start()
     zookeeper.wait_ready()

@@ -18,7 +18,8 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
-from zk2etcd import errors, sandbox_server
+from zk2etcd import errors
+from zk2etcd.sandbox import server_process
 
 JAVA_FOLDER = pathlib.Path("/usr/share/java")
 ZOOKEEPER_MAIN = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
@@ -45,7 +46,7 @@ def require() -> None:
         )
 
 
-class ZooKeeper(sandbox_server.Server):
+class ZooKeeper(server_process.Server):
     """A standalone ZooKeeper. `durable=False` skips fsync: fast, and wrong only after a crash."""
 
     name = "ZooKeeper"
@@ -107,7 +108,7 @@ class ZooKeeper(sandbox_server.Server):
         return answer
 
 
-class Etcd(sandbox_server.Server):
+class Etcd(server_process.Server):
     """A single etcd member. `durable=False` skips fsync where this etcd can (3.5 and later)."""
 
     name = "etcd"
@@ -123,7 +124,7 @@ class Etcd(sandbox_server.Server):
         """:param binary: the program, if it is another release than the one installed."""
         super().__init__(folder)
         self._program = binary
-        self._peer_port = sandbox_server.free_port()
+        self._peer_port = server_process.free_port()
         self._durable = durable
         self._arguments = tuple(arguments)
 
@@ -157,7 +158,7 @@ class Etcd(sandbox_server.Server):
         return False
 
 
-Adopted = TypeVar("Adopted", bound=sandbox_server.Server)
+Adopted = TypeVar("Adopted", bound=server_process.Server)
 
 
 class Sandbox:
@@ -166,7 +167,7 @@ class Sandbox:
     def __init__(self) -> None:
         require()
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="zk2etcd-sandbox-"))
-        self._servers: list[sandbox_server.Server] = []
+        self._servers: list[server_process.Server] = []
 
     def zookeeper(
         self,

@@ -11,8 +11,10 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from zk2etcd import errors, metrics, sandbox, sandbox_server, sandbox_supervisor
+from zk2etcd import errors, metrics
 from zk2etcd.config import models
+from zk2etcd.sandbox import server_process, servers
+from zk2etcd.sandbox import supervisor as supervisors
 
 if TYPE_CHECKING:
     from zk2etcd_workers.commands import generate
@@ -29,11 +31,11 @@ class Broken(errors.Zk2EtcdError):
 class Stage:
     """Private servers in one sandbox; the supervisor is started by its step."""
 
-    def __init__(self, box: sandbox.Sandbox) -> None:
+    def __init__(self, box: servers.Sandbox) -> None:
         self.box = box
         self.zookeeper = box.zookeeper()
         self.etcd = box.etcd()
-        self._supervisor: sandbox_supervisor.Supervisor | None = None
+        self._supervisor: supervisors.Supervisor | None = None
         self._writer: generate.Writer | None = None
         self._client: etcd.Client | None = None
 
@@ -44,20 +46,20 @@ class Stage:
             self._client.close()
 
     @property
-    def supervisor(self) -> sandbox_supervisor.Supervisor:
+    def supervisor(self) -> supervisors.Supervisor:
         if self._supervisor is None:
             raise Broken("the supervisor was not started")
         return self._supervisor
 
-    def supervise(self, content: sandbox_supervisor.Settings) -> sandbox_supervisor.Supervisor:
+    def supervise(self, content: supervisors.Settings) -> supervisors.Supervisor:
         """A supervisor for this config, not yet started; ended with the sandbox."""
-        made = sandbox_supervisor.Supervisor(self.box.subfolder("zk2etcd"), content)
+        made = supervisors.Supervisor(self.box.subfolder("zk2etcd"), content)
         self._supervisor = self.box.adopt(made)
         return made
 
     def command(self, *arguments: str) -> tuple[int, str]:
         """Run a `zk2etcd` command on the supervisor's file: (exit code, what it printed)."""
-        done = sandbox_supervisor.run(*arguments, "-c", str(self.supervisor.config))
+        done = supervisors.run(*arguments, "-c", str(self.supervisor.config))
         return done.returncode, done.stdout + done.stderr
 
     # --- ZooKeeper ------------------------------------------------------------------------------
@@ -114,7 +116,7 @@ def until(
     condition: Callable[[], bool],
     timeout: float,
     what: str,
-    every: float = sandbox_server.POLL_SECONDS,
+    every: float = server_process.POLL_SECONDS,
 ) -> float:
     """Seconds until `condition` held; Broken with `what` after `timeout` seconds."""
     started = time.monotonic()

@@ -20,10 +20,11 @@ from typing import Any
 import psutil
 import yaml
 
-from zk2etcd import errors, sandbox, sandbox_server
+from zk2etcd import errors
+from zk2etcd.sandbox import server_process, servers
 
 SOURCE_ROOTS = tuple(
-    str(pathlib.Path(__file__).resolve().parent.parent / root) for root in ("", "workers")
+    str(pathlib.Path(__file__).resolve().parents[2] / root) for root in ("", "workers")
 )
 """Where a checkout has the two packages; an installed zk2etcd needs neither."""
 
@@ -31,7 +32,7 @@ Settings = dict[str, Any]
 
 
 def settings(
-    zookeeper: sandbox.ZooKeeper, etcd: sandbox.Etcd, prefixes: Sequence[str | Mapping[str, Any]]
+    zookeeper: servers.ZooKeeper, etcd: servers.Etcd, prefixes: Sequence[str | Mapping[str, Any]]
 ) -> Settings:
     """A config file's content for these servers; all else is a default, or yours to add."""
     return {
@@ -63,7 +64,7 @@ def run(*arguments: str, timeout: float = 60.0) -> subprocess.CompletedProcess[s
     )
 
 
-class Supervisor(sandbox_server.Server):
+class Supervisor(server_process.Server):
     """`zk2etcd -c <folder>/config.yaml`. Its standard error is in `log`."""
 
     name = "zk2etcd"
@@ -142,7 +143,7 @@ class Supervisor(sandbox_server.Server):
             if time.monotonic() > deadline or not self.alive:
                 state = json.dumps(self.status()["shards"], indent=1) if self.alive else "dead"
                 raise errors.StartError(f"not following after {timeout:g} s: {state}")
-            time.sleep(sandbox_server.POLL_SECONDS)
+            time.sleep(server_process.POLL_SECONDS)
 
     def worker_pids(self) -> dict[str, int]:
         """The pids of the live workers by slot."""

@@ -16,7 +16,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from zk2etcd import demo_stage, errors, sandbox_supervisor
+from zk2etcd import errors
+from zk2etcd.sandbox import demo_stage
+from zk2etcd.sandbox import supervisor as supervisors
 
 if TYPE_CHECKING:
     from zk2etcd_workers.commands import generate
@@ -89,7 +91,7 @@ def _seed(stage: Stage) -> str:
 
 
 def _first_sync(stage: Stage) -> str:
-    content = sandbox_supervisor.settings(stage.zookeeper, stage.etcd, PREFIXES)
+    content = supervisors.settings(stage.zookeeper, stage.etcd, PREFIXES)
     supervisor = stage.supervise(content)
     started = time.monotonic()
     supervisor.launch()
@@ -223,7 +225,7 @@ def _reload(stage: Stage) -> str:
     return f"{ADDED} mirrored {took * 1000:.0f} ms after SIGHUP; no other worker was touched"
 
 
-def _pid(supervisor: sandbox_supervisor.Supervisor, source: str) -> int:
+def _pid(supervisor: supervisors.Supervisor, source: str) -> int:
     return supervisor.worker_pids()[supervisor.shards()[source]["worker"]]
 
 
