@@ -29,7 +29,7 @@ def _section(name: str, context: click.Context) -> Iterator[str]:
             yield from (f"### {name} {inner.name}", "", inspect.cleandoc(inner.help or ""), "")
             yield from _options(inner)
     ending = examples.ENDINGS[name]
-    yield from ("<!-- tested by: tests/unit/test_cli_help.py -->", "```sh", *ending.examples, "```")
+    yield from ("<!-- tested by: tests/unit/cli/test_help.py -->", "```sh", *ending.examples, "```")
     yield from ("", "| exit code | |", "|---|---|")
     yield from ("| {} | {} |".format(*code.split(" ", 1)) for code in ending.codes)
     yield ""

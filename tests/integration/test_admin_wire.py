@@ -17,7 +17,7 @@ import pytest
 from hypothesis import strategies as st
 
 from tests import polling
-from tests.unit import test_routes
+from tests.unit.admin import test_routes
 from zk2etcd.admin import server
 from zk2etcd.config import models
 from zk2etcd.logs import logger

@@ -12,7 +12,7 @@ import pytest
 
 from zk2etcd.config import loader, model_walk, models, reference, schema
 
-ROOT = pathlib.Path(__file__).parents[2]
+ROOT = pathlib.Path(__file__).parents[3]
 
 
 def made(**sections: Any) -> models.Config:

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.unit import test_mapping, test_snapshot
+from tests.unit.workers.model import test_mapping
+from tests.unit.workers.walk import test_snapshot
 from zk2etcd import messages, metrics
 from zk2etcd.config import models
 from zk2etcd.policy import sharding
@@ -26,7 +27,7 @@ from zk2etcd_workers.walk import etcd_keys
 from zk2etcd_workers.zookeeper import watch_routes
 
 COUNTS = st.integers(2, 6)
-STORED = pathlib.Path(__file__).parent / "stored"
+STORED = pathlib.Path(__file__).parent / "ownership" / "stored"
 
 
 def parts(buckets: int, source: str = "/s", target: str = "/t") -> list[mapping.Mapping]:
