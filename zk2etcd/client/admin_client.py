@@ -23,6 +23,10 @@ _READ_LIMIT = 256 * 1024 * 1024
 _CONFIG_DEADLINE = 30.0
 _STACKS_DEADLINE = 15.0
 
+Document = dict[str, Any]
+Seen = Callable[[Document], object]
+"""Given each status that was looked at."""
+
 
 class Client:
     """The supervisor at `url`; `token` goes with each request, `timeout` (seconds) bounds each.
@@ -58,31 +62,14 @@ class Client:
         return accepted
 
     def wait_full_sync(
-        self,
-        shards: Sequence[str],
-        timeout: float,
-        progress: Callable[[dict[str, Any]], None] | None = None,
-    ) -> dict[str, Any]:
+        self, shards: Sequence[str], timeout: float, progress: Seen = lambda _: None
+    ) -> Document:
         """Wait until each shard finished a full sync that began after this client asked for it.
 
         Returns the last status; `progress` sees each. Raises errors.Zk2EtcdError when `timeout`
         seconds pass, or when a shard leaves the configuration meanwhile.
         """
-        deadline = time.monotonic() + timeout
-        while True:
-            found = self.status()
-            if progress is not None:
-                progress(found)
-            by_id = {shard["id"]: shard for shard in found["shards"]}
-            gone = [shard for shard in shards if shard not in by_id]
-            if gone:
-                raise errors.Zk2EtcdError(f"no longer configured: {', '.join(gone)}")
-            open_ = [by_id[one] for one in shards if not self._finished(by_id[one])]
-            if not open_:
-                return found
-            if time.monotonic() >= deadline:
-                raise errors.Zk2EtcdError(f"not done after {timeout:g} s: {_reasons(open_)}")
-            time.sleep(_POLL)
+        return self.wait_for(shards, self._finished, timeout, progress)
 
     def release(self, shard: str, trip: str) -> dict[str, Any]:
         """Let the deletes of the shard's guard happen, if its trip is still `trip`.
@@ -93,26 +80,17 @@ class Client:
         return self._ask("POST", f"/shards/{place}/release", {"trip": trip})
 
     def wait_released(
-        self,
-        trips: Mapping[str, str],
-        timeout: float,
-        progress: Callable[[dict[str, Any]], None] | None = None,
-    ) -> dict[str, Any]:
+        self, trips: Mapping[str, str], timeout: float, progress: Seen = lambda _: None
+    ) -> Document:
         """Wait until none of these trips, by shard, stands; the last status. `progress` sees each.
 
         Raises errors.Zk2EtcdError when `timeout` seconds pass.
         """
-        deadline = time.monotonic() + timeout
-        while True:
-            found = self.status()
-            if progress is not None:
-                progress(found)
-            open_ = [each for each in found["shards"] if _stands(each, trips)]
-            if not open_:
-                return found
-            if time.monotonic() >= deadline:
-                raise errors.Zk2EtcdError(f"not done after {timeout:g} s: {_reasons(open_)}")
-            time.sleep(_POLL)
+
+        def standing(found: Document) -> list[Document]:
+            return [each for each in found["shards"] if _stands(each, trips)]
+
+        return self._wait(standing, timeout, progress)
 
     def pause(self, shards: Sequence[str] | None, by: str) -> tuple[str, ...]:
         """Have these shards paused, all with None; the ids accepted. `by` says who asks.
@@ -133,21 +111,35 @@ class Client:
         return tuple(self._ask("POST", path, {"shards": named, "by": by})["accepted"])
 
     def wait_for(
-        self, shards: Sequence[str], reached: Callable[[dict[str, Any]], bool], timeout: float
-    ) -> dict[str, Any]:
-        """Wait until each of these shards is as `reached` says; the last status.
+        self,
+        shards: Sequence[str],
+        reached: Callable[[Document], bool],
+        timeout: float,
+        progress: Seen = lambda _: None,
+    ) -> Document:
+        """Wait until each of these shards is as `reached` says; the last status. `progress` sees
+        each.
 
         Raises errors.Zk2EtcdError when `timeout` seconds pass, or when one leaves the
         configuration meanwhile.
         """
-        deadline = time.monotonic() + timeout
-        while True:
-            found = self.status()
+
+        def still_open(found: Document) -> list[Document]:
             by_id = {shard["id"]: shard for shard in found["shards"]}
             if gone := [shard for shard in shards if shard not in by_id]:
                 raise errors.Zk2EtcdError(f"no longer configured: {', '.join(gone)}")
-            open_ = [by_id[shard] for shard in shards if not reached(by_id[shard])]
-            if not open_:
+            return [by_id[shard] for shard in shards if not reached(by_id[shard])]
+
+        return self._wait(still_open, timeout, progress)
+
+    def _wait(
+        self, still_open: Callable[[Document], list[Document]], timeout: float, progress: Seen
+    ) -> Document:
+        deadline = time.monotonic() + timeout
+        while True:
+            found = self.status()
+            progress(found)
+            if not (open_ := still_open(found)):
                 return found
             if time.monotonic() >= deadline:
                 raise errors.Zk2EtcdError(f"not done after {timeout:g} s: {_reasons(open_)}")
