@@ -209,10 +209,10 @@ class ShardReport:
 
     `progress` is (done, total) in nodes, total 0 when unknown. `zxid` is the checkpoint.
     `synced_at` is the last moment (wall-clock seconds) at which a `sync` had answered and every
-    change seen before it was written; None before the first. `lag_seconds` is the age of
-    `synced_at` when the report was made. `attempt` counts failed starts since the last good one,
-    `retry_at` is when the next one begins (wall clock), None when not backing off. `refusal`: why
-    no shard of this configuration may be mirrored by this release; the supervisor ends with it.
+    change seen before it was written; None before the first. `attempt` counts failed starts since
+    the last good one, `retry_at` is when the next one begins (wall clock), None when not backing
+    off. `refusal`: why no shard of this configuration may be mirrored by this release; the
+    supervisor ends with it.
     `work` is None while neither a base nor a full sync runs; `written` counts the keys put and
     deleted since the mirror started; `error_trace_id` stands in the log lines about `error`.
     `pause` is what etcd knows; only with phase "paused" has everything under way ended. `ordered`
@@ -228,7 +228,6 @@ class ShardReport:
     keys: int = 0
     pending: int = 0
     zxid: int = 0
-    lag_seconds: float | None = None
     synced_at: float | None = None
     unsyncable: tuple[Unsyncable, ...] = ()
     unsyncable_total: int = 0

@@ -25,7 +25,6 @@ def report(shard: str = "dubbo-12345678", **changes: Any) -> messages.ShardRepor
         progress=(1000, 1000),
         keys=1000,
         zxid=0x1234,
-        lag_seconds=0.5,
         synced_at=NOW - 1,
         last_full_sync=RESULT,
     )

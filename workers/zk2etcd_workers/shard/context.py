@@ -148,7 +148,6 @@ class Facts:
         return self.walked[0], self.walked[0]
 
     def report(self, shard: str, protocol: str | None) -> messages.ShardReport:
-        synced = self.synced_at
         shown = [
             messages.Unsyncable(tree.shown(path), reason)
             for path, reason in self.unsyncable.sample(_UNSYNCABLE_SHOWN)
@@ -164,8 +163,7 @@ class Facts:
             keys=self.keys,
             pending=self.pending,
             zxid=self.zxid,
-            lag_seconds=None if synced is None else max(0.0, time.time() - synced),
-            synced_at=synced,
+            synced_at=self.synced_at,
             unsyncable=tuple(shown),
             unsyncable_total=len(self.unsyncable),
             guard=self.guard,
