@@ -126,23 +126,15 @@ def _mend(path: pathlib.Path) -> None:
     """Rewrite a damaged file with what can be read of it, so that a worker can start on it."""
     good: dict[str, float] = {}
     try:
-        good.update(entries(path))
+        for key, value in entries(path):
+            good[key] = value
     except FileNotFoundError:
         return
-    except CORRUPT as error:
-        for key, value in _until_damage(path):
-            good[key] = value
+    except CORRUPT as error:  # what came before it is in `good` by now
         shutil.copyfile(path, path.with_suffix(".corrupt"))
         _rewrite(path, good)
         what = "metrics file was damaged: kept what could be read"
         logger.get().warning(what, path=str(path), kept=len(good), error=str(error))
-
-
-def _until_damage(path: pathlib.Path) -> Iterator[tuple[str, float]]:
-    try:
-        yield from entries(path)
-    except CORRUPT:
-        return
 
 
 def _rewrite(path: pathlib.Path, good: dict[str, float]) -> None:
