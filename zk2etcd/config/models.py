@@ -28,29 +28,16 @@ from zk2etcd.config.model_walk import Change
 
 __all__ = [
     "Change",
-    "Config",
-    "DeleteGuard",
     "Etcd",
     "EtcdTls",
-    "Http",
-    "Log",
-    "LogFile",
     "Model",
-    "Prefix",
-    "Reload",
-    "RestartBackoff",
-    "State",
-    "Sync",
     "TlsFiles",
-    "Workers",
     "ZkAuth",
     "ZkSasl",
     "ZkTls",
     "ZooKeeper",
-    "diff",
-    "redacted",
-    "revealed",
 ]
+"""What others take from here though it is defined elsewhere."""
 
 
 class Prefix(Model):
