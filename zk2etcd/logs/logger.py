@@ -13,7 +13,6 @@ import os
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -188,9 +187,6 @@ def _stamp(_logger: object, method: str, event: Event) -> Event:
     stamped = {"timestamp": _now(), "level": method, "event": what}
     if _Setting.process:
         stamped["process"] = _Setting.process
-    info = event.pop("exc_info", None)
-    if info:
-        event["exception"] = _traceback(info)
     return {**stamped, **event}
 
 
@@ -249,14 +245,6 @@ def _dropped(count: int) -> bytes:
     return _on_stderr(_stamp(None, "warning", {"event": what, "lines": count}))
 
 
-def _traceback(info: object) -> str:
-    if isinstance(info, BaseException):
-        return "".join(traceback.format_exception(info))
-    if isinstance(info, tuple):
-        return "".join(traceback.format_exception(*info))
-    return traceback.format_exc()
-
-
 class _Foreign(logging.Handler):
     """Brings what libraries log through the standard library's logging into our form."""
 
@@ -272,4 +260,7 @@ def _thread_died(failure: threading.ExceptHookArgs) -> None:
 
 
 _STDERR = stderr.Stderr(_dropped)
-structlog.configure(processors=[_stamp, _hold, _as_argument], wrapper_class=Logger)
+structlog.configure(
+    processors=[_stamp, structlog.processors.format_exc_info, _hold, _as_argument],
+    wrapper_class=Logger,
+)
