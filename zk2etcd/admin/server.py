@@ -121,9 +121,9 @@ def bind(listen: str) -> list[socket.socket]:
         raise errors.StartError(f"http.listen: {host} has no address: {error.strerror}") from error
     sockets: list[socket.socket] = []
     failure: OSError | None = None
-    for family, kind, _, _, place in found:
+    for family, _, _, _, place in found:
         try:
-            sockets.append(_bound(family, kind, place))
+            sockets.append(socket.create_server(place, family=family))
         except OSError as error:
             failure = error
             if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
@@ -133,19 +133,6 @@ def bind(listen: str) -> list[socket.socket]:
     for one in sockets:
         one.close()
     raise errors.StartError(_why(listen, failure)) from failure
-
-
-def _bound(family: int, kind: int, place: Any) -> socket.socket:
-    one = socket.socket(family, kind)
-    try:
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        one.bind(place)
-    except OSError:
-        one.close()
-        raise
-    return one
 
 
 def _why(listen: str, failure: OSError | None) -> str:
