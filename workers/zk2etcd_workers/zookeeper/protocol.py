@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from typing import Any
 
 from zk2etcd_workers.model import tree
 
@@ -33,27 +34,10 @@ _NO_WATCH = b"\x00"
 _MISSES = {miss.value: miss for miss in tree.Miss}
 
 
-class AddWatch:
-    """Ask for a persistent recursive watch on `path`; the node need not exist."""
+class _OfPath:
+    """A request that is a path and no more; its answer says nothing but that it was done."""
 
-    type = 106
-
-    def __init__(self, path: bytes) -> None:
-        self.path = path
-        self.zxid = 0
-
-    def serialize(self) -> bytes:
-        return _INT.pack(len(self.path)) + self.path + _INT.pack(RECURSIVE)
-
-    @classmethod
-    def deserialize(cls, _buffer: bytes, _offset: int) -> bool:
-        return True
-
-
-class Sync:
-    """Bring the connected server up to the leader's state when the leader saw this request."""
-
-    type = 9
+    type = 0
 
     def __init__(self, path: bytes) -> None:
         self.path = path
@@ -62,26 +46,32 @@ class Sync:
     def serialize(self) -> bytes:
         return _INT.pack(len(self.path)) + self.path
 
-    @classmethod
-    def deserialize(cls, _buffer: bytes, _offset: int) -> bool:
+    def deserialize(self, _buffer: bytes, _offset: int) -> Any:
         return True
 
 
-class CountBelow:
+class AddWatch(_OfPath):
+    """Ask for a persistent recursive watch on `path`; the node need not exist."""
+
+    type = 106
+
+    def serialize(self) -> bytes:
+        return super().serialize() + _INT.pack(RECURSIVE)
+
+
+class Sync(_OfPath):
+    """Bring the connected server up to the leader's state when the leader saw this request."""
+
+    type = 9
+
+
+class CountBelow(_OfPath):
     """Ask how many nodes there are below `path`, itself not counted. The server goes over its
     whole tree for it. The answer is a list of that one number."""
 
     type = 104
 
-    def __init__(self, path: bytes) -> None:
-        self.path = path
-        self.zxid = 0
-
-    def serialize(self) -> bytes:
-        return _INT.pack(len(self.path)) + self.path
-
-    @classmethod
-    def deserialize(cls, buffer: bytes, offset: int) -> list[int]:
+    def deserialize(self, buffer: bytes, offset: int) -> list[int]:
         return list(_INT.unpack_from(buffer, offset))
 
 
