@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, MutableMapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from zk2etcd import errors
 from zk2etcd_workers.etcd import wire
@@ -19,23 +19,19 @@ from zk2etcd_workers.shard import apply, confirm, context, dirty_paths
 from zk2etcd_workers.zookeeper import protocol, session
 
 
-class Batch:
+class Batch(NamedTuple):
     """Paths under repair, with what etcd had. It is the tag of their read in ZooKeeper."""
 
-    def __init__(self, paths: list[bytes], there: dict[bytes, wire.Present]) -> None:
-        self.paths = paths
-        self.there = there
+    paths: list[bytes]
+    there: dict[bytes, wire.Present]
 
 
-class Found:
+class Found(NamedTuple):
     """What etcd answered about a batch."""
 
-    def __init__(
-        self, paths: list[bytes], answer: wire.Answer | None, error: errors.EtcdError | None
-    ) -> None:
-        self.paths = paths
-        self.answer = answer
-        self.error = error
+    paths: list[bytes]
+    answer: wire.Answer | None
+    error: errors.EtcdError | None
 
 
 class Repairs:
@@ -159,9 +155,8 @@ class Repairs:
         for path in later:
             self._busy.pop(path, None)
         self._nominated += later
-        batch.paths = now
         ops = [(protocol.GET_DATA, path) for path in now]
-        self._ctx.session.read(ops, self._deliver, batch)
+        self._ctx.session.read(ops, self._deliver, batch._replace(paths=now))
 
     def read(self, reply: session.Reply) -> None:
         """Both sides are known; write what differs. An event comes before any reply that shows

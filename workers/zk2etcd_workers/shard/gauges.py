@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.shard import context, dirty_paths
@@ -17,11 +17,10 @@ _BIG_PREFIX = 20_000
 _PAGE = 5_000
 
 
-class Synced:
+class Synced(NamedTuple):
     """The tag of a `sync`: `sent` in wall-clock seconds."""
 
-    def __init__(self, sent: float) -> None:
-        self.sent = sent
+    sent: float
 
 
 class Freshness:
@@ -59,11 +58,10 @@ class Freshness:
         self._facts.synced_at = sent
 
 
-class Counted:
+class Counted(NamedTuple):
     """What etcd said about how many keys there are; `answer` None if it did not."""
 
-    def __init__(self, answer: wire.Answer | None) -> None:
-        self.answer = answer
+    answer: wire.Answer | None
 
 
 class Tally:
