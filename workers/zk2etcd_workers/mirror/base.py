@@ -89,7 +89,7 @@ class Base:
                 ctx.turn.beat()
         self._applier.saw(walk.zxid)
         self._drain()
-        self._facts.only_unreadable(walk.opaque_sample, walk.opaque, ctx.log)
+        self._facts.unsyncable.walked(walk.opaque_sample, walk.opaque, ctx.log)
         self._deletes(counts.present, root=walk.root is not None or walk.opaque > 0)
         if self._facts.zxid < self._applier.zxid:
             self._applier.seal()
@@ -152,7 +152,7 @@ class Base:
         settled = self._applier.settle(ack)
         ctx = self._ctx
         for write, reason in settled.refused:
-            self._facts.cannot_sync(write.path, reason, ctx.log)
+            self._facts.unsyncable.add(write.path, reason, ctx.log)
         event_log.tell(ctx, ack, settled.done, "base", ctx.trace_id, 0.0)
         self._written += len(settled.done)
         self._facts.written += len(settled.done)

@@ -19,7 +19,15 @@ from zk2etcd_workers.mirror import base, full_sync, repair
 from zk2etcd_workers.model import pacing, plan, tree
 from zk2etcd_workers.ownership import fence
 from zk2etcd_workers.safety import identity as identities
-from zk2etcd_workers.shard import apply, confirm, context, dirty_paths, event_log, gauges
+from zk2etcd_workers.shard import (
+    apply,
+    confirm,
+    context,
+    dirty_paths,
+    event_log,
+    gauges,
+    unsyncable,
+)
 from zk2etcd_workers.shard import inbox as inboxes
 from zk2etcd_workers.zookeeper import protocol, session
 
@@ -173,7 +181,7 @@ class Follow:
             self._applier.add(plan.put(key, result, mtime=result.mtime, batch=batch))
             return
         else:
-            self._facts.unreadable([path], ctx.log)
+            self._facts.unsyncable.add(path, unsyncable.DENIED, ctx.log)
         self._release(path)
 
     def _root_of_others(self, result: tree.Node | tree.Miss) -> None:
@@ -197,12 +205,12 @@ class Follow:
         guarded = ack.sent.guarded
         for write in settled.done:
             self._release(write.path)
-            self._facts.can_sync(write.path)
+            self._facts.unsyncable.discard(write.path)
             if write.mtime and not guarded:
                 self._ctx.instruments.lag(max(0.0, (now - write.mtime) / 1000))
         for write, reason in settled.refused:
             self._release(write.path)
-            self._facts.cannot_sync(write.path, reason, self._ctx.log)
+            self._facts.unsyncable.add(write.path, reason, self._ctx.log)
         if guarded:
             self.repairs.applied(settled)
         trace_id = self.repairs.trace_id if guarded else self._ctx.trace_id

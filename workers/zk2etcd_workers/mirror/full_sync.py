@@ -101,7 +101,7 @@ class Verify:
             if time.monotonic() - shown > 0.2:
                 shown = time.monotonic()
                 self._turn.beat()
-        self._facts.only_unreadable(walk.opaque_sample, walk.opaque, ctx.log)
+        self._facts.unsyncable.walked(walk.opaque_sample, walk.opaque, ctx.log)
         self._facts.walked = (walk.nodes, counts.wanted)
         self._facts.largest = walk.largest
         root = walk.root is not None or walk.opaque > 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from zk2etcd import messages, metrics
@@ -110,22 +110,6 @@ class Facts:
         self.attempt = 0
         self.retry_at: float | None = None
         self.unsyncable = unsyncable.Unsyncable()
-
-    def cannot_sync(self, path: bytes, reason: str, log: Any) -> None:
-        """Remember a path that could not be mirrored; said once, until it or its reason changes."""
-        self.unsyncable.add(path, reason, log)
-
-    def unreadable(self, paths: Sequence[bytes], log: Any) -> None:
-        """Nodes, or listings of their children, that ZooKeeper does not let us read."""
-        for path in paths:
-            self.cannot_sync(path, unsyncable.DENIED, log)
-
-    def only_unreadable(self, paths: Sequence[bytes], total: int, log: Any) -> None:
-        """A walk has seen everything, and could not read `total`, of which `paths` are some."""
-        self.unsyncable.walked(paths, total, log)
-
-    def can_sync(self, path: bytes) -> None:
-        self.unsyncable.discard(path)
 
     def completed(self, took: float, put: int, delete: int) -> None:
         """A base or full sync ended well."""
