@@ -71,7 +71,7 @@ class Client:
 
     def range_soon(self, key: bytes, end: bytes = b"", **options: Any) -> Callable[[], wire.Page]:
         """Send a range now; call the result to wait for its page."""
-        request = rpc.RangeRequest(key=key, range_end=end, **_range_options(options))
+        request = rpc.RangeRequest(key=key, range_end=end, **options)
         started, known = time.monotonic(), self._revision
         call = self._begin("KV/Range", request)
         columns: list[Sequence[bytes]] = []
@@ -319,7 +319,3 @@ class Client:
             elif self._revision >= known:
                 self.rollbacks += 1
                 self._revision = revision
-
-
-def _range_options(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value}
