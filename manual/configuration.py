@@ -14,7 +14,7 @@ import pydantic
 import pydantic.fields
 import yaml
 
-from zk2etcd.config import fields, model_walk, models
+from zk2etcd.config import fields, mirroring, model_walk, models
 
 _WIDTH = 100
 _EXAMPLE_PREFIXES = ["/dubbo", {"from": "/services", "to": "/mirror/services"}]
@@ -73,7 +73,7 @@ def _takes(info: pydantic.fields.FieldInfo, shape: model_walk.Shape) -> str:
     what = _kind(info.annotation, info.metadata)
     if shape.model is not None:
         what = "list of mappings" if shape.items else "mapping"
-        what += " or paths" if shape.model is models.Prefix else ""
+        what += " or paths" if shape.model is mirroring.Prefix else ""
     elif shape.items and not what.startswith("list"):
         what = f"list of {what}s"
     elif typing.get_origin(shape.alternatives[0]) is typing.Literal:
@@ -127,7 +127,7 @@ def _values(model: type[pydantic.BaseModel]) -> dict[str, Any]:
 
 def _value(info: pydantic.fields.FieldInfo) -> Any:
     shape = model_walk.shape(info.annotation)
-    if shape.model is models.Prefix:
+    if shape.model is mirroring.Prefix:
         return _EXAMPLE_PREFIXES
     if shape.model is not None:
         return [_values(shape.model)] if shape.items else _values(shape.model)

@@ -12,7 +12,7 @@ import pytest
 from tests import etcd_cluster, polling
 from tests.integration import mirroring
 from zk2etcd import errors, metrics
-from zk2etcd.config import models
+from zk2etcd.config import connections
 from zk2etcd.sandbox import servers
 from zk2etcd_workers.etcd import client as engine
 from zk2etcd_workers.etcd import login, wire
@@ -56,7 +56,7 @@ def _settings(url: str, password: str = "word") -> dict[str, object]:
 
 @pytest.fixture
 def client(server: servers.Etcd) -> Iterator[engine.Client]:
-    made = engine.Client(models.Etcd.model_validate(_settings(server.url)), metrics.null())
+    made = engine.Client(connections.Etcd.model_validate(_settings(server.url)), metrics.null())
     with contextlib.closing(made):
         yield made
 
@@ -113,7 +113,7 @@ def _reads(client: engine.Client) -> bool:
 
 
 def test_a_wrong_password_is_denied(server: servers.Etcd) -> None:
-    wrong = models.Etcd.model_validate(_settings(server.url, "wrong"))
+    wrong = connections.Etcd.model_validate(_settings(server.url, "wrong"))
     with (
         contextlib.closing(engine.Client(wrong, metrics.null())) as client,
         pytest.raises(errors.EtcdDenied, match=r"etcd\.password") as refused,

@@ -11,7 +11,7 @@ import pytest
 from tests import polling
 from tests.integration import mirroring, observing
 from zk2etcd import errors, messages, metrics
-from zk2etcd.config import models
+from zk2etcd.config import connections
 from zk2etcd.sandbox import servers
 from zk2etcd_workers.etcd import client as engine
 from zk2etcd_workers.etcd import wire
@@ -24,7 +24,7 @@ ME = messages.Identity("me", "w0", 1, "http://127.0.0.1:9180")
 
 def _client(url: str, **settings: object) -> engine.Client:
     parts = {"endpoints": [url], "request_timeout": 2.0, **settings}
-    return engine.Client(models.Etcd.model_validate(parts), metrics.null())
+    return engine.Client(connections.Etcd.model_validate(parts), metrics.null())
 
 
 @pytest.fixture

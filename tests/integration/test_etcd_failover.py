@@ -15,7 +15,7 @@ from tests import etcd_cluster, polling
 from tests.faults import proxy
 from tests.integration import mirroring, observing
 from zk2etcd import errors, metrics
-from zk2etcd.config import models
+from zk2etcd.config import connections
 from zk2etcd.sandbox import servers
 from zk2etcd_workers.etcd import client as engine
 from zk2etcd_workers.etcd import endpoints as members
@@ -37,7 +37,7 @@ def world(
 
 def _client(urls: list[str], **settings: object) -> engine.Client:
     parts = {"endpoints": urls, "request_timeout": 2.0, **settings}
-    return engine.Client(models.Etcd.model_validate(parts), metrics.null())
+    return engine.Client(connections.Etcd.model_validate(parts), metrics.null())
 
 
 def test_calls_that_fail_together_leave_a_member_once(fresh_etcd: servers.Etcd) -> None:
@@ -45,7 +45,7 @@ def test_calls_that_fail_together_leave_a_member_once(fresh_etcd: servers.Etcd) 
     put = wire.request(wire.Txn([], [wire.Put(b"/a", b"1")]))
     for together in (2, 4, 7):
         urls = [etcd_cluster.unused(), fresh_etcd.url]
-        settings = models.Etcd.model_validate({"endpoints": urls})
+        settings = connections.Etcd.model_validate({"endpoints": urls})
         with contextlib.closing(members.Endpoints(settings)) as endpoints:
             calls = [endpoints.send("KV/Txn", put, 2.0) for _ in range(together)]
             for call in calls:

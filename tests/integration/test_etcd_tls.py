@@ -12,7 +12,7 @@ import pytest
 from tests import certificates, etcd_cluster, polling
 from tests.integration import mirroring
 from zk2etcd import errors, metrics
-from zk2etcd.config import models
+from zk2etcd.config import connections
 from zk2etcd.sandbox import servers
 from zk2etcd_workers.etcd import client as engine
 from zk2etcd_workers.etcd import wire
@@ -47,7 +47,7 @@ def server(files: Files, sandbox: servers.Sandbox) -> etcd_cluster.TlsEtcd:
 
 @contextlib.contextmanager
 def _client(settings: dict[str, object]) -> Iterator[engine.Client]:
-    client = engine.Client(models.Etcd.model_validate(settings), metrics.null())
+    client = engine.Client(connections.Etcd.model_validate(settings), metrics.null())
     with contextlib.closing(client):
         yield client
 

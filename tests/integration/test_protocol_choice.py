@@ -10,18 +10,20 @@ import pytest
 from tests import releases
 from tests.integration import mirroring, observing
 from zk2etcd import errors
-from zk2etcd.config import models
+from zk2etcd.config import connections
 from zk2etcd.sandbox import servers
 from zk2etcd_workers.zookeeper import protocol_choice, server_version
 
-Started = Callable[..., models.ZooKeeper]
+Started = Callable[..., connections.ZooKeeper]
 
 
 @pytest.fixture
 def started(sandbox: servers.Sandbox, monkeypatch: pytest.MonkeyPatch) -> Started:
     """Settings for a new server of a suite's release (None: the installed one)."""
 
-    def start(suite: str | None, protocol: str = "auto", *, tells: bool = True) -> models.ZooKeeper:
+    def start(
+        suite: str | None, protocol: str = "auto", *, tells: bool = True
+    ) -> connections.ZooKeeper:
         path = releases.class_path(suite) if suite else None
         server = sandbox.zookeeper(durable=False, class_path=path)
         server.start()
@@ -29,7 +31,9 @@ def started(sandbox: servers.Sandbox, monkeypatch: pytest.MonkeyPatch) -> Starte
             # Real servers answer `srvr` whatever their whitelist says; what stands before them may
             # not let it through.
             monkeypatch.setattr(server_version, "told", lambda _answer: None)
-        return models.ZooKeeper.model_validate({"hosts": [server.address], "protocol": protocol})
+        return connections.ZooKeeper.model_validate(
+            {"hosts": [server.address], "protocol": protocol}
+        )
 
     return start
 

@@ -13,7 +13,7 @@ import pytest
 from tests import polling, walking
 from tests.integration import mirroring, observing
 from zk2etcd import errors, metrics
-from zk2etcd.config import models
+from zk2etcd.config import connections
 from zk2etcd.sandbox import servers
 from zk2etcd_workers import turn
 from zk2etcd_workers.model import mapping, tree
@@ -28,7 +28,7 @@ class Opened:
 
     def __init__(self, address: str, floor: int = 0, **settings: Any) -> None:
         parts = {"hosts": [address], "session_timeout": 2.0, "connect_timeout": 2.0, **settings}
-        self.session = session.Session(models.ZooKeeper(**parts), metrics.null())
+        self.session = session.Session(connections.ZooKeeper(**parts), metrics.null())
         self.replies: queue.SimpleQueue[session.Reply] = queue.SimpleQueue()
         self.session.open(floor)
 

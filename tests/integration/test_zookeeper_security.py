@@ -12,7 +12,7 @@ import pytest
 
 from tests import certificates, polling, wire
 from tests.integration import mirroring
-from zk2etcd.config import models
+from zk2etcd.config import connections
 from zk2etcd.logs import logger
 from zk2etcd.sandbox import server_process, servers, supervisor
 from zk2etcd_workers.commands import probe_zookeeper
@@ -252,11 +252,11 @@ def test_tls_that_trusts_another_authority(world: mirroring.World, secured: Secu
 
 def test_check_says_the_same_of_a_host(secured: Secured) -> None:
     tls = secured.settings(ca=secured.other.ca)
-    settings = models.ZooKeeper.model_validate({"hosts": [secured.address], "tls": tls})
+    settings = connections.ZooKeeper.model_validate({"hosts": [secured.address], "tls": tls})
     (fact,) = probe_zookeeper.hosts(settings)
     assert fact.status == "FAIL"
     assert f"{secured.address} does not answer: its certificate is not trusted" in fact.text
-    trusting = settings.model_copy(update={"tls": models.ZkTls(**secured.settings())})
+    trusting = settings.model_copy(update={"tls": connections.ZkTls(**secured.settings())})
     (fact,) = probe_zookeeper.hosts(trusting)
     assert fact.status == "ok"
 

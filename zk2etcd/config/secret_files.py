@@ -11,7 +11,7 @@ from typing import Any
 
 import pydantic
 
-from zk2etcd.config import faults, files, model_walk, models
+from zk2etcd.config import connections, faults, files, model_walk, models
 
 _LONGEST_SECRET = 64 * 1024
 _LONGEST_PEM = 1024 * 1024
@@ -50,7 +50,7 @@ class Files:
                     self.read(item, shape.model, (*path, key, place))
             elif shape.model is not None:
                 self.read(data.get(key), shape.model, (*path, key))
-            elif issubclass(model, models.TlsFiles) and isinstance(data.get(key), str):
+            elif issubclass(model, connections.TlsFiles) and isinstance(data.get(key), str):
                 self._content(data[key], (*path, key), _LONGEST_PEM)
 
     def with_digests(self, loaded: models.Config) -> models.Config:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from zk2etcd import errors, metrics
-from zk2etcd.config import models
+from zk2etcd.config import connections
 from zk2etcd.sandbox import server_process, servers
 from zk2etcd.sandbox import supervisor as supervisors
 
@@ -86,7 +86,7 @@ class Stage:
         if self._client is None:
             from zk2etcd_workers.etcd import client as etcd  # noqa: PLC0415
 
-            settings = models.Etcd(endpoints=(self.etcd.url,))
+            settings = connections.Etcd(endpoints=(self.etcd.url,))
             self._client = etcd.Client(settings, metrics.null())
         return self._client
 

@@ -10,7 +10,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from zk2etcd import errors
-from zk2etcd.config import environment, loader, models, reference, yaml_source
+from zk2etcd.config import (
+    connections,
+    environment,
+    loader,
+    model_walk,
+    models,
+    reference,
+    yaml_source,
+)
 
 MINIMAL = "sync: {prefixes: [/dubbo]}\n"
 
@@ -126,7 +134,7 @@ def test_sets_come_last_and_take_scalars_and_flows(files: Files) -> None:
     assert found.http.token is None
     assert models.revealed(found.etcd.password) == "0123"
     assert found.zookeeper.hosts == ("a:1", "b:2")
-    assert found.etcd.tls == models.EtcdTls()
+    assert found.etcd.tls == connections.EtcdTls()
     assert found.log.level == "debug"
 
 
@@ -248,7 +256,7 @@ zookeeper: {{auth: [{{scheme: digest, credentials_file: {credentials}}}]}}
     assert second.sha256 == first.sha256
     assert second.secrets_sha256 != first.secrets_sha256
     assert models.diff(first.config, second.config) == (
-        models.Change("etcd.password", "reconnect"),
+        model_walk.Change("etcd.password", "reconnect"),
     )
 
 
@@ -260,7 +268,7 @@ def test_a_renewed_certificate_makes_the_configuration_differ(files: Files) -> N
     files.write("two", "ca.pem")
     second = loader.load([path], environ={})
     assert models.diff(first.config, second.config) == (
-        models.Change("zookeeper.tls", "reconnect"),
+        model_walk.Change("zookeeper.tls", "reconnect"),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pydantic
 import pytest
 
-from zk2etcd.config import loader, model_walk, models, reference, schema
+from zk2etcd.config import connections, loader, model_walk, models, reference, schema
 
 ROOT = pathlib.Path(__file__).parents[3]
 
@@ -135,12 +135,12 @@ def test_diff_names_each_key_with_its_class() -> None:
         sync={"prefixes": ["/dubbo", "/b"], "delete_guard": {"max_ratio": 0.5}},
     )
     assert set(models.diff(old, new)) == {
-        models.Change("log.level", "live"),
-        models.Change("http.listen", "restart"),
-        models.Change("zookeeper.read_batch", "reconnect"),
-        models.Change("zookeeper.tls", "reconnect"),
-        models.Change("sync.prefixes", "live"),
-        models.Change("sync.delete_guard.max_ratio", "live"),
+        model_walk.Change("log.level", "live"),
+        model_walk.Change("http.listen", "restart"),
+        model_walk.Change("zookeeper.read_batch", "reconnect"),
+        model_walk.Change("zookeeper.tls", "reconnect"),
+        model_walk.Change("sync.prefixes", "live"),
+        model_walk.Change("sync.delete_guard.max_ratio", "live"),
     }
     assert models.diff(old, old) == ()
 
@@ -148,12 +148,12 @@ def test_diff_names_each_key_with_its_class() -> None:
 def test_diff_notices_secrets_and_the_content_of_tls_files() -> None:
     old = made(etcd={"username": "u", "password": "a"}, zookeeper={"tls": {"ca": "f"}})
     new = made(etcd={"username": "u", "password": "b"}, zookeeper={"tls": {"ca": "f"}})
-    assert models.diff(old, new) == (models.Change("etcd.password", "reconnect"),)
-    tls = typing.cast(models.ZkTls, old.zookeeper.tls)
+    assert models.diff(old, new) == (model_walk.Change("etcd.password", "reconnect"),)
+    tls = typing.cast(connections.ZkTls, old.zookeeper.tls)
     renewed = old.model_copy(
         update={"zookeeper": old.zookeeper.model_copy(update={"tls": tls.with_digest("new")})}
     )
-    assert models.diff(old, renewed) == (models.Change("zookeeper.tls", "reconnect"),)
+    assert models.diff(old, renewed) == (model_walk.Change("zookeeper.tls", "reconnect"),)
 
 
 def test_a_configuration_survives_the_way_to_a_worker() -> None:

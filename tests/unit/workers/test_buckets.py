@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.unit.workers.model import test_mapping
 from tests.unit.workers.walk import test_snapshot
 from zk2etcd import messages, metrics
-from zk2etcd.config import models
+from zk2etcd.config import connections, mirroring, models
 from zk2etcd.policy import sharding
 from zk2etcd_workers.etcd import client as clients
 from zk2etcd_workers.etcd import wire
@@ -261,7 +261,7 @@ def test_shards_of_one_root_come_and_go_one_by_one() -> None:
 
 
 def test_a_bucket_has_its_part_of_the_limits() -> None:
-    limits = models.DeleteGuard(min_deletes=100, max_deletes=10_000, first_sync="apply")
+    limits = mirroring.DeleteGuard(min_deletes=100, max_deletes=10_000, first_sync="apply")
     assert guard.share(limits, 1) is limits
     part = guard.share(limits, 3)
     assert (part.min_deletes, part.max_deletes) == (33, 3333)
@@ -269,7 +269,7 @@ def test_a_bucket_has_its_part_of_the_limits() -> None:
 
 
 def fences(shard: messages.Shard) -> fence.Fence:
-    client = clients.Client(models.Etcd(), metrics.null())
+    client = clients.Client(connections.Etcd(), metrics.null())
     identity = messages.Identity("host-1a2b3c4d", "w0", 2, "http://127.0.0.1:9180")
     keys = records.Keys("zk2etcd/default")
     return fence.Fence(client, keys, fence.Lease(client, 10.0), identity, shard)

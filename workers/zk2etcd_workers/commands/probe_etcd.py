@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from zk2etcd import errors, messages, metrics
-from zk2etcd.config import models
+from zk2etcd.config import connections
 from zk2etcd_workers.commands import both_sides, finding
 from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.etcd import wire
@@ -34,7 +34,7 @@ _KINDS = ("owners", "checkpoints", "guards", "identities", "pauses", "members")
 # --- the endpoints --------------------------------------------------------------------------------
 
 
-def endpoints(settings: models.Etcd) -> Iterator[finding.Fact]:
+def endpoints(settings: connections.Etcd) -> Iterator[finding.Fact]:
     """Each endpoint by itself."""
     for endpoint in settings.endpoints:
         alone = settings.model_copy(update={"endpoints": (endpoint,)})

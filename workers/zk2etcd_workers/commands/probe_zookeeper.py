@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from zk2etcd import errors, messages
-from zk2etcd.config import models
+from zk2etcd.config import connections, models
 from zk2etcd_workers.commands import both_sides, finding
 from zk2etcd_workers.model import tree
 from zk2etcd_workers.zookeeper import protocol as protocols
@@ -20,7 +20,7 @@ _ANYONE = "world:anyone"
 _MODE = re.compile(rb"Mode: ([a-z-]+)")
 
 
-def hosts(settings: models.ZooKeeper) -> Iterator[finding.Fact]:
+def hosts(settings: connections.ZooKeeper) -> Iterator[finding.Fact]:
     """Each host by itself: does it answer, and is it new enough?"""
     for host in settings.hosts:
         try:
@@ -138,7 +138,7 @@ def _children(
         )
 
 
-def identity(settings: models.ZooKeeper) -> str:
+def identity(settings: connections.ZooKeeper) -> str:
     """Whom the ACLs see, without a secret in it."""
     known = [_named(each) for each in settings.auth]
     if settings.sasl is not None:
@@ -146,7 +146,7 @@ def identity(settings: models.ZooKeeper) -> str:
     return ", ".join(known) or _ANYONE
 
 
-def _readable(settings: models.ZooKeeper, path: str) -> str:
+def _readable(settings: connections.ZooKeeper, path: str) -> str:
     """What to do when an ACL denies READ. A command would have to name all of the ACL, since
     setAcl replaces it; and it is not inherited."""
     who = identity(settings)
@@ -158,14 +158,14 @@ def _readable(settings: models.ZooKeeper, path: str) -> str:
     )
 
 
-def _entry(settings: models.ZooKeeper) -> str:
+def _entry(settings: connections.ZooKeeper) -> str:
     """The entry of an ACL that lets us read; of a digest zkCli shows the hash."""
     for auth in settings.auth:
         return f"{_named(auth)}:HASH:r" if auth.scheme == "digest" else f"{auth.scheme}:ID:r"
     return f"sasl:{settings.sasl.username}:r" if settings.sasl else f"{_ANYONE}:r"
 
 
-def _named(auth: models.ZkAuth) -> str:
+def _named(auth: connections.ZkAuth) -> str:
     if auth.scheme != "digest":
         return auth.scheme
     user, colon, _ = models.revealed(auth.credentials).partition(":")

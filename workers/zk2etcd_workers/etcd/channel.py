@@ -9,19 +9,19 @@ from typing import Any
 import grpc
 
 from zk2etcd import errors
-from zk2etcd.config import models
+from zk2etcd.config import connections
 
 Files = tuple[bytes | None, ...]
 
 
-def files(endpoint: str, settings: models.Etcd) -> Files:
+def files(endpoint: str, settings: connections.Etcd) -> Files:
     """What a channel to `endpoint` takes from files: (authorities, certificate, key).
 
     :raises errors.EtcdUnavailable: one cannot be read.
     """
     if not endpoint.startswith("https://"):
         return ()
-    tls = settings.tls or models.EtcdTls()
+    tls = settings.tls or connections.EtcdTls()
     # grpc would take its own bundled list of authorities, and not the host's.
     ca = tls.ca or ssl.get_default_verify_paths().cafile
     return tuple(_content(endpoint, path) for path in (ca, tls.cert, tls.key))

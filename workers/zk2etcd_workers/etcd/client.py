@@ -16,7 +16,7 @@ import etcd3.etcdrpc as rpc
 import grpc
 
 from zk2etcd import errors, metrics
-from zk2etcd.config import models
+from zk2etcd.config import connections
 from zk2etcd_workers.etcd import endpoints, failures, limits, login, wire
 from zk2etcd_workers.model import pacing
 
@@ -28,7 +28,7 @@ Done = Callable[[wire.Answer | None, errors.EtcdError | None], None]
 class Client:
     """One client for all shards of a worker; safe to use from several threads."""
 
-    def __init__(self, settings: models.Etcd, instruments: metrics.Instruments) -> None:
+    def __init__(self, settings: connections.Etcd, instruments: metrics.Instruments) -> None:
         self._settings = settings
         self._instruments = instruments
         self._lock = threading.Lock()

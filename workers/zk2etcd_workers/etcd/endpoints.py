@@ -15,7 +15,7 @@ import etcd3.etcdrpc as rpc
 import grpc
 
 from zk2etcd import errors
-from zk2etcd.config import models
+from zk2etcd.config import connections
 from zk2etcd_workers import turn
 from zk2etcd_workers.etcd import channel, failures
 
@@ -31,7 +31,7 @@ class Call(NamedTuple):
 class Member:
     """One endpoint and its channel, which is made at the first call."""
 
-    def __init__(self, endpoint: str, settings: models.Etcd) -> None:
+    def __init__(self, endpoint: str, settings: connections.Etcd) -> None:
         self.endpoint = endpoint
         self._settings = settings
         self._lock = threading.Lock()
@@ -80,7 +80,7 @@ class Member:
 class Endpoints:
     """All of them. Safe to use from several threads."""
 
-    def __init__(self, settings: models.Etcd) -> None:
+    def __init__(self, settings: connections.Etcd) -> None:
         self._members = [Member(endpoint, settings) for endpoint in settings.endpoints]
         self._lock = threading.Lock()
         self._at = 0

@@ -13,14 +13,14 @@ from collections.abc import Callable
 import etcd3.etcdrpc as rpc
 
 from zk2etcd import errors
-from zk2etcd.config import models
+from zk2etcd.config import connections, models
 from zk2etcd_workers.etcd import endpoints as members
 
 Then = Callable[[errors.EtcdError | None], None]
 
 
 class Login:
-    def __init__(self, settings: models.Etcd, endpoints: members.Endpoints) -> None:
+    def __init__(self, settings: connections.Etcd, endpoints: members.Endpoints) -> None:
         self._settings = settings
         self._endpoints = endpoints
         self._lock = threading.Lock()

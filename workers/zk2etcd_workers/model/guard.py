@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from zk2etcd.config import models
+from zk2etcd.config import mirroring
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Walk:
     root_missing: bool
 
 
-def share(limits: models.DeleteGuard, buckets: int) -> models.DeleteGuard:
+def share(limits: mirroring.DeleteGuard, buckets: int) -> mirroring.DeleteGuard:
     """The limits of one bucket, which knows nothing of the others: its part of those of the
     prefix, or as many times as much could go unseen as there are buckets."""
     if buckets == 1:
@@ -35,14 +35,14 @@ def share(limits: models.DeleteGuard, buckets: int) -> models.DeleteGuard:
     )
 
 
-def trips(walk: Walk, limits: models.DeleteGuard) -> str | None:
+def trips(walk: Walk, limits: mirroring.DeleteGuard) -> str | None:
     """Why these deletes must wait for a person, or None if they may happen."""
     if walk.deletes == 0:
         return None
     return _odd(walk, limits) or _too_many(walk, limits)
 
 
-def _odd(walk: Walk, limits: models.DeleteGuard) -> str | None:
+def _odd(walk: Walk, limits: mirroring.DeleteGuard) -> str | None:
     if walk.first and limits.first_sync == "hold":
         return "first sync: keys were in etcd before zk2etcd, and ZooKeeper does not have them"
     if walk.root_missing:
@@ -50,7 +50,7 @@ def _odd(walk: Walk, limits: models.DeleteGuard) -> str | None:
     return None
 
 
-def _too_many(walk: Walk, limits: models.DeleteGuard) -> str | None:
+def _too_many(walk: Walk, limits: mirroring.DeleteGuard) -> str | None:
     ratio = walk.deletes / max(walk.present, 1)
     if walk.deletes > limits.max_deletes:
         return f"more than max_deletes ({limits.max_deletes}) keys would go"

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from zk2etcd import errors, metrics
-from zk2etcd.config import models
+from zk2etcd.config import connections
 from zk2etcd.logs import logger
 from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.etcd import wire
@@ -73,7 +73,7 @@ class Applier:
         client: etcd.Client,
         owned: fence.Fence,
         checkpoint: bytes,
-        settings: models.Etcd,
+        settings: connections.Etcd,
         instruments: metrics.Instruments,
         deliver: Callable[[Ack], None],
         below: Callable[[bytes], tuple[bytes, bytes]],

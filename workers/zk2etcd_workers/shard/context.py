@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from zk2etcd import messages, metrics
-from zk2etcd.config import models
+from zk2etcd.config import mirroring, models
 from zk2etcd_workers import turn
 from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.model import guard, mapping, tree
@@ -18,7 +18,7 @@ from zk2etcd_workers.walk import course, sizing, snapshot
 from zk2etcd_workers.zookeeper import session as sessions
 
 _UNSYNCABLE_SHOWN = 100
-_Limits = models.DeleteGuard
+_Limits = mirroring.DeleteGuard
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,7 +21,7 @@ import kazoo.handlers.threading
 import kazoo.protocol.connection
 import kazoo.retry
 
-from zk2etcd.config import models
+from zk2etcd.config import connections
 from zk2etcd_workers.zookeeper import outbox, protocol, refusal
 from zk2etcd_workers.zookeeper import tls as zk_tls
 
@@ -48,7 +48,7 @@ class Owner(Protocol):
 class Handler(kazoo.handlers.threading.SequentialThreadingHandler):  # type: ignore[misc]
     """kazoo's threads, with `poll` for its selects, our own TLS and connect time-out (seconds)."""
 
-    def __init__(self, connect_timeout: float, tls: models.ZkTls | None) -> None:
+    def __init__(self, connect_timeout: float, tls: connections.ZkTls | None) -> None:
         super().__init__()
         self._tls = tls
         self._connect_timeout = connect_timeout
@@ -219,7 +219,7 @@ class Client(kazoo.client.KazooClient):  # type: ignore[misc]
     """A KazooClient whose connection is ours. `options` go to kazoo as they are."""
 
     def __init__(
-        self, owner: Owner, connect_timeout: float, tls: models.ZkTls | None, **options: Any
+        self, owner: Owner, connect_timeout: float, tls: connections.ZkTls | None, **options: Any
     ) -> None:
         handler = Handler(connect_timeout, tls)
         retry = kazoo.retry.KazooRetry(

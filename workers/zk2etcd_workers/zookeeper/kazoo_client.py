@@ -6,7 +6,7 @@ import logging
 from typing import Any, cast
 
 from zk2etcd import errors
-from zk2etcd.config import models
+from zk2etcd.config import connections, models
 from zk2etcd_workers.zookeeper import connection
 
 _QUIET = logging.getLogger("kazoo.quiet")
@@ -14,7 +14,7 @@ _QUIET = logging.getLogger("kazoo.quiet")
 _QUIET.setLevel(logging.ERROR)
 
 
-def make(owner: connection.Owner, settings: models.ZooKeeper) -> connection.Client:
+def make(owner: connection.Owner, settings: connections.ZooKeeper) -> connection.Client:
     """A client that is not started yet.
 
     :raises errors.ZooKeeperError: a package that the settings need is not installed.
@@ -34,7 +34,7 @@ def make(owner: connection.Owner, settings: models.ZooKeeper) -> connection.Clie
     )
 
 
-def _security(settings: models.ZooKeeper) -> dict[str, Any]:
+def _security(settings: connections.ZooKeeper) -> dict[str, Any]:
     options: dict[str, Any] = {}
     if settings.auth:
         options["auth_data"] = [(a.scheme, models.revealed(a.credentials)) for a in settings.auth]

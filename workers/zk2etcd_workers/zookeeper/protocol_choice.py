@@ -11,7 +11,7 @@ import socket
 import struct
 
 from zk2etcd import errors
-from zk2etcd.config import models
+from zk2etcd.config import connections
 from zk2etcd_workers.zookeeper import protocol, server_version, tls
 
 BULK, CLASSIC = "bulk", "classic"
@@ -25,7 +25,7 @@ _REPLY = struct.Struct(">iqi")
 _CLOSE = -11
 
 
-def choose(settings: models.ZooKeeper) -> str:
+def choose(settings: connections.ZooKeeper) -> str:
     """BULK or CLASSIC, for the oldest of the servers that answer.
 
     :raises errors.ZooKeeperError: none can be reached, or bulk is asked for and is not there.
@@ -44,7 +44,7 @@ def choose(settings: models.ZooKeeper) -> str:
     return CLASSIC
 
 
-def _takes_bulk(settings: models.ZooKeeper) -> bool:
+def _takes_bulk(settings: connections.ZooKeeper) -> bool:
     """All hosts that let us try take a bulk read.
 
     :raises errors.ZooKeeperError: none let us.
@@ -58,7 +58,7 @@ def _takes_bulk(settings: models.ZooKeeper) -> bool:
     return all(found)
 
 
-def takes_bulk(host: str, settings: models.ZooKeeper) -> bool:
+def takes_bulk(host: str, settings: connections.ZooKeeper) -> bool:
     """Whether one host answers an empty multiRead, or ends the session for it.
 
     :raises OSError: there was no session.

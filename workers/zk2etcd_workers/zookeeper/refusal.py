@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ssl
 
-from zk2etcd.config import models
+from zk2etcd.config import connections
 from zk2etcd_workers.zookeeper import server_version
 
 _SHOWN = 3
@@ -33,7 +33,7 @@ def reason(error: BaseException) -> str:
     return said or type(error).__name__
 
 
-def behind(address: str, settings: models.ZooKeeper, seen: int) -> int | None:
+def behind(address: str, settings: connections.ZooKeeper, seen: int) -> int | None:
     """The zxid of a server that hung up, if that is lower than `seen`; None if it is not, or the
     server does not say. Waits some seconds at most."""
     try:
@@ -58,7 +58,9 @@ class Refusals:
         self._reasons: dict[str, str] = {}
         self.behind: dict[str, int] = {}
 
-    def add(self, host: str, why: str, settings: models.ZooKeeper, hung_up_at: int | None) -> None:
+    def add(
+        self, host: str, why: str, settings: connections.ZooKeeper, hung_up_at: int | None
+    ) -> None:
         """:param hung_up_at: the server closed the connection without a word, as it does to a
         client that has seen a later zxid than its own; the latest that ours has seen."""
         zxid = behind(host, settings, hung_up_at) if hung_up_at else None

@@ -9,7 +9,7 @@ import threading
 import time
 
 from zk2etcd import errors
-from zk2etcd.config import models
+from zk2etcd.config import connections
 from zk2etcd_workers.zookeeper import tls
 
 _BUDGET = 3.0
@@ -18,7 +18,7 @@ _VERSION = re.compile(rb"Zookeeper version: (\d+)\.(\d+)(?:\.(\d+))?")
 Version = tuple[int, ...]
 
 
-def ask(settings: models.ZooKeeper) -> Version | None:
+def ask(settings: connections.ZooKeeper) -> Version | None:
     """The lowest version among the hosts that answer the four-letter word `srvr`.
 
     `srvr` is the one word that is allowed by default (4lw.commands.whitelist). None if no host
@@ -32,7 +32,7 @@ def ask(settings: models.ZooKeeper) -> Version | None:
     return min(filter(None, map(told, answers)), default=None)
 
 
-def _answers(settings: models.ZooKeeper) -> list[bytes]:
+def _answers(settings: connections.ZooKeeper) -> list[bytes]:
     """What the hosts answer to `srvr`, all asked at once: one that takes connections and never
     answers must not keep a shard's thread longer than a moment."""
     answers: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
@@ -67,7 +67,7 @@ def zxid(answer: bytes) -> int | None:
     return int(match[1], 16) if match else None
 
 
-def srvr(host: str, settings: models.ZooKeeper) -> bytes:
+def srvr(host: str, settings: connections.ZooKeeper) -> bytes:
     """What one host answers to `srvr`; waits for three seconds at most for each part.
 
     :raises OSError: it does not answer.

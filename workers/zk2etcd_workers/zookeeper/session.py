@@ -17,7 +17,7 @@ import kazoo.exceptions
 import kazoo.protocol.states
 
 from zk2etcd import errors, metrics
-from zk2etcd.config import models
+from zk2etcd.config import connections
 from zk2etcd_workers.model import pacing
 from zk2etcd_workers.zookeeper import (
     classic,
@@ -44,7 +44,7 @@ class Session:
     """A connection that comes back by itself. `epoch` changes with every connection and with every
     loss of one: work that began in another epoch is in doubt."""
 
-    def __init__(self, settings: models.ZooKeeper, instruments: metrics.Instruments) -> None:
+    def __init__(self, settings: connections.ZooKeeper, instruments: metrics.Instruments) -> None:
         self._settings = settings
         self._instruments = instruments
         self._lock = threading.Lock()

@@ -10,11 +10,11 @@ import pathlib
 import socket
 import ssl
 
-from zk2etcd.config import models
+from zk2etcd.config import connections
 
 
 def connected(
-    address: tuple[str, int], timeout: float, name: str, tls: models.ZkTls | None
+    address: tuple[str, int], timeout: float, name: str, tls: connections.ZkTls | None
 ) -> socket.socket:
     """A connection to `address`, over TLS unless `tls` is None; `name` is what the server's
     certificate must say. `timeout` in seconds, for each part of it.
@@ -31,7 +31,7 @@ def connected(
         raise
 
 
-def _context(tls: models.ZkTls) -> ssl.SSLContext:
+def _context(tls: connections.ZkTls) -> ssl.SSLContext:
     for path in filter(None, (tls.ca, tls.cert, tls.key)):
         pathlib.Path(path).open("rb").close()  # OpenSSL's error would not name the file.
     context = ssl.create_default_context(cafile=tls.ca)

@@ -4,16 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zk2etcd.config import models
+from zk2etcd.config import mirroring
 from zk2etcd_workers.model import guard
 
-LIMITS = models.DeleteGuard()  # 100, 0.3, 10000, hold
+LIMITS = mirroring.DeleteGuard()  # 100, 0.3, 10000, hold
 
 
 def _trips(
     deletes: int,
     present: int,
-    limits: models.DeleteGuard = LIMITS,
+    limits: mirroring.DeleteGuard = LIMITS,
     *,
     first: bool = False,
     root_missing: bool = False,
@@ -43,7 +43,7 @@ def test_thresholds(deletes: int, present: int, held: bool) -> None:
 
 
 def test_the_first_sync_holds_a_single_delete_unless_waived() -> None:
-    waived = models.DeleteGuard(first_sync="apply")
+    waived = mirroring.DeleteGuard(first_sync="apply")
     assert _trips(1, 1000, first=True)
     assert _trips(0, 1000, first=True) is None
     assert _trips(1, 1000, waived, first=True) is None
@@ -56,7 +56,7 @@ def test_a_missing_root_holds_a_single_delete() -> None:
 
 
 def test_nothing_may_go_when_nothing_is_allowed() -> None:
-    strict = models.DeleteGuard(max_deletes=0)
+    strict = mirroring.DeleteGuard(max_deletes=0)
     assert _trips(1, 1_000_000, strict)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from zk2etcd import errors, messages, metrics
-from zk2etcd.config import models
+from zk2etcd.config import connections
 from zk2etcd_workers.etcd import client as clients
 from zk2etcd_workers.ownership import fence, member, records
 
@@ -88,7 +88,7 @@ def test_members() -> None:
 
 def test_owners() -> None:
     found = records.decode(stored("owner"), b"zk2etcd/default/owners/a")
-    client = clients.Client(models.Etcd(), metrics.null())
+    client = clients.Client(connections.Etcd(), metrics.null())
     identity = messages.Identity("host-1a2b3c4d", "w0", 2, "http://127.0.0.1:9180")
     keys = records.Keys("zk2etcd/default")
     mine = fence.Fence(client, keys, fence.Lease(client, 10.0), identity, SHARD)

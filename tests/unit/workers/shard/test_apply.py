@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zk2etcd import errors, metrics
-from zk2etcd.config import models
+from zk2etcd.config import connections
 from zk2etcd_workers.etcd import client, wire
 from zk2etcd_workers.etcd import limits as etcd_limits
 from zk2etcd_workers.model import mapping, plan
@@ -169,7 +169,7 @@ def _run(store: Store | None = None, **settings: Any) -> Run:
         cast(client.Client, store),
         cast(fence.Fence, owned),
         CHECKPOINT,
-        models.Etcd(**settings),
+        connections.Etcd(**settings),
         metrics.null(),
         acks.append,
         SHARD.below_path,
@@ -457,7 +457,7 @@ def test_a_dry_run_sends_nothing() -> None:
         cast(client.Client, store),
         cast(fence.Fence, Owned()),
         CHECKPOINT,
-        models.Etcd(),
+        connections.Etcd(),
         metrics.null(),
         acks.append,
         SHARD.below_path,
