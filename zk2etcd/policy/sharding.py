@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 
 from zk2etcd import cpus, messages
-from zk2etcd.config import models
+from zk2etcd.config import addresses, models
 
 MOST_WORKERS = 8
 
@@ -82,12 +82,8 @@ def _excluded(source: str, excludes: Iterable[str]) -> tuple[str, ...]:
     """
     mine = set()
     for path in excludes:
-        if _covers(source, path):
+        if addresses.is_below(path, source):
             mine.add(path)
-        elif _covers(path, source):
+        elif addresses.is_below(source, path):
             mine.add(source)
     return tuple(sorted(mine))
-
-
-def _covers(above: str, path: str) -> bool:
-    return path == above or path.startswith(above.rstrip("/") + "/")
