@@ -129,11 +129,6 @@ def is_below(inner: str, outer: str) -> bool:
     return outer in ("/", inner) or inner.startswith(outer + "/")
 
 
-def overlap(one: str, other: str) -> bool:
-    """True if some path is at or below both."""
-    return is_below(one, other) or is_below(other, one)
-
-
 def _ipv6(text: str) -> str:
     try:
         return str(ipaddress.IPv6Address(text))
