@@ -158,7 +158,7 @@ class Client:
 
     def fetch(self, path: str) -> bytes:
         """What stands at `path`, whatever the HTTP status."""
-        return self._exchange("GET", path, None, self._timeout)[1]
+        return self.exchange("GET", path)[1]
 
     def log(self, level: str) -> None:
         """Change the log level of every process (debug, info, warning, error)."""
@@ -175,7 +175,7 @@ class Client:
     def _ask(
         self, method: str, path: str, body: object = None, timeout: float | None = None
     ) -> dict[str, Any]:
-        code, raw = self._exchange(method, path, body, timeout or self._timeout)
+        code, raw = self.exchange(method, path, body, timeout)
         try:
             answer = json.loads(raw)
         except ValueError:
@@ -200,7 +200,10 @@ class Client:
             return errors.Unreachable(f"the supervisor at {self.url} cannot: {said}")
         return errors.UsageError(f"the supervisor at {self.url} refused: {said}")
 
-    def _exchange(self, method: str, path: str, body: object, timeout: float) -> tuple[int, bytes]:
+    def exchange(
+        self, method: str, path: str, body: object = None, timeout: float | None = None
+    ) -> tuple[int, bytes]:
+        """(HTTP status, what came with it)."""
         headers: dict[str, str | bytes]
         headers = {"Accept": "application/json", "Connection": "close"}
         if self._token:
@@ -210,7 +213,7 @@ class Client:
             data = json.dumps(body).encode()
             headers["Content-Type"] = "application/json"
         try:
-            connection = self._connection(timeout)
+            connection = self._connection(timeout or self._timeout)
             try:
                 connection.request(method, self._parts.path.rstrip("/") + path, data, headers)
                 answer = connection.getresponse()

@@ -6,7 +6,6 @@ process with signals, and what its admin address says.
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import pathlib
@@ -21,6 +20,7 @@ import psutil
 import yaml
 
 from zk2etcd import errors
+from zk2etcd.client import admin_client
 from zk2etcd.sandbox import server_process, servers
 
 SOURCE_ROOTS = tuple(
@@ -108,19 +108,9 @@ class Supervisor(server_process.Server):
         self, path: str, body: Mapping[str, Any] | None = None, timeout: float = 5.0
     ) -> tuple[int, str]:
         """GET, or POST a JSON body: (status, text). Raises errors.Unreachable without an answer."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
-        try:
-            if body is None:
-                connection.request("GET", path)
-            else:
-                kind = {"Content-Type": "application/json"}
-                connection.request("POST", path, json.dumps(body), kind)
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode("utf-8", "replace")
-        except (OSError, http.client.HTTPException) as error:
-            raise errors.Unreachable(f"zk2etcd at {self.address} does not answer") from error
-        finally:
-            connection.close()
+        client = admin_client.Client(self.url, timeout=timeout)
+        status, answer = client.exchange("GET" if body is None else "POST", path, body)
+        return status, answer.decode("utf-8", "replace")
 
     def status(self) -> dict[str, Any]:
         """The /status document."""
@@ -153,13 +143,8 @@ class Supervisor(server_process.Server):
         self.signal(signal.SIGHUP)
 
     def resident(self) -> int:
-        """The proportional set size of the supervisor and all its children, in bytes."""
-        family = [self.pid, *(child.pid for child in psutil.Process(self.pid).children(True))]
-        return sum(_pss(pid) for pid in family)
-
-
-def _pss(pid: int) -> int:
-    """Bytes; pages shared by n processes count a n-th each (proc_pid_smaps_rollup(5))."""
-    text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text("ascii")
-    line = next(line for line in text.splitlines() if line.startswith("Pss:"))
-    return int(line.split()[1]) * 1024
+        """The proportional set size of the supervisor and all its children, in bytes: pages shared
+        by n processes count a n-th each."""
+        supervisor = psutil.Process(self.pid)
+        family = [supervisor, *supervisor.children(recursive=True)]
+        return sum(process.memory_full_info().pss for process in family)
