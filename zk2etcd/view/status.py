@@ -37,11 +37,8 @@ def document(view: control.View, now: float) -> Document:
         "state": view.state,
         "log_level": view.log_level,
         "config": {
-            "path": view.config.path,
+            **dataclasses.asdict(view.config),
             "loaded_at": _time(view.config.loaded_at),
-            "sha256": view.config.sha256,
-            "error": view.config.error,
-            "trace_id": view.config.trace_id,
         },
         "workers": [_worker(worker) for worker in view.workers],
         "shards": [_shard(shard, now) for shard in view.shards],
@@ -124,18 +121,11 @@ def _time(moment: float | None) -> str | None:
 
 
 def _worker(worker: control.WorkerView) -> Document:
-    age = worker.heartbeat_age_seconds
+    age, cpu = worker.heartbeat_age_seconds, worker.cpu_seconds
     return {
-        "slot": worker.slot,
-        "pid": worker.pid,
-        "state": worker.state,
-        "restarts": worker.restarts,
-        "last_exit": worker.last_exit,
+        **dataclasses.asdict(worker),
         "heartbeat_age_seconds": None if age is None else round(age, 3),
-        "resident_bytes": worker.resident_bytes,
-        "cpu_seconds": None if worker.cpu_seconds is None else round(worker.cpu_seconds, 3),
-        "zk_connected": worker.zk_connected,
-        "trace_id": worker.trace_id,
+        "cpu_seconds": None if cpu is None else round(cpu, 3),
         "shards": list(worker.shards),
     }
 
@@ -163,8 +153,8 @@ def _shard(shard: control.ShardView, now: float) -> Document:
         "synced_at": _time(report.synced_at),
         "unsyncable": [dataclasses.asdict(entry) for entry in report.unsyncable],
         "unsyncable_total": max(report.unsyncable_total, len(report.unsyncable)),
-        "guard": _guard(report.guard),
-        "pause": _pause(report.pause),
+        "guard": _held(report.guard),
+        "pause": _held(report.pause),
         "full_sync_running": report.full_sync_running,
         "full_sync_due": shard.full_sync_due,
         "last_full_sync": _full_sync(report.last_full_sync),
@@ -193,33 +183,17 @@ def _progress(report: messages.ShardReport) -> Document:
     }
 
 
-def _guard(guard: messages.Guard | None) -> Document | None:
-    if guard is None:
-        return None
-    return {
-        "id": guard.id,
-        "kind": guard.kind,
-        "reason": guard.reason,
-        "deletes": guard.deletes,
-        "present": guard.present,
-        "sample": list(guard.sample),
-        "since": _time(guard.since),
-    }
-
-
-def _pause(pause: messages.Paused | None) -> Document | None:
-    return None if pause is None else {"by": pause.by, "since": _time(pause.since)}
+def _held(why: messages.Guard | messages.Paused | None) -> Document | None:
+    return None if why is None else {**dataclasses.asdict(why), "since": _time(why.since)}
 
 
 def _full_sync(result: messages.FullSyncResult | None) -> Document | None:
     if result is None:
         return None
     return {
-        "sequence": result.sequence,
+        **dataclasses.asdict(result),
         "at": _time(result.at),
         "took_seconds": round(result.took_seconds, 3),
-        "put": result.put,
-        "delete": result.delete,
         "trace_id": result.trace_id or None,
     }
 
