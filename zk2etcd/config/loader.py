@@ -37,16 +37,13 @@ _SET = re.compile(r"([A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)=(.*)",
 class Loaded:
     """A configuration and where it came from.
 
-    `sha256` is of the content of all files and sets, for status. `files` are the secret and TLS
-    files that these name; `secrets_sha256` is of their content, so that a change is noticed: never
-    show it.
+    `sha256` is of the content of all files and sets, for status. `secrets_sha256` is of the
+    content of the secret and TLS files that these name, so that a change is noticed: never show it.
     """
 
     config: models.Config
     sha256: str
-    paths: tuple[str, ...]
     secrets_sha256: str = dataclasses.field(repr=False)
-    files: tuple[str, ...] = ()
 
 
 def load(
@@ -70,7 +67,7 @@ def load(
     if outcome is None or found:
         raise faults.error(faults.without_consequences(found), (*paths, _ARGUMENTS))
     loaded, named = outcome
-    return Loaded(loaded, digest.hexdigest(), tuple(paths), named.sha256, named.names)
+    return Loaded(loaded, digest.hexdigest(), named.sha256)
 
 
 def _evaluated(

@@ -24,12 +24,6 @@ class Files:
     def __init__(self) -> None:
         self.faults: list[Fault] = []
         self._digests: dict[faults.Path, str] = {}
-        self._names: list[str] = []
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The files read, as they were named."""
-        return tuple(dict.fromkeys(self._names))
 
     @property
     def sha256(self) -> str:
@@ -96,6 +90,5 @@ class Files:
             what = f"points to a file that {error}; name a file that this user can read"
             self.faults.append((path, what))
             return None
-        self._names.append(name)
         self._digests[path] = hashlib.sha256(content).hexdigest()
         return content
