@@ -104,7 +104,6 @@ class Fleet:
 
     def __init__(self, spawn: Spawn, rules: lifecycle.Policy) -> None:
         self._spawn = spawn
-        self._log = logger.get()
         self._cause = ""
         self.rules = rules
         self.slots: dict[str, Slot] = {}
@@ -198,17 +197,10 @@ class Fleet:
         slot.child, slot.last_exit = None, code
         self.reaped[slot.name] = incarnation
         self._feed(slot, lifecycle.Exited(), now)
-        delay = max(0.0, (slot.life.deadline or now) - now)
-        say = self._log.info if asked else self._log.warning
-        say(
-            "worker ended",
-            slot=slot.name,
-            pid=pid,
-            status=describe(code),
-            state=slot.life.state.value,
-            restart_in_seconds=round(delay, 1),
-            trace_id=slot.trace_id,
-        )
+        delay = round(max(0.0, (slot.life.deadline or now) - now), 1)
+        say = self._log_of(slot).info if asked else self._log_of(slot).warning
+        state, status = slot.life.state.value, describe(code)
+        say("worker ended", pid=pid, status=status, state=state, restart_in_seconds=delay)
         gone = Gone(slot.name, code, asked, slot.trace_id)
         slot.trace_id = None if asked else slot.trace_id  # what starts it again is another matter
         return gone
@@ -232,22 +224,11 @@ class Fleet:
         try:
             slot.child = self._spawn(slot.name, slot.life.incarnation)
         except OSError as error:
-            self._log.error(
-                "cannot start a worker",
-                slot=slot.name,
-                error=str(error),
-                trace_id=slot.trace_id,
-            )
+            self._log_of(slot).error("cannot start a worker", error=str(error))
             self._feed(slot, lifecycle.Exited(), now)
             return
-        self._log.info(
-            "worker started",
-            slot=slot.name,
-            pid=slot.child.pid,
-            incarnation=slot.life.incarnation,
-            trace_id=slot.trace_id,
-            **cause,
-        )
+        pid, incarnation = slot.child.pid, slot.life.incarnation
+        self._log_of(slot).info("worker started", pid=pid, incarnation=incarnation, **cause)
 
     def _kill(self, slot: Slot, before: lifecycle.Worker, now: float) -> None:
         if slot.child is None or slot.killed:
@@ -257,15 +238,12 @@ class Fleet:
         if silence is not None:
             reason = slot.child.channel.broken or f"its loop did not turn for {silence:.1f} s"
         slot.trace_id = logger.new_trace()
-        self._log.warning(
-            "killing worker",
-            slot=slot.name,
-            pid=slot.child.pid,
-            reason=reason,
-            trace_id=slot.trace_id,
-        )
+        self._log_of(slot).warning("killing worker", pid=slot.child.pid, reason=reason)
         slot.killed = True
         slot.child.kill()
+
+    def _log_of(self, slot: Slot) -> logger.Logger:
+        return logger.get(slot=slot.name, trace_id=slot.trace_id)
 
 
 def describe(code: int | None) -> str:
