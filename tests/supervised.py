@@ -15,10 +15,10 @@ from zk2etcd.config import loader
 from zk2etcd.logs import logger
 from zk2etcd.process import spawned
 from zk2etcd.supervisor import reloading, supervisor
-from zk2etcd.view import control
+from zk2etcd.view import published
 
 
-def view(shown: control.View) -> dict[str, object]:
+def view(shown: published.View) -> dict[str, object]:
     """What the tests look at, as JSON."""
     return {
         "state": shown.state,

@@ -26,7 +26,7 @@ from zk2etcd.admin import server as servers
 from zk2etcd.cli import main
 from zk2etcd.client import admin_client
 from zk2etcd.config import models
-from zk2etcd.view import control, history
+from zk2etcd.view import control, history, published
 
 TOKEN = "s3cret"
 JSON = {"Content-Type": "application/json"}
@@ -47,7 +47,7 @@ class FakeControl:
         self.unavailable = False
         self.history = history.History()
 
-    def snapshot(self) -> control.View:
+    def snapshot(self) -> published.View:
         return self.view
 
     def recent(self, after: int | None) -> history.Recent:

@@ -10,7 +10,7 @@ from tests.unit import settings
 from zk2etcd import errors, messages
 from zk2etcd.config import models
 from zk2etcd.supervisor import reloading, supervisor
-from zk2etcd.view import control
+from zk2etcd.view import published
 
 
 class Channel:
@@ -140,7 +140,7 @@ class World:
         self.started.append(child)
         return child
 
-    def turn(self, *arrived: signal.Signals, seconds: float = 0.1) -> control.View:
+    def turn(self, *arrived: signal.Signals, seconds: float = 0.1) -> published.View:
         """One turn after `seconds`, signals having arrived."""
         self.now += seconds
         self._ended = not self.supervisor.turn(self.now, arrived)
@@ -154,14 +154,14 @@ class World:
         """The last child of each slot that has not ended."""
         return {child.spec.identity.slot: child for child in self.started if child.code is None}
 
-    def report(self, slots: Iterable[str] | None = None) -> control.View:
+    def report(self, slots: Iterable[str] | None = None) -> published.View:
         """These slots' workers report (all of them by default), then a turn."""
         for slot, child in self.live().items():
             if slots is None or slot in slots:
                 child.report()
         return self.turn()
 
-    def settle(self) -> control.View:
+    def settle(self) -> published.View:
         """Start everything and let it follow."""
         self.turn()
         self.report()

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from zk2etcd import messages
-from zk2etcd.view import control
+from zk2etcd.view import published
 
 NOW = 1_700_000_000.0
 GUARD = messages.Guard(
@@ -31,9 +31,9 @@ def report(shard: str = "dubbo-12345678", **changes: Any) -> messages.ShardRepor
     return dataclasses.replace(good, **changes)
 
 
-def shard(shard: str = "dubbo-12345678", worker: str = "w0", **changes: Any) -> control.ShardView:
+def shard(shard: str = "dubbo-12345678", worker: str = "w0", **changes: Any) -> published.ShardView:
     """The shard of `report(shard, **changes)`, mirrored by `worker`."""
-    return control.ShardView(
+    return published.ShardView(
         id=shard,
         source="/dubbo",
         target="/mirror/dubbo",
@@ -43,9 +43,9 @@ def shard(shard: str = "dubbo-12345678", worker: str = "w0", **changes: Any) -> 
     )
 
 
-def worker(slot: str = "w0", **changes: Any) -> control.WorkerView:
+def worker(slot: str = "w0", **changes: Any) -> published.WorkerView:
     """A worker that runs, in order."""
-    good = control.WorkerView(
+    good = published.WorkerView(
         slot=slot,
         pid=4242,
         state="running",
@@ -60,15 +60,15 @@ def worker(slot: str = "w0", **changes: Any) -> control.WorkerView:
     return dataclasses.replace(good, **changes)
 
 
-def view(**changes: Any) -> control.View:
+def view(**changes: Any) -> published.View:
     """A supervisor with one worker and one shard, in order."""
-    good = control.View(
+    good = published.View(
         version="1.2.3",
         instance="host-1-abc",
         pid=4241,
         started_at=NOW - 3600,
         state="ready",
-        config=control.ConfigView("zk2etcd.yaml", NOW - 3600, "ab" * 32),
+        config=published.ConfigView("zk2etcd.yaml", NOW - 3600, "ab" * 32),
         workers=(worker(),),
         shards=(shard(),),
         last_turn_age=0.1,

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from zk2etcd import messages
-from zk2etcd.view import control, history
+from zk2etcd.view import control, history, published
 
 LEVELS = ("debug", "info", "warning", "error")
 _SHORT = 5.0
@@ -38,7 +38,7 @@ class Loop(Protocol):
 class Desk:
     """Implements `control.Control`. `wake` ends the loop's wait and is called from any thread."""
 
-    def __init__(self, loop: Loop, view: control.View, wake: Callable[[], None]) -> None:
+    def __init__(self, loop: Loop, view: published.View, wake: Callable[[], None]) -> None:
         self._loop = loop
         self._wake = wake
         self._asked: queue.SimpleQueue[Request] = queue.SimpleQueue()
@@ -51,7 +51,7 @@ class Desk:
 
     # --- any thread ---------------------------------------------------------------------------
 
-    def snapshot(self) -> control.View:
+    def snapshot(self) -> published.View:
         view, turned_at = self._latest
         age = max(0.0, time.monotonic() - turned_at)
         return dataclasses.replace(view, last_turn_age=age)
@@ -82,7 +82,7 @@ class Desk:
 
     # --- the loop's thread --------------------------------------------------------------------
 
-    def publish(self, view: control.View) -> None:
+    def publish(self, view: published.View) -> None:
         now = time.monotonic()
         self._latest = (view, now)
         with self._recording:

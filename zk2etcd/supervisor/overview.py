@@ -1,4 +1,4 @@
-"""What the supervisor shows of itself: pure, from its parts to a `control.View`."""
+"""What the supervisor shows of itself: pure, from its parts to a `published.View`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 from zk2etcd import messages
 from zk2etcd.policy import lifecycle, schedule
 from zk2etcd.supervisor import fleet
-from zk2etcd.view import control
+from zk2etcd.view import published
 
 
 class Roster(Protocol):
@@ -29,7 +29,7 @@ def state(
     backing_off: bool,
     settled: Collection[str],
     uptime: float,
-) -> control.State:
+) -> published.State:
     """Of a supervisor that is not stopping. `settled` are the shards that were once in order.
 
     `starting` until each shard was settled or is in error, or for STARTING_SECONDS. `degraded`:
@@ -60,7 +60,7 @@ def workers(
     assignment: Mapping[str, str],
     usage: Mapping[str, tuple[int, float]],
     now: float,
-) -> tuple[control.WorkerView, ...]:
+) -> tuple[published.WorkerView, ...]:
     """The slots that have shards or a process. `usage`: slot -> (resident bytes, CPU seconds)."""
     shards: dict[str, list[str]] = {}
     for shard, slot in assignment.items():
@@ -74,7 +74,7 @@ def workers(
 
 def shards(
     roster: Roster, plan: schedule.Schedule, now: float, wall_now: float
-) -> tuple[control.ShardView, ...]:
+) -> tuple[published.ShardView, ...]:
     """The shards of the configuration in force, in its order; `now` is monotonic."""
     return tuple(
         _shard(shard, roster, schedule.next_at(plan, shard.id), now, wall_now)
@@ -126,8 +126,8 @@ def _stands_by(report: messages.ShardReport) -> bool:
 
 def _shard(
     shard: messages.Shard, roster: Roster, due_at: float | None, now: float, wall_now: float
-) -> control.ShardView:
-    return control.ShardView(
+) -> published.ShardView:
+    return published.ShardView(
         id=shard.id,
         source=shard.source,
         target=shard.target,
@@ -142,12 +142,12 @@ def _shard(
 
 def _worker(
     slot: fleet.Slot, shards: tuple[str, ...], usage: tuple[int, float] | None, now: float
-) -> control.WorkerView:
+) -> published.WorkerView:
     age = None
     if slot.report is not None and slot.heard_at is not None:
         age = now - slot.heard_at + slot.report.oldest_turn_seconds
     memory, cpu = usage or (None, None)
-    return control.WorkerView(
+    return published.WorkerView(
         slot=slot.name,
         pid=slot.child.pid if slot.child is not None else None,
         state=slot.life.state.value,

@@ -10,7 +10,7 @@ from typing import Protocol
 from zk2etcd import errors
 from zk2etcd.config import models
 from zk2etcd.logs import logger
-from zk2etcd.view import control
+from zk2etcd.view import control, published
 
 _MOST_BYTES = 1024 * 1024 + 1
 
@@ -64,8 +64,10 @@ class Configuration:
     def sha256(self) -> str:
         return self._loaded.sha256
 
-    def view(self) -> control.ConfigView:
-        return control.ConfigView(self.path, self.loaded_at, self.sha256, self.error, self.trace_id)
+    def view(self) -> published.ConfigView:
+        return published.ConfigView(
+            self.path, self.loaded_at, self.sha256, self.error, self.trace_id
+        )
 
     def reload(self, wall_now: float, trace_id: str | None = None) -> control.ReloadResult:
         """Load again and take it over, unless it is faulty or needs a restart."""

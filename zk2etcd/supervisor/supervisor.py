@@ -28,7 +28,7 @@ from zk2etcd.supervisor import (
     roster,
     signals,
 )
-from zk2etcd.view import control
+from zk2etcd.view import control, published
 
 INTERRUPTED = 130
 # The loop turns at least this often (seconds), so that ages in the view are true.
@@ -382,10 +382,10 @@ class Supervisor:
         self.desk.close()
         self._fleet.abandon()
 
-    def _view(self, now: float) -> control.View:
+    def _view(self, now: float) -> published.View:
         wall_now = time.time()
         slots = list(self._fleet.slots.values())
-        return control.View(
+        return published.View(
             version=self._setup.version,
             instance=self._setup.instance,
             pid=os.getpid(),
@@ -400,7 +400,7 @@ class Supervisor:
             settings=self._configuration.settings,
         )
 
-    def _state(self, slots: Sequence[fleet.Slot], now: float) -> control.State:
+    def _state(self, slots: Sequence[fleet.Slot], now: float) -> published.State:
         if self._stopping:
             return "stopping"
         reports, waits = list(self._roster.reports.values()), overview.backing_off(slots)

@@ -1,23 +1,17 @@
-"""What the admin side may see of, and ask from, the running supervisor.
+"""What may be asked of the running supervisor, from any thread, and how it is refused.
 
-The HTTP server runs in threads of its own; the supervisor's state belongs to its loop alone. So
-the loop publishes an immutable `View` once a turn, and what is asked comes back to it as a
-request that it carries out itself. Neither side knows the other's insides.
+What is asked comes back to the supervisor's loop as a request that it carries out itself, between
+two turns. Neither side knows the other's insides.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from zk2etcd import messages
-
-if TYPE_CHECKING:
-    from zk2etcd.view import history
-
-State = Literal["starting", "ready", "standby", "degraded", "stopping"]
-WorkerState = Literal["starting", "running", "backoff", "stopping", "stopped"]
+from zk2etcd.view import history, published
 
 
 class UnknownShard(KeyError):
@@ -48,89 +42,10 @@ class ReloadResult:
     changed: tuple[str, ...] = ()
 
 
-@dataclasses.dataclass(frozen=True)
-class ConfigView:
-    """Where the running configuration came from; `error` is the last reload's, None when good.
-
-    `loaded_at` in wall-clock seconds; `sha256` of the content in force, not of a refused one.
-    `trace_id` stands in the log lines about the last reload, None before any.
-    """
-
-    path: str
-    loaded_at: float
-    sha256: str
-    error: str | None = None
-    trace_id: str | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class WorkerView:
-    """One slot that has shards, or a process. `last_exit` is a signal as -N, None before any.
-
-    `heartbeat_age_seconds` is None until the first report of the process that runs now, memory
-    and CPU are None while none runs. `trace_id` stands in the log lines about its last restart.
-    """
-
-    slot: str
-    pid: int | None
-    state: WorkerState
-    restarts: int
-    last_exit: int | None
-    heartbeat_age_seconds: float | None
-    resident_bytes: int | None
-    cpu_seconds: float | None
-    zk_connected: bool
-    shards: tuple[str, ...]
-    trace_id: str | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class ShardView:
-    """One shard of the configuration in force and what its mirror last said.
-
-    Before a mirror's first report, and after its worker died, `report` is one of phase "waiting"
-    or "error" made by the supervisor. `worker` is the slot meant to mirror it, None while no
-    worker can. `next_full_sync_at` in wall-clock seconds, None when the schedule is off.
-    """
-
-    id: str
-    source: str
-    target: str
-    worker: str | None
-    report: messages.ShardReport
-    next_full_sync_at: float | None = None
-    full_sync_due: bool = False
-    bucket: int = 0
-    buckets: int = 1
-
-
-@dataclasses.dataclass(frozen=True)
-class View:
-    """The whole supervisor at one turn of its loop; times in wall-clock seconds.
-
-    `last_turn_age` is seconds since the loop last turned (monotonic), measured at the call of
-    `Control.snapshot`, so it is true also when the loop hangs. `reloads` counts by result, "ok"
-    and "error". `settings` is the configuration in force as plain data, secrets redacted.
-    """
-
-    version: str
-    instance: str
-    pid: int
-    started_at: float
-    state: State
-    config: ConfigView
-    workers: tuple[WorkerView, ...]
-    shards: tuple[ShardView, ...]
-    last_turn_age: float
-    reloads: Mapping[str, int]
-    log_level: str
-    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-
 class Control(Protocol):
     """The running supervisor, from any thread."""
 
-    def snapshot(self) -> View:
+    def snapshot(self) -> published.View:
         """The latest view; never blocks on the loop."""
         ...
 

@@ -17,7 +17,7 @@ from prometheus_client import metrics_core, multiprocess, registry
 
 from zk2etcd import messages, metrics, version
 from zk2etcd.logs import logger
-from zk2etcd.view import advance, control
+from zk2etcd.view import advance, published
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _PHASES: tuple[str, ...] = typing.get_args(messages.Phase)
@@ -27,7 +27,7 @@ _RESULTS = ("ok", "error")
 class Aggregator:
     """Makes the exposition text of one supervisor; `text` may be called from any thread."""
 
-    def __init__(self, directory: str, view: Callable[[], control.View]) -> None:
+    def __init__(self, directory: str, view: Callable[[], published.View]) -> None:
         self._lock = threading.Lock()
         self._registry = registry.CollectorRegistry()
         self._registry.register(_Files(pathlib.Path(directory)))
@@ -84,7 +84,7 @@ class _Files(registry.Collector):
 class _Gauges(registry.Collector):
     """What the supervisor's view says now, and what it alone counts."""
 
-    def __init__(self, view: Callable[[], control.View]) -> None:
+    def __init__(self, view: Callable[[], published.View]) -> None:
         self._view = view
 
     def collect(self) -> Iterator[metrics_core.Metric]:
@@ -173,14 +173,14 @@ _WORKER_COUNTERS = (
 )
 
 
-def _shards(shards: tuple[control.ShardView, ...]) -> Iterator[metrics_core.Metric]:
+def _shards(shards: tuple[published.ShardView, ...]) -> Iterator[metrics_core.Metric]:
     items = [(shard.id, shard.report) for shard in shards]
     for row in _SHARD_GAUGES:
         yield _filled(metrics_core.GaugeMetricFamily, row, "shard", items)
     yield _phases(shards)
 
 
-def _workers(workers: tuple[control.WorkerView, ...]) -> Iterator[metrics_core.Metric]:
+def _workers(workers: tuple[published.WorkerView, ...]) -> Iterator[metrics_core.Metric]:
     items = [(worker.slot, worker) for worker in workers]
     for row in _WORKER_GAUGES:
         yield _filled(metrics_core.GaugeMetricFamily, row, "slot", items)
@@ -202,7 +202,7 @@ def _filled(
     return metric
 
 
-def _phases(shards: tuple[control.ShardView, ...]) -> metrics_core.Metric:
+def _phases(shards: tuple[published.ShardView, ...]) -> metrics_core.Metric:
     family = metrics_core.GaugeMetricFamily(
         "zk2etcd_shard_phase", "1 for the phase the shard is in.", labels=["shard", "phase"]
     )
@@ -212,7 +212,7 @@ def _phases(shards: tuple[control.ShardView, ...]) -> metrics_core.Metric:
     return family
 
 
-def _supervisor(view: control.View) -> Iterator[metrics_core.Metric]:
+def _supervisor(view: published.View) -> Iterator[metrics_core.Metric]:
     reloads = metrics_core.CounterMetricFamily(
         "zk2etcd_config_reloads_total", "Reloads of the configuration.", labels=["result"]
     )

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from zk2etcd.view import control
+    from zk2etcd.view import published
 
 LOOP_DEADLINE = 10.0
 EXCLUDABLE = ("guarded", "error")
@@ -27,13 +27,13 @@ class Check:
     detail: str
 
 
-def live(view: control.View) -> Check:
+def live(view: published.View) -> Check:
     """Whether the supervisor's loop turned within LOOP_DEADLINE seconds."""
     age = view.last_turn_age
     return Check("loop", age <= LOOP_DEADLINE, f"turned {age:.1f} s ago")
 
 
-def ready(view: control.View, exclude: Collection[str] = ()) -> list[Check]:
+def ready(view: published.View, exclude: Collection[str] = ()) -> list[Check]:
     """The state of the supervisor, then each owned shard; ready when every check is good.
 
     `exclude` names what is not counted: "guarded", "error".
@@ -43,7 +43,7 @@ def ready(view: control.View, exclude: Collection[str] = ()) -> list[Check]:
     return checks + [_shard(shard, exclude) for shard in view.shards if shard.report.owned]
 
 
-def _shard(shard: control.ShardView, exclude: Collection[str]) -> Check:
+def _shard(shard: published.ShardView, exclude: Collection[str]) -> Check:
     report = shard.report
     # While it tries again it is in other phases for moments; the error stands until one went well.
     failing = report.phase == "error" or report.error is not None

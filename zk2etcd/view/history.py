@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from zk2etcd import messages
-from zk2etcd.view import control
+from zk2etcd.view import published
 
 SCHEMA_VERSION = 1
 EVERY = 4.0
@@ -60,7 +60,7 @@ class History:
         self._look_at = -math.inf
         self._sample_at: float | None = None
 
-    def observe(self, shards: Iterable[control.ShardView], wall_now: float, now: float) -> None:
+    def observe(self, shards: Iterable[published.ShardView], wall_now: float, now: float) -> None:
         """Look at all shards, if it is time to; `now` is monotonic. What is not among them any
         more is forgotten."""
         if now < self._look_at:

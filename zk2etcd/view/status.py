@@ -16,13 +16,13 @@ from zk2etcd.view import advance
 
 if TYPE_CHECKING:
     from zk2etcd import messages
-    from zk2etcd.view import control
+    from zk2etcd.view import published
 
 SCHEMA_VERSION = 1
 Document = dict[str, Any]
 
 
-def document(view: control.View, now: float) -> Document:
+def document(view: published.View, now: float) -> Document:
     """The /status document; `now` and all times in wall-clock seconds.
 
     `lag_seconds` is the age of `synced_at` at `now`, so it grows also while a worker is dead.
@@ -120,7 +120,7 @@ def _time(moment: float | None) -> str | None:
     return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _worker(worker: control.WorkerView) -> Document:
+def _worker(worker: published.WorkerView) -> Document:
     age, cpu = worker.heartbeat_age_seconds, worker.cpu_seconds
     return {
         **dataclasses.asdict(worker),
@@ -130,7 +130,7 @@ def _worker(worker: control.WorkerView) -> Document:
     }
 
 
-def _shard(shard: control.ShardView, now: float) -> Document:
+def _shard(shard: published.ShardView, now: float) -> Document:
     report = shard.report
     lag = None if report.synced_at is None else round(max(0.0, now - report.synced_at), 3)
     return {

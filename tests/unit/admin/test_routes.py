@@ -20,7 +20,7 @@ from zk2etcd import messages
 from zk2etcd.admin import server
 from zk2etcd.config import models
 from zk2etcd.logs import logger
-from zk2etcd.view import control, history
+from zk2etcd.view import control, history, published
 
 TOKEN = "s3cret-t0ken"
 GOOD_HOST, ANY_HOST = "127.0.0.1:9180", "10.1.2.3:9180"
@@ -40,7 +40,7 @@ class Control:
         self.changed: list[str] = []
         self._history = history.History()
 
-    def snapshot(self) -> control.View:
+    def snapshot(self) -> published.View:
         return views.view()
 
     def recent(self, after: int | None) -> history.Recent:

@@ -4,12 +4,12 @@ from tests.unit import fakes
 from zk2etcd import messages
 from zk2etcd.policy import lifecycle
 from zk2etcd.supervisor import fleet, overview
-from zk2etcd.view import control
+from zk2etcd.view import published
 
 
 def state(
     *reports: messages.ShardReport, settled: str = "ab", waits: bool = False, uptime: float = 1.0
-) -> control.State:
+) -> published.State:
     return overview.state(reports, waits, set(settled), uptime)
 
 

@@ -14,19 +14,19 @@ import rich.progress
 from tests.unit import views
 from zk2etcd import messages, text
 from zk2etcd.client import bars, status_text, watching
-from zk2etcd.view import advance, control, status
+from zk2etcd.view import advance, published, status
 
 
 def work(done: int, rate: float = 100.0, left: float | None = 5.5) -> messages.Work:
     return messages.Work("base", done + 10, done, done // 2, rate, left)
 
 
-def running(shard: str, done: int, total: int, **changes: Any) -> control.ShardView:
+def running(shard: str, done: int, total: int, **changes: Any) -> published.ShardView:
     known = {"phase": "full_sync", "work": work(done), **changes}
     return views.shard(shard, progress=(done, total), **known)
 
 
-def document(*shards: control.ShardView, state: str = "starting") -> status.Document:
+def document(*shards: published.ShardView, state: str = "starting") -> status.Document:
     return status.document(views.view(state=state, shards=shards), views.NOW)
 
 

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from tests.unit import views
-from zk2etcd.view import control, health
+from zk2etcd.view import health, published
 
 
-def ready(view: control.View, *exclude: str) -> bool:
+def ready(view: published.View, *exclude: str) -> bool:
     return all(check.good for check in health.ready(view, exclude))
 
 
-def with_shard(state: str = "degraded", **changes: Any) -> control.View:
+def with_shard(state: str = "degraded", **changes: Any) -> published.View:
     return views.view(state=state, shards=(views.shard("good"), views.shard("bad", **changes)))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.unit import views
 from zk2etcd import messages
-from zk2etcd.view import control, history
+from zk2etcd.view import history, published
 
 WALL = views.NOW
 
@@ -20,11 +20,11 @@ class Watched:
         self.history = history.History()
         self.now = 0.0
 
-    def look(self, *shards: control.ShardView, seconds: float = 1.0) -> None:
+    def look(self, *shards: published.ShardView, seconds: float = 1.0) -> None:
         self.history.observe(shards, WALL + self.now, self.now)
         self.now += seconds
 
-    def sample(self, *shards: control.ShardView) -> history.Series:
+    def sample(self, *shards: published.ShardView) -> history.Series:
         """Looks until the next sample is taken; the newest one of the first shard."""
         before = self.history.recent(-1).at
         while self.history.recent(-1).at == before:
@@ -32,7 +32,7 @@ class Watched:
         return self.history.recent().shards[shards[0].id]
 
 
-def shard(name: str = "a", **changes: Any) -> control.ShardView:
+def shard(name: str = "a", **changes: Any) -> published.ShardView:
     return views.shard(name, **changes)
 
 
