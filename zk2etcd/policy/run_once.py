@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 
 from zk2etcd import errors, messages
+from zk2etcd.policy import reports
 
 # Attempts of a shard, or exits of a worker, after which a single run gives up.
 MOST_ATTEMPTS = 5
@@ -27,7 +28,7 @@ def finished(report: messages.ShardReport) -> bool:
 
 
 def verdict(
-    reports: Iterable[messages.ShardReport],
+    latest: Iterable[messages.ShardReport],
     failures: Mapping[str, int],
     waited: float,
     patience: float,
@@ -36,7 +37,7 @@ def verdict(
 
     A shard that another supervisor owns is waited for `patience` seconds of `waited`.
     """
-    shards = list(reports)
+    shards = list(latest)
     open_shards = [report for report in shards if not finished(report)]
     for slot, count in failures.items():
         if count >= MOST_ATTEMPTS:
@@ -44,7 +45,7 @@ def verdict(
     for report in open_shards:
         if report.phase == "error" and report.attempt >= MOST_ATTEMPTS:
             return Verdict(3, f"shard {report.id}: {report.error or 'not said why'}")
-        if report.phase == "waiting" and report.holder is not None and waited > patience:
+        if reports.stands_by(report) and waited > patience:
             return Verdict(3, f"shard {report.id} is owned by {report.holder}")
     if open_shards:
         return None

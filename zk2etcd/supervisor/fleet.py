@@ -11,7 +11,7 @@ from typing import Protocol
 
 from zk2etcd import messages
 from zk2etcd.logs import logger
-from zk2etcd.policy import lifecycle
+from zk2etcd.policy import lifecycle, reports
 
 # Of the time to stop, what a worker may use itself; the rest is for its exit to be seen.
 _DRAIN_SHARE = 0.9
@@ -199,7 +199,7 @@ class Fleet:
         self._feed(slot, lifecycle.Exited(), now)
         delay = round(max(0.0, (slot.life.deadline or now) - now), 1)
         say = self._log_of(slot).info if asked else self._log_of(slot).warning
-        state, status = slot.life.state.value, describe(code)
+        state, status = slot.life.state.value, reports.exit_status(code)
         say("worker ended", pid=pid, status=status, state=state, restart_in_seconds=delay)
         gone = Gone(slot.name, code, asked, slot.trace_id)
         slot.trace_id = None if asked else slot.trace_id  # what starts it again is another matter
@@ -244,10 +244,3 @@ class Fleet:
 
     def _log_of(self, slot: Slot) -> logger.Logger:
         return logger.get(slot=slot.name, trace_id=slot.trace_id)
-
-
-def describe(code: int | None) -> str:
-    """An exit status for people: "signal 9", "exit status 1"."""
-    if code is None:
-        return "not started"
-    return f"signal {-code}" if code < 0 else f"exit status {code}"

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from zk2etcd import messages
+from zk2etcd.policy import roster
 from zk2etcd.supervisor import fleet, pause_orders
 from zk2etcd.view import control
-
-if TYPE_CHECKING:
-    from zk2etcd.supervisor import roster
 
 
 def judge(

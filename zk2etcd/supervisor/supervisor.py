@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 
 from zk2etcd import errors, messages
 from zk2etcd.logs import logger
-from zk2etcd.policy import handover, lifecycle, run_once, schedule
+from zk2etcd.policy import handover, lifecycle, roster, run_once, schedule
 from zk2etcd.process import spawned, stacks
 from zk2etcd.supervisor import (
     desk,
@@ -25,7 +25,6 @@ from zk2etcd.supervisor import (
     pause_orders,
     releasing,
     reloading,
-    roster,
     signals,
 )
 from zk2etcd.view import control, published

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from tests.unit import fakes
 from zk2etcd import messages
-from zk2etcd.policy import lifecycle
+from zk2etcd.policy import lifecycle, reports
 from zk2etcd.supervisor import fleet, overview
 from zk2etcd.view import published
 
@@ -44,8 +44,8 @@ def test_standby_owns_nothing_and_knows_the_holder() -> None:
 def test_an_orphan_says_whose_end_it_was_and_keeps_how_fresh_it_is() -> None:
     work = messages.Work("full_sync", 9, 8, 0, 100.0, 2.0)
     last = fakes.follows("a", synced_at=5.0, pending=3, work=work, full_sync_running=True)
-    assert overview.released(last).work is None
-    orphan = overview.orphaned(last, "w1", -9)
+    assert reports.released(last).work is None
+    orphan = reports.orphaned(last, "w1", -9)
     assert orphan.work is None
     assert (orphan.phase, orphan.owned, orphan.synced_at) == ("error", False, 5.0)
     assert "w1 ended with signal 9" in str(orphan.error)

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 
 from zk2etcd import messages
 from zk2etcd.config import models
-from zk2etcd.policy import sharding
-from zk2etcd.supervisor import overview
+from zk2etcd.policy import reports, sharding
 
 
 class Roster:
@@ -26,7 +25,7 @@ class Roster:
         self.shards = {shard.id: shard for shard in sharding.shards(cfg)}
         self.assignment = sharding.assign(self.shards, sharding.slots(cfg), before)
         self.reports = {
-            shard: self.reports.get(shard) or overview.waiting(shard) for shard in self.shards
+            shard: self.reports.get(shard) or reports.waiting(shard) for shard in self.shards
         }
         self.settled &= self.shards.keys()
         return tuple(s for s, slot in self.assignment.items() if before.get(s, slot) != slot)
@@ -42,15 +41,15 @@ class Roster:
         if report.id not in self.shards:
             return False
         self.reports[report.id] = report
-        if overview.is_settled(report):
+        if reports.is_settled(report):
             self.settled.add(report.id)
         return True
 
     def let_go(self, shard: str) -> None:
         """The shard's mirror stopped, and the next one has not reported yet."""
         if shard in self.reports:
-            self.reports[shard] = overview.released(self.reports[shard])
+            self.reports[shard] = reports.released(self.reports[shard])
 
     def orphan(self, shard: str, slot: str, code: int | None, trace_id: str | None = None) -> None:
         """The shard's worker ended unasked."""
-        self.reports[shard] = overview.orphaned(self.reports[shard], slot, code, trace_id)
+        self.reports[shard] = reports.orphaned(self.reports[shard], slot, code, trace_id)
