@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zk2etcd import text
+from zk2etcd import cpus, text
 from zk2etcd.config import loader
 from zk2etcd.policy import sharding
 
@@ -54,7 +54,7 @@ def _facts(
     from zk2etcd_workers.commands import finding, probe  # noqa: PLC0415
 
     side = finding.Side("config")
-    shards, slots = sharding.shards(settings), sharding.slots(settings)
+    shards, slots = sharding.shards(settings), sharding.slots(settings, cpus.usable)
     yield side.ok(f"{' and '.join(paths)} is valid")
     for shard in shards:
         excluded = f", without {', '.join(shard.exclude)}" if shard.exclude else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from zk2etcd import messages
 from zk2etcd.config import models
@@ -19,11 +19,11 @@ class Roster:
         # Those that were in order at least once.
         self.settled: set[str] = set()
 
-    def reshape(self, cfg: models.Config) -> tuple[str, ...]:
+    def reshape(self, cfg: models.Config, usable: Callable[[], int]) -> tuple[str, ...]:
         """Take the shards and slots of this configuration; the shards that changed their slot."""
         before = self.assignment
         self.shards = {shard.id: shard for shard in sharding.shards(cfg)}
-        self.assignment = sharding.assign(self.shards, sharding.slots(cfg), before)
+        self.assignment = sharding.assign(self.shards, sharding.slots(cfg, usable), before)
         self.reports = {
             shard: self.reports.get(shard) or reports.waiting(shard) for shard in self.shards
         }

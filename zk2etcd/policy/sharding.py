@@ -8,9 +8,9 @@ highest weight that has room, and what is placed already stays as long as that s
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from zk2etcd import cpus, messages
+from zk2etcd import messages
 from zk2etcd.config import addresses, models
 
 MOST_WORKERS = 8
@@ -32,10 +32,10 @@ def shards(cfg: models.Config) -> tuple[messages.Shard, ...]:
     )
 
 
-def slots(cfg: models.Config) -> tuple[str, ...]:
-    """The names of the worker slots: w0, w1, ..."""
+def slots(cfg: models.Config, usable: Callable[[], int]) -> tuple[str, ...]:
+    """The names of the worker slots: w0, w1, ...; `usable` CPUs are asked for by "auto" only."""
     count = cfg.workers.count
-    number = min(MOST_WORKERS, cpus.usable()) if count == "auto" else count
+    number = min(MOST_WORKERS, usable()) if count == "auto" else count
     return tuple(f"w{index}" for index in range(number))
 
 

@@ -13,7 +13,7 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 
-from zk2etcd import errors, messages
+from zk2etcd import cpus, errors, messages
 from zk2etcd.logs import logger
 from zk2etcd.policy import handover, lifecycle, roster, run_once, schedule
 from zk2etcd.process import spawned, stacks
@@ -287,7 +287,7 @@ class Supervisor:
     def _take_over(self, now: float) -> None:
         """Bring all that follows from the configuration up to it; what is unaffected stays."""
         cfg = self._configuration.current
-        moved = self._roster.reshape(cfg)
+        moved = self._roster.reshape(cfg, cpus.usable)
         self._fleet.rules = lifecycle.policy(cfg.workers, self._setup.start_grace)
         self._schedule = schedule.reshaped(
             self._schedule,

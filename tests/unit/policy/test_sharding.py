@@ -97,5 +97,14 @@ def test_an_exclude_above_a_prefix_leaves_nothing_of_it() -> None:
 
 def test_slots_are_named_by_their_number() -> None:
     cfg = settings.configured(workers={"count": 3})
-    assert sharding.slots(cfg) == ("w0", "w1", "w2")
-    assert 1 <= len(sharding.slots(settings.configured())) <= sharding.MOST_WORKERS
+    assert sharding.slots(cfg, _not_asked) == ("w0", "w1", "w2")
+
+
+def test_auto_asks_for_the_cpus_and_takes_so_many_slots_at_most() -> None:
+    cfg = settings.configured()
+    assert sharding.slots(cfg, lambda: 2) == ("w0", "w1")
+    assert len(sharding.slots(cfg, lambda: 64)) == sharding.MOST_WORKERS
+
+
+def _not_asked() -> int:
+    raise AssertionError("a fixed count needs no look at the machine")
