@@ -69,21 +69,14 @@ class Lines:
         self._at = 0.0
 
     def seen(self, found: Mapping[str, Any], now: float) -> list[str]:
-        problems = [(each.where, each.what) for each in status.problems(found)]
-        running = [shard for shard in found["shards"] if advance.runs(shard)]
+        problems = status.problems(found)
+        said = [(each.where, each.what) for each in problems]
         phases = [(shard["id"], shard["phase"], advance.runs(shard)) for shard in found["shards"]]
-        if not self._is_new((found["state"], problems, phases), now):
+        if not self._is_new((found["state"], said, phases), now):
             return []
-        head = [_fields(found["at"], _totals(found, len(problems)))]
-        shards = [_fields(found["at"], _of(shard)) for shard in running]
-        return (
-            head
-            + shards
-            + [
-                _fields(found["at"], {"problem": each.where, "what": each.what, "do": each.remedy})
-                for each in status.problems(found)
-            ]
-        )
+        rows = [_totals(found, len(problems)), *map(_of, filter(advance.runs, found["shards"]))]
+        rows += [{"problem": each.where, "what": each.what, "do": each.remedy} for each in problems]
+        return [_fields(found["at"], row) for row in rows]
 
     def away(self, why: str, now: float) -> list[str]:
         if not self._is_new("away", now):
@@ -102,14 +95,8 @@ def _totals(found: Mapping[str, Any], problems: int) -> dict[str, Any]:
     phases = [shard["phase"] for shard in found["shards"]]
     lags = [shard["lag_seconds"] for shard in found["shards"] if shard["lag_seconds"] is not None]
     counts = {phase: phases.count(phase) for phase in sorted(set(phases))}
-    lag = max(lags) if lags else None
-    return {
-        "state": found["state"],
-        "shards": len(phases),
-        **counts,
-        "lag": lag,
-        "problems": problems,
-    }
+    known = {"lag": max(lags, default=None), "problems": problems}
+    return {"state": found["state"], "shards": len(phases), **counts, **known}
 
 
 def _of(shard: Mapping[str, Any]) -> dict[str, Any]:
