@@ -62,25 +62,19 @@ def _shown(result: demo.Seen) -> demo.Seen:
 
 
 def _table(seen: list[demo.Seen], seconds: float) -> None:
-    from rich import box, console, table  # noqa: PLC0415 (imported only where it draws)
+    from rich import box, console, markup, table  # noqa: PLC0415 (imported only where it draws)
 
     drawn = table.Table(box=box.SIMPLE_HEAD, title="zk2etcd demo")
     for column in ("step", "promised", "seen", ""):
         drawn.add_column(column, overflow="fold")
     for result in seen:
         mark = "[green]ok[/]" if result.ok else "[red]FAILED[/]"
-        drawn.add_row(result.step.name, result.step.promised, _plain(result.seen), mark)
+        drawn.add_row(result.step.name, result.step.promised, markup.escape(result.seen), mark)
     skipped = len(demo.STEPS) - len(seen)
     console.Console().print(drawn)
     click.echo(
         f"{len(seen)} steps in {seconds:.0f} s" + (f", {skipped} not run" if skipped else "")
     )
-
-
-def _plain(text: str) -> str:
-    from rich import markup  # noqa: PLC0415
-
-    return markup.escape(text)
 
 
 def _log_end(stage: demo_stage.Stage) -> None:

@@ -11,7 +11,6 @@ import queue
 import socket
 import threading
 import time
-import types
 import uuid
 from collections.abc import Callable
 from typing import TypeVar
@@ -74,12 +73,7 @@ class Sides:
         threading.Thread(target=self._tend, name="tend", daemon=True).start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: types.TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._closed.set()
         self._lease.close()
         self.session.close()

@@ -81,7 +81,7 @@ class Answer:
         return Answer(self._response.responses[index].response_txn)
 
     def kvs(self, index: int) -> list[Present]:
-        return [_present(kv) for kv in self._response.responses[index].response_range.kvs]
+        return _presents(self._response.responses[index].response_range)
 
     def counts(self) -> list[int]:
         """How many keys the whole range of each Range holds; all operations must be Ranges."""
@@ -114,11 +114,11 @@ class Page(NamedTuple):
 
     @property
     def kvs(self) -> list[Present]:
-        return [Present(kv.key, kv.value, kv.mod_revision) for kv in self.reply.kvs]
+        return _presents(self.reply)
 
 
-def _present(kv: Any) -> Present:
-    return Present(kv.key, kv.value, kv.mod_revision)
+def _presents(found: Any) -> list[Present]:
+    return [Present(kv.key, kv.value, kv.mod_revision) for kv in found.kvs]
 
 
 def request(txn: Txn) -> Any:
