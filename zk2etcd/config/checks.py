@@ -85,9 +85,9 @@ def _plain_endpoints(section: dict[str, Any]) -> Iterator[Fault]:
     listed = endpoints.split(",") if isinstance(endpoints, str) else endpoints
     for place, text in enumerate(listed if isinstance(listed, list) else []):
         if isinstance(text, str) and not text.strip().lower().startswith("https://"):
-            path: faults.Path = ("etcd", "endpoints", place) if _has(section, "endpoints") else ()
             what = "is plain text, while etcd.tls is set; write https://host:port"
-            yield path or ("etcd", "endpoints"), what
+            at = (place,) if _has(section, "endpoints") else ()
+            yield ("etcd", "endpoints", *at), what
 
 
 def _prefixes(sync: dict[str, Any]) -> list[tuple[int, dict[str, Any]]]:
@@ -112,22 +112,14 @@ def _overlaps(prefixes: list[tuple[int, dict[str, Any]]], side: str) -> Iterator
         while above and not addresses.is_below(item[side], above[-1][1][side]):
             above.pop()
         if above:
-            at, outer = above[-1]
-            first, second = (at, place) if at < place else (place, at)
-            what = (
-                f"{item[side]} overlaps {outer[side]} of sync.prefixes[{first}]"
-                if second == place
-                else f"{outer[side]} overlaps {item[side]} of sync.prefixes[{first}]"
-            )
+            both = sorted((above[-1], (place, item)), key=lambda entry: entry[0])
+            (first, earlier), (second, later) = both
             # The short form would say the same of both sides.
-            same = item.get(side) == item.get(other_side) and outer.get(side) == outer.get(
-                other_side
-            )
+            same = all(each.get(side) == each.get(other_side) for _, each in both)
             if not (side == "to" and same):
-                yield (
-                    ("sync", "prefixes", second, side),
-                    f"{what}; each node and each key may have one writer only",
-                )
+                what = f"{later[side]} overlaps {earlier[side]} of sync.prefixes[{first}]"
+                what += "; each node and each key may have one writer only"
+                yield ("sync", "prefixes", second, side), what
         above.append((place, item))
 
 
