@@ -2,15 +2,15 @@
 
 A bare `300` in a file leaves its reader to guess between milliseconds and minutes, so a duration
 needs a unit. Only Go's units count: durationpy also knows `mm` for a month, and a slip of the
-finger for `ms` must not become thirty days. Both libraries are imported when a text is parsed:
-workers unpickle configurations and never parse one.
+finger for `ms` must not become thirty days. durationpy is imported when a text is parsed: workers
+unpickle configurations and never parse one.
 """
 
 from __future__ import annotations
 
-import functools
 import re
-from typing import Any
+
+import pydantic
 
 DURATION_PATTERN = r"^(0|([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h)"
 DURATION_PATTERN += r"(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h))*)$"
@@ -21,6 +21,7 @@ SIZE_PATTERN = r"^[0-9]+(\.[0-9]+)? ?[A-Za-z]*$"
 _DURATION = re.compile(DURATION_PATTERN)
 _SIZE = re.compile(SIZE_PATTERN)
 _LONGEST = 32
+_BYTES = pydantic.TypeAdapter(pydantic.ByteSize)
 _BINARY = (("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
 
 
@@ -62,12 +63,10 @@ def parse_size(text: str) -> int:
 
     :raises ValueError: it is not a size.
     """
-    import pydantic  # noqa: PLC0415
-
     if len(text) > _LONGEST or not _SIZE.fullmatch(text):
         raise ValueError("not a size")
     try:
-        return int(_byte_size().validate_python(text))
+        return int(_BYTES.validate_python(text))
     except (pydantic.ValidationError, OverflowError):
         raise ValueError("not a size") from None
 
@@ -84,10 +83,3 @@ def _decimal(value: int, scale: int) -> str:
     whole, rest = divmod(value, scale)
     digits = len(str(scale)) - 1
     return f"{whole}.{rest:0{digits}d}".rstrip("0").rstrip(".") if rest else str(whole)
-
-
-@functools.cache
-def _byte_size() -> Any:
-    import pydantic  # noqa: PLC0415
-
-    return pydantic.TypeAdapter(pydantic.ByteSize)
