@@ -92,14 +92,13 @@ class Policy:
     start_grace: float = START_GRACE
 
 
-def policy(workers: models.Workers, start_grace: float = START_GRACE) -> Policy:
+def policy(workers: models.Workers) -> Policy:
     """The policy of this configuration."""
     delays = workers.restart_backoff
     return Policy(
         restart=backoff.Backoff(delays.min, delays.max, IMMEDIATE_RESTARTS, jitter=0.0),
         heartbeat_timeout=workers.heartbeat_timeout,
         stop_timeout=workers.stop_timeout,
-        start_grace=start_grace,
     )
 
 

@@ -1,4 +1,6 @@
-"""The shards of the configuration in force: which slot each is meant for, and how it does."""
+"""The shards of the configuration in force: which slot each is meant for, how it does, and when it
+is compared. Which worker holds what yet is `handover`'s, since a worker outlives what it is told.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 from zk2etcd import messages
 from zk2etcd.config import models
-from zk2etcd.policy import reports, sharding
+from zk2etcd.policy import reports, schedule, sharding
 
 
 class Roster:
@@ -18,9 +20,10 @@ class Roster:
         self.reports: dict[str, messages.ShardReport] = {}
         # Those that were in order at least once.
         self.settled: set[str] = set()
+        self.schedule = schedule.Schedule()
 
-    def reshape(self, cfg: models.Config, usable: Callable[[], int]) -> tuple[str, ...]:
-        """Take the shards and slots of this configuration; the shards that changed their slot."""
+    def reshape(self, cfg: models.Config, usable: Callable[[], int], now: float) -> None:
+        """Take the shards and slots of this configuration; what is unaffected stays."""
         before = self.assignment
         self.shards = {shard.id: shard for shard in sharding.shards(cfg)}
         self.assignment = sharding.assign(self.shards, sharding.slots(cfg, usable), before)
@@ -28,22 +31,41 @@ class Roster:
             shard: self.reports.get(shard) or reports.waiting(shard) for shard in self.shards
         }
         self.settled &= self.shards.keys()
-        return tuple(s for s, slot in self.assignment.items() if before.get(s, slot) != slot)
-
-    def unknown(self, shards: Iterable[str]) -> list[str]:
-        return [shard for shard in shards if shard not in self.shards]
+        every, at_once = cfg.sync.full_sync_interval, cfg.sync.full_sync_concurrency
+        self.schedule = schedule.reshaped(self.schedule, self.shards, every, at_once, now)
+        for shard, slot in self.assignment.items():
+            if before.get(shard, slot) != slot:
+                self.unschedule(shard)
 
     def of(self, shards: Iterable[str]) -> tuple[messages.Shard, ...]:
         return tuple(self.shards[shard] for shard in shards)
 
-    def heard(self, report: messages.ShardReport) -> bool:
+    def heard(self, report: messages.ShardReport, now: float) -> bool:
         """Note what a mirror says; False for a shard that is not ours any more."""
         if report.id not in self.shards:
             return False
+        self.show(report)
+        self.schedule = schedule.reported(self.schedule, report.id, report, now)
+        return True
+
+    def show(self, report: messages.ShardReport) -> None:
+        """From now on this is what is known of its shard, one of ours."""
         self.reports[report.id] = report
         if reports.is_settled(report):
             self.settled.add(report.id)
-        return True
+
+    def ask(self, shards: Iterable[str], now: float) -> None:
+        """These are to have a full sync now."""
+        self.schedule = schedule.asked(self.schedule, shards, now)
+
+    def due(self, now: float) -> tuple[str, ...]:
+        """The shards whose full sync is to start now, and counts as started from here on."""
+        self.schedule, due = schedule.due(self.schedule, now)
+        return due
+
+    def unschedule(self, shard: str) -> None:
+        """The shard's mirror ended, and with it the full sync that it may have been at."""
+        self.schedule = schedule.lost(self.schedule, shard)
 
     def let_go(self, shard: str) -> None:
         """The shard's mirror stopped, and the next one has not reported yet."""

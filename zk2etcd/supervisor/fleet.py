@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import selectors
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from multiprocessing import connection
 from typing import Protocol
 
@@ -16,6 +17,7 @@ from zk2etcd.policy import lifecycle, reports
 # Of the time to stop, what a worker may use itself; the rest is for its exit to be seen.
 _DRAIN_SHARE = 0.9
 _REAP_SECONDS = 2.0
+_USAGE_EVERY = 1.0
 
 
 class Channel(Protocol):
@@ -108,6 +110,8 @@ class Fleet:
         self.rules = rules
         self.slots: dict[str, Slot] = {}
         self.reaped: dict[str, int] = {}
+        self._usage: dict[str, tuple[int, float]] = {}
+        self._usage_at = -math.inf
 
     def want(self, names: Iterable[str], now: float, cause: str = "") -> None:
         """Run exactly these slots: others drain and stop. `cause` is the trace id of what made it
@@ -153,6 +157,15 @@ class Fleet:
     def children(self) -> dict[str, Child]:
         """The running processes by slot."""
         return {slot.name: slot.child for slot in self.slots.values() if slot.child is not None}
+
+    def usage(self, now: float) -> Mapping[str, tuple[int, float]]:
+        """Resident bytes and CPU seconds by slot, measured anew once a second at most."""
+        children = self.children()
+        if now - self._usage_at >= _USAGE_EVERY or children.keys() != self._usage.keys():
+            self._usage_at = now
+            found = {slot: child.usage() for slot, child in children.items()}
+            self._usage = {slot: usage for slot, usage in found.items() if usage is not None}
+        return self._usage
 
     def abandon(self) -> None:
         """Kill and reap all that still runs, outside of the loop."""

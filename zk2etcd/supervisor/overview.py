@@ -56,12 +56,10 @@ def workers(
     )
 
 
-def shards(
-    known: roster.Roster, plan: schedule.Schedule, now: float, wall_now: float
-) -> tuple[published.ShardView, ...]:
+def shards(known: roster.Roster, now: float, wall_now: float) -> tuple[published.ShardView, ...]:
     """The shards of the configuration in force, in its order; `now` is monotonic."""
     return tuple(
-        _shard(shard, known, schedule.next_at(plan, shard.id), now, wall_now)
+        _shard(shard, known, schedule.next_at(known.schedule, shard.id), now, wall_now)
         for shard in known.shards.values()
     )
 

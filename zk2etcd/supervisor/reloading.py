@@ -38,7 +38,10 @@ class Configuration:
     """Owned by the supervisor's loop. `loaded_at` in wall-clock seconds.
 
     `error` is why the last reload was refused, None after a good one. `settings` is what is in
-    force as plain data, secrets redacted. `trace_id` is the last reload's, None before any.
+    force as plain data, secrets redacted. `trace_id` is the last reload's, None before any, and
+    `cause` that of the last one that took effect. `revision` counts the changes that are for the
+    workers to act on. `log_level` is another than the file's once a person set it, until a reload
+    that changes that.
     """
 
     def __init__(self, loaded: Loaded, load: Load, paths: Sequence[str], wall_now: float) -> None:
@@ -50,6 +53,9 @@ class Configuration:
         self.loaded_at = wall_now
         self.error: str | None = None
         self.trace_id: str | None = None
+        self.cause = ""
+        self.log_level: str = loaded.config.log.level
+        self.revision = 0
         self.counts = {"ok": 0, "error": 0}
 
     @property
@@ -93,6 +99,8 @@ class Configuration:
         self._loaded, self.loaded_at, self.error = fresh, wall_now, None
         self.settings = models.redacted(fresh.config)
         self.counts["ok"] += 1
+        self.cause = trace_id or ""
+        self.revision += concerns_workers(changed)
         return control.ReloadResult(True, None, changed)
 
     def touched(self) -> bool:

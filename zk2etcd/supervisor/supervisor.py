@@ -23,8 +23,8 @@ from zk2etcd.supervisor import (
     instance,
     overview,
     pause_orders,
-    releasing,
     reloading,
+    requests,
     signals,
 )
 from zk2etcd.view import control, published
@@ -35,25 +35,19 @@ LONGEST_WAIT = 0.5
 # A turn this much later than that means that we were frozen, and the workers perhaps with us.
 STALL_SECONDS = 2.0
 _SHORTEST_WAIT = 0.01
-_USAGE_EVERY = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Setup:
-    """What a supervisor is started with. `spawn` starts the child of a spec, see process.Child.
-
-    `log_level` goes over the configuration's until a reload changes that.
-    """
+    """What a supervisor is started with. `spawn` starts the child of a spec, see spawned.Child."""
 
     configuration: reloading.Configuration
     instance: str
     version: str
     multiproc_dir: str
     spawn: Callable[[messages.WorkerSpec], fleet.Child] = spawned.Child
-    log_level: str | None = None
     once: bool = False
     dry_run: bool = False
-    start_grace: float = lifecycle.START_GRACE
 
 
 class Supervisor:
@@ -65,28 +59,25 @@ class Supervisor:
         self._setup = setup
         self._configuration = setup.configuration
         self._log = logger.get()
-        self._log_level: str = setup.log_level or cfg.log.level
         self._started = (time.time(), now)
-        self._turned_at = now
+        self.turned_at = now
         self._looked_at = now
-        self._admin_url = ""
+        self._admin_url = self._caused = ""
         self._roster = roster.Roster()
         self._generation = 0
-        # The trace ids of the last reload that took effect, and of one that just has.
-        self._reloaded = self._cause = ""
-        self._settings = 0  # counts the changes that are for the workers to act on
-        self._usage: dict[str, tuple[int, float]] = {}
-        self._usage_at = now - _USAGE_EVERY
-        self._stopping = False
+        self.stopping = False
         self._exit_code = 0
         self._refusal: str | None = None
-        self._schedule = schedule.Schedule()
         self._handover = handover.Handover()
         self._wishes = pause_orders.Wishes()
-        self._fleet = fleet.Fleet(self._spawned, lifecycle.policy(cfg.workers, setup.start_grace))
+        self._fleet = fleet.Fleet(self._spawned, lifecycle.policy(cfg.workers))
         self._inbox = signals.Inbox(children=os.getpid() == 1)
-        self._take_over(now)
-        self.desk = desk.Desk(self, self._view(now), self._inbox.wake)
+        single = setup.once or setup.dry_run
+        self.requests = requests.Requests(
+            self, self._configuration, self._roster, self._wishes, self._fleet, single
+        )
+        self.take_over()
+        self.desk = desk.Desk(self.requests, self._view(), self._inbox.wake)
 
     def run(self, serve: control.Serve | None = None) -> int:
         """Serve the admin address, mirror until told to stop, and return the exit code.
@@ -118,8 +109,8 @@ class Supervisor:
 
     def turn(self, now: float, arrived: Sequence[signal.Signals] = ()) -> bool:
         """Drain signals, reap, transition, reconcile. False when all is over."""
-        stalled = now - self._turned_at - LONGEST_WAIT
-        self._turned_at = now
+        stalled = now - self.turned_at - LONGEST_WAIT
+        self.turned_at = now
         for number in arrived:
             self._obey(number, now)
         self.desk.serve()
@@ -128,113 +119,42 @@ class Supervisor:
         self._fleet.tick(now, stalled if stalled > STALL_SECONDS else 0.0)
         self._reconcile(now)
         self._conclude(now)
-        self.desk.publish(self._view(now))
+        self.publish()
         logger.tend()
-        return not (self._stopping and not self._fleet.children())
+        return not (self.stopping and not self._fleet.children())
 
-    # --- what is asked, by signals and over the desk --------------------------------------------
-
-    def full_sync(self, shards: Sequence[str] | None) -> tuple[str, ...]:
-        """See control.Control.request_full_sync."""
-        wanted = pause_orders.to_sync(self._roster.reports, shards)
-        self._schedule = schedule.asked(self._schedule, wanted, self._turned_at)
-        self._log.info("full sync asked for", shards=list(wanted))
-        return wanted
-
-    def release(self, shard: str, trip: str, by: str) -> messages.Guard:
-        """See control.Control.request_release."""
-        slot, guard = releasing.judge(self._roster, self._fleet.slots, shard, trip)
-        self._fleet.send(slot, messages.Release(shard, trip, by))
-        self._log.warning("release asked for", shard=shard, guard=trip, by=by)
-        return guard
-
-    def pause(self, shards: Sequence[str] | None, by: str) -> tuple[str, ...]:
-        """See control.Control.request_pause."""
-        wanted = pause_orders.to_pause(self._roster.reports, shards)
-        self._order([messages.Pause(shard, by, pause_orders.order_id()) for shard in wanted])
-        self._log.warning("pause asked for", shards=list(wanted), by=by)
-        return wanted
-
-    def resume(self, shards: Sequence[str] | None, by: str) -> tuple[str, ...]:
-        """See control.Control.request_resume."""
-        reports, wishes = self._roster.reports, self._wishes
-        wanted = pause_orders.to_resume(reports, shards, wishes.wants_paused)
-        self._order([messages.Resume(shard, by, pause_orders.order_id()) for shard in wanted])
-        self._log.warning("resume asked for", shards=list(wanted), by=by)
-        return wanted
-
-    def _order(self, orders: Sequence[pause_orders.Order]) -> None:
-        if self._setup.once or self._setup.dry_run:
-            raise control.Conflict("a single run, or a dry one, has nothing to pause")
-        if self._stopping:
-            raise control.Unavailable("the supervisor is stopping")
-        self._wishes.take(orders, self._turned_at)
-        for order in orders:
-            self._fleet.send(self._roster.assignment[order.shard], order)
-            self._roster.heard(self._wishes.shown(self._roster.reports[order.shard]))
-        # Whoever looks after our answer must not see what was before.
-        self.desk.publish(self._view(self._turned_at))
-
-    def reload(self) -> control.ReloadResult:
-        """See control.Control.request_reload."""
-        trace_id = logger.new_trace()
-        log = self._log.bind(trace_id=trace_id)
-        result = self._configuration.reload(time.time(), trace_id)
-        if not result.ok:
-            count = self._configuration.counts["error"]  # so each answer is said
-            what = "configuration kept: the new one is refused"
-            log.error(what, reason=result.error, refused=count)
-            return result
-        self._reloaded = self._cause = trace_id
-        if reloading.concerns_workers(result.changed):
-            self._settings += 1
-        settings = self._configuration.current.log
-        if "log.level" in result.changed:
-            self.set_log_level(settings.level)
-        if any(key.startswith("log.") for key in result.changed):
-            logger.setup("supervisor", settings, self._log_level)
-        self._take_over(self._turned_at)
-        log.info("configuration reloaded", changed=list(result.changed))
-        return result
-
-    def set_log_level(self, level: str) -> None:
-        """See control.Control.set_log_level."""
-        self._log_level = level
-        logger.set_level(level)
-        for slot in self._fleet.slots:
-            self._fleet.send(slot, messages.SetLogLevel(level))
-        self._log.info("log level set", to=level)
+    # --- what is asked by signals, and what the files say ---------------------------------------
 
     def _obey(self, number: signal.Signals, now: float) -> None:
         if number in signals.STOP:
             self._stop(number, now)
         elif number == signal.SIGHUP:
-            self.reload()
+            self.requests.reload()
         elif number == signal.SIGUSR1:
-            self.full_sync(None)
+            self.requests.full_sync(None)
         elif number == signal.SIGUSR2:
             children = self._fleet.children()
             stacks.ask({slot: child.pid for slot, child in children.items()})
 
     def _stop(self, number: signal.Signals, now: float) -> None:
-        if self._stopping:
+        if self.stopping:
             self._log.warning("stopping at once", signal=number.name)
             self._exit_code = INTERRUPTED
             self._fleet.hurry(now)
             return
         timeout = self._configuration.current.workers.stop_timeout
         self._log.info("stopping", signal=number.name, timeout_seconds=timeout)
-        self._stopping = True
+        self.stopping = True
         if self._setup.once:
             self._exit_code = INTERRUPTED
 
     def _watch(self, now: float) -> None:
         every = self._configuration.current.reload.watch
-        if every and now - self._looked_at >= every and not self._stopping:
+        if every and now - self._looked_at >= every and not self.stopping:
             self._looked_at = now
             if self._configuration.touched():
                 self._log.info("configuration file changed")
-                self.reload()
+                self.requests.reload()
 
     # --- what the workers say -------------------------------------------------------------------
 
@@ -254,27 +174,26 @@ class Supervisor:
             if (order := self._wishes.heard(told, now)) is not None:
                 self._fleet.send(slot, order)
             shard = self._wishes.shown(told)
-            if self._roster.heard(shard):
-                self._schedule = schedule.reported(self._schedule, shard.id, shard, now)
+            if self._roster.heard(shard, now):
                 self._refused(shard)
         for let_go in self._handover.reported(slot, report.generation, report.held):
             self._roster.let_go(let_go)
 
     def _refused(self, shard: messages.ShardReport) -> None:
         """A newer release has our keys: let go of all shards, and end `run` with the reason."""
-        if shard.refusal is None or self._stopping:
+        if shard.refusal is None or self.stopping:
             return
         self._log.error("refused: stopping", reason=shard.refusal)
-        self._stopping, self._refusal = True, shard.refusal
+        self.stopping, self._refusal = True, shard.refusal
         self._exit_code = errors.NewerReader.exit_code
 
     def _lost(self, gone: fleet.Gone) -> None:
         for shard, slot in self._roster.assignment.items():
             if gone.slot in self._handover.holders(shard):
-                self._schedule = schedule.lost(self._schedule, shard)
+                self._roster.unschedule(shard)
                 if slot != gone.slot:
                     self._roster.let_go(shard)
-                elif self._stopping or self._is_done(shard):
+                elif self.stopping or self._is_done(shard):
                     continue
                 elif gone.asked:  # its slot was emptied, and meant for it again before the end
                     self._roster.let_go(shard)
@@ -284,31 +203,23 @@ class Supervisor:
 
     # --- what shall be --------------------------------------------------------------------------
 
-    def _take_over(self, now: float) -> None:
+    def take_over(self) -> None:
         """Bring all that follows from the configuration up to it; what is unaffected stays."""
         cfg = self._configuration.current
-        moved = self._roster.reshape(cfg, cpus.usable)
-        self._fleet.rules = lifecycle.policy(cfg.workers, self._setup.start_grace)
-        self._schedule = schedule.reshaped(
-            self._schedule,
-            self._roster.shards,
-            cfg.sync.full_sync_interval,
-            cfg.sync.full_sync_concurrency,
-            now,
-        )
+        self._roster.reshape(cfg, cpus.usable, self.turned_at)
+        self._fleet.rules = lifecycle.policy(cfg.workers)
         self._wishes.keep(self._roster.shards)
-        for shard in moved:
-            self._schedule = schedule.lost(self._schedule, shard)
 
     def _reconcile(self, now: float) -> None:
         """Run the slots that have work, tell each its shards, start the full syncs that are due."""
-        if self._stopping:
+        if self.stopping:
             self._fleet.want((), now)
             return
         assignment = self._roster.assignment.items()
         wanted = {slot for shard, slot in assignment if not self._is_done(shard)}
-        self._fleet.want(wanted, now, self._cause)
-        self._cause = ""
+        cause = self._configuration.cause
+        self._fleet.want(wanted, now, "" if cause == self._caused else cause)
+        self._caused = cause
         for slot in self._fleet.slots.values():
             if slot.takes_orders:
                 self._assign(slot)
@@ -319,18 +230,18 @@ class Supervisor:
         """Send the slot its shards if they, or its settings, differ from what it was last told."""
         ids = self._handover.grantable(slot.name, self._roster.assignment)
         shards = self._roster.of(ids)
-        if slot.told == (shards, self._settings):
+        told = (shards, self._configuration.revision)
+        if slot.told == told:
             return
-        slot.told = (shards, self._settings)
+        slot.told = told
         self._generation += 1
         self._handover.give(slot.name, ids, self._generation)
         config, reaped = self._configuration.current, dict(self._fleet.reaped)
-        order = messages.Assign(self._generation, shards, reaped, config, self._reloaded)
+        order = messages.Assign(self._generation, shards, reaped, config, self._configuration.cause)
         self._fleet.send(slot.name, order)
 
     def _start_full_syncs(self, now: float) -> None:
-        self._schedule, due = schedule.due(self._schedule, now)
-        for shard in due:
+        for shard in self._roster.due(now):
             trace_id = logger.new_trace()
             slot = self._roster.assignment[shard]
             self._log.info("full sync due", shard=shard, slot=slot, trace_id=trace_id)
@@ -338,7 +249,7 @@ class Supervisor:
 
     def _conclude(self, now: float) -> None:
         """With --once: stop when the result is known."""
-        if not self._setup.once or self._stopping:
+        if not self._setup.once or self.stopping:
             return
         patience = 3 * self._configuration.current.state.lease_ttl
         failures = {slot.name: slot.life.failures for slot in self._fleet.slots.values()}
@@ -348,7 +259,7 @@ class Supervisor:
             return
         if verdict.reason:
             self._log.error("not equal", reason=verdict.reason)
-        self._stopping, self._exit_code = True, verdict.exit_code
+        self.stopping, self._exit_code = True, verdict.exit_code
         self._fleet.want((), now)
 
     def _is_done(self, shard: str) -> bool:
@@ -362,7 +273,7 @@ class Supervisor:
             identity=identity,
             config=self._configuration.current,
             multiproc_dir=self._setup.multiproc_dir,
-            log_level=self._log_level,
+            log_level=self._configuration.log_level,
             once=self._setup.once,
             dry_run=self._setup.dry_run,
             trace_id=self._fleet.slots[slot].trace_id or "",
@@ -371,7 +282,7 @@ class Supervisor:
 
     def _wait(self, now: float) -> None:
         """Until a signal, a request, a message, an exit, or the next time that matters."""
-        times = [self._fleet.wakes_at(), schedule.wakes_at(self._schedule)]
+        times = [self._fleet.wakes_at(), schedule.wakes_at(self._roster.schedule)]
         soonest = min((at for at in times if at is not None), default=now + LONGEST_WAIT)
         timeout = min(max(soonest - now, _SHORTEST_WAIT), LONGEST_WAIT)
         self._fleet.wait(self._inbox.fileno(), timeout)
@@ -381,35 +292,28 @@ class Supervisor:
         self.desk.close()
         self._fleet.abandon()
 
-    def _view(self, now: float) -> published.View:
-        wall_now = time.time()
-        slots = list(self._fleet.slots.values())
+    def publish(self) -> None:
+        """Let the desk show what is so now."""
+        self.desk.publish(self._view())
+
+    def _view(self) -> published.View:
+        now, wall_now = self.turned_at, time.time()
+        slots, reports = list(self._fleet.slots.values()), list(self._roster.reports.values())
+        state: published.State = "stopping"
+        if not self.stopping:
+            waits, uptime = overview.backing_off(slots), now - self._started[1]
+            state = overview.state(reports, waits, self._roster.settled, uptime)
         return published.View(
             version=self._setup.version,
             instance=self._setup.instance,
             pid=os.getpid(),
             started_at=self._started[0],
-            state=self._state(slots, now),
+            state=state,
             config=self._configuration.view(),
-            workers=overview.workers(slots, self._roster.assignment, self._measured(now), now),
-            shards=overview.shards(self._roster, self._schedule, now, wall_now),
+            workers=overview.workers(slots, self._roster.assignment, self._fleet.usage(now), now),
+            shards=overview.shards(self._roster, now, wall_now),
             last_turn_age=0.0,
             reloads=dict(self._configuration.counts),
-            log_level=self._log_level,
+            log_level=self._configuration.log_level,
             settings=self._configuration.settings,
         )
-
-    def _state(self, slots: Sequence[fleet.Slot], now: float) -> published.State:
-        if self._stopping:
-            return "stopping"
-        reports, waits = list(self._roster.reports.values()), overview.backing_off(slots)
-        uptime = now - self._started[1]
-        return overview.state(reports, waits, self._roster.settled, uptime)
-
-    def _measured(self, now: float) -> dict[str, tuple[int, float]]:
-        children = self._fleet.children()
-        if now - self._usage_at >= _USAGE_EVERY or children.keys() != self._usage.keys():
-            self._usage_at = now
-            found = {slot: child.usage() for slot, child in children.items()}
-            self._usage = {slot: usage for slot, usage in found.items() if usage is not None}
-        return self._usage

@@ -109,7 +109,7 @@ def test_the_supervisor_tells_workers_and_forgets_no_order() -> None:
     world = fakes.world("/a", "/b")
     world.settle()
     shards = [shard.id for shard in world.supervisor.desk.snapshot().shards]
-    assert world.supervisor.pause([shards[0]], "alice") == (shards[0],)
+    assert world.supervisor.requests.pause([shards[0]], "alice") == (shards[0],)
     child = next(each for each in world.live().values() if shards[0] in each.shards)
     (order,) = child.sent(messages.Pause)
     assert isinstance(order, messages.Pause)
@@ -130,19 +130,19 @@ def test_the_supervisor_tells_workers_and_forgets_no_order() -> None:
     heir.details[shards[0]] = dataclasses.replace(report, ordered=order.order)
     view = world.report()
     assert (view.state, view.shards[0].report.phase) == ("ready", "paused")
-    assert world.supervisor.full_sync(None) == (shards[1],)
+    assert world.supervisor.requests.full_sync(None) == (shards[1],)
     with pytest.raises(control.Conflict, match="is paused"):
-        world.supervisor.full_sync([shards[0]])
+        world.supervisor.requests.full_sync([shards[0]])
     guard = messages.Guard("g1", "deletes", 5, 10, (), 0.0)
     heir.details[shards[0]] = dataclasses.replace(report, guard=guard)
     world.report()
     with pytest.raises(control.Conflict, match="is paused"):
-        world.supervisor.release(shards[0], "g1", "alice")
-    assert world.supervisor.resume(None, "bob") == (shards[0],)
+        world.supervisor.requests.release(shards[0], "g1", "alice")
+    assert world.supervisor.requests.resume(None, "bob") == (shards[0],)
     assert len(heir.sent(messages.Resume)) == 1
     # At once, before any worker has said anything.
     assert world.supervisor.desk.snapshot().shards[0].report.phase == "waiting"
-    assert world.supervisor.pause(None, "alice") == tuple(shards)
+    assert world.supervisor.requests.pause(None, "alice") == tuple(shards)
     assert world.supervisor.desk.snapshot().shards[0].report.phase == "waiting"
 
 
@@ -150,7 +150,7 @@ def test_a_single_run_has_nothing_to_pause() -> None:
     world = fakes.world("/a", once=True)
     world.turn()
     with pytest.raises(control.Conflict, match="a single run"):
-        world.supervisor.pause(None, "alice")
+        world.supervisor.requests.pause(None, "alice")
 
 
 def test_the_error_names_the_remedy() -> None:

@@ -343,11 +343,11 @@ def test_the_desk_refuses_unknown_shards_and_starts_none() -> None:
     world = fakes.world("/a")
     world.settle()
     with pytest.raises(control.UnknownShard) as caught:
-        world.supervisor.full_sync([A, "nope"])
+        world.supervisor.requests.full_sync([A, "nope"])
     assert caught.value.ids == ("nope",)
     world.turn()
     assert world.started[0].sent(messages.FullSync) == []
-    assert world.supervisor.full_sync([A, A]) == (A,)
+    assert world.supervisor.requests.full_sync([A, A]) == (A,)
 
 
 def test_a_shard_in_error_is_degraded_at_once() -> None:
