@@ -1,0 +1,71 @@
+"""What may be looked at. Each route answers from one view, so none can hold the supervisor's loop
+up; the documents and texts themselves are made in `view`.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+
+import flask
+from werkzeug import exceptions
+
+from zk2etcd.admin import answers
+from zk2etcd.admin.web import page as pages
+from zk2etcd.view import control, exposition, health, history, status
+
+_NUMBER = re.compile(r"-1|\d{1,18}", re.ASCII)
+
+
+def add(app: flask.Flask, control: control.Control, directory: str) -> None:
+    """The GET routes; `directory` is the metrics' folder."""
+    aggregator = exposition.Aggregator(directory, control.snapshot)
+
+    @app.get("/metrics")
+    def metrics() -> answers.Answer:
+        return answers.Answer(aggregator.text(), content_type=exposition.CONTENT_TYPE)
+
+    @app.get("/livez")
+    @app.get("/healthz")
+    def livez() -> answers.Answer:
+        return _health([health.live(control.snapshot())])
+
+    @app.get("/readyz")
+    def readyz() -> answers.Answer:
+        exclude = flask.request.args.getlist("exclude")
+        unknown = set(exclude) - set(health.EXCLUDABLE)
+        if unknown:
+            known = ", ".join(health.EXCLUDABLE)
+            raise exceptions.BadRequest(f"exclude takes {known}")
+        return _health(health.ready(control.snapshot(), exclude))
+
+    @app.get("/status")
+    def document() -> answers.Answer:
+        return answers.of(status.document(control.snapshot(), time.time()))
+
+    @app.get("/history")
+    def recent() -> answers.Answer:
+        after = flask.request.args.get("after", "-1")
+        if not _NUMBER.fullmatch(after):
+            raise exceptions.BadRequest(
+                "after is the number of a sample: `next` of the last answer"
+            )
+        found = control.recent(int(after))
+        return answers.of(history.document(found, control.snapshot().instance))
+
+    @app.get("/")
+    def page() -> str:
+        view = control.snapshot()
+        found = status.document(view, time.time())
+        alive = health.live(view).good
+        return pages.page(found, view.settings, control.recent(None), alive=alive)
+
+
+def _health(checks: list[health.Check]) -> answers.Answer:
+    good = all(check.good for check in checks)
+    shown = [check for check in checks if "verbose" in flask.request.args or not check.good]
+    lines = [f"[{'+' if c.good else '-'}] {c.name}: {c.detail}\n" for c in shown]
+    body = "".join([*lines, "ok\n" if good else "not ok\n"])
+    return answers.Answer(
+        body, status=200 if good else 503, content_type="text/plain; charset=utf-8"
+    )
