@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import getpass
 import os
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from zk2etcd import errors
+from zk2etcd.cli import options
 
 if TYPE_CHECKING:
     from zk2etcd.client import admin_client
@@ -16,56 +21,75 @@ if TYPE_CHECKING:
 TOKEN = "ZK2ETCD_TOKEN"
 _LONGEST_NAME = 100
 _NOT_ASKED = "nobody was asked, since -c names the address; --url URL asks without a file"
-_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
-def options(command: _Command) -> _Command:
-    """Adds --url, -c/--config and --set: `url`, `config` and `overrides` of the command."""
-    for option in (
-        click.option(
-            "--set", "overrides", multiple=True, metavar="KEY=VALUE",
-            help="Change one key of the configuration, after -c."),
-        click.option(
-            "-c", "--config", multiple=True, metavar="FILE",
-            help="Take the address and the token out of this configuration; may be repeated."),
-        click.option(
-            "--url", metavar="URL",
-            help="The supervisor's address [default: http://127.0.0.1:9180]. "
-            f"A token comes from ${TOKEN} or from -c."),
-    ):  # fmt: skip
-        command = option(command)
-    return command
+_WHERE = options.of(
+    click.option(
+        "--url", metavar="URL",
+        help="The supervisor's address [default: http://127.0.0.1:9180]. "
+        f"A token comes from ${TOKEN} or from -c."),
+    click.option(
+        "-c", "--config", multiple=True, metavar="FILE",
+        help="Take the address and the token out of this configuration; may be repeated."),
+    click.option(
+        "--set", "overrides", multiple=True, metavar="KEY=VALUE",
+        help="Change one key of the configuration, after -c."),
+)  # fmt: skip
+waiting = options.of(
+    click.option("--wait", is_flag=True, help="Return when it is done."),
+    click.option(
+        "--timeout", default=600.0, show_default=True, metavar="SECONDS",
+        help="At most, with --wait."),
+    click.argument("shards", nargs=-1, metavar="[SHARD]..."),
+)  # fmt: skip
+"""Adds --wait, --timeout and SHARD...: `wait`, `timeout` in seconds, and `shards`."""
 
 
-def waiting(command: _Command) -> _Command:
-    """Adds --wait, --timeout and SHARD...: `wait`, `timeout` in seconds, and `shards`."""
-    for option in (
-        click.argument("shards", nargs=-1, metavar="[SHARD]..."),
-        click.option(
-            "--timeout", default=600.0, show_default=True, metavar="SECONDS",
-            help="At most, with --wait."),
-        click.option("--wait", is_flag=True, help="Return when it is done."),
-    ):  # fmt: skip
-        command = option(command)
-    return command
+@dataclasses.dataclass(frozen=True)
+class Where:
+    """Which supervisor is asked, by what was given on the command line."""
+
+    url: str | None
+    config: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
+
+    def client(self) -> admin_client.Client:
+        """--url goes over the address in -c, $ZK2ETCD_TOKEN over the token there.
+
+        Raises errors.ConfigError when -c cannot be read, errors.UsageError for a wrong URL.
+        """
+        from zk2etcd.client import admin_client  # noqa: PLC0415
+
+        token = os.environ.get(TOKEN) or None
+        if not self.config:
+            if self.overrides:
+                raise click.UsageError("--set changes a configuration: give it with -c")
+            return admin_client.Client(self.url or admin_client.DEFAULT_URL, token)
+        url, found = _configured(self.config, self.overrides)
+        return admin_client.Client(self.url or url, token or found)
 
 
-def client(
-    url: str | None, config: tuple[str, ...], overrides: tuple[str, ...]
-) -> admin_client.Client:
-    """The client these options mean: --url goes over -c's address, $ZK2ETCD_TOKEN over its token.
+def where(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds --url, -c/--config and --set: the `where` of the command."""
 
-    Raises errors.ConfigError when -c cannot be read, errors.UsageError for a wrong URL.
+    @functools.wraps(command)
+    def called(
+        url: str | None, config: tuple[str, ...], overrides: tuple[str, ...], **rest: Any
+    ) -> Any:
+        return command(where=Where(url, config, overrides), **rest)
+
+    return _WHERE(called)
+
+
+def of_shards(found: dict[str, Any], shards: tuple[str, ...], key: str) -> dict[str, Any]:
+    """What a status document holds under `key` of these shards, of all without any, by their id.
+
+    :raises errors.UsageError: a shard is unknown.
     """
-    from zk2etcd.client import admin_client  # noqa: PLC0415
-
-    token = os.environ.get(TOKEN) or None
-    if not config:
-        if overrides:
-            raise click.UsageError("--set changes a configuration: give it with -c")
-        return admin_client.Client(url or admin_client.DEFAULT_URL, token)
-    found_url, found_token = _configured(config, overrides)
-    return admin_client.Client(url or found_url, token or found_token)
+    every = {shard["id"]: shard[key] for shard in found["shards"]}
+    if unknown := [shard for shard in shards if shard not in every]:
+        raise errors.UsageError(f"no such shard: {', '.join(unknown)} (zk2etcd status shows them)")
+    return {shard: every[shard] for shard in every if not shards or shard in shards}
 
 
 def person() -> str:
@@ -79,7 +103,6 @@ def person() -> str:
 
 
 def _configured(config: tuple[str, ...], overrides: tuple[str, ...]) -> tuple[str, str | None]:
-    from zk2etcd import errors  # noqa: PLC0415
     from zk2etcd.admin import access  # noqa: PLC0415
     from zk2etcd.config import loader  # noqa: PLC0415
 

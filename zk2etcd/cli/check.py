@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from zk2etcd import cpus, text
+from zk2etcd.cli import options
 from zk2etcd.config import loader
 from zk2etcd.policy import sharding
 
@@ -21,14 +22,7 @@ _COLOURS = {"ok": "green", "note": "yellow", "FAIL": "red"}
 
 
 @click.command("check")
-@click.option(
-    "-c", "--config", "paths", multiple=True, required=True, metavar="FILE",
-    help="The configuration; may be repeated: mappings merge, lists replace.",
-)  # fmt: skip
-@click.option(
-    "--set", "sets", multiple=True, metavar="KEY=VALUE",
-    help="Override one key, such as sync.ephemeral=skip; wins over every file.",
-)  # fmt: skip
+@options.configuration()
 @click.option("--offline", is_flag=True, help="Only validate the configuration.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(paths: tuple[str, ...], sets: tuple[str, ...], offline: bool, as_json: bool) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from zk2etcd.cli import options
+
 
 @click.group("config")
 def command() -> None:
@@ -27,14 +29,7 @@ def schema() -> None:
 
 
 @command.command("show")
-@click.option(
-    "-c", "--config", "paths", multiple=True, required=True, metavar="FILE",
-    help="The configuration; may be repeated: mappings merge, lists replace.",
-)  # fmt: skip
-@click.option(
-    "--set", "sets", multiple=True, metavar="KEY=VALUE",
-    help="Override one key, such as sync.full_sync_interval=1m; wins over every file.",
-)  # fmt: skip
+@options.configuration()
 def show(paths: tuple[str, ...], sets: tuple[str, ...]) -> None:
     """Print the configuration in effect, secrets redacted."""
     import yaml  # noqa: PLC0415

@@ -12,22 +12,15 @@ from zk2etcd.view import status
 
 
 @click.command("full-sync")
-@asking.options
+@asking.where
 @asking.waiting
-def command(
-    url: str | None,
-    config: tuple[str, ...],
-    overrides: tuple[str, ...],
-    wait: bool,
-    timeout: float,
-    shards: tuple[str, ...],
-) -> int:
+def command(where: asking.Where, wait: bool, timeout: float, shards: tuple[str, ...]) -> int:
     """Have the running supervisor do a full sync of these shards now, of all without any.
 
     A SHARD is an id as `zk2etcd status` shows it. Exit code with --wait: that of `status`
     for these shards, 1 also when they are not done in time.
     """
-    client = asking.client(url, config, overrides)
+    client = where.client()
     accepted = client.full_sync(shards or None)
     if not wait:
         for shard in accepted:

@@ -6,18 +6,18 @@ import contextlib
 import pathlib
 import tempfile
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from zk2etcd import errors, text
+from zk2etcd.cli import options
 from zk2etcd.config import older_flags
 
-_Command = TypeVar("_Command", bound=Callable[..., Any])
 _TRUE, _FALSE = ("1", "t", "T", "true", "TRUE", "True"), ("0", "f", "F", "false", "FALSE", "False")
 _DEFAULT = older_flags.Flags()
 NAMES = tuple(older_flags.Flags.__dataclass_fields__)
-"""The parameters that `options` adds."""
+"""The parameters that `flags` adds, without `print_config`."""
 
 
 class Command(click.Command):
@@ -41,18 +41,12 @@ def _is_switch(parameter: click.Parameter, name: str) -> bool:
     return isinstance(parameter, click.Option) and parameter.is_flag and name in parameter.opts
 
 
-def options(hidden: bool) -> Callable[[_Command], _Command]:
+def flags(hidden: bool) -> Callable[[options.Command], options.Command]:
     """Adds the parameters NAMES and `print_config`."""
-
-    def add(command: _Command) -> _Command:
-        for option in reversed([*_valued(hidden), *_switches(hidden)]):
-            command = option(command)
-        return command
-
-    return add
+    return options.of(*_valued(hidden), *_switches(hidden))
 
 
-def _valued(hidden: bool) -> Iterator[Callable[[_Command], _Command]]:
+def _valued(hidden: bool) -> Iterator[Callable[[Any], Any]]:
     for name, metavar, what in (
         ("zookeeper-servers", "LIST", "ZooKeeper servers, comma separated."),
         ("zookeeper-prefix", "LIST", "Paths to mirror, comma separated."),
@@ -74,7 +68,7 @@ def _valued(hidden: bool) -> Iterator[Callable[[_Command], _Command]]:
         )  # fmt: skip
 
 
-def _switches(hidden: bool) -> Iterator[Callable[[_Command], _Command]]:
+def _switches(hidden: bool) -> Iterator[Callable[[Any], Any]]:
     yield click.option("--enable-event-log", is_flag=True, help="Log each change.", hidden=hidden)
     yield click.option("--concurrent", type=int, help="No meaning here.", hidden=hidden)
     yield click.option(

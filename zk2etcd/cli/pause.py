@@ -10,23 +10,16 @@ from zk2etcd.cli import asking
 
 
 @click.command("pause")
-@asking.options
+@asking.where
 @asking.waiting
-def command(
-    url: str | None,
-    config: tuple[str, ...],
-    overrides: tuple[str, ...],
-    wait: bool,
-    timeout: float,
-    shards: tuple[str, ...],
-) -> int:
+def command(where: asking.Where, wait: bool, timeout: float, shards: tuple[str, ...]) -> int:
     """Have nothing written to these shards any more, to all without any, until they are resumed.
 
     They stay owned, so nobody else mirrors them; it outlasts restarts, reloads and take-overs. With
     --wait it returns when their phase is `paused`: from then on no write of zk2etcd lands, not even
     one that was under way. A SHARD is an id as `zk2etcd status` shows it.
     """
-    client = asking.client(url, config, overrides)
+    client = where.client()
     accepted = client.pause(shards or None, asking.person())
     if wait:
         client.wait_for(accepted, _is_paused, timeout)

@@ -16,17 +16,11 @@ _SAMPLE = 5
 
 
 @click.command("release")
-@asking.options
+@asking.where
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @asking.waiting
 def command(
-    url: str | None,
-    config: tuple[str, ...],
-    overrides: tuple[str, ...],
-    yes: bool,
-    wait: bool,
-    timeout: float,
-    shards: tuple[str, ...],
+    where: asking.Where, yes: bool, wait: bool, timeout: float, shards: tuple[str, ...]
 ) -> int:
     """Let the deletes happen, once, that the guard of these shards holds back; of all without any.
 
@@ -36,7 +30,7 @@ def command(
     """
     if not yes and not sys.stdin.isatty():
         raise click.UsageError("this shows what would go and asks: run it on a terminal, or --yes")
-    client = asking.client(url, config, overrides)
+    client = where.client()
     held = _held(client.status(), shards)
     if not held:
         click.echo("no guard holds anything: there is nothing to release")
@@ -65,12 +59,10 @@ def _held(found: dict[str, Any], shards: tuple[str, ...]) -> dict[str, dict[str,
 
     :raises errors.UsageError: a shard is unknown, or its guard holds nothing.
     """
-    guards = {shard["id"]: shard["guard"] for shard in found["shards"]}
-    if unknown := [shard for shard in shards if shard not in guards]:
-        raise errors.UsageError(f"no such shard: {', '.join(unknown)} (zk2etcd status shows them)")
+    guards = asking.of_shards(found, shards, "guard")
     if idle := [shard for shard in shards if guards[shard] is None]:
         raise errors.UsageError(f"the guard holds nothing of {', '.join(idle)}")
-    return {id_: guard for id_, guard in guards.items() if guard and (not shards or id_ in shards)}
+    return {id_: guard for id_, guard in guards.items() if guard}
 
 
 def _question(held: dict[str, dict[str, Any]]) -> str:

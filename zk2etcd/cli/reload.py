@@ -8,14 +8,14 @@ from zk2etcd.cli import asking
 
 
 @click.command("reload")
-@asking.options
-def command(url: str | None, config: tuple[str, ...], overrides: tuple[str, ...]) -> None:
+@asking.where
+def command(where: asking.Where) -> None:
     """Have the running supervisor read its configuration again.
 
     Prints the keys that changed. A refused one is exit code 2 with its faults, and the running
     configuration stays.
     """
-    changed = asking.client(url, config, overrides).reload()
+    changed = where.client().reload()
     for key in changed:
         click.echo(key)
     click.echo("reloaded" if changed else "reloaded: nothing changed", err=True)

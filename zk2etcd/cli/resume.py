@@ -7,24 +7,18 @@ from typing import Any
 
 import click
 
-from zk2etcd import errors, text
+from zk2etcd import text
 from zk2etcd.cli import asking
 
 _MIRRORED = ("full_sync", "following", "guarded")
 
 
 @click.command("resume")
-@asking.options
+@asking.where
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @asking.waiting
 def command(
-    url: str | None,
-    config: tuple[str, ...],
-    overrides: tuple[str, ...],
-    yes: bool,
-    wait: bool,
-    timeout: float,
-    shards: tuple[str, ...],
+    where: asking.Where, yes: bool, wait: bool, timeout: float, shards: tuple[str, ...]
 ) -> int:
     """End the pause of these shards, of all that are paused without any.
 
@@ -34,8 +28,9 @@ def command(
     """
     if not yes and not sys.stdin.isatty():
         raise click.UsageError("this shows what was paused and asks: use a terminal, or --yes")
-    client = asking.client(url, config, overrides)
-    paused = _paused(client.status(), shards)
+    client = where.client()
+    pauses = asking.of_shards(client.status(), shards, "pause")
+    paused = {shard: pause for shard, pause in pauses.items() if pause}
     if not paused and not shards:
         click.echo("nothing is paused: there is nothing to resume")
         return 0
@@ -50,17 +45,6 @@ def command(
     for shard in accepted:
         click.echo(f"{shard}: {'resumed' if wait else 'resume asked for'}")
     return 0
-
-
-def _paused(found: dict[str, Any], shards: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    """The pauses of these shards, of all without any.
-
-    :raises errors.UsageError: a shard is unknown.
-    """
-    pauses = {shard["id"]: shard["pause"] for shard in found["shards"]}
-    if unknown := [shard for shard in shards if shard not in pauses]:
-        raise errors.UsageError(f"no such shard: {', '.join(unknown)} (zk2etcd status shows them)")
-    return {id_: pause for id_, pause in pauses.items() if pause and (not shards or id_ in shards)}
 
 
 def _is_mirrored(shard: dict[str, Any]) -> bool:

@@ -8,6 +8,7 @@ import click
 import setproctitle
 
 from zk2etcd import errors, metrics, version
+from zk2etcd.cli import options
 from zk2etcd.config import loader
 from zk2etcd.logs import logger
 from zk2etcd.supervisor import instance, reloading, supervisor
@@ -15,22 +16,7 @@ from zk2etcd.view import control
 
 
 @click.command(name="run")
-@click.option(
-    "-c",
-    "--config",
-    "paths",
-    multiple=True,
-    required=True,
-    metavar="FILE",
-    help="Configuration; of several, later ones are merged over earlier ones.",
-)
-@click.option(
-    "--set",
-    "sets",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="One setting over the files, such as sync.full_sync_interval=1m.",
-)
+@options.configuration()
 @click.option(
     "--once", is_flag=True, help="Do one full sync of every shard and exit: 0 equal, 1 not quite."
 )

@@ -19,7 +19,7 @@ _CANNOT_DRAW = ("dumb", "unknown")
 
 
 @click.command("status")
-@asking.options
+@asking.where
 @click.option("--json", "as_json", is_flag=True, help="Print the /status document.")
 @click.option(
     "--watch",
@@ -27,11 +27,9 @@ _CANNOT_DRAW = ("dumb", "unknown")
     help="Go on until Ctrl-C: on a terminal with bars, else as lines of key=value; with --json one "
     "document a second.",
 )
-def command(
-    url: str | None, config: tuple[str, ...], overrides: tuple[str, ...], as_json: bool, watch: bool
-) -> int:
+def command(where: asking.Where, as_json: bool, watch: bool) -> int:
     """Show the running supervisor's status."""
-    client = asking.client(url, config, overrides)
+    client = where.client()
     if watch:
         _watch(client, as_json)
     found = client.status()

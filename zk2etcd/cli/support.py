@@ -23,7 +23,7 @@ _CHECK_SECONDS = 60.0
 
 
 @click.command("support")
-@asking.options
+@asking.where
 @click.option(
     "--output", type=click.Path(path_type=pathlib.Path), metavar="FILE.tar.gz",
     help="Where to write [default: zk2etcd-support-TIME.tar.gz here].",
@@ -32,14 +32,7 @@ _CHECK_SECONDS = 60.0
 @click.option(
     "--check", is_flag=True, help="With -c: also reach for both servers, as `check` does."
 )
-def command(
-    url: str | None,
-    config: tuple[str, ...],
-    overrides: tuple[str, ...],
-    output: pathlib.Path | None,
-    force: bool,
-    check: bool,
-) -> int:
+def command(where: asking.Where, output: pathlib.Path | None, force: bool, check: bool) -> int:
     """Gather configuration, status, metrics, stacks and versions into one archive.
 
     Secrets are left out; names of nodes are not. It works while the supervisor is down, too, and
@@ -47,36 +40,34 @@ def command(
     """
     from zk2etcd.client import support  # noqa: PLC0415
 
-    if check and not config:
+    if check and not where.config:
         raise click.UsageError("--check looks at a configuration: give it with -c")
     path = output or pathlib.Path(support.default_name(time.time()))
     if path.exists() and not force:
         raise errors.UsageError(f"{path} is there already: --force, or another --output")
     report = support.Report()
     support.of_this_installation(report)
-    settings = _settings(report, config, overrides)
+    settings = _settings(report, where)
     if settings is not None:
         support.of_configuration(report, settings)
     if check:
-        report.take("check.json", lambda: _checked(config, overrides))
-    token = _ask_supervisor(report, url, settings)
-    password = urllib.parse.urlsplit(url or "").password
+        report.take("check.json", lambda: _checked(where))
+    token = _ask_supervisor(report, where.url, settings)
+    password = urllib.parse.urlsplit(where.url or "").password
     secrets = support.known_secrets(settings, (token, os.environ.get(asking.TOKEN), password))
     support.write(path, report, secrets, force=force)
     _say(path, report, secrets)
     return report.exit_code
 
 
-def _settings(
-    report: support.Report, paths: tuple[str, ...], overrides: tuple[str, ...]
-) -> models.Config | None:
+def _settings(report: support.Report, where: asking.Where) -> models.Config | None:
     from zk2etcd.config import loader  # noqa: PLC0415
 
-    if not paths:
+    if not where.config:
         report.notes["config.yaml"] = report.notes["log.txt"] = "no configuration was given (-c)"
         return None
     try:
-        return loader.load(paths, overrides).config
+        return loader.load(where.config, where.overrides).config
     except errors.ConfigError as error:
         # What a faulty file holds where is not known, so nothing of it is shown.
         why = f"it has {len(error.faults)} faults: see `zk2etcd check --offline`"
@@ -99,9 +90,10 @@ def _ask_supervisor(
     return token
 
 
-def _checked(paths: tuple[str, ...], overrides: tuple[str, ...]) -> bytes:
+def _checked(where: asking.Where) -> bytes:
     """By a process of its own: it may take long, and must not take this one with it."""
-    options = [*(f"--config={path}" for path in paths), *(f"--set={each}" for each in overrides)]
+    files, sets = where.config, where.overrides
+    options = [*(f"--config={path}" for path in files), *(f"--set={each}" for each in sets)]
     command = [sys.executable, "-m", "zk2etcd", "check", "--json", *options]
     try:
         done = subprocess.run(command, capture_output=True, timeout=_CHECK_SECONDS, check=False)

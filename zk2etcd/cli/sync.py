@@ -11,7 +11,7 @@ from zk2etcd.config import older_flags
 
 
 @click.command("sync", cls=older.Command)
-@older.options(hidden=False)
+@older.flags(hidden=False)
 @click.option(
     "--set", "sets", multiple=True, metavar="KEY=VALUE",
     help="One key of the configuration besides, such as http.listen=0.0.0.0:9180.",

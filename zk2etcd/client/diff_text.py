@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import click
 
-from zk2etcd import text
+from zk2etcd import messages, text
 
 MEANING = {
     "missing": "in ZooKeeper only",
@@ -44,6 +44,8 @@ class Difference(Protocol):
 class Result(Protocol):
     """One shard's comparison, `zk2etcd_workers.commands.compare.Found`."""
 
+    shard: messages.Shard
+
     def document(self) -> dict[str, Any]: ...
     def differences(self, kind: str | None = None) -> Iterator[Difference]: ...
 
@@ -61,9 +63,10 @@ class Fix:
     refused: tuple[tuple[str, str], ...] = ()
 
 
-def names(document: dict[str, Any]) -> str:
-    source = text.bucket(document["from"], document["bucket"], document["buckets"])
-    return text.printable(f"{source} -> {document['to']}")
+def names(shard: messages.Shard) -> str:
+    """Both sides of it: `/dubbo 1/3 -> /d`."""
+    source = text.bucket(shard.source, shard.bucket, shard.buckets)
+    return text.printable(f"{source} -> {shard.target}")
 
 
 def show(results: Sequence[Result], fixes: Sequence[Fix]) -> None:
@@ -88,7 +91,9 @@ def _show_result(result: Result) -> None:
     found = result.document()
     total = sum(found[kind] for kind in MEANING)
     verdict = f"{total:,} difference{'s'[: total - 1]}" if total else "no difference"
-    click.echo(f"{names(found)}: {verdict}; {found['nodes']:,} nodes, {found['keys']:,} keys")
+    click.echo(
+        f"{names(result.shard)}: {verdict}; {found['nodes']:,} nodes, {found['keys']:,} keys"
+    )
     for kind, meaning in MEANING.items():
         if count := found[kind]:
             click.echo(f"  {kind} ({meaning}): {count:,}")

@@ -16,7 +16,7 @@ def test_a_broken_file_says_how_to_ask_without_it(
     path = tmp_path / "config.yaml"
     path.write_text("sync: {prefixes: [dubbo]}\n", "utf-8")
     with pytest.raises(errors.ConfigError) as caught:
-        asking.client(None, (str(path),), ())
+        asking.Where(None, (str(path),)).client()
     first, last = caught.value.faults
     assert 'sync.prefixes[0]: must begin with "/"' in first
     assert "--url URL" in last

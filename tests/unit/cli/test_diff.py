@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from zk2etcd import errors
-from zk2etcd.cli import diff
+from zk2etcd.cli import diff_fix
 
 
 def status(done: int, error: str | None = None) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def status(done: int, error: str | None = None) -> dict[str, Any]:
 def test_an_owner_may_take_long_but_must_move(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    stall = diff._Stall("s-1")
+    stall = diff_fix._Stall("s-1")
     for done in range(20):
         now += 59
         stall.look(status(done))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from tests.unit import settings
-from zk2etcd.cli import diff
-from zk2etcd_workers.commands import compare
+from zk2etcd import messages
+from zk2etcd.cli import diff_fix
 
 
-def job(url: str | None = None) -> diff._Job:
+def job(url: str | None = None) -> diff_fix.Repair:
     whole = settings.configured(http={"listen": "10.1.2.3:9180", "token": "s3cret" * 4})
-    return diff._Job(whole, compare.Rounds(1, 0.0), url)
+    return diff_fix.Repair(whole, messages.Identity("test", "diff", 1), url)
 
 
 @pytest.mark.parametrize(
