@@ -13,7 +13,7 @@ from tests import polling
 from tests.integration import mirroring, observing
 from zk2etcd import messages
 from zk2etcd.sandbox import servers
-from zk2etcd_workers.mirror import mirror
+from zk2etcd_workers.mirror import connecting
 
 NEXT = messages.Identity("inst", "w0", 2)
 QUICK = {"session_timeout": 2.0, "connect_timeout": 2.0}
@@ -94,7 +94,7 @@ def test_an_older_snapshot_is_behind_on_every_host(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     """The same ensemble with the same czxids, restored to before what was mirrored."""
-    monkeypatch.setattr(mirror, "_BEHIND", 2.0)
+    monkeypatch.setattr(connecting, "_BEHIND", 2.0)
     world, server = fresh_world, fresh_zookeeper
     _seeded(world)
     backup = tmp_path_factory.mktemp("backup") / "folder"

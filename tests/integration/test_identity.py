@@ -11,7 +11,7 @@ from tests import polling
 from tests.integration import mirroring, observing
 from zk2etcd import messages
 from zk2etcd.sandbox import servers
-from zk2etcd_workers.mirror import mirror
+from zk2etcd_workers.mirror import connecting
 from zk2etcd_workers.safety import guard_record
 
 NEXT = messages.Identity("inst", "w0", 2)
@@ -171,7 +171,7 @@ def test_an_ensemble_that_is_behind_is_named_and_mirrored_once_released(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Wiped: its zxids begin anew, so the floor keeps it out, of another shard's checkpoint too."""
-    monkeypatch.setattr(mirror, "_BEHIND", 2.0)
+    monkeypatch.setattr(connecting, "_BEHIND", 2.0)
     quick = {"session_timeout": 2.0, "connect_timeout": 2.0}
     world, root = fresh_world, fresh_world.root
     before = mirrored(world)
@@ -228,7 +228,7 @@ def test_a_new_prefix_does_not_bring_the_old_floor_back(
     fresh_zookeeper: servers.ZooKeeper,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(mirror, "_BEHIND", 2.0)
+    monkeypatch.setattr(connecting, "_BEHIND", 2.0)
     world = fresh_world
     worker, theirs = released_behind(world, fresh_zookeeper)
     world.zk.create("/fresh", b"1")
@@ -258,7 +258,7 @@ def test_one_that_was_mirrored_before_keeps_its_own_floor(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its root could not be read, say, so that no identity of it is kept."""
-    monkeypatch.setattr(mirror, "_BEHIND", 2.0)
+    monkeypatch.setattr(connecting, "_BEHIND", 2.0)
     world = fresh_world
     worker, _ = released_behind(world, fresh_zookeeper)
     new = mirroring.shard("/fresh", "/fresh")
@@ -274,7 +274,7 @@ def test_one_that_was_mirrored_before_keeps_its_own_floor(
 def test_a_release_keeps_the_floor_when_the_right_ensemble_is_back(
     fresh_world: mirroring.World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mirror, "_BEHIND", 2.0)
+    monkeypatch.setattr(connecting, "_BEHIND", 2.0)
     quick = {"session_timeout": 2.0, "connect_timeout": 2.0}
     world = fresh_world
     mirrored(world)

@@ -57,15 +57,12 @@ class Follow:
         facts: context.Facts,
         dirty: dirty_paths.Dirty,
         inbox: inboxes.Inbox,
-        epoch: int,
         identity: identities.Identity,
     ) -> None:
-        """:param epoch: the session's when the watch was added, which dies with its connection."""
         self._ctx = ctx
         self._facts = facts
         self._dirty = dirty
         self._inbox = inbox
-        self._epoch = epoch
         self._identity = identity
         self._rollbacks = ctx.etcd.rollbacks
         self._stand_at = 0.0
@@ -150,7 +147,7 @@ class Follow:
             self._read_at = time.monotonic()
         if reply.error is not None:
             raise reply.error
-        if reply.epoch != self._epoch:
+        if reply.epoch != self._ctx.epoch:
             raise errors.SessionDoubt("the ZooKeeper session changed")
         self._applier.saw(reply.zxid)
         if isinstance(reply.tag, repair.Batch):
@@ -253,7 +250,7 @@ class Follow:
     # --- what is done next -------------------------------------------------------------------
 
     def _doubt(self) -> None:
-        if self._ctx.session.epoch != self._epoch:
+        if self._ctx.session.epoch != self._ctx.epoch:
             raise errors.SessionDoubt(
                 f"the ZooKeeper session changed ({self._ctx.session.trouble or 'reconnected'})"
             )

@@ -71,7 +71,7 @@ def _wait(ctx: context.Context, replies: queue.SimpleQueue[session.Reply]) -> se
         if ctx.epoch is not None and reply.epoch != ctx.epoch:
             raise errors.SessionDoubt("the ZooKeeper session changed")
         return reply
-    raise errors.SessionDoubt("ZooKeeper did not answer a read")
+    raise errors.SessionDoubt("ZooKeeper did not answer a request")
 
 
 def is_absent(ctx: context.Context, node: tree.Node | tree.Miss) -> bool:

@@ -1,0 +1,72 @@
+"""From a shard that is ours to a connection whose every change is noticed.
+
+A session counts only at or above the floor; a server below it lags, or belongs to an ensemble that
+was restored or replaced, which is another answer. From the watch's reply on, dirty paths collect,
+and all that is read is of that connection: what answers is judged once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import time
+from collections.abc import Callable
+
+from zk2etcd import errors
+from zk2etcd_workers.shard import confirm, context, dirty_paths
+from zk2etcd_workers.zookeeper import session as sessions
+
+_CONNECT_WAIT = 3.0
+_BEHIND = 15.0
+
+
+class Connecting:
+    """One shard's way to a session, over all its attempts."""
+
+    def __init__(self) -> None:
+        self._behind_since: float | None = None
+
+    def session(self, ctx: context.Context, floor: int) -> str | None:
+        """A live session at or above the floor, and how to speak to its server; or why all
+        that answers is another ensemble, which has been so for a while.
+
+        :raises errors.ZooKeeperError: there is none yet.
+        """
+        session = ctx.session
+        session.open(floor)
+        deadline = time.monotonic() + min(_CONNECT_WAIT, ctx.config.zookeeper.connect_timeout)
+        while not session.connected:
+            trouble = session.trouble
+            if self._is_behind(session):
+                return f"identity: every ZooKeeper host is behind what was mirrored: {trouble}"
+            if time.monotonic() > deadline:
+                raise errors.ZooKeeperError(f"no ZooKeeper session: {trouble or 'not connected'}")
+            ctx.turn.pause(0.01)
+        session.negotiate()
+        return None
+
+    def _is_behind(self, session: sessions.Session) -> bool:
+        """Every host has been behind the floor for longer than a follower lags. They said so when
+        asked for their zxid, which only a server does that serves, so that has a quorum."""
+        if not session.all_behind:
+            self._behind_since = None
+            return False
+        self._behind_since = self._behind_since or time.monotonic()
+        return time.monotonic() - self._behind_since > _BEHIND
+
+
+def watch(
+    ctx: context.Context, dirty: dirty_paths.Dirty, doubt: Callable[[], None]
+) -> context.Context:
+    """Watch the shard's subtree; what was marked before is covered by the base. The context for
+    all that follows: a connection lost later, during the base too, ends its epoch.
+
+    :raises errors.ZooKeeperError: it failed, or was not answered on one connection.
+    """
+    session, root = ctx.session, ctx.root
+    session.subscribe(root, dirty.event, doubt)
+    dirty.restart()
+    ctx = dataclasses.replace(ctx, epoch=session.epoch)
+    for send in (session.watch, session.sync):
+        confirm.ask(ctx, functools.partial(send, root))
+    return ctx

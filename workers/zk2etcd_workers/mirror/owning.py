@@ -1,0 +1,117 @@
+"""Taking a shard, which comes before all else, and keeping it while nothing may be written.
+
+Each start of a shard that is ours already puts a new token: after any doubt, writes that are still
+under way must not land after newer ones. Whoever waits, for another owner or for a person, asks
+again every half second.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+
+from zk2etcd import errors, messages
+from zk2etcd_workers.ownership import records
+from zk2etcd_workers.safety import guard_record, pause_key
+from zk2etcd_workers.shard import context
+
+_HELD_POLL = 0.5
+_CONTENDED = 0.05
+_STAND_EVERY = 2.0
+
+
+class Owning:
+    """One shard's owner key, from the first claim to its release, on the shard's own thread."""
+
+    def __init__(
+        self,
+        facts: context.Facts,
+        pausing: pause_key.Pausing,
+        reaped: Callable[[], Mapping[str, int]],
+        written_by: str,
+    ) -> None:
+        self._facts = facts
+        self._pausing = pausing
+        self._reaped = reaped
+        self._written_by = written_by
+        self._formatted = False
+        self._rng = random.Random()
+
+    def take(self, ctx: context.Context) -> None:
+        """Take the shard, or a new token if it is ours already; waits while another has it."""
+        facts = self._facts
+        if ctx.dry_run:
+            records.require_reader(ctx.etcd, ctx.keys)
+            return
+        if not self._formatted:
+            records.ensure_format(ctx.etcd, ctx.keys, self._written_by)
+            self._formatted = True
+        if ctx.fence.token:
+            ctx.fence.renew_token()
+            return
+        facts.owned = False
+        while True:
+            ctx.turn.beat()
+            try:
+                ctx.fence.claim(self._reaped())
+                break
+            except errors.Held as held:
+                self._wait_for(ctx, held)
+            except errors.Fenced:
+                # Some shard was taken between our look at the owners and our put: look again.
+                ctx.turn.pause(self._rng.uniform(0.0, _CONTENDED))
+        facts.owned, facts.holder = True, None
+        ctx.log.info("shard owned", token=ctx.fence.token)
+
+    def _wait_for(self, ctx: context.Context, held: errors.Held) -> None:
+        facts = self._facts
+        if facts.holder != held.holder:
+            ctx.log.info("shard is owned by another: waiting", holder=held.holder)
+        self._pausing.drop()
+        facts.phase, facts.holder, facts.pause = "waiting", held.holder, None
+        facts.error = facts.retry_at = None
+        ctx.turn.pause(_HELD_POLL)
+
+    def hold(
+        self,
+        ctx: context.Context,
+        guard: guard_record.Guarding,
+        trip: messages.Guard,
+        due: Callable[[], str | None],
+    ) -> None:
+        """Write nothing until a person has released this trip; then start over.
+
+        :param due: takes a full sync that is due, which no one gets to see.
+        """
+        facts = self._facts
+        facts.guard, facts.phase, facts.full_sync_running = trip, "guarded", False
+        facts.error = facts.retry_at = None
+        asked = time.monotonic()
+        while (release := ctx.grants.use(trip)) is None:
+            ctx.turn.pause(_HELD_POLL)
+            if due() is not None:
+                facts.full_sync_running = False
+            if time.monotonic() - asked > _STAND_EVERY and not ctx.dry_run:
+                asked = time.monotonic()
+                ctx.fence.stands()
+        guard.trust(trip, release)
+        facts.guard = None
+
+    def doubt(self, ctx: context.Context, error: errors.Zk2EtcdError) -> None:
+        """What a failure says of the owner key, and of what else stands beside it."""
+        if isinstance(error, errors.Fenced):
+            # A token that failed its compare is worth nothing: claim again from the beginning.
+            ctx.fence.token = 0
+            self._facts.owned = False
+        if isinstance(error, errors.NewerReader):
+            # Until the worker is drained: nothing is written before the key was looked at again.
+            self._formatted, self._facts.refusal = False, str(error)
+
+    def release(self, ctx: context.Context) -> None:
+        """Free the shard for the next owner."""
+        try:
+            ctx.fence.release()
+        except errors.Zk2EtcdError as error:
+            ctx.log.warning("owner key not deleted; its lease ends by itself", error=str(error))
+        self._facts.owned = False
