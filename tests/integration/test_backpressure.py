@@ -19,7 +19,7 @@ from zk2etcd import messages
 from zk2etcd.sandbox import servers
 from zk2etcd_workers import main
 from zk2etcd_workers.etcd import client, wire
-from zk2etcd_workers.mirror import follow, full_sync, mirror, repair
+from zk2etcd_workers.mirror import full_sync, mirror, pipeline, repair
 
 MIB = 1024 * 1024
 
@@ -39,7 +39,7 @@ def test_an_answer_that_never_comes_does_not_leave_its_path_busy(
         send(self, txn, done)
 
     monkeypatch.setattr(client.Client, "txn_soon", losing)
-    monkeypatch.setattr(follow, "LOST_AFTER", 0.3)
+    monkeypatch.setattr(pipeline, "LOST_AFTER", 0.3)
     world.zk.create(world.root, b"")
     worker = world.worker(etcd={"request_timeout": 1.0})
     worker.follows()

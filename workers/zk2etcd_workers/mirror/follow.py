@@ -1,8 +1,7 @@
-"""The pipeline of one shard: dirty paths are read again in ZooKeeper and written to etcd.
+"""Following one shard: what was read of a dirty path is written to etcd, over and over.
 
-A path is *busy* from the sending of its read until its Txn is acknowledged, and a dirty mark on a
-busy path waits: so no read overtakes another and no key has two writes in flight. Everything that
-happens comes through one inbox and is handled by the shard's own thread.
+Everything that happens, in ZooKeeper, in etcd or in a full sync beside it, comes through one inbox
+and is handled by the shard's own thread, in the order in which it came. Any doubt ends it.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from zk2etcd import errors
 from zk2etcd.logs import logger
 from zk2etcd_workers import turn
 from zk2etcd_workers.etcd import wire
-from zk2etcd_workers.mirror import base, full_sync, repair
-from zk2etcd_workers.model import pacing, plan, tree
+from zk2etcd_workers.mirror import base, full_sync, pipeline, repair
+from zk2etcd_workers.model import plan, tree
 from zk2etcd_workers.ownership import fence
 from zk2etcd_workers.safety import identity as identities
 from zk2etcd_workers.shard import (
@@ -29,15 +28,9 @@ from zk2etcd_workers.shard import (
     unsyncable,
 )
 from zk2etcd_workers.shard import inbox as inboxes
-from zk2etcd_workers.zookeeper import protocol, session
+from zk2etcd_workers.zookeeper import session
 
-_READS_IN_FLIGHT = 4
-_BATCH = 64
-_SEND_AT = 512
-_EAGER_TXNS = 2
 _STAND_EVERY = 2.0
-LOST_AFTER = 5.0
-"""Seconds beyond its own deadline after which an answer is not waited for any more."""
 
 
 class _Below(NamedTuple):
@@ -67,14 +60,10 @@ class Follow:
         self._rollbacks = ctx.etcd.rollbacks
         self._stand_at = 0.0
         self._applier = base.applier(ctx, inbox.put)
-        self._busy: dict[bytes, int] = {}
-        self._reads = 0
-        self._batch = 0
-        self._read_at = 0.0
-        self._ramp = pacing.Ramp(_BATCH)
+        self._pipeline = pipeline.Pipeline(ctx, dirty, self._applier, inbox.put)
         self._freshness = gauges.Freshness(ctx, facts, dirty)
         self._tally = gauges.Tally(ctx, facts)
-        self.repairs = repair.Repairs(ctx, self._applier, self._busy, dirty, inbox.put)
+        self.repairs = repair.Repairs(ctx, self._applier, self._pipeline.busy, dirty, inbox.put)
         self.verify: full_sync.Verify | None = None
 
     def run(self, zxid: int, due: Callable[[], str | None]) -> None:
@@ -92,16 +81,14 @@ class Follow:
                 self._ctx.turn.beat()
                 self._receive()
                 self._doubt()
-                self._read()
-                self._write()
+                self._pipeline.read()
+                self._pipeline.write()
                 self._tick(time.monotonic(), due)
         finally:
             self._facts.course = None
             if self.verify is not None:
                 self.verify.stop()
-            # What was seen deleted and is not acknowledged is still a fact for the next base.
-            for path, mark in self._busy.items():
-                self._dirty.put_back(path, mark)
+            self._pipeline.put_back()
 
     def settle(self, seconds: float) -> None:
         """Wait for the writes under way, up to a deadline; the fence settles what is left."""
@@ -114,8 +101,7 @@ class Follow:
     # --- the inbox ---------------------------------------------------------------------------
 
     def _receive(self) -> None:
-        waiting = bool(self._applier.waiting) or (self._dirty and self._reads == 0)
-        item = self._inbox.get(0.005 if waiting else turn.SLICE)
+        item = self._inbox.get(0.005 if self._pipeline.waits else turn.SLICE)
         while item is not None:
             self._handle(item)
             item = self._inbox.get(0)
@@ -143,8 +129,7 @@ class Follow:
             self._freshness.answered(reply)
             return
         if not isinstance(reply.tag, repair.Batch):
-            self._reads -= 1
-            self._read_at = time.monotonic()
+            self._pipeline.answered()
         if reply.error is not None:
             raise reply.error
         if reply.epoch != self._ctx.epoch:
@@ -156,7 +141,7 @@ class Follow:
         if logger.hears_debug():
             name = event_log.batch(self._ctx.trace_id, reply.tag)
             self._ctx.log.debug("batch read", trace_id=name, paths=len(reply.ops))
-        self._ramp.saw(sum(len(each.data) for each in reply.results if type(each) is tree.Node))
+        self._pipeline.saw(reply.results)
         for (_, path), result in zip(reply.ops, reply.results, strict=True):
             self._plan(path, result, reply.tag)
 
@@ -167,7 +152,7 @@ class Follow:
             self._identify(path, result)
             if not ctx.mapping.owns(path):
                 self._root_of_others(result)
-                self._release(path)
+                self._pipeline.release(path)
                 return
         if confirm.is_absent(ctx, result):
             if ctx.config.sync.deletes == "apply":
@@ -179,7 +164,7 @@ class Follow:
             return
         else:
             self._facts.unsyncable.add(path, unsyncable.DENIED, ctx.log)
-        self._release(path)
+        self._pipeline.release(path)
 
     def _root_of_others(self, result: tree.Node | tree.Miss) -> None:
         """The root's own key is the first bucket's; when the root is gone, what this bucket still
@@ -201,12 +186,12 @@ class Follow:
         now = time.time() * 1000
         guarded = ack.sent.guarded
         for write in settled.done:
-            self._release(write.path)
+            self._pipeline.release(write.path)
             self._facts.unsyncable.discard(write.path)
             if write.mtime and not guarded:
                 self._ctx.instruments.lag(max(0.0, (now - write.mtime) / 1000))
         for write, reason in settled.refused:
-            self._release(write.path)
+            self._pipeline.release(write.path)
             self._facts.unsyncable.add(write.path, reason, self._ctx.log)
         if guarded:
             self.repairs.applied(settled)
@@ -239,9 +224,6 @@ class Follow:
             if more:
                 self._look_below(keys[-1] + b"\0", below.end)
 
-    def _release(self, path: bytes) -> None:
-        self._busy.pop(path, None)
-
     def _verified(self, ended: full_sync.Ended) -> None:
         if ended.error is not None:
             raise ended.error
@@ -262,53 +244,10 @@ class Follow:
         if not self._ctx.dry_run:
             self._ctx.fence.compare()
 
-    def _read(self) -> None:
-        if not self._dirty and not self._reads:
-            self._ramp.rest()
-        while self._dirty and self._reads < _READS_IN_FLIGHT and not self._applier.is_ahead():
-            granted = self._ctx.session.take(min(self._ramp.batch, len(self._dirty)), live=True)
-            if not granted:
-                return
-            paths = self._fresh(granted)
-            for path in paths[(fitting := pacing.fitting(paths)) :]:
-                self._dirty.put_back(path, self._busy.pop(path))
-            del paths[fitting:]
-            self._ctx.session.give(granted - len(paths))
-            if not paths:
-                return
-            if not self._reads:
-                self._read_at = time.monotonic()
-            self._reads += 1
-            ops = [(protocol.GET_DATA, path) for path in paths]
-            self._batch += 1
-            self._ctx.session.read(ops, self._inbox.put, self._batch)
-
-    def _fresh(self, count: int) -> list[bytes]:
-        """Dirty paths that are not busy; they are busy from now on. The others wait."""
-        busy = self._busy
-        paths = []
-        for path, mark in self._dirty.take(count).items():
-            if path in busy:
-                self._dirty.put_back(path, mark)
-            else:
-                busy[path] = mark
-                paths.append(path)
-        return paths
-
-    def _write(self) -> None:
-        """Send at once while little is under way, so that one change is fast; let writes gather
-        when more is, so that many changes are few Txns."""
-        applier = self._applier
-        while applier.waiting and (
-            applier.in_flight < _EAGER_TXNS or applier.waiting >= _SEND_AT or applier.is_full()
-        ):
-            if not applier.flush(ranged=True):
-                return
-
     def _tick(self, now: float, due: Callable[[], str | None]) -> None:
-        self._facts.pending = len(self._dirty) + len(self._busy)
-        self._lost(now)
-        self._freshness.look(self._busy)
+        self._facts.pending = len(self._dirty) + len(self._pipeline.busy)
+        self._pipeline.lost(now, self.repairs.waited(now))
+        self._freshness.look(self._pipeline.busy)
         self._freshness.ask(now, self._inbox.put)
         self._tally.ask(now, self._inbox.put)
         if now >= self._stand_at and not self._ctx.dry_run:
@@ -329,20 +268,6 @@ class Follow:
         self.verify = full_sync.Verify(ctx, self._facts, self._inbox.put)
         self._facts.course = self.verify.course(self.repairs.written)
         self.verify.start()
-
-    def _lost(self, now: float) -> None:
-        """Every call has a deadline of its own; this one is for an answer that never comes, and
-        would leave its paths busy for good.
-
-        :raises errors.AmbiguousWrite: a Txn, `SessionDoubt`: a read was not answered.
-        """
-        settings = self._ctx.config
-        patience = settings.etcd.request_timeout + LOST_AFTER
-        if self._applier.oldest(now) > patience or self.repairs.waited(now) > patience:
-            raise errors.AmbiguousWrite("etcd's client lost an answer")
-        patience = settings.zookeeper.request_timeout + LOST_AFTER
-        if self._reads and now - self._read_at > patience:
-            raise errors.SessionDoubt("ZooKeeper's client lost an answer")
 
     def _complete(self) -> None:
         """A full sync has ended, and what it nominated has been dealt with."""
