@@ -18,7 +18,9 @@ from zk2etcd.sandbox import servers
 from zk2etcd_workers import turn
 from zk2etcd_workers.model import mapping, tree
 from zk2etcd_workers.walk import snapshot
-from zk2etcd_workers.zookeeper import protocol, session
+from zk2etcd_workers.zookeeper import protocol
+from zk2etcd_workers.zookeeper import reply as replies
+from zk2etcd_workers.zookeeper import session as sessions
 
 GET, LIST = protocol.GET_DATA, protocol.GET_CHILDREN
 
@@ -28,18 +30,18 @@ class Opened:
 
     def __init__(self, address: str, floor: int = 0, **settings: Any) -> None:
         parts = {"hosts": [address], "session_timeout": 2.0, "connect_timeout": 2.0, **settings}
-        self.session = session.Session(connections.ZooKeeper(**parts), metrics.null())
-        self.replies: queue.SimpleQueue[session.Reply] = queue.SimpleQueue()
+        self.session = sessions.Session(connections.ZooKeeper(**parts), metrics.null())
+        self.replies: queue.SimpleQueue[replies.Reply] = queue.SimpleQueue()
         self.session.open(floor)
 
     def connected(self) -> Opened:
         polling.until(lambda: self.session.connected, what="connected")
         return self
 
-    def answer(self) -> session.Reply:
+    def answer(self) -> replies.Reply:
         return self.replies.get(timeout=10)
 
-    def read(self, ops: Sequence[protocol.Op]) -> session.Reply:
+    def read(self, ops: Sequence[protocol.Op]) -> replies.Reply:
         self.session.read(ops, self.replies.put, "tag", known=True)
         return self.answer()
 
@@ -113,7 +115,7 @@ def test_an_event_comes_before_any_reply_that_shows_its_change(
     surprises: list[bytes] = []
     seen = 0
 
-    def replied(reply: session.Reply) -> None:
+    def replied(reply: replies.Reply) -> None:
         if int(reply.results[0].data) > len(events):
             surprises.append(reply.results[0].data)
         opened.replies.put(reply)

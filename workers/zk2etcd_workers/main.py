@@ -21,7 +21,7 @@ from zk2etcd_workers.mirror import mirror
 from zk2etcd_workers.model import mapping
 from zk2etcd_workers.ownership import fence, member, records
 from zk2etcd_workers.shard import context
-from zk2etcd_workers.zookeeper import session
+from zk2etcd_workers.zookeeper import session as sessions
 
 _TURN = 0.2
 _REPORT_EVERY = 0.5
@@ -52,7 +52,7 @@ class _Sides:
         self, settings: models.Config, spec: messages.WorkerSpec, instruments: metrics.Instruments
     ) -> None:
         self.settings = settings
-        self.session = session.Session(settings.zookeeper, instruments)
+        self.session = sessions.Session(settings.zookeeper, instruments)
         self.client = etcd.Client(settings.etcd, instruments)
         self.lease = fence.Lease(self.client, settings.state.lease_ttl)
         keys = records.Keys(settings.state.prefix)

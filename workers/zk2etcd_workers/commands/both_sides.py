@@ -22,6 +22,7 @@ from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.model import mapping
 from zk2etcd_workers.ownership import fence, records
 from zk2etcd_workers.shard import context
+from zk2etcd_workers.zookeeper import reply as replies
 from zk2etcd_workers.zookeeper import session as sessions
 
 _ATTEMPTS_A_HOST = 3
@@ -159,12 +160,12 @@ class Sides:
             released=released,
         )
 
-    def ask(self, send: Callable[[sessions.ReplySink], None]) -> sessions.Reply:
+    def ask(self, send: Callable[[replies.ReplySink], None]) -> replies.Reply:
         """Send one request to ZooKeeper and wait for its reply, whose `error` is the caller's."""
-        replies: queue.SimpleQueue[sessions.Reply] = queue.SimpleQueue()
-        send(replies.put)
+        answers: queue.SimpleQueue[replies.Reply] = queue.SimpleQueue()
+        send(answers.put)
         try:
-            return replies.get(timeout=self.settings.zookeeper.request_timeout + 1.0)
+            return answers.get(timeout=self.settings.zookeeper.request_timeout + 1.0)
         except queue.Empty:
             raise errors.SessionDoubt("ZooKeeper did not answer") from None
 

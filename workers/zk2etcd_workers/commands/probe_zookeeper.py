@@ -12,7 +12,7 @@ from zk2etcd_workers.commands import both_sides, finding
 from zk2etcd_workers.model import tree
 from zk2etcd_workers.zookeeper import protocol as protocols
 from zk2etcd_workers.zookeeper import protocol_choice, refusal, server_version
-from zk2etcd_workers.zookeeper import session as sessions
+from zk2etcd_workers.zookeeper import reply as replies
 
 SIDE = finding.Side("ZooKeeper")
 _LOOKED_AT = 64
@@ -178,7 +178,7 @@ def zxid(both: both_sides.Sides, shard: messages.Shard) -> int:
     :raises errors.ZooKeeperError: it does not.
     """
 
-    def send(sink: sessions.ReplySink) -> None:
+    def send(sink: replies.ReplySink) -> None:
         both.session.sync(shard.source.encode(), sink)
 
     reply = both.ask(send)

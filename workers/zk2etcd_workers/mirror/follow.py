@@ -28,7 +28,7 @@ from zk2etcd_workers.shard import (
     unsyncable,
 )
 from zk2etcd_workers.shard import inbox as inboxes
-from zk2etcd_workers.zookeeper import session
+from zk2etcd_workers.zookeeper import reply as replies
 
 _STAND_EVERY = 2.0
 
@@ -107,7 +107,7 @@ class Follow:
             item = self._inbox.get(0)
 
     def _handle(self, item: Any) -> None:
-        if isinstance(item, session.Reply):
+        if isinstance(item, replies.Reply):
             self._replied(item)
         elif isinstance(item, apply.Ack):
             self._acknowledged(item)
@@ -124,7 +124,7 @@ class Follow:
         elif isinstance(item, full_sync.Ended):
             self._verified(item)
 
-    def _replied(self, reply: session.Reply) -> None:
+    def _replied(self, reply: replies.Reply) -> None:
         if isinstance(reply.tag, gauges.Synced):
             self._freshness.answered(reply)
             return

@@ -16,7 +16,8 @@ from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.mirror import full_sync
 from zk2etcd_workers.model import pacing, plan, tree
 from zk2etcd_workers.shard import apply, confirm, context, dirty_paths
-from zk2etcd_workers.zookeeper import protocol, session
+from zk2etcd_workers.zookeeper import protocol
+from zk2etcd_workers.zookeeper import reply as replies
 
 
 class Batch(NamedTuple):
@@ -158,7 +159,7 @@ class Repairs:
         ops = [(protocol.GET_DATA, path) for path in now]
         self._ctx.session.read(ops, self._deliver, batch._replace(paths=now))
 
-    def read(self, reply: session.Reply) -> None:
+    def read(self, reply: replies.Reply) -> None:
         """Both sides are known; write what differs. An event comes before any reply that shows
         its change: a path that is dirty by now differs because it has just changed."""
         self._reading = False

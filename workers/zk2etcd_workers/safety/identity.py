@@ -16,7 +16,8 @@ from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.model import tree
 from zk2etcd_workers.ownership import lineage, records
 from zk2etcd_workers.shard import confirm, context
-from zk2etcd_workers.zookeeper import protocol, session
+from zk2etcd_workers.zookeeper import protocol
+from zk2etcd_workers.zookeeper import reply as replies
 
 _CHILDREN = 16
 _LISTED = 1000
@@ -149,7 +150,7 @@ class Identity:
 
     def _children(self) -> Sequence[bytes]:
         ops = [(protocol.GET_CHILDREN, tree.ROOT)]
-        reply: session.Reply = confirm.ask(
+        reply: replies.Reply = confirm.ask(
             self._ctx, lambda sink: self._ctx.session.read(ops, sink, walks=True)
         )
         listing = reply.results[0]

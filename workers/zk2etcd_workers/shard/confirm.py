@@ -10,7 +10,8 @@ from zk2etcd import errors
 from zk2etcd_workers import turn
 from zk2etcd_workers.model import pacing, tree
 from zk2etcd_workers.shard import context
-from zk2etcd_workers.zookeeper import protocol, session
+from zk2etcd_workers.zookeeper import protocol
+from zk2etcd_workers.zookeeper import reply as replies
 
 _BATCH = 64
 
@@ -30,7 +31,7 @@ def read_again(
 
     :raises errors.SessionDoubt: the session changed, or did not answer.
     """
-    replies: queue.SimpleQueue[session.Reply] = queue.SimpleQueue()
+    answers: queue.SimpleQueue[replies.Reply] = queue.SimpleQueue()
     at = 0
     while at < len(paths):
         ctx.turn.beat()
@@ -40,29 +41,29 @@ def read_again(
             ctx.turn.pause(0.002)
             continue
         ops = [(protocol.GET_DATA, path) for path in paths[at : at + granted]]
-        ctx.session.read(ops, replies.put, walks=walks)
-        reply = _wait(ctx, replies)
+        ctx.session.read(ops, answers.put, walks=walks)
+        reply = _wait(ctx, answers)
         for (_, path), node in zip(ops, reply.results, strict=True):
             yield Verdict(path, node, reply.zxid)
         at += granted
 
 
-def ask(ctx: context.Context, send: Callable[[session.ReplySink], None]) -> session.Reply:
+def ask(ctx: context.Context, send: Callable[[replies.ReplySink], None]) -> replies.Reply:
     """Send one request and wait for its reply.
 
     :raises errors.ZooKeeperError: it failed, or was not answered.
     """
-    replies: queue.SimpleQueue[session.Reply] = queue.SimpleQueue()
-    send(replies.put)
-    return _wait(ctx, replies)
+    answers: queue.SimpleQueue[replies.Reply] = queue.SimpleQueue()
+    send(answers.put)
+    return _wait(ctx, answers)
 
 
-def _wait(ctx: context.Context, replies: queue.SimpleQueue[session.Reply]) -> session.Reply:
+def _wait(ctx: context.Context, answers: queue.SimpleQueue[replies.Reply]) -> replies.Reply:
     left = ctx.config.zookeeper.request_timeout + 2
     while left > 0:
         ctx.turn.beat()
         try:
-            reply = replies.get(timeout=turn.SLICE)
+            reply = answers.get(timeout=turn.SLICE)
         except queue.Empty:
             left -= turn.SLICE
             continue

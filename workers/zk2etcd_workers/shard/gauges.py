@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.shard import context, dirty_paths
-from zk2etcd_workers.zookeeper import session
+from zk2etcd_workers.zookeeper import reply as replies
 
 _SYNC_EVERY = 1.0
 _COUNT_EVERY = 5.0
@@ -36,13 +36,13 @@ class Freshness:
         self._at = 0.0
         self._awaited: tuple[float, int] | None = None
 
-    def ask(self, now: float, sink: session.ReplySink) -> None:
+    def ask(self, now: float, sink: replies.ReplySink) -> None:
         """Send the next `sync` if it is time: a second after an answer, or when one is overdue."""
         if now >= self._at:
             self._at = now + self._ctx.config.zookeeper.request_timeout
             self._ctx.session.sync(self._ctx.root, sink, Synced(time.time()))
 
-    def answered(self, reply: session.Reply) -> None:
+    def answered(self, reply: replies.Reply) -> None:
         if reply.error is None:
             self._awaited = (reply.tag.sent, self._dirty.sequence)
             self._at = time.monotonic() + _SYNC_EVERY

@@ -17,6 +17,7 @@ from zk2etcd import errors
 from zk2etcd_workers import turn
 from zk2etcd_workers.model import mapping, pacing, tree
 from zk2etcd_workers.zookeeper import protocol
+from zk2etcd_workers.zookeeper import reply as replies
 from zk2etcd_workers.zookeeper import session as sessions
 
 _IN_FLIGHT = 3
@@ -117,7 +118,7 @@ class Reader:
         self._most = read_batch
         self._patience = patience
         self._epoch = session.epoch if epoch is None else epoch
-        self._replies: queue.SimpleQueue[sessions.Reply] = queue.SimpleQueue()
+        self._replies: queue.SimpleQueue[replies.Reply] = queue.SimpleQueue()
         self._heap: list[tuple[bytes, int, Dir]] = []
         self._heavy: set[bytes] = set()
         self._in_flight = 0
@@ -261,7 +262,7 @@ class Reader:
 
     # --- replies -----------------------------------------------------------------------------
 
-    def _process(self, reply: sessions.Reply) -> None:
+    def _process(self, reply: replies.Reply) -> None:
         self._in_flight -= 1
         if reply.error is not None:
             raise reply.error

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from zk2etcd_workers.model import mapping
+from zk2etcd_workers.zookeeper import reply as replies
 from zk2etcd_workers.zookeeper import session as sessions
 
 _MOST_EXCLUDED = 8
@@ -32,7 +33,7 @@ class _Sizing:
         self._told = told
         self._nodes = 0
 
-    def answered(self, reply: sessions.Reply) -> None:
+    def answered(self, reply: replies.Reply) -> None:
         if reply.error is not None:
             return
         (below,) = reply.results

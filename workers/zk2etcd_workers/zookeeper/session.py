@@ -1,6 +1,6 @@
 """One ZooKeeper session for all shards of a worker.
 
-Callers send bulk reads and get `Reply` values back through a callable, which runs in kazoo's
+Callers send bulk reads and get `reply.Reply` values back through a callable, which runs in kazoo's
 connection thread and must only enqueue. Nothing here decides what a reply means for a shard; but a
 reply that cannot be trusted says so in its `error`: the session broke while it was under way
 (`SessionDoubt`) or it comes from before the floor (`StaleRead`).
@@ -8,13 +8,11 @@ reply that cannot be trusted says so in its `error`: the session broke while it 
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import kazoo.exceptions
-import kazoo.protocol.states
 
 from zk2etcd import errors, metrics
 from zk2etcd.config import connections
@@ -22,42 +20,23 @@ from zk2etcd_workers.model import pacing
 from zk2etcd_workers.zookeeper import (
     classic,
     connection,
-    kazoo_client,
+    link,
     plain_reads,
     protocol,
     protocol_choice,
-    refusal,
     reply,
     watch_routes,
 )
 
-_STATES = kazoo.protocol.states.KazooState
-_GOODBYE = 1.0
-_TRY_AGAIN = 1.0
 _SAYS_NO = (kazoo.exceptions.NoNodeError, kazoo.exceptions.NoAuthError)
 
-Reply = reply.Reply
-ReplySink = reply.ReplySink
 
-
-class Session:
-    """A connection that comes back by itself. `epoch` changes with every connection and with every
-    loss of one: work that began in another epoch is in doubt."""
+class Session(link.Link):
+    """What the shards ask of ZooKeeper and hear from it, over a link that they share."""
 
     def __init__(self, settings: connections.ZooKeeper, instruments: metrics.Instruments) -> None:
-        self._settings = settings
-        self._instruments = instruments
-        self._lock = threading.Lock()
-        self._client: connection.Client | None = None
-        self._floor = 0
+        super().__init__(settings, instruments)
         self._routes = watch_routes.Routes()
-        self._down_since = time.monotonic()
-        self._closed = False
-        self._refusals = refusal.Refusals()
-        self.handshake = connection.HANDSHAKE
-        self.epoch = 0
-        self.connected = False
-        self.trouble = "not connected yet"
         self.protocol: str | None = None
         """bulk or classic, once it is known."""
         self._watches: classic.Watches | None = None
@@ -66,111 +45,14 @@ class Session:
         self.budget = pacing.Budget()
         self.rate = pacing.Rate(settings.max_reads_per_second)
 
-    # --- life --------------------------------------------------------------------------------
-
-    def open(self, floor: int) -> None:
-        """Connect in the background, to servers at or above `floor` only. Safe to call again.
-
-        :raises errors.ZooKeeperError: a package that the settings need is not installed.
-        """
-        with self._lock:
-            self._floor = max(self._floor, floor)
-            if self._client is None and not self._closed:
-                self._client = self._make()
-                self._down_since = time.monotonic()
-                self._client.start_async()
-
-    def lower(self, floor: int) -> None:
-        """A person has said that an ensemble behind what we saw is the right one: connect anew,
-        to servers at or above `floor`."""
-        with self._lock:
-            self._floor = floor
-            self._refusals = refusal.Refusals()
-            client = self._client
-        if client is not None:
-            self._replace(client)
-
-    @property
-    def all_behind(self) -> bool:
-        """Every host refused us since the last connection, each because it serves an ensemble
-        that is behind the floor."""
-        return self._refusals.all_behind(self._floor, len(self._settings.hosts))
-
-    @property
-    def behind(self) -> dict[str, int]:
-        """See `zk_refusal.Refusals`."""
-        return self._refusals.behind
-
-    def close(self) -> None:
-        with self._lock:
-            self._closed = True
-            client, self._client = self._client, None
-        if client is not None:
-            # kazoo waits for the server to say goodbye; we do not, for long.
-            closing = threading.Thread(target=kazoo_client.discard, args=(client,), daemon=True)
-            closing.start()
-            closing.join(_GOODBYE)
-
     def tend(self, now: float) -> None:
-        """Called every second or so: cut a connection that does not answer, and replace a client
-        that has been without one for longer than a session lasts, or that has given up. A client
-        that has seen a zxid which the servers lost is refused for ever; a new one knows only the
-        floor."""
-        client = self._client
-        if client is None:
-            return
-        for path in self._watches.due() if self._watches is not None else ():
-            self._list_again(path)
-        # While there is no connection the client ends all requests; a late one goes with the next.
-        oldest = client.oldest() if self.connected else None
-        if oldest is not None and now - oldest > self._settings.request_timeout:
-            self.drop(f"no answer within {self._settings.request_timeout:g} s")
-        away = now - self._down_since
-        patience = max(self._settings.session_timeout, self._settings.connect_timeout) + 1
-        if client.has_ended:
-            patience = _TRY_AGAIN
-        if not self.connected and away > patience:
-            self._replace(client)
-
-    def _replace(self, client: connection.Client) -> None:
-        with self._lock:
-            if self._client is not client or self._closed:
-                return
-            self._client = None
-        threading.Thread(target=kazoo_client.discard, args=(client,), daemon=True).start()
-        self.open(0)
-
-    def drop(self, why: str) -> None:
-        """Break the connection: the server behind it cannot be trusted or does not answer."""
-        self.trouble = why
-        if self._client is not None:
-            self._client.cut()
-
-    def _make(self) -> connection.Client:
-        client = kazoo_client.make(self, self._settings)
-        client.add_listener(lambda state: self._changed(client, state))
-        return client
+        """See `link.Link.tend`; and list what has waited for it, in the classic protocol."""
+        if self._client is not None and self._watches is not None:
+            for path in self._watches.due():
+                self._list_again(path)
+        super().tend(now)
 
     # --- called by the connection (its thread) -----------------------------------------------
-
-    def floor(self) -> int:
-        return self._floor
-
-    def connecting(self) -> None:
-        self._instruments.zk_connecting()
-
-    def established(self, client: connection.Client) -> None:
-        if client is self._client:
-            self._instruments.zk_connected()
-            self.trouble = ""
-            self._refusals = refusal.Refusals()
-            self._turned(connected=True)
-
-    def refused(self, host: str, why: str, hung_up_at: int | None = None) -> None:
-        """:param hung_up_at: the server closed the connection without a word, as it does to a
-        client that has seen a later zxid than its own; the latest that ours has seen."""
-        self._refusals.add(host, why, self._settings, hung_up_at)
-        self.trouble = str(self._refusals)
 
     def event(self, kind: int, path: bytes) -> None:
         watches = self._watches
@@ -187,12 +69,6 @@ class Session:
         if self._routes.above(path + b"/") is not None:
             ops = [(protocol.GET_CHILDREN, path)]
             self._read_plainly(ops, _unheard, None, 0, again=True)
-
-    def _changed(self, client: connection.Client, state: Any) -> None:
-        if client is self._client and state != _STATES.CONNECTED:
-            self._down_since = time.monotonic()
-            self.trouble = self.trouble or f"connection {str(state).lower()}"
-            self._turned(connected=False)
 
     def _turned(self, *, connected: bool) -> None:
         """Every connection is a new epoch, also of a session that lived on, or that the server
@@ -228,7 +104,7 @@ class Session:
     def read(
         self,
         ops: Sequence[protocol.Op],
-        sink: ReplySink,
+        sink: reply.ReplySink,
         tag: Any = None,
         *,
         known: bool = False,
@@ -246,12 +122,12 @@ class Session:
     def _read_plainly(
         self,
         ops: Sequence[protocol.Op],
-        sink: ReplySink,
+        sink: reply.ReplySink,
         tag: Any,
         permits: int,
         **how: bool,
     ) -> None:
-        """:param how: `walks` and `again` of `zk_classic.Bulk`."""
+        """:param how: `walks` and `again` of `classic.Bulk`."""
         client, watches, roots = self._client, self._watches, self._routes.roots
         bulk = classic.Bulk(
             ops,
@@ -268,7 +144,7 @@ class Session:
         else:
             bulk.send(pending)
 
-    def watch(self, root: bytes, sink: ReplySink) -> None:
+    def watch(self, root: bytes, sink: reply.ReplySink) -> None:
         """Watch `root` and all below it: with one recursive watch; or, in the classic protocol,
         `root` itself, and the rest as it is read."""
         if self._watches is not None:
@@ -276,10 +152,10 @@ class Session:
             return
         self._send(protocol.AddWatch(root), "watch", sink, None)
 
-    def sync(self, root: bytes, sink: ReplySink, tag: Any = None) -> None:
+    def sync(self, root: bytes, sink: reply.ReplySink, tag: Any = None) -> None:
         self._send(protocol.Sync(root), "", sink, tag)
 
-    def count(self, path: bytes, sink: ReplySink) -> None:
+    def count(self, path: bytes, sink: reply.ReplySink) -> None:
         """Ask how many nodes there are below `path`, which is the reply's tag. It is not asked
         where the protocol is classic, nor after a session that ended before it was answered: a
         server that does not know the question ends the session for it."""
@@ -288,7 +164,9 @@ class Session:
         self._uncounted = self.epoch
         self._send(protocol.CountBelow(path), "", sink, path)
 
-    def _send(self, request: Any, op: str, sink: ReplySink, tag: Any, permits: int = 0) -> None:
+    def _send(
+        self, request: Any, op: str, sink: reply.ReplySink, tag: Any, permits: int = 0
+    ) -> None:
         pending = reply.Pending(self, request, op, sink, tag, permits)
         client = self._client
         if client is None or not self.connected:
@@ -317,7 +195,7 @@ class Session:
                 f"a ZooKeeper server answered at zxid {lowest:#x}, behind {self._floor:#x}"
             )
             self.drop(str(failure))
-        pending.sink(Reply(ops, pending.tag, pending.epoch, request.zxid, value, failure))
+        pending.sink(reply.Reply(ops, pending.tag, pending.epoch, request.zxid, value, failure))
 
     def take(self, wanted: int, *, live: bool, known: bool = False) -> int:
         """Permits for up to `wanted` reads, now; 0 means: ask again in a few milliseconds.
@@ -338,5 +216,5 @@ class Session:
             self.budget.give(unused)
 
 
-def _unheard(_reply: Reply) -> None:
+def _unheard(_reply: reply.Reply) -> None:
     """Nobody asked: what a listing shows is told as events, and a failure is the connection's."""

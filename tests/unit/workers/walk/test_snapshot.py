@@ -17,6 +17,7 @@ from zk2etcd_workers import turn
 from zk2etcd_workers.model import mapping, pacing, tree
 from zk2etcd_workers.walk import snapshot
 from zk2etcd_workers.zookeeper import protocol
+from zk2etcd_workers.zookeeper import reply as replies
 from zk2etcd_workers.zookeeper import session as sessions
 
 SHARD = mapping.Mapping("/s", "/s")
@@ -55,7 +56,7 @@ class Session:
     def read(
         self,
         ops: Sequence[protocol.Op],
-        sink: sessions.ReplySink,
+        sink: replies.ReplySink,
         tag: Any = None,
         *,
         known: bool = False,
@@ -77,7 +78,7 @@ class Session:
             self.budget.give(sum(1 for kind, _ in ops if kind == protocol.GET_DATA))
         self.zxid += 1
         results = [self._result(kind, path) for kind, path in ops]
-        sink(sessions.Reply(ops, tag, self.epoch, self.zxid, results, self.error))
+        sink(replies.Reply(ops, tag, self.epoch, self.zxid, results, self.error))
 
     def _result(self, kind: int, path: bytes) -> tree.Result:
         value = self.nodes.get(path, tree.Miss.NO_NODE)

@@ -1,0 +1,204 @@
+"""The link to ZooKeeper: one client of kazoo's, and another when that one is of no use any more.
+
+It connects in the background, to servers at or above a floor, and says why none took it. Nothing
+here knows what is asked over it.
+"""
+
+from __future__ import annotations
+
+import abc
+import logging
+import threading
+import time
+from typing import Any, cast
+
+import kazoo.protocol.states
+
+from zk2etcd import errors, metrics
+from zk2etcd.config import connections, models
+from zk2etcd_workers.zookeeper import connection, refusal
+
+_STATES = kazoo.protocol.states.KazooState
+_GOODBYE = 1.0
+_TRY_AGAIN = 1.0
+_QUIET = logging.getLogger("kazoo.quiet")
+# kazoo warns of each attempt that fails, for hours; a shard says it once, and status why.
+_QUIET.setLevel(logging.ERROR)
+
+
+class Link(abc.ABC):
+    """A connection that comes back by itself. `epoch` changes with every connection and with every
+    loss of one: work that began in another epoch is in doubt."""
+
+    def __init__(self, settings: connections.ZooKeeper, instruments: metrics.Instruments) -> None:
+        self._settings = settings
+        self._instruments = instruments
+        self._lock = threading.Lock()
+        self._client: connection.Client | None = None
+        self._floor = 0
+        self._down_since = time.monotonic()
+        self._closed = False
+        self._refusals = refusal.Refusals()
+        self.handshake = connection.HANDSHAKE
+        self.epoch = 0
+        self.connected = False
+        self.trouble = "not connected yet"
+
+    def open(self, floor: int) -> None:
+        """Connect in the background, to servers at or above `floor` only. Safe to call again.
+
+        :raises errors.ZooKeeperError: a package that the settings need is not installed.
+        """
+        with self._lock:
+            self._floor = max(self._floor, floor)
+            if self._client is None and not self._closed:
+                self._client = self._make()
+                self._down_since = time.monotonic()
+                self._client.start_async()
+
+    def lower(self, floor: int) -> None:
+        """A person has said that an ensemble behind what we saw is the right one: connect anew,
+        to servers at or above `floor`."""
+        with self._lock:
+            self._floor = floor
+            self._refusals = refusal.Refusals()
+            client = self._client
+        if client is not None:
+            self._replace(client)
+
+    @property
+    def all_behind(self) -> bool:
+        """Every host refused us since the last connection, each because it serves an ensemble
+        that is behind the floor."""
+        return self._refusals.all_behind(self._floor, len(self._settings.hosts))
+
+    @property
+    def behind(self) -> dict[str, int]:
+        """See `refusal.Refusals`."""
+        return self._refusals.behind
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            client, self._client = self._client, None
+        if client is not None:
+            # kazoo waits for the server to say goodbye; we do not, for long.
+            closing = threading.Thread(target=_discard, args=(client,), daemon=True)
+            closing.start()
+            closing.join(_GOODBYE)
+
+    def tend(self, now: float) -> None:
+        """Called every second or so: cut a connection that does not answer, and replace a client
+        that has been without one for longer than a session lasts, or that has given up. A client
+        that has seen a zxid which the servers lost is refused for ever; a new one knows only the
+        floor."""
+        client = self._client
+        if client is None:
+            return
+        # While there is no connection the client ends all requests; a late one goes with the next.
+        oldest = client.oldest() if self.connected else None
+        if oldest is not None and now - oldest > self._settings.request_timeout:
+            self.drop(f"no answer within {self._settings.request_timeout:g} s")
+        away = now - self._down_since
+        patience = max(self._settings.session_timeout, self._settings.connect_timeout) + 1
+        if client.has_ended:
+            patience = _TRY_AGAIN
+        if not self.connected and away > patience:
+            self._replace(client)
+
+    def _replace(self, client: connection.Client) -> None:
+        with self._lock:
+            if self._client is not client or self._closed:
+                return
+            self._client = None
+        threading.Thread(target=_discard, args=(client,), daemon=True).start()
+        self.open(0)
+
+    def drop(self, why: str) -> None:
+        """Break the connection: the server behind it cannot be trusted or does not answer."""
+        self.trouble = why
+        if self._client is not None:
+            self._client.cut()
+
+    def _make(self) -> connection.Client:
+        client = _new_client(self, self._settings)
+        client.add_listener(lambda state: self._changed(client, state))
+        return client
+
+    # --- called by the connection (its thread) -----------------------------------------------
+
+    def floor(self) -> int:
+        return self._floor
+
+    def connecting(self) -> None:
+        self._instruments.zk_connecting()
+
+    def established(self, client: connection.Client) -> None:
+        if client is self._client:
+            self._instruments.zk_connected()
+            self.trouble = ""
+            self._refusals = refusal.Refusals()
+            self._turned(connected=True)
+
+    def refused(self, host: str, why: str, hung_up_at: int | None = None) -> None:
+        """:param hung_up_at: the server closed the connection without a word, as it does to a
+        client that has seen a later zxid than its own; the latest that ours has seen."""
+        self._refusals.add(host, why, self._settings, hung_up_at)
+        self.trouble = str(self._refusals)
+
+    def _changed(self, client: connection.Client, state: Any) -> None:
+        if client is self._client and state != _STATES.CONNECTED:
+            self._down_since = time.monotonic()
+            self.trouble = self.trouble or f"connection {str(state).lower()}"
+            self._turned(connected=False)
+
+    @abc.abstractmethod
+    def event(self, kind: int, path: bytes) -> None:
+        """A watch has fired."""
+
+    @abc.abstractmethod
+    def _turned(self, *, connected: bool) -> None:
+        """The connection came about, or was lost: `connected` and `epoch` change."""
+
+
+def _new_client(owner: connection.Owner, settings: connections.ZooKeeper) -> connection.Client:
+    """A client that is not started yet.
+
+    :raises errors.ZooKeeperError: a package that the settings need is not installed.
+    """
+    if settings.sasl is not None and not connection.KNOWS_SASL:
+        raise errors.ZooKeeperError(
+            "zookeeper.sasl needs the package pure-sasl: pip install 'zk2etcd[sasl]'"
+        )
+    return connection.Client(
+        owner,
+        settings.connect_timeout,
+        settings.tls,
+        hosts=",".join(settings.hosts),
+        timeout=settings.session_timeout,
+        logger=_QUIET,
+        **_security(settings),
+    )
+
+
+def _security(settings: connections.ZooKeeper) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    if settings.auth:
+        options["auth_data"] = [(a.scheme, models.revealed(a.credentials)) for a in settings.auth]
+    if settings.sasl is not None:
+        options["sasl_options"] = {
+            "mechanism": settings.sasl.mechanism,
+            "username": settings.sasl.username,
+            "password": models.revealed(settings.sasl.password),
+        }
+    return options
+
+
+def _discard(client: connection.Client) -> None:
+    """Stop a client for good; kazoo's stop joins threads, so never from one of its callbacks."""
+    try:
+        client.stop()
+        client.close()
+    except Exception as error:
+        _QUIET.debug("a discarded client did not close cleanly: %s", error)
+    cast(Any, client).state_listeners.clear()
