@@ -22,6 +22,7 @@ from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.model import mapping
 from zk2etcd_workers.ownership import fence, records
 from zk2etcd_workers.shard import context
+from zk2etcd_workers.zookeeper import failures
 from zk2etcd_workers.zookeeper import reply as replies
 from zk2etcd_workers.zookeeper import session as sessions
 
@@ -128,7 +129,7 @@ class Sides:
         session.negotiate()
 
     def _is_denied(self) -> bool:
-        return "refused the credentials" in self.session.trouble
+        return failures.REFUSED in self.session.trouble
 
     def _no_session(self) -> str:
         hosts = ", ".join(self.settings.zookeeper.hosts)

@@ -10,8 +10,8 @@ from zk2etcd import errors, messages
 from zk2etcd.config import connections, models
 from zk2etcd_workers.commands import both_sides, finding
 from zk2etcd_workers.model import tree
+from zk2etcd_workers.zookeeper import failures, protocol_choice, refusal, server_version
 from zk2etcd_workers.zookeeper import protocol as protocols
-from zk2etcd_workers.zookeeper import protocol_choice, refusal, server_version
 from zk2etcd_workers.zookeeper import reply as replies
 
 SIDE = finding.Side("ZooKeeper")
@@ -62,7 +62,7 @@ def session(both: both_sides.Sides) -> finding.Fact:
     except errors.ZooKeeperError as error:
         return SIDE.fail(str(error), "see the hosts above", unreachable=True)
     except errors.Unreachable as error:
-        denied = "refused the credentials" in str(error)
+        denied = failures.REFUSED in str(error)
         remedy = "correct zookeeper.auth and zookeeper.sasl" if denied else "see the hosts above"
         return SIDE.fail(str(error), remedy, unreachable=not denied)
     took = (time.monotonic() - started) * 1000

@@ -19,22 +19,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-import kazoo.exceptions
-
 from zk2etcd import metrics
 from zk2etcd_workers.model import tree
-from zk2etcd_workers.zookeeper import plain_reads, protocol
+from zk2etcd_workers.zookeeper import failures, plain_reads, protocol
 
 _LONG = 1000
 CREATED, DELETED, CHILDREN_CHANGED = 1, 2, 4
-_MISSES = (
-    kazoo.exceptions.APIError,
-    kazoo.exceptions.BadArgumentsError,
-    kazoo.exceptions.MarshallingError,
-    kazoo.exceptions.SystemZookeeperError,
-    kazoo.exceptions.UnimplementedError,
-)
-"""Answers about one node, and not about the connection."""
 
 Event = Callable[[int, bytes], None]
 
@@ -165,7 +155,7 @@ class Bulk:
         seconds = time.monotonic() - part.started
         self._instruments.zk_op(part.request.op, status, seconds)
         if error is not None:
-            miss = _miss(error)
+            miss = failures.miss(error)
             if miss is None:
                 # The connection is gone, and all other parts with it.
                 self._pending.set_exception(error)
@@ -246,14 +236,6 @@ class _Part:
         if not self._done:
             self._done = True
             self.bulk.answered(self, value, error)
-
-
-def _miss(error: BaseException) -> tree.Miss | None:
-    if isinstance(error, kazoo.exceptions.NoNodeError):
-        return tree.Miss.NO_NODE
-    if isinstance(error, kazoo.exceptions.NoAuthError):
-        return tree.Miss.NO_AUTH
-    return tree.Miss.OTHER if isinstance(error, _MISSES) else None
 
 
 def _parent(path: bytes) -> bytes:

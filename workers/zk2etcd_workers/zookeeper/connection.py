@@ -22,7 +22,7 @@ import kazoo.protocol.connection
 import kazoo.retry
 
 from zk2etcd.config import connections
-from zk2etcd_workers.zookeeper import outbox, protocol, refusal
+from zk2etcd_workers.zookeeper import failures, outbox, protocol, refusal
 from zk2etcd_workers.zookeeper import tls as zk_tls
 
 _LENGTH = struct.Struct(">i")
@@ -234,9 +234,7 @@ class Client(kazoo.client.KazooClient):  # type: ignore[misc]
             sasl_options=options.get("sasl_options"),
         )
 
-        self._line = outbox.Line(
-            self._call, lambda: bool(self.connected), kazoo.exceptions.ConnectionLoss
-        )
+        self._line = outbox.Line(self._call, lambda: bool(self.connected), failures.lost)
         self.send = self._line.send
         """Queue one request; its pending has kazoo's `set` and `set_exception`."""
         self.answered = self._line.answered

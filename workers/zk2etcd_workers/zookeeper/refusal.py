@@ -9,17 +9,16 @@ from __future__ import annotations
 import ssl
 
 from zk2etcd.config import connections
-from zk2etcd_workers.zookeeper import server_version
+from zk2etcd_workers.zookeeper import failures, server_version
 
 _SHOWN = 3
-CREDENTIALS = "refused the credentials (zookeeper.auth, zookeeper.sasl)"
 
 
 def reason(error: BaseException) -> str:
     """What went wrong with one attempt to connect; never a secret. An error of kazoo's is judged by
     the OSError that it came from."""
-    if type(error).__name__ == "AuthFailedError":
-        return CREDENTIALS
+    if failures.is_refusal(error):
+        return f"{failures.REFUSED} (zookeeper.auth, zookeeper.sasl)"
     cause = error if isinstance(error, OSError) else error.__context__
     if isinstance(cause, ssl.SSLCertVerificationError):
         said = f"its certificate is not trusted: {cause.verify_message}"

@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-import kazoo.exceptions
-
 from zk2etcd import errors
 from zk2etcd_workers.zookeeper import connection, protocol
 
@@ -71,12 +69,3 @@ class Pending:
             if self.client is not None:
                 self.client.answered(self)
             self._owner.answered(self, value, error)
-
-
-def translate(error: BaseException) -> errors.ZooKeeperError:
-    """What one of kazoo's errors means for the shards."""
-    if isinstance(error, kazoo.exceptions.NoAuthError):
-        return errors.ZooKeeperError("ZooKeeper denies the right to read")
-    if isinstance(error, kazoo.exceptions.AuthFailedError):
-        return errors.ZooKeeperError("ZooKeeper refused the credentials")
-    return errors.SessionDoubt(f"the ZooKeeper session broke off ({type(error).__name__})")

@@ -12,14 +12,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-import kazoo.exceptions
-
 from zk2etcd import errors, metrics
 from zk2etcd.config import connections
 from zk2etcd_workers.model import pacing
 from zk2etcd_workers.zookeeper import (
     classic,
     connection,
+    failures,
     link,
     plain_reads,
     protocol,
@@ -27,8 +26,6 @@ from zk2etcd_workers.zookeeper import (
     reply,
     watch_routes,
 )
-
-_SAYS_NO = (kazoo.exceptions.NoNodeError, kazoo.exceptions.NoAuthError)
 
 
 class Session(link.Link):
@@ -140,7 +137,7 @@ class Session(link.Link):
         )
         pending = reply.Pending(self, bulk, "", sink, tag, permits)
         if client is None or not self.connected:
-            pending.set_exception(kazoo.exceptions.ConnectionLoss())
+            pending.set_exception(failures.lost())
         else:
             bulk.send(pending)
 
@@ -171,7 +168,7 @@ class Session(link.Link):
         client = self._client
         if client is None or not self.connected:
             # kazoo would queue it, and block after some 278 of them (tried).
-            pending.set_exception(kazoo.exceptions.ConnectionLoss())
+            pending.set_exception(failures.lost())
             return
         pending.client = client
         client.send(request, pending)
@@ -181,14 +178,12 @@ class Session(link.Link):
         ops = getattr(request, "ops", ())
         if pending.permits:
             self.give(pending.permits)
-        if isinstance(request, protocol.CountBelow) and (
-            error is None or isinstance(error, _SAYS_NO)
-        ):
+        if isinstance(request, protocol.CountBelow) and (error is None or failures.says_no(error)):
             self._uncounted = None
         status = "success" if error is None else type(error).__name__
         if pending.op:
             self._instruments.zk_op(pending.op, status, time.monotonic() - pending.started)
-        failure = reply.translate(error) if error is not None else None
+        failure = failures.translate(error) if error is not None else None
         lowest = getattr(request, "lowest", request.zxid)
         if failure is None and lowest < self._floor:
             failure = errors.StaleRead(
