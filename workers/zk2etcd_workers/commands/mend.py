@@ -19,6 +19,7 @@ from zk2etcd_workers.mirror import base, splits
 from zk2etcd_workers.ownership import records
 from zk2etcd_workers.safety import guard_record, identity, pause_key
 from zk2etcd_workers.shard import context
+from zk2etcd_workers.shard import facts as shard_facts
 
 WRITTEN_BY = "zk2etcd diff"
 _TOLD = 0.2
@@ -52,7 +53,7 @@ def mend(
     """
     ctx = both.context(shard, released)
     ctx = dataclasses.replace(ctx, config=_with_room(ctx.config, (released or 0) * shard.buckets))
-    facts = context.Facts()
+    facts = shard_facts.Facts()
     records.ensure_format(ctx.etcd, ctx.keys, WRITTEN_BY)
     ctx.fence.claim({})
     try:
@@ -77,7 +78,7 @@ def mend(
 
 
 @contextlib.contextmanager
-def _watched(facts: context.Facts, told: Callable[[int, int], None]) -> Iterator[None]:
+def _watched(facts: shard_facts.Facts, told: Callable[[int, int], None]) -> Iterator[None]:
     """The base that runs meanwhile is told of."""
     over = threading.Event()
 
@@ -96,7 +97,7 @@ def _watched(facts: context.Facts, told: Callable[[int, int], None]) -> Iterator
         looking.join()
 
 
-def _distrusted(ctx: context.Context, facts: context.Facts) -> messages.Guard | None:
+def _distrusted(ctx: context.Context, facts: shard_facts.Facts) -> messages.Guard | None:
     """The trip that stands, or stands from now on, since another ensemble answers."""
     guard = guard_record.Guarding(ctx, facts)
     trip = guard.standing()

@@ -16,6 +16,7 @@ from zk2etcd_workers import turn
 from zk2etcd_workers.model import plan, tree
 from zk2etcd_workers.safety import guard_record
 from zk2etcd_workers.shard import apply, confirm, context, event_log
+from zk2etcd_workers.shard import facts as shard_facts
 from zk2etcd_workers.walk import course, etcd_keys, snapshot
 
 _CONFIRM_AT = 2048
@@ -40,7 +41,7 @@ class Base:
     def __init__(
         self,
         ctx: context.Context,
-        facts: context.Facts,
+        facts: shard_facts.Facts,
         floor: int,
         again: Callable[[bytes], None],
         was_deleted: Callable[[bytes], bool],
@@ -94,8 +95,7 @@ class Base:
         if self._facts.zxid < self._applier.zxid:
             self._applier.seal()
             self._drain()
-        self._facts.walked = (walk.nodes, counts.wanted)
-        self._facts.largest = walk.largest
+        self._facts.found(walk, counts.wanted)
         zxid, released = self._applier.zxid, self._guard.released
         return Done(self._put, self._delete, counts.wanted, zxid, released)
 
@@ -155,8 +155,7 @@ class Base:
             self._facts.unsyncable.add(write.path, reason, ctx.log)
         event_log.tell(ctx, ack, settled.done, "base", ctx.trace_id, 0.0)
         self._written += len(settled.done)
-        self._facts.written += len(settled.done)
-        self._facts.zxid = max(self._facts.zxid, settled.zxid)
+        self._facts.wrote(len(settled.done), settled.zxid)
 
     # --- deletes -----------------------------------------------------------------------------
 

@@ -27,6 +27,7 @@ from zk2etcd_workers.shard import (
     gauges,
     unsyncable,
 )
+from zk2etcd_workers.shard import facts as shard_facts
 from zk2etcd_workers.shard import inbox as inboxes
 from zk2etcd_workers.zookeeper import reply as replies
 
@@ -47,7 +48,7 @@ class Follow:
     def __init__(
         self,
         ctx: context.Context,
-        facts: context.Facts,
+        facts: shard_facts.Facts,
         dirty: dirty_paths.Dirty,
         inbox: inboxes.Inbox,
         identity: identities.Identity,
@@ -180,8 +181,7 @@ class Follow:
 
     def _acknowledged(self, ack: apply.Ack) -> None:
         settled = self._applier.settle(ack)
-        self._facts.zxid = max(self._facts.zxid, settled.zxid)
-        self._facts.written += len(settled.done)
+        self._facts.wrote(len(settled.done), settled.zxid)
         self._tally.wrote()
         now = time.time() * 1000
         guarded = ack.sent.guarded

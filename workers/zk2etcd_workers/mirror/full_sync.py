@@ -17,6 +17,7 @@ from zk2etcd_workers import turn
 from zk2etcd_workers.model import plan, tree
 from zk2etcd_workers.safety import guard_record
 from zk2etcd_workers.shard import confirm, context
+from zk2etcd_workers.shard import facts as shard_facts
 from zk2etcd_workers.walk import course, etcd_keys, snapshot
 
 _NOMINATE_AT = 100
@@ -40,7 +41,7 @@ class Ended(NamedTuple):
 
 class Verify:
     def __init__(
-        self, ctx: context.Context, facts: context.Facts, deliver: Callable[[Any], None]
+        self, ctx: context.Context, facts: shard_facts.Facts, deliver: Callable[[Any], None]
     ) -> None:
         # A pulse of its own: this thread's life says nothing of the pipeline's.
         self._turn = turn.Turn()
@@ -102,8 +103,7 @@ class Verify:
                 shown = time.monotonic()
                 self._turn.beat()
         self._facts.unsyncable.walked(walk.opaque_sample, walk.opaque, ctx.log)
-        self._facts.walked = (walk.nodes, counts.wanted)
-        self._facts.largest = walk.largest
+        self._facts.found(walk, counts.wanted)
         root = walk.root is not None or walk.opaque > 0
         self._deletes(guard, counts.present, root=root)
         self._flush()

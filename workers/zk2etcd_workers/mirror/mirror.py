@@ -21,6 +21,7 @@ from zk2etcd_workers.ownership import records
 from zk2etcd_workers.safety import guard_record, pause_key
 from zk2etcd_workers.safety import identity as identities
 from zk2etcd_workers.shard import context, dirty_paths, inbox
+from zk2etcd_workers.shard import facts as shard_facts
 
 _DIRTY_LIMIT = 200_000
 _STABLE = 5.0
@@ -56,7 +57,7 @@ class Mirror:
         self._following_since = 0.0
         self._follow: follow.Follow | None = None
         self._rng = random.Random()
-        self.facts = context.Facts()
+        self.facts = shard_facts.Facts()
         self.context = ctx
         self.pausing = pause_key.Pausing(ctx, self.facts)
         self._owning = owning.Owning(self.facts, self.pausing, reaped, written_by)
@@ -157,7 +158,7 @@ class Mirror:
             return
         zxid = self._base(ctx, floor, identity, first=own == 0 or identity.is_hidden)
         self._following_since = time.monotonic()
-        facts.phase, facts.error, facts.retry_at = "following", None, None
+        facts.follows()
         if self._once:
             while True:
                 ctx.turn.pause(1.0)
@@ -195,8 +196,7 @@ class Mirror:
     ) -> int:
         """One base; the checkpoint's zxid after it."""
         facts = self.facts
-        facts.phase, facts.full_sync_running = "full_sync", True
-        facts.trace_id = ctx.trace_id
+        facts.walks(ctx.trace_id)
         facts.unsyncable.base_begins()
         started = time.monotonic()
         run = base.Base(ctx, facts, floor, self._dirty.mark, self._dirty.was_deleted)
@@ -241,11 +241,9 @@ class Mirror:
         if error.reaction is errors.Reaction.RESYNC and facts.attempt == 1:
             ctx.log.info("starting over", reason=str(error))
             return
-        if facts.error != str(error):
-            facts.error_trace_id = ctx.trace_id
         ctx.log.warning("shard in error", error=str(error), attempt=facts.attempt)
         delay = _DELAYS.delay(facts.attempt, self._rng)
-        facts.phase, facts.error, facts.retry_at = "error", str(error), time.time() + delay
+        facts.fails(str(error), time.time() + delay, ctx.trace_id)
         with contextlib.suppress(turn.Interrupted):  # it starts over now
             ctx.turn.pause(delay)
 

@@ -15,6 +15,7 @@ from zk2etcd import errors, messages
 from zk2etcd_workers.ownership import records
 from zk2etcd_workers.safety import guard_record, pause_key
 from zk2etcd_workers.shard import context
+from zk2etcd_workers.shard import facts as shard_facts
 
 _HELD_POLL = 0.5
 _CONTENDED = 0.05
@@ -26,7 +27,7 @@ class Owning:
 
     def __init__(
         self,
-        facts: context.Facts,
+        facts: shard_facts.Facts,
         pausing: pause_key.Pausing,
         reaped: Callable[[], Mapping[str, int]],
         written_by: str,
@@ -61,7 +62,7 @@ class Owning:
             except errors.Fenced:
                 # Some shard was taken between our look at the owners and our put: look again.
                 ctx.turn.pause(self._rng.uniform(0.0, _CONTENDED))
-        facts.owned, facts.holder = True, None
+        facts.owns()
         ctx.log.info("shard owned", token=ctx.fence.token)
 
     def _wait_for(self, ctx: context.Context, held: errors.Held) -> None:
@@ -69,8 +70,7 @@ class Owning:
         if facts.holder != held.holder:
             ctx.log.info("shard is owned by another: waiting", holder=held.holder)
         self._pausing.drop()
-        facts.phase, facts.holder, facts.pause = "waiting", held.holder, None
-        facts.error = facts.retry_at = None
+        facts.waits_for(held.holder)
         ctx.turn.pause(_HELD_POLL)
 
     def hold(
@@ -85,8 +85,7 @@ class Owning:
         :param due: takes a full sync that is due, which no one gets to see.
         """
         facts = self._facts
-        facts.guard, facts.phase, facts.full_sync_running = trip, "guarded", False
-        facts.error = facts.retry_at = None
+        facts.is_held(trip)
         asked = time.monotonic()
         while (release := ctx.grants.use(trip)) is None:
             ctx.turn.pause(_HELD_POLL)

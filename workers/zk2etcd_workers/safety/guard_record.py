@@ -14,6 +14,7 @@ from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.model import guard, tree
 from zk2etcd_workers.ownership import records
 from zk2etcd_workers.shard import context
+from zk2etcd_workers.shard import facts as shard_facts
 
 _SAMPLE = 20
 
@@ -21,7 +22,7 @@ _SAMPLE = 20
 class Guarding:
     """One shard's guard, from the start of a walk to its deletes."""
 
-    def __init__(self, ctx: context.Context, facts: context.Facts) -> None:
+    def __init__(self, ctx: context.Context, facts: shard_facts.Facts) -> None:
         self._ctx = ctx
         self._facts = facts
         self._key = ctx.keys.guard(ctx.shard.id)

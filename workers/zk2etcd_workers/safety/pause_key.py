@@ -14,6 +14,7 @@ from zk2etcd import errors, messages
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.ownership import records
 from zk2etcd_workers.shard import context
+from zk2etcd_workers.shard import facts as shard_facts
 
 _LOOK = 0.5
 _STAND_EVERY = 2.0
@@ -23,7 +24,7 @@ class Pausing:
     """What a person wants of one shard, and what etcd knows of it. `ask` is called by the worker's
     thread, the rest by the shard's own."""
 
-    def __init__(self, ctx: context.Context, facts: context.Facts) -> None:
+    def __init__(self, ctx: context.Context, facts: shard_facts.Facts) -> None:
         self._ctx = ctx
         self._facts = facts
         self._key = ctx.keys.pause(ctx.shard.id)
@@ -73,8 +74,8 @@ class Pausing:
             stands = None
         with self._lock:
             self._facts.pause, self._looked = stands, True
-            if stands is None and self._facts.phase == "paused":
-                self._facts.phase = "waiting"
+            if stands is None:
+                self._facts.resumed()
             if wanted is not None:
                 self._facts.ordered = wanted.order
                 self._wanted = None if self._wanted == wanted else self._wanted
@@ -86,9 +87,7 @@ class Pausing:
         :raises errors.Zk2EtcdError: the shard is not ours any more, or nobody can tell.
         """
         facts, ctx = self._facts, self._ctx
-        facts.phase, facts.full_sync_running, facts.pending = "paused", False, 0
-        facts.error = facts.retry_at = None
-        facts.attempt = 0
+        facts.rests()
         asked = time.monotonic()
         while True:
             ctx.turn.pause(_LOOK)

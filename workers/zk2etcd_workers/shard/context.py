@@ -1,9 +1,8 @@
-"""What every part of one shard's mirror works with, and what they tell of it."""
+"""What every part of one shard's mirror works with."""
 
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,13 +10,12 @@ from zk2etcd import messages, metrics
 from zk2etcd.config import mirroring, models
 from zk2etcd_workers import turn
 from zk2etcd_workers.etcd import client as etcd
-from zk2etcd_workers.model import guard, mapping, tree
+from zk2etcd_workers.model import guard, mapping
 from zk2etcd_workers.ownership import fence, records
-from zk2etcd_workers.shard import grants, unsyncable
-from zk2etcd_workers.walk import course, sizing, snapshot
+from zk2etcd_workers.shard import grants
+from zk2etcd_workers.walk import sizing, snapshot
 from zk2etcd_workers.zookeeper import session as sessions
 
-_UNSYNCABLE_SHOWN = 100
 _Limits = mirroring.DeleteGuard
 
 
@@ -79,87 +77,3 @@ class Context:
     @property
     def skips_ephemerals(self) -> bool:
         return self.config.sync.ephemeral == "skip"
-
-
-class Facts:
-    """What a shard says of itself. Written by its threads, read by the worker's; plain attributes,
-    each replaced whole. `trace_id` is that of the base or full sync that runs, or ran last."""
-
-    def __init__(self) -> None:
-        self.phase: messages.Phase = "waiting"
-        self.owned = False
-        self.holder: str | None = None
-        self.course: course.Course | None = None
-        self.walked = (0, 0)
-        """Nodes that the last whole walk found, and keys wanted by it."""
-        self.written = 0
-        self.keys = 0
-        self.pending = 0
-        self.zxid = 0
-        self.synced_at: float | None = None
-        self.largest: int | None = None
-        self.guard: messages.Guard | None = None
-        self.pause: messages.Paused | None = None
-        self.ordered = ""
-        self.last_full_sync: messages.FullSyncResult | None = None
-        self.full_sync_running = False
-        self.trace_id = ""
-        self.error: str | None = None
-        self.error_trace_id: str | None = None
-        self.refusal: str | None = None
-        self.attempt = 0
-        self.retry_at: float | None = None
-        self.unsyncable = unsyncable.Unsyncable()
-
-    def completed(self, took: float, put: int, delete: int) -> None:
-        """A base or full sync ended well."""
-        sequence = self.last_full_sync.sequence + 1 if self.last_full_sync else 1
-        self.last_full_sync = messages.FullSyncResult(
-            sequence, time.time(), took, put, delete, self.trace_id
-        )
-        self.full_sync_running = False
-
-    def expected(self) -> int:
-        """How many nodes a walk will find, by the last one and the keys made and deleted since; 0
-        if there was none."""
-        nodes, keys = self.walked
-        return max(0, nodes + self.keys - keys) if nodes else 0
-
-    def _progress(self) -> tuple[int, int]:
-        """While no walk runs: that of one that is about to begin, or of the last."""
-        if self.full_sync_running or self.phase == "full_sync":
-            return 0, self.expected()
-        return self.walked[0], self.walked[0]
-
-    def report(self, shard: str, protocol: str | None) -> messages.ShardReport:
-        shown = [
-            messages.Unsyncable(tree.shown(path), reason)
-            for path, reason in self.unsyncable.sample(_UNSYNCABLE_SHOWN)
-        ]
-        following, running = self.phase == "following", self.course
-        return messages.ShardReport(
-            id=shard,
-            phase="guarded" if following and self.guard is not None else self.phase,
-            owned=self.owned,
-            holder=self.holder,
-            protocol=protocol,
-            progress=self._progress() if running is None else running.progress,
-            keys=self.keys,
-            pending=self.pending,
-            zxid=self.zxid,
-            synced_at=self.synced_at,
-            unsyncable=tuple(shown),
-            unsyncable_total=len(self.unsyncable),
-            guard=self.guard,
-            pause=self.pause,
-            ordered=self.ordered,
-            last_full_sync=self.last_full_sync,
-            full_sync_running=self.full_sync_running,
-            error=self.error,
-            refusal=self.refusal,
-            attempt=self.attempt,
-            retry_at=self.retry_at,
-            error_trace_id=self.error_trace_id if self.error is not None else None,
-            work=None if running is None else running.work,
-            written=self.written,
-        )

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.shard import context, dirty_paths
+from zk2etcd_workers.shard import facts as shard_facts
 from zk2etcd_workers.zookeeper import reply as replies
 
 _SYNC_EVERY = 1.0
@@ -28,7 +29,7 @@ class Freshness:
     was dirty when it was answered has been written, the shard is as new as when it was sent."""
 
     def __init__(
-        self, ctx: context.Context, facts: context.Facts, dirty: dirty_paths.Dirty
+        self, ctx: context.Context, facts: shard_facts.Facts, dirty: dirty_paths.Dirty
     ) -> None:
         self._ctx = ctx
         self._facts = facts
@@ -69,7 +70,7 @@ class Tally:
     cannot be told apart in the pipeline, so etcd is asked now and then. It cannot count the keys of
     one bucket: those are paged through and told apart here, and less often."""
 
-    def __init__(self, ctx: context.Context, facts: context.Facts) -> None:
+    def __init__(self, ctx: context.Context, facts: shard_facts.Facts) -> None:
         self._ctx = ctx
         self._facts = facts
         self._at = 0.0

@@ -1,0 +1,158 @@
+"""What one shard says of itself, and the steps in which that changes.
+
+Plain attributes, each replaced whole, so that another thread may read them at any time: which of
+them belong together stands here, not at who has something to say.
+"""
+
+from __future__ import annotations
+
+import time
+
+from zk2etcd import messages
+from zk2etcd_workers.model import tree
+from zk2etcd_workers.shard import unsyncable
+from zk2etcd_workers.walk import course, snapshot
+
+_UNSYNCABLE_SHOWN = 100
+
+
+class Facts:
+    """What a shard says of itself. Its own thread takes the steps, and a full sync's `found`; the
+    worker's reads, and sets `ordered` and `full_sync_running`. `trace_id` is that of the base or
+    full sync that runs, or ran last."""
+
+    def __init__(self) -> None:
+        self.phase: messages.Phase = "waiting"
+        self.owned = False
+        self.holder: str | None = None
+        self.course: course.Course | None = None
+        self.walked = (0, 0)
+        """Nodes that the last whole walk found, and keys wanted by it."""
+        self.written = 0
+        self.keys = 0
+        self.pending = 0
+        self.zxid = 0
+        self.synced_at: float | None = None
+        self.largest: int | None = None
+        self.guard: messages.Guard | None = None
+        self.pause: messages.Paused | None = None
+        self.ordered = ""
+        self.last_full_sync: messages.FullSyncResult | None = None
+        self.full_sync_running = False
+        self.trace_id = ""
+        self.error: str | None = None
+        self.error_trace_id: str | None = None
+        self.refusal: str | None = None
+        self.attempt = 0
+        self.retry_at: float | None = None
+        self.unsyncable = unsyncable.Unsyncable()
+
+    # --- where the shard is ------------------------------------------------------------------
+
+    def waits_for(self, holder: str) -> None:
+        """Somebody else owns it, so whether it is paused is theirs to say."""
+        self.phase, self.holder, self.pause = "waiting", holder, None
+        self.error = self.retry_at = None
+
+    def owns(self) -> None:
+        """It is ours, and nobody's else."""
+        self.owned, self.holder = True, None
+
+    def is_held(self, trip: messages.Guard) -> None:
+        """Nothing of it is written, until a person has released the trip."""
+        self.guard, self.phase, self.full_sync_running = trip, "guarded", False
+        self.error = self.retry_at = None
+
+    def rests(self) -> None:
+        """Nothing of it is written, until a person resumes it."""
+        self.phase, self.full_sync_running, self.pending = "paused", False, 0
+        self.error = self.retry_at = None
+        self.attempt = 0
+
+    def resumed(self) -> None:
+        """It is not paused any more, if it was."""
+        if self.phase == "paused":
+            self.phase = "waiting"
+
+    def walks(self, trace_id: str) -> None:
+        """A base begins; an error stands until the shard follows."""
+        self.phase, self.full_sync_running = "full_sync", True
+        self.trace_id = trace_id
+
+    def follows(self) -> None:
+        """A base ended well, so no error stands any more."""
+        self.phase, self.error, self.retry_at = "following", None, None
+
+    def fails(self, error: str, retry_at: float, trace_id: str) -> None:
+        """It waits until `retry_at` (wall clock); an error that repeats keeps the trace id of its
+        first."""
+        if self.error != error:
+            self.error_trace_id = trace_id
+        self.phase, self.error, self.retry_at = "error", error, retry_at
+
+    # --- what was found and done -------------------------------------------------------------
+
+    def wrote(self, count: int, zxid: int) -> None:
+        """A Txn of so many keys was applied, up to this zxid."""
+        self.zxid = max(self.zxid, zxid)
+        self.written += count
+
+    def found(self, walk: snapshot.Walk, wanted: int) -> None:
+        """A whole walk ended, by which so many keys are wanted."""
+        self.walked = (walk.nodes, wanted)
+        self.largest = walk.largest
+
+    def completed(self, took: float, put: int, delete: int) -> None:
+        """A base or full sync ended well."""
+        sequence = self.last_full_sync.sequence + 1 if self.last_full_sync else 1
+        self.last_full_sync = messages.FullSyncResult(
+            sequence, time.time(), took, put, delete, self.trace_id
+        )
+        self.full_sync_running = False
+
+    def expected(self) -> int:
+        """How many nodes a walk will find, by the last one and the keys made and deleted since; 0
+        if there was none."""
+        nodes, keys = self.walked
+        return max(0, nodes + self.keys - keys) if nodes else 0
+
+    def _progress(self) -> tuple[int, int]:
+        """While no walk runs: that of one that is about to begin, or of the last."""
+        if self.full_sync_running or self.phase == "full_sync":
+            return 0, self.expected()
+        return self.walked[0], self.walked[0]
+
+    # --- what is told of it ------------------------------------------------------------------
+
+    def report(self, shard: str, protocol: str | None) -> messages.ShardReport:
+        shown = [
+            messages.Unsyncable(tree.shown(path), reason)
+            for path, reason in self.unsyncable.sample(_UNSYNCABLE_SHOWN)
+        ]
+        following, running = self.phase == "following", self.course
+        return messages.ShardReport(
+            id=shard,
+            phase="guarded" if following and self.guard is not None else self.phase,
+            owned=self.owned,
+            holder=self.holder,
+            protocol=protocol,
+            progress=self._progress() if running is None else running.progress,
+            keys=self.keys,
+            pending=self.pending,
+            zxid=self.zxid,
+            synced_at=self.synced_at,
+            unsyncable=tuple(shown),
+            unsyncable_total=len(self.unsyncable),
+            guard=self.guard,
+            pause=self.pause,
+            ordered=self.ordered,
+            last_full_sync=self.last_full_sync,
+            full_sync_running=self.full_sync_running,
+            error=self.error,
+            refusal=self.refusal,
+            attempt=self.attempt,
+            retry_at=self.retry_at,
+            error_trace_id=self.error_trace_id if self.error is not None else None,
+            work=None if running is None else running.work,
+            written=self.written,
+        )
