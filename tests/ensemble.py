@@ -1,6 +1,6 @@
 """A ZooKeeper ensemble of several servers on loopback, one of which can be made to lag.
 
-Each member reaches the others' quorum ports through wires of its own, so that what one hears of
+Each member reaches the others' quorum ports through proxies of its own, so that what one hears of
 the leader can be held back while it goes on answering its clients from what it knows.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from tests import polling, wire
+from tests import polling, proxy
 from zk2etcd.sandbox import server_process, servers
 
 _MODE = re.compile(rb"Mode: (\w+)")
@@ -20,10 +20,10 @@ _SYNC_LIMIT = 60
 
 
 class Member(servers.ZooKeeper):
-    """One server of an ensemble. `links` are its wires to the quorum ports of the others."""
+    """One server of an ensemble. `links` are its proxies to the quorum ports of the others."""
 
     number = 0
-    links: Sequence[wire.Wire] = ()
+    links: Sequence[proxy.Proxy] = ()
     lines: Sequence[str] = ()
 
     def command(self) -> list[str]:
@@ -39,15 +39,15 @@ class Member(servers.ZooKeeper):
     def lag(self) -> None:
         """Hear nothing of the others any more."""
         for link in self.links:
-            link.hold()
+            link.hold("both")
 
     def catch_up(self) -> None:
         for link in self.links:
-            link.release()
+            link.release("both")
 
 
 class Ensemble:
-    """`count` members with data, ports and wires; started, and ended with the sandbox."""
+    """`count` members with data, ports and proxies; started, and ended with the sandbox."""
 
     def __init__(self, box: servers.Sandbox, count: int = 3) -> None:
         self.members = [
@@ -56,16 +56,16 @@ class Ensemble:
         ]
         quorum = [server_process.free_port() for _ in self.members]
         election = [server_process.free_port() for _ in self.members]
-        self._wires: list[wire.Wire] = []
+        self._proxies: list[proxy.Proxy] = []
         for number, member in enumerate(self.members, 1):
             member.number = number
             links = {
-                at: wire.Wire(f"127.0.0.1:{port}")
+                at: proxy.Proxy(f"127.0.0.1:{port}")
                 for at, port in enumerate(quorum, 1)
                 if at != number
             }
             member.links = list(links.values())
-            self._wires += member.links
+            self._proxies += member.links
             member.lines = [
                 f"server.{at}=127.0.0.1:{links[at].port if at in links else port}:{vote}"
                 for at, (port, vote) in enumerate(zip(quorum, election, strict=True), 1)
@@ -94,5 +94,5 @@ class Ensemble:
         return found[0]
 
     def close(self) -> None:
-        for each in self._wires:
+        for each in self._proxies:
             each.close()

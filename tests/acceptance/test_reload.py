@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests import polling, wire
+from tests import polling, proxy
 from tests.acceptance import both_sides, conftest, installed, metrics_text
 from zk2etcd.sandbox import servers
 
@@ -238,7 +238,7 @@ def test_changed_servers_are_connected_to(
     _reload(supervisor, etcd={"endpoints": [fresh_etcd.url]})
     with (
         contextlib.closing(both_sides.Sides(zookeeper.address, fresh_etcd.address)) as moved,
-        wire.Wire(zookeeper.address) as another,
+        proxy.Proxy(zookeeper.address) as another,
     ):
         moved.wait_equal(prefix)
         old = sides.etcd.below(prefix)

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 
 import kazoo.security
 
-from tests import polling
-from tests.faults import oracle, proxy, stage, world
+from tests import polling, proxy
+from tests.faults import oracle, stage, world
 
 _BLIND = [kazoo.security.make_acl("world", "anyone", write=True, create=True, admin=True)]
 _OPEN = [kazoo.security.make_acl("world", "anyone", all=True)]
@@ -198,11 +198,10 @@ def guard_over_a_crash(on: stage.Stage) -> None:
         }
     )
     on.zk_proxy.refuse()
-    on.zk_proxy.cut()
     gone = [f"{stage.ROOT}/{name}" for name in names[:30]]
     for path in gone:
         on.zk.delete(path)
-    on.zk_proxy.refuse(False)
+    on.zk_proxy.accept()
     polling.until(lambda: on.shard(supervisor).get("guard"), 20, what="the guard tripped")
     for number in range(200):
         on.zk.create_async(f"{stage.ROOT}/more{number:03}", b"0")

@@ -7,7 +7,8 @@ import random
 import time
 from collections.abc import Sequence
 
-from tests.faults import drawing, faults_unseen, proxy, world
+from tests import proxy
+from tests.faults import drawing, faults_unseen, world
 from zk2etcd.sandbox import server_process
 
 ZOOKEEPER = (
@@ -95,10 +96,9 @@ def _away(on: world.World, proxies: Sequence[proxy.Proxy], lasts: float) -> None
     on.note("servers are out of reach")
     for each in proxies:
         each.refuse()
-        each.cut()
     time.sleep(lasts)
     for each in proxies:
-        each.refuse(False)
+        each.accept()
 
 
 def _delay(
@@ -110,8 +110,7 @@ def _delay(
         each.delay(luck.uniform(0.02, 0.4), luck.choice(("up", "up", "down")))
     time.sleep(lasts)
     for each in proxies:
-        each.delay(0.0, "up")
-        each.delay(0.0, "down")
+        each.delay(0.0, "both")
 
 
 def _hold(on: world.World, proxies: Sequence[proxy.Proxy], direction: str, lasts: float) -> None:
@@ -150,11 +149,10 @@ def _follower_lag(on: world.World, luck: random.Random, lasts: float) -> None:
         each.hold("down")
     away = luck.random() < 0.5
     for each in on.zk_proxies:
-        each.refuse(away)
-        each.cut()
+        (each.refuse if away else each.cut)()
     time.sleep(min(lasts, 2.5) if away else 0.0)
     for each in on.zk_proxies:
-        each.refuse(False)
+        each.accept()
     if luck.random() < 0.4:
         workers = [w for each in on.supervisors if each.alive for w in each.workers()]
         if workers:

@@ -22,14 +22,13 @@ def unseen(on: world.World) -> Iterator[kazoo.client.KazooClient]:
     """A client of ZooKeeper, while zk2etcd has none."""
     for each in on.zk_proxies:
         each.refuse()
-        each.cut()
     client = on.client()
     try:
         yield client
     finally:
         load.close(client)
         for each in on.zk_proxies:
-            each.refuse(False)
+            each.accept()
 
 
 def recreate_root(on: world.World, luck: random.Random, lasts: float) -> None:
@@ -129,7 +128,7 @@ def stale_server(on: world.World, luck: random.Random, lasts: float) -> None:
         on.note("zk2etcd can reach it, and nobody else")
         stale = luck.choice(on.zk_proxies)
         stale.retarget(twin.address)
-        stale.refuse(False)
+        stale.accept()
         time.sleep(lasts)
         on.note("the others are back")
         for each in on.zk_proxies:

@@ -11,7 +11,7 @@ import http.client
 import pathlib
 import shutil
 
-from tests.faults import proxy
+from tests import proxy
 from zk2etcd.sandbox import server_process
 from zk2etcd.sandbox import servers as sandboxes
 
@@ -117,7 +117,8 @@ def ensemble(box: sandboxes.Sandbox, servers: Servers) -> tuple[list[ZooKeeper],
         for other, peer in enumerate(made, 1):
             port = peer.quorum_port
             if peer is not member:
-                links.append(proxy.Proxy(f"127.0.0.1:{port}", server_process.free_port()))
+                at = ("127.0.0.1", server_process.free_port())
+                links.append(proxy.Proxy(f"127.0.0.1:{port}", at=at))
                 port = links[-1].port
             member.peers.append(f"server.{other}=127.0.0.1:{port}:{peer.election_port}")
     return made, links

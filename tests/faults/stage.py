@@ -13,8 +13,8 @@ from typing import Any
 
 import kazoo.client
 
-from tests import polling
-from tests.faults import hand, oracle, proxy, servers, txnlog, watcher, world
+from tests import polling, proxy
+from tests.faults import hand, oracle, servers, txnlog, watcher, world
 from tests.integration import observing
 from zk2etcd import errors
 from zk2etcd.sandbox import servers as sandboxes

@@ -19,8 +19,9 @@ import kazoo.exceptions
 import kazoo.security
 import psutil
 
+from tests import proxy
 from tests.acceptance import installed
-from tests.faults import drawing, hand, load, oracle, proxy, servers, watcher
+from tests.faults import drawing, hand, load, oracle, servers, watcher
 from tests.integration import observing
 from zk2etcd import errors
 from zk2etcd.sandbox import servers as sandboxes

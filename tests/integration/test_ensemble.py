@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests import ensemble, polling, wire
+from tests import ensemble, polling, proxy
 from tests.integration import mirroring, test_session
 from zk2etcd import errors, messages
 from zk2etcd.sandbox import servers
@@ -115,7 +115,7 @@ def test_a_member_that_stands_still_while_the_others_go_on(
     numbers = Counting(world)
     still = three.follower()
     other = next(each for each in three.members if each is not still)
-    with wire.Wire(still.address) as first, wire.Wire(other.address) as second:
+    with proxy.Proxy(still.address) as first, proxy.Proxy(other.address) as second:
         second.refuse()
         worker = world.worker(zookeeper={"hosts": [first.address, second.address], **QUICK})
         worker.follows()
@@ -176,7 +176,7 @@ def test_a_lagging_follower_is_refused_and_said_to_lag(
     lags = three.follower()
     other = next(each for each in three.members if each is not lags)
     ours, theirs = world.path("ours"), world.path("theirs")
-    with wire.Wire(lags.address) as line:
+    with proxy.Proxy(lags.address) as line:
         before = world.worker(targets={theirs: theirs}, zookeeper={"hosts": [other.address]})
         before.follows()
         after = world.worker(
@@ -197,8 +197,7 @@ def test_a_lagging_follower_is_refused_and_said_to_lag(
             assert report.phase == "error"
             assert lags.mode() == "follower", "it lags no more: the test shows nothing"
             assert _zxid(lags) < _zxid(other)
-            line.target = other.address
-            line.cut()
+            line.retarget(other.address)
             after.wait(mirroring.is_following, number=1, what="followed at another member")
             numbers.go_on()
             numbers.arrived()
@@ -213,15 +212,14 @@ def test_a_lagging_follower_is_used_again_once_it_has_caught_up(
     numbers = Counting(world)
     lags = three.follower()
     other = next(each for each in three.members if each is not lags)
-    with wire.Wire(other.address) as line:
+    with proxy.Proxy(other.address) as line:
         worker = world.worker(zookeeper={"hosts": [line.address], **QUICK})
         worker.follows()
         lags.lag()
         try:
             numbers.go_on()
             numbers.arrived()
-            line.target = lags.address
-            line.cut()
+            line.retarget(lags.address)
             worker.wait(lambda report: "it lags" in (report.error or ""), what="the lag is said")
             numbers.go_on()
             assert world.etcd.value(world.root) == b"20"

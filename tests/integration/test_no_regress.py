@@ -1,7 +1,7 @@
 """No key ever goes back: writes whose answer was lost and that land late, floors and checkpoints.
 
-A late write is made for certain here, not hoped for: a wire to etcd holds it, the client gives up
-and goes on by another wire, and only then the first one delivers what it holds.
+A late write is made for certain here, not hoped for: a proxy of etcd holds it, the client gives up
+and goes on by another, and only then the first one delivers what it holds.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests import polling, wire
+from tests import polling, proxy
 from tests.integration import mirroring, observing
 from zk2etcd import messages, metrics
 from zk2etcd_workers.etcd import client as clients
@@ -32,8 +32,8 @@ _SOON = 0.7
 class Held(NamedTuple):
     """Two ways to the same etcd, and the moment at which the first was held."""
 
-    first: wire.Wire
-    second: wire.Wire
+    first: proxy.Proxy
+    second: proxy.Proxy
 
     def endpoints(self) -> dict[str, Any]:
         return {"endpoints": [f"http://{each.address}" for each in self], **QUICK}
@@ -41,7 +41,7 @@ class Held(NamedTuple):
 
 @pytest.fixture
 def ways(world: mirroring.World) -> Iterator[Held]:
-    with wire.Wire(world.etcd_address) as first, wire.Wire(world.etcd_address) as second:
+    with proxy.Proxy(world.etcd_address) as first, proxy.Proxy(world.etcd_address) as second:
         yield Held(first, second)
 
 
@@ -64,7 +64,13 @@ def _checkpoint(world: mirroring.World, worker: mirroring.Worker) -> bytes:
     return f"{world.state}/checkpoints/{worker.shards[0].id}".encode()
 
 
-def _answered(line: wire.Wire, before: int) -> None:
+def _deliver(line: proxy.Proxy, until: float) -> None:
+    """Let go what the client had sent by then, and all answers; it is not heard any more."""
+    line.release("up", until)
+    line.release("down")
+
+
+def _answered(line: proxy.Proxy, before: int) -> None:
     polling.until(lambda: line.returned > before, what="etcd answered the late write")
 
 
@@ -76,7 +82,7 @@ def test_a_write_that_lands_late_does_not_undo_a_newer_one(
     worker.follows()
     token = world.owner(worker)
     watch = world.etcd.watch(world.etcd.revision())
-    ways.first.hold()
+    ways.first.hold("both")
     held, answered = time.monotonic(), ways.first.returned
     world.zk.set(world.root, b"1")
     polling.until(lambda: time.monotonic() > held + _SOON)
@@ -84,7 +90,7 @@ def test_a_write_that_lands_late_does_not_undo_a_newer_one(
     world.equal()
     worker.follows()
     assert world.owner(worker) != token
-    ways.first.release(until=held + _SOON)
+    _deliver(ways.first, until=held + _SOON)
     _answered(ways.first, answered)
     world.zk.set(world.root, b"3")
     world.equal()
@@ -101,7 +107,7 @@ def test_a_write_of_a_dead_worker_lands_after_its_successor_wrote(
     dead = world.worker(etcd=only_first)
     dead.follows()
     watch, reached = world.etcd.watch(world.etcd.revision()), world.checkpoint(dead)
-    ways.first.hold()
+    ways.first.hold("both")
     held, answered = time.monotonic(), ways.first.returned
     world.zk.set(world.root, b"1")
     polling.until(lambda: time.monotonic() > held + _SOON)
@@ -111,7 +117,7 @@ def test_a_write_of_a_dead_worker_lands_after_its_successor_wrote(
     successor.follows()
     assert _floor(successor) >= reached > 0
     world.equal()
-    ways.first.release(until=held + _SOON)
+    _deliver(ways.first, until=held + _SOON)
     _answered(ways.first, answered)
     world.zk.set(world.root, b"3")
     world.equal()
@@ -123,20 +129,20 @@ def test_a_write_of_a_dead_worker_lands_after_its_successor_wrote(
 
 
 def test_taking_the_shard_again_may_be_ambiguous_too(world: mirroring.World, ways: Held) -> None:
-    """Both wires are held, one after the other: the put of the owner key is lost as well."""
+    """Both ways are held, one after the other: the put of the owner key is lost as well."""
     world.zk.create(world.root, b"0")
     worker = world.worker(etcd=ways.endpoints())
     worker.follows()
     watch = world.etcd.watch(world.etcd.revision())
-    ways.first.hold()
-    ways.second.hold()
+    ways.first.hold("both")
+    ways.second.hold("both")
     held = time.monotonic()
     world.zk.set(world.root, b"1")
     worker.wait(lambda report: report.phase == "error", what="an error")
     world.zk.set(world.root, b"2")
-    ways.second.release()
+    ways.second.release("both")
     world.equal()
-    ways.first.release(until=held + _SOON)
+    _deliver(ways.first, until=held + _SOON)
     world.zk.set(world.root, b"3")
     world.equal()
     worker.follows()

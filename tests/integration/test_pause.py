@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests import polling, wire
+from tests import polling, proxy
 from tests.integration import commands, mirroring, observing
 from zk2etcd import messages
 
@@ -87,17 +87,18 @@ def test_nothing_is_written_by_anybody_until_it_is_resumed(world: mirroring.Worl
 
 def test_a_write_under_way_cannot_land_once_it_is_paused(world: mirroring.World) -> None:
     world.zk.create(world.root, b"0")
-    with wire.Wire(world.etcd_address) as first, wire.Wire(world.etcd_address) as second:
+    with proxy.Proxy(world.etcd_address) as first, proxy.Proxy(world.etcd_address) as second:
         ways = [f"http://{each.address}" for each in (first, second)]
         worker = world.worker(etcd={"endpoints": ways, "request_timeout": 1.0})
         worker.follows()
-        first.hold()
+        first.hold("both")
         held, answered = time.monotonic(), first.returned
         world.zk.set(world.root, b"1")
         polling.until(lambda: time.monotonic() > held + 0.7)
         worker.pause()
         paused(worker)
-        first.release(until=held + 0.7)
+        first.release("up", until=held + 0.7)
+        first.release("down")
         polling.until(lambda: first.returned > answered, what="etcd answered the late write")
         assert world.etcd.value(world.root) == b"0"
         worker.resume()

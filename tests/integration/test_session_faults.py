@@ -1,4 +1,4 @@
-"""What a ZooKeeper session goes through in a long life, on real servers and bad wires: expiry, a
+"""What a ZooKeeper session goes through in a long life, on real servers and bad networks: expiry, a
 session that was silently replaced, servers that lost what they knew, names that move, silence."""
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import kazoo.protocol.connection
 import pytest
 
-from tests import polling, wire
+from tests import polling, proxy
 from tests.integration import mirroring, test_session
 from zk2etcd import errors
 from zk2etcd.sandbox import server_process, servers
@@ -74,7 +74,7 @@ def _black_hole(host: str = "127.0.0.1", port: int = 0) -> Iterator[socket.socke
 def test_an_expired_session_is_followed_by_one_at_the_floor(world: mirroring.World) -> None:
     greetings = Greetings()
     world.zk.create(world.root, b"")
-    with wire.Wire(world.zookeeper, greetings) as line:
+    with proxy.Proxy(world.zookeeper, greetings) as line:
         worker = world.worker(
             zookeeper={"hosts": [line.address], "session_timeout": 1.0, "connect_timeout": 20.0}
         )
@@ -110,7 +110,7 @@ def _asked(address: str) -> Any:
 def test_a_session_that_is_silently_replaced_has_its_watch_again(world: mirroring.World) -> None:
     """Some servers answer a reconnect with a new session and say nothing: no LOST, no watches."""
     world.zk.create(world.root, b"")
-    with wire.Wire(world.zookeeper, Greetings(forget_session=True)) as line:
+    with proxy.Proxy(world.zookeeper, Greetings(forget_session=True)) as line:
         worker = world.worker(zookeeper={"hosts": [line.address]})
         worker.follows()
         first, states = _id(worker), _states(worker)
@@ -125,7 +125,7 @@ def test_a_session_that_is_silently_replaced_has_its_watch_again(world: mirrorin
 
 
 def test_a_client_that_stays_suspended_is_replaced() -> None:
-    with wire.Wire("127.0.0.1:1") as nowhere:
+    with proxy.Proxy("127.0.0.1:1") as nowhere:
         made = test_session.Opened(nowhere.address, session_timeout=1.0, connect_timeout=1.0)
         try:
             first = made.session._client
@@ -218,7 +218,7 @@ def test_a_client_ahead_of_a_restored_server_is_replaced_by_one_that_is_not(
 def test_a_dead_host_and_one_that_never_answers_are_passed_over(world: mirroring.World) -> None:
     world.zk.create(world.root, b"")
     dead = f"127.0.0.1:{server_process.free_port()}"
-    with _black_hole() as hole, wire.Wire(world.zookeeper) as line:
+    with _black_hole() as hole, proxy.Proxy(world.zookeeper) as line:
         silent = "{}:{}".format(*hole.getsockname())
         worker = world.worker(
             zookeeper={"hosts": [dead, silent, line.address], "session_timeout": 6.0}
@@ -235,12 +235,12 @@ def test_a_server_that_is_slow_to_greet_gets_more_time_with_each_attempt(
     world: mirroring.World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "HANDSHAKE", 0.5)
-    with wire.Wire(world.zookeeper) as line:
-        line.delay = 0.6
+    with proxy.Proxy(world.zookeeper) as line:
+        line.delay(0.6, "both")
         made = test_session.Opened(line.address, session_timeout=20.0).connected()
         assert 2 <= line.connections <= 4
         assert made.session.handshake == 0.5, "it is not impatient again"
-        line.delay = 0.0
+        line.delay(0.0, "both")
         made.session.close()
 
 
@@ -267,7 +267,7 @@ def test_names_are_resolved_again_at_each_reconnect(
     assert "zookeeper.test: the name cannot be resolved" in report.error
     with _black_hole("127.0.0.3", port) as gone:
         gone.settimeout(0.2)
-        with wire.Wire(world.zookeeper, at=("127.0.0.2", port)):
+        with proxy.Proxy(world.zookeeper, at=("127.0.0.2", port)):
             answers[:] = ["127.0.0.2", "127.0.0.3"]
             worker.follows()
             answers[:] = ["127.0.0.1"]

@@ -10,7 +10,7 @@ import kazoo.security
 import psutil
 import pytest
 
-from tests import certificates, polling, wire
+from tests import certificates, polling, proxy
 from tests.integration import mirroring
 from zk2etcd.config import connections
 from zk2etcd.logs import logger
@@ -114,7 +114,7 @@ def test_digest_reads_what_only_it_may_and_again_after_a_reconnect(
 ) -> None:
     _protect(world)
     logger.set_level("debug")
-    with wire.Wire(world.zookeeper) as line:
+    with proxy.Proxy(world.zookeeper) as line:
         worker = world.worker(zookeeper={"hosts": [line.address], "auth": [DIGEST]})
         worker.follows()
         assert len(world.equal()) == 3
@@ -164,7 +164,7 @@ def test_sasl_reads_what_only_it_may_and_again_after_a_reconnect(
 ) -> None:
     _protect(world, kazoo.security.make_acl("sasl", "mirror", read=True))
     logger.set_level("debug")
-    with wire.Wire(world.zookeeper) as line:
+    with proxy.Proxy(world.zookeeper) as line:
         worker = world.worker(zookeeper={"hosts": [line.address], "sasl": SASL})
         worker.follows()
         assert len(world.equal()) == 3

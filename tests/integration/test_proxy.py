@@ -1,4 +1,4 @@
-"""The proxy does what the suite believes it does, above all: let go what is long given up."""
+"""The proxy does what the tests believe it does, above all: let go what is long given up."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests import polling
-from tests.faults import proxy
+from tests import polling, proxy
 
 
 class Sink:
@@ -129,7 +128,6 @@ def test_it_cuts_and_refuses(through: proxy.Proxy) -> None:
         client.sendall(b"x")
         assert client.recv(1) == b"x"
         through.refuse()
-        through.cut()
         with contextlib.suppress(ConnectionResetError):
             assert client.recv(1) == b""
     with _client(through) as refused, contextlib.suppress(ConnectionResetError):
@@ -138,3 +136,69 @@ def test_it_cuts_and_refuses(through: proxy.Proxy) -> None:
     with _client(through) as client:
         client.sendall(b"y")
         assert client.recv(1) == b"y"
+
+
+def test_it_forwards_elsewhere_and_back(sink: Sink, through: proxy.Proxy) -> None:
+    other = Sink()
+    with contextlib.closing(other), _client(through) as client:
+        client.sendall(b"1")
+        assert client.recv(1) == b"1"
+        through.retarget(other.address)
+        with contextlib.suppress(ConnectionResetError):
+            assert client.recv(1) == b""
+        with _client(through) as moved:
+            moved.sendall(b"2")
+            assert moved.recv(1) == b"2"
+        through.heal()
+    with _client(through) as back:
+        back.sendall(b"3")
+        assert back.recv(1) == b"3"
+    assert (sink.received, other.received) == (b"13", b"2")
+
+
+def test_answers_are_held_and_counted_once_they_go_on(sink: Sink, through: proxy.Proxy) -> None:
+    with _client(through) as client:
+        client.sendall(b"1")
+        assert client.recv(1) == b"1"
+        assert through.returned == 1
+        through.hold("down")
+        client.sendall(b"23")
+        polling.until(lambda: sink.received == b"123")
+        polling.until(lambda: through.waiting == 1)
+        assert through.returned == 1
+        through.release("down")
+        assert client.recv(2) == b"23"
+        assert through.returned == 3
+
+
+def test_what_comes_after_a_moment_vanishes_and_the_line_stays(
+    sink: Sink, through: proxy.Proxy
+) -> None:
+    with _client(through) as client:
+        client.sendall(b"1")
+        assert client.recv(1) == b"1"
+        through.hold("both")
+        client.sendall(b"kept")
+        polling.until(lambda: through.waiting == 1)
+        until = time.monotonic()
+        client.sendall(b"lost")
+        through.release("up", until)
+        through.release("down")
+        assert client.recv(100) == b"kept"
+        client.sendall(b"lost, too")
+        client.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            client.recv(100)
+    assert sink.received == b"1kept"
+
+
+def test_the_first_bytes_of_each_connection_can_be_changed(sink: Sink) -> None:
+    with proxy.Proxy(sink.address, bytes.upper, at=("127.0.0.2", 0)) as through:
+        assert through.address == f"127.0.0.2:{through.port}"
+        for number in (1, 2):
+            with socket.create_connection(("127.0.0.2", through.port), 5) as client:
+                client.sendall(b"a")
+                assert client.recv(1) == b"A"
+                client.sendall(b"b")
+                assert client.recv(1) == b"b"
+            assert through.connections == number

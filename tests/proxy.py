@@ -1,9 +1,11 @@
-"""A TCP proxy that misbehaves on demand: cuts, refuses, delays, and holds bytes back to let them
-go later, also when their sender has long given up.
+"""A TCP proxy that misbehaves on demand: cuts, refuses, delays, leads elsewhere, rewrites, and
+holds bytes back to let them go later, also when their sender has long given up.
 
 The last is what a lost answer is made of: a client times out, fails over, writes something newer,
 and only then does its old request reach the server. A request's cancellation follows it on the
 same connection, so a hold keeps only what came in its first moments and loses what came after.
+
+What a direction does with its bytes is all in its `_Gate`; the threads only ask it.
 """
 
 from __future__ import annotations
@@ -11,13 +13,27 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import enum
 import socket
 import threading
 import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
 
+Rewrite = Callable[[bytes], bytes]
+_DIRECTIONS = {"up": ("up",), "down": ("down",), "both": ("up", "down")}
 KEEP_ALL = float("inf")
 _GRACE = 1.0
 """Seconds that a server gets to carry out what was let go late, before its connection ends."""
+
+
+class Passage(enum.Enum):
+    """What becomes of bytes: they go on, vanish without a sign, or end their connection."""
+
+    GO = enum.auto()
+    VANISH = enum.auto()
+    END = enum.auto()
 
 
 @dataclasses.dataclass
@@ -29,6 +45,7 @@ class _Gate:
     held_until: float = KEEP_ALL
     keep: float = KEEP_ALL
     lost: tuple[float, float] = (0.0, 0.0)
+    heard_until: float = KEEP_ALL
 
     def is_lost(self, arrived: float) -> bool:
         return self.lost[0] < arrived <= self.lost[1]
@@ -38,23 +55,44 @@ class _Gate:
 
 
 class Proxy:
-    """Listens on a free port of 127.0.0.1 and forwards to `target`, a "host:port"."""
+    """Forwards to `target`, a "host:port". A direction is "up", towards the server, "down", or
+    "both".
 
-    def __init__(self, target: str, port: int = 0) -> None:
+    :param at: where it listens; by default on a free port of 127.0.0.1.
+    :param rewrite: gets the first bytes of each connection, from the client, and may change them.
+    """
+
+    def __init__(
+        self, target: str, rewrite: Rewrite | None = None, at: tuple[str, int] = ("127.0.0.1", 0)
+    ) -> None:
         self.target = target
         self._target = _split(target)
-        self._listener = socket.create_server(("127.0.0.1", port))
+        self._rewrite = rewrite
+        self._listener = socket.create_server(at)
         self._changed = threading.Condition()
         self._gates = {"up": _Gate(), "down": _Gate()}
         self._open: set[socket.socket] = set()
         self._near: set[socket.socket] = set()
         self._refusing = False
         self._closed = False
-        self.port = int(self._listener.getsockname()[1])
-        self.address = f"127.0.0.1:{self.port}"
+        host, self.port = self._listener.getsockname()
+        self.address = f"{host}:{self.port}"
         self.connections = 0
         self.waiting = 0
+        self.returned = 0
+        """Bytes of the target's answers that went on."""
         threading.Thread(target=self._accept, daemon=True, name=f"proxy {self.port}").start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
     # --- what a test does to it --------------------------------------------------------------
 
@@ -66,10 +104,15 @@ class Proxy:
         for end in broken:
             _end(end)
 
-    def refuse(self, refusing: bool = True) -> None:
-        """End new connections at once, until told otherwise. Those that stand are left alone."""
+    def refuse(self) -> None:
+        """Break every connection, and end each new one at once, until `accept`."""
         with self._changed:
-            self._refusing = refusing
+            self._refusing = True
+        self.cut()
+
+    def accept(self) -> None:
+        with self._changed:
+            self._refusing = False
 
     def retarget(self, target: str) -> None:
         """Forward new connections to another "host:port"; the old ones break."""
@@ -77,9 +120,10 @@ class Proxy:
         self.cut()
 
     def delay(self, seconds: float, direction: str = "up") -> None:
-        """Forward each byte this much later. "up" is towards the server."""
+        """Forward each byte this much later."""
         with self._changed:
-            self._gates[direction].delay = seconds
+            for gate in self._towards(direction):
+                gate.delay = seconds
             self._changed.notify_all()
 
     def hold(self, direction: str = "up", keep: float = KEEP_ALL) -> None:
@@ -89,36 +133,41 @@ class Proxy:
             ends after the release.
         """
         with self._changed:
-            gate = self._gates[direction]
-            gate.held_since, gate.keep = time.monotonic(), keep
-            gate.held_until = KEEP_ALL
+            for gate in self._towards(direction):
+                gate.held_since, gate.keep = time.monotonic(), keep
+                gate.held_until = gate.heard_until = KEEP_ALL
 
     def divert(self, direction: str = "up") -> None:
         """Go on holding what was held so far, and let new connections pass: the clients of the
         old ones are cut off, their bytes towards the server are not."""
         with self._changed:
-            self._gates[direction].held_until = time.monotonic()
+            for gate in self._towards(direction):
+                gate.held_until = time.monotonic()
             left, self._near = self._near, set()
         for near in left:
             _shut(near)
 
-    def release(self, direction: str = "up") -> None:
-        """Let go what was held and is not lost, whether or not its sender is still there."""
+    def release(self, direction: str = "up", until: float = KEEP_ALL) -> None:
+        """Let go what was held and is not lost, whether or not its sender is still there.
+
+        :param until: what came later than this moment, in monotonic seconds, vanishes, and so does
+            all that comes from now on; connections stay open, as when the sender's host died then.
+        """
+        now = time.monotonic()
         with self._changed:
-            gate = self._gates[direction]
-            if gate.held_since is not None and gate.keep != KEEP_ALL:
-                gate.lost = (gate.held_since + gate.keep, min(gate.held_until, time.monotonic()))
-            gate.held_since = None
+            for gate in self._towards(direction):
+                if gate.held_since is not None and gate.keep != KEEP_ALL:
+                    gate.lost = (gate.held_since + gate.keep, min(gate.held_until, now))
+                gate.held_since, gate.heard_until = None, until
             self._changed.notify_all()
 
     def heal(self) -> None:
         """Forward everything at once again, to where it belongs."""
         if self._target != _split(self.target):
             self.retarget(self.target)
-        self.refuse(False)
-        for direction in self._gates:
-            self.delay(0.0, direction)
-            self.release(direction)
+        self.accept()
+        self.delay(0.0, "both")
+        self.release("both")
 
     def close(self) -> None:
         with self._changed:
@@ -126,6 +175,9 @@ class Proxy:
             self._changed.notify_all()
         _end(self._listener)
         self.cut()
+
+    def _towards(self, direction: str) -> list[_Gate]:
+        return [self._gates[each] for each in _DIRECTIONS[direction]]
 
     # --- its threads -------------------------------------------------------------------------
 
@@ -153,11 +205,14 @@ class Proxy:
         with self._changed:
             self._open |= {near, far}
             self._near.add(near)
-        for source, sink, direction in ((near, far, "up"), (far, near, "down")):
-            threading.Thread(target=_Stream(self, source, sink, direction).run, daemon=True).start()
+        if self._refusing or self._closed:  # since we asked
+            self.cut()
+        up = _Stream(self, near, far, "up", self._rewrite)
+        for stream in (up, _Stream(self, far, near, "down")):
+            threading.Thread(target=stream.run, daemon=True).start()
 
-    def wait_passage(self, direction: str, arrived: float) -> bool:
-        """Return when bytes that arrived then may go on; False if they are lost."""
+    def wait_passage(self, direction: str, arrived: float) -> Passage:
+        """Return when it is known what becomes of bytes that arrived then."""
         with self._changed:
             self.waiting += 1
             try:
@@ -165,15 +220,21 @@ class Proxy:
             finally:
                 self.waiting -= 1
 
-    def _passes(self, gate: _Gate, arrived: float) -> bool:
+    def _passes(self, gate: _Gate, arrived: float) -> Passage:
         while not self._closed:
             if gate.is_lost(arrived):
-                return False
+                return Passage.END
             left = arrived + gate.delay - time.monotonic()
             if not gate.holds(arrived) and left <= 0:
-                return True
+                return Passage.VANISH if arrived > gate.heard_until else Passage.GO
             self._changed.wait(None if gate.holds(arrived) else left)
-        return False
+        return Passage.END
+
+    def count(self, direction: str, size: int) -> None:
+        """So many bytes go on."""
+        if direction == "down":
+            with self._changed:
+                self.returned += size
 
     def forget(self, end: socket.socket) -> None:
         with self._changed:
@@ -185,12 +246,18 @@ class _Stream:
     """One direction of one connection: a thread that takes in, one that gives out."""
 
     def __init__(
-        self, proxy: Proxy, source: socket.socket, sink: socket.socket, direction: str
+        self,
+        proxy: Proxy,
+        source: socket.socket,
+        sink: socket.socket,
+        direction: str,
+        rewrite: Rewrite | None = None,
     ) -> None:
         self._proxy = proxy
         self._source = source
         self._sink = sink
         self._direction = direction
+        self._rewrite = rewrite
         self._waiting: collections.deque[tuple[float, bytes]] = collections.deque()
         self._arrival = threading.Semaphore(0)
 
@@ -213,14 +280,20 @@ class _Stream:
                 self._arrival.acquire()
                 arrived, part = self._waiting.popleft()
                 late = time.monotonic() - arrived > _GRACE / 2
-                passes = self._proxy.wait_passage(self._direction, arrived)
-                if not passes or (late and not part):
+                passage = self._proxy.wait_passage(self._direction, arrived)
+                if passage is Passage.END or (late and not part):
                     self._linger()
-                if not passes or not part:
+                if passage is Passage.END or not part:
                     break
-                self._sink.sendall(part)
+                if passage is Passage.GO:
+                    self._send(part)
             self._proxy.forget(self._sink)
             _end(self._sink)
+
+    def _send(self, part: bytes) -> None:
+        rewrite, self._rewrite = self._rewrite, None
+        self._proxy.count(self._direction, len(part))
+        self._sink.sendall(part if rewrite is None else rewrite(part))
 
     def _linger(self) -> None:
         """A server cancels what it has not begun when its client goes: give it the time."""
