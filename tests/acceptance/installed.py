@@ -68,9 +68,15 @@ def settings(
     name = first if isinstance(first, str) else str(first["from"])
     content = supervisors.settings(zookeeper, etcd, prefixes)
     content["state"] = {"prefix": f"zk2etcd{name}", "lease_ttl": "5s"}
-    for section, values in sections.items():
-        content[section] = {**content.get(section, {}), **values}
-    return content
+    return laid_over(content, **sections)
+
+
+def laid_over(content: Settings, /, **sections: Mapping[str, Any]) -> Settings:
+    """This configuration with each section's values in place of, or beside, its own."""
+    found = {
+        section: {**content.get(section, {}), **values} for section, values in sections.items()
+    }
+    return {**content, **found}
 
 
 class Supervisor(supervisors.Supervisor):

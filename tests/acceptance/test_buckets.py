@@ -35,21 +35,14 @@ def _split(supervisor: installed.Supervisor, buckets: int) -> None:
 
 def test_one_prefix_on_two_workers(
     zookeeper: servers.ZooKeeper,
-    etcd: servers.Etcd,
     sides: both_sides.Sides,
     prefix: str,
-    supervise: conftest.Supervise,
+    mirrors: conftest.Mirrors,
 ) -> None:
-    state = f"zk2etcd{prefix}"
-    sides.seed(prefix, 200)
     whole = {"from": prefix, "to": prefix, "buckets": 4}
     # A slow machine may miss many deletes of the load between two splits.
     sync = {"prefixes": [whole], "delete_guard": {"min_deletes": 10_000}}
-    supervisor = supervise(
-        installed.settings(zookeeper, etcd, [whole], state={"prefix": state}, sync=sync)
-    )
-    supervisor.start()
-    supervisor.wait_following()
+    supervisor, state = mirrors.following(prefix, nodes=200, sync=sync), f"zk2etcd{prefix}"
     sides.wait_equal(prefix)
     slots = _slots(supervisor)
     assert collections.Counter(slots.values()) == {"w0": 2, "w1": 2}

@@ -48,26 +48,16 @@ PASSWORD = "a-password-nobody-shall-see"
 
 
 @pytest.fixture(scope="module")
-def running(
-    zookeeper: servers.ZooKeeper,
-    etcd: servers.Etcd,
-    sides: both_sides.Sides,
-    supervise_module: conftest.Supervise,
-) -> installed.Supervisor:
+def running(mirrors_module: conftest.Mirrors) -> installed.Supervisor:
     """Two prefixes on two workers, with every kind of secret."""
-    for each in ("a", "b"):
-        sides.seed(f"/commands/{each}", 30)
-    content = installed.settings(
-        zookeeper,
-        etcd,
-        ["/commands/a", {"from": "/commands/b", "to": "/mirrored/b"}],
-        state={"prefix": "zk2etcd/commands"},
+    digest = {"scheme": "digest", "credentials": "user:${ZK2ETCD_TEST_PASSWORD}"}
+    supervisor = mirrors_module.made(
+        *("/commands", "a", "b"),
+        nodes=30,
+        sync={"prefixes": ["/commands/a", {"from": "/commands/b", "to": "/mirrored/b"}]},
         http={"token": TOKEN},
+        zookeeper={"auth": [digest]},
     )
-    content["zookeeper"]["auth"] = [
-        {"scheme": "digest", "credentials": "user:${ZK2ETCD_TEST_PASSWORD}"}
-    ]
-    supervisor = supervise_module(content)
     supervisor.variables = {"ZK2ETCD_TEST_PASSWORD": PASSWORD}
     supervisor.start()
     supervisor.wait_following()

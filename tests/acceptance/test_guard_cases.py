@@ -25,10 +25,7 @@ def test_an_etcd_without_room_is_not_ready(
     small = sandbox.etcd(arguments=["--quota-backend-bytes", str(4 * 1024 * 1024)])
     small.start()
     sides = both_sides.Sides(zookeeper.address, small.address)
-    sides.seed(prefix, 3)
-    supervisor = supervise(installed.settings(zookeeper, small, [prefix]))
-    supervisor.start()
-    supervisor.wait_following()
+    supervisor = conftest.Mirrors(zookeeper, small, sides, supervise).following(prefix, nodes=3)
     assert supervisor.ask("/readyz")[0] == 200
     polling.until(lambda: _is_full(sides), 20.0, what="a full etcd")
     sides.zk.create(f"{prefix}/meanwhile", b"1")
@@ -48,29 +45,22 @@ def _is_full(sides: both_sides.Sides) -> bool:
     return False
 
 
-def test_the_count_before_a_walk_outlives_a_kill_in_the_middle_of_it(
-    zookeeper: servers.ZooKeeper,
-    etcd: servers.Etcd,
-    sides: both_sides.Sides,
-    prefix: str,
-    supervise: conftest.Supervise,
-) -> None:
-    """7 of 21 keys are missing; the killed base had put some of 400 new ones already."""
-    sides.seed(prefix, 20)
-    state = f"zk2etcd{prefix}"
-    content = installed.settings(zookeeper, etcd, [prefix], sync={"delete_guard": GUARD})
-    supervisor = supervise(content)
-    supervisor.start()
-    supervisor.wait_following()
+def _killed_in_the_middle_of_a_walk(
+    mirrors: conftest.Mirrors, sides: both_sides.Sides, prefix: str
+) -> installed.Settings:
+    """What a supervisor had, of which both processes died when 7 of 21 keys were missing and some
+    of 400 new ones were put already."""
+    supervisor = mirrors.following(prefix, sync={"delete_guard": GUARD})
+    content = supervisor.content
     supervisor.stop()
     for number in range(7):
         sides.zk.delete(f"{prefix}/n{number}")
     for number in range(400):
         sides.zk.create(f"{prefix}/new{number}", b"v")
-    slow = {**content, "etcd": {**content["etcd"], "txn_ops": 8, "max_writes_per_second": 40}}
-    supervisor.configure(slow)
+    slow = {"txn_ops": 8, "max_writes_per_second": 40}
+    supervisor.configure(installed.laid_over(content, etcd=slow))
     supervisor.start()
-    record = f"{state}/guards/{supervisor.shard_id(prefix)}"
+    record = f"zk2etcd{prefix}/guards/{supervisor.shard_id(prefix)}"
     polling.until(lambda: len(sides.etcd.values(prefix)) > 60, 20.0, what="the middle of a base")
     walking = json.loads(sides.etcd.value(record) or b"{}")
     assert walking.get("walking"), walking
@@ -78,8 +68,14 @@ def test_the_count_before_a_walk_outlives_a_kill_in_the_middle_of_it(
     os.kill(supervisor.worker_pids()[supervisor.slot_of(prefix)], signal.SIGKILL)
     supervisor.kill()
     assert 60 < len(sides.etcd.values(prefix)) < 400
+    return content
 
-    standby = supervise(content)
+
+def test_the_count_before_a_walk_outlives_a_kill_in_the_middle_of_it(
+    sides: both_sides.Sides, prefix: str, mirrors: conftest.Mirrors
+) -> None:
+    content = _killed_in_the_middle_of_a_walk(mirrors, sides, prefix)
+    standby = mirrors.supervise(content)
     standby.start()
     polling.until(lambda: standby.shards()[prefix]["guard"], 30.0, what="a trip")
     guard = standby.shards()[prefix]["guard"]
@@ -87,7 +83,7 @@ def test_the_count_before_a_walk_outlives_a_kill_in_the_middle_of_it(
     assert all(sides.etcd.value(f"{prefix}/n{number}") is not None for number in range(7))
 
     # The trip goes on to a live standby, once, when its owner dies.
-    heir = supervise(content)
+    heir = mirrors.supervise(content)
     heir.start()
     polling.until(lambda: heir.status()["state"] == "standby", what="it stands by")
     standby.kill()
@@ -110,15 +106,8 @@ def test_shards_of_one_session_that_are_all_behind_are_released_together(
     zookeeper.start()
     sides = both_sides.Sides(zookeeper.address, etcd.address)
     roots = [f"{prefix}/a", f"{prefix}/b"]
-    for root in roots:
-        sides.seed(root, 30)
-    supervisor = supervise(
-        installed.settings(
-            zookeeper, etcd, roots, workers={"count": 1}, state={"prefix": f"zk2etcd{prefix}"}
-        )
-    )
-    supervisor.start()
-    supervisor.wait_following()
+    mirrors = conftest.Mirrors(zookeeper, etcd, sides, supervise)
+    supervisor = mirrors.following(prefix, "a", "b", nodes=30, workers={"count": 1})
     before = {root: sides.etcd.values(root) for root in roots}
     sides.close()
     zookeeper.stop()

@@ -18,27 +18,18 @@ import pytest
 
 from tests import documents, polling
 from tests.acceptance import both_sides, conftest, installed
-from zk2etcd.sandbox import servers
 
 Document = installed.Document
 ONE, TWO = "/logs/one", "/logs/two"
 
 
 @pytest.fixture(scope="module")
-def shared(
-    zookeeper: servers.ZooKeeper,
-    etcd: servers.Etcd,
-    sides: both_sides.Sides,
-    supervise_module: conftest.Supervise,
-) -> installed.Supervisor:
+def shared(mirrors_module: conftest.Mirrors) -> installed.Supervisor:
     """One supervisor with two workers, that says all it can, into a file too."""
-    for each in (ONE, TWO):
-        sides.seed(each, 20)
-    content = installed.settings(zookeeper, etcd, [ONE, TWO], state={"prefix": "zk2etcd/logs"})
-    supervisor = supervise_module(content)
+    supervisor = mirrors_module.made("/logs", "one", "two")
     file = {"path": str(supervisor.folder / "zk2etcd.log"), "max_bytes": "64KiB", "backups": 1000}
     log = {"level": "debug", "format": "json", "events": True, "file": file}
-    supervisor.configure({**content, "log": log})
+    supervisor.configure({**supervisor.content, "log": log})
     supervisor.start()
     supervisor.wait_following()
     return supervisor
@@ -69,8 +60,7 @@ def _reload(supervisor: installed.Supervisor, content: installed.Settings) -> st
 
 
 def _with(supervisor: installed.Supervisor, section: str, **values: Any) -> installed.Settings:
-    content = copy.deepcopy(supervisor.content)
-    return {**content, section: {**content.get(section, {}), **values}}
+    return installed.laid_over(supervisor.content, **{section: values})
 
 
 def _mirrored(supervisor: installed.Supervisor, path: str) -> Document:
@@ -253,19 +243,12 @@ def test_the_file_is_changed_live_and_a_wrong_one_is_refused(
 
 
 def test_nobody_reads_the_log_and_the_mirror_goes_on(
-    zookeeper: servers.ZooKeeper,
-    etcd: servers.Etcd,
-    sides: both_sides.Sides,
-    prefix: str,
-    tmp_path: pathlib.Path,
-    supervise: conftest.Supervise,
+    sides: both_sides.Sides, prefix: str, tmp_path: pathlib.Path, mirrors: conftest.Mirrors
 ) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    sides.seed(prefix, 5)
-    log = {"level": "debug", "events": True}
-    supervisor = supervise(installed.settings(zookeeper, etcd, [prefix], log=log))
+    supervisor = mirrors.made(prefix, nodes=5, log={"level": "debug", "events": True})
     command = f"exec {installed.command()} -c {supervisor.config} 2>{pipe}"
     supervisor.command = lambda: ["sh", "-c", command]  # type: ignore[method-assign]
     supervisor.start()

@@ -6,26 +6,14 @@ import pytest
 
 from tests import polling
 from tests.acceptance import both_sides, conftest, installed
-from zk2etcd.sandbox import servers
 
 NEWER = b'{"v":2,"min_reader":2,"written_by":"zk2etcd 9"}'
 
 
 @pytest.fixture
-def supervisor(
-    zookeeper: servers.ZooKeeper,
-    etcd: servers.Etcd,
-    sides: both_sides.Sides,
-    prefix: str,
-    supervise: conftest.Supervise,
-) -> installed.Supervisor:
+def supervisor(mirrors: conftest.Mirrors, prefix: str) -> installed.Supervisor:
     """Of two shards on two workers, not started."""
-    prefixes = [f"{prefix}/a", f"{prefix}/b"]
-    for each in prefixes:
-        sides.seed(each, 20)
-    return supervise(
-        installed.settings(zookeeper, etcd, prefixes, state={"prefix": f"zk2etcd{prefix}"})
-    )
+    return mirrors.made(prefix, "a", "b")
 
 
 def _said(stderr: str) -> list[str]:

@@ -21,7 +21,12 @@ class Sync(installed.Supervisor):
 
 
 @pytest.fixture
-def flags(zookeeper: servers.ZooKeeper, etcd: servers.Etcd, prefix: str) -> tuple[str, ...]:
+def flags(
+    zookeeper: servers.ZooKeeper, etcd: servers.Etcd, sides: both_sides.Sides, prefix: str
+) -> tuple[str, ...]:
+    """Of two prefixes, which have nodes."""
+    for each in ("a", "b"):
+        sides.seed(f"{prefix}/{each}", 20)
     return (
         f"--zookeeper-servers={zookeeper.address}",
         f"--etcd-servers={etcd.address}",
@@ -43,8 +48,6 @@ def test_sync_mirrors(
     prefix: str,
     tmp_path: pathlib.Path,
 ) -> None:
-    for each in ("a", "b"):
-        sides.seed(f"{prefix}/{each}", 20)
     sides.zk.create(f"{prefix}/a/config", b"not to be mirrored")
     sync = sandbox.adopt(Sync(sandbox.subfolder("zk2etcd"), {}))
     sync.variables = {"TMPDIR": str(tmp_path)}
@@ -68,8 +71,6 @@ def test_sync_mirrors(
 
 
 def test_diff_finds_and_fixes(flags: tuple[str, ...], sides: both_sides.Sides, prefix: str) -> None:
-    for each in ("a", "b"):
-        sides.seed(f"{prefix}/{each}", 20)
     quick = (*flags, "--max-round=2", "--round-interval=50ms")
     missing = installed.run("diff", *quick)
     assert missing.returncode == 1, missing.stderr
@@ -91,8 +92,6 @@ def test_the_printed_file_mirrors_as_the_flags_do(
     prefix: str,
     tmp_path: pathlib.Path,
 ) -> None:
-    for each in ("a", "b"):
-        sides.seed(f"{prefix}/{each}", 20)
     printed = installed.run("sync", *flags, "--print-config")
     assert printed.returncode == 0, printed.stderr
     path = tmp_path / "config.yaml"

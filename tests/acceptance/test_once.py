@@ -12,31 +12,17 @@ import pytest
 
 from tests import polling
 from tests.acceptance import both_sides, conftest, installed
-from zk2etcd.sandbox import server_process, servers
+from zk2etcd.sandbox import server_process
 
 
 @pytest.fixture
-def supervisor(
-    zookeeper: servers.ZooKeeper,
-    etcd: servers.Etcd,
-    sides: both_sides.Sides,
-    prefix: str,
-    supervise: conftest.Supervise,
-) -> installed.Supervisor:
+def supervisor(mirrors: conftest.Mirrors, prefix: str) -> installed.Supervisor:
     """Not started: its file is for `run`."""
-    for each in ("a", "b"):
-        sides.seed(f"{prefix}/{each}", 20)
-    prefixes = [f"{prefix}/a", f"{prefix}/b"]
-    return supervise(
-        installed.settings(zookeeper, etcd, prefixes, state={"prefix": f"zk2etcd{prefix}"})
-    )
+    return mirrors.made(prefix, "a", "b")
 
 
 def _with(supervisor: installed.Supervisor, **sections: Mapping[str, Any]) -> str:
-    content = supervisor.content
-    for section, values in sections.items():
-        content = {**content, section: {**content.get(section, {}), **values}}
-    supervisor.configure(content)
+    supervisor.configure(installed.laid_over(supervisor.content, **sections))
     return str(supervisor.config)
 
 

@@ -10,26 +10,16 @@ import pytest
 
 from tests import polling
 from tests.acceptance import both_sides, conftest, installed
-from zk2etcd.sandbox import servers
 
 
 @pytest.fixture
 def guarded(
-    zookeeper: servers.ZooKeeper,
-    etcd: servers.Etcd,
-    sides: both_sides.Sides,
-    supervise: conftest.Supervise,
-    request: pytest.FixtureRequest,
+    sides: both_sides.Sides, mirrors: conftest.Mirrors, request: pytest.FixtureRequest
 ) -> Iterator[installed.Supervisor]:
     """12 of 20 nodes went while it was stopped."""
     root = f"/halved-{len(request.node.name)}"
-    sides.seed(root, 20)
     limits = {"min_deletes": 5, "max_deletes": 10}
-    supervisor = supervise(
-        installed.settings(zookeeper, etcd, [root], sync={"delete_guard": limits})
-    )
-    supervisor.start()
-    supervisor.wait_following()
+    supervisor = mirrors.following(root, sync={"delete_guard": limits})
     supervisor.stop()
     for number in range(12):
         sides.zk.delete(f"{root}/n{number}")
@@ -109,17 +99,11 @@ def _is_back(supervisor: installed.Supervisor, old: int) -> bool:
 
 
 def test_another_root_is_told_and_mirrored_once_released(
-    zookeeper: servers.ZooKeeper,
-    etcd: servers.Etcd,
-    sides: both_sides.Sides,
-    supervise: conftest.Supervise,
+    sides: both_sides.Sides, mirrors: conftest.Mirrors
 ) -> None:
     """Created anew while nobody looked, as in an ensemble that was swapped for another."""
     root = "/swapped"
-    sides.seed(root, 5)
-    supervisor = supervise(installed.settings(zookeeper, etcd, [root]))
-    supervisor.start()
-    supervisor.wait_following()
+    supervisor = mirrors.following(root, nodes=5)
     supervisor.stop()
     before = sides.etcd.values(root)
     sides.zk.delete(root, recursive=True)

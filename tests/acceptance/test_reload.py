@@ -21,23 +21,10 @@ LAST_RELOAD = "zk2etcd_config_last_reload_successful"
 
 
 @pytest.fixture(scope="module")
-def shared(
-    zookeeper: servers.ZooKeeper,
-    etcd: servers.Etcd,
-    sides: both_sides.Sides,
-    supervise_module: conftest.Supervise,
-) -> installed.Supervisor:
+def shared(sides: both_sides.Sides, mirrors_module: conftest.Mirrors) -> installed.Supervisor:
     """One supervisor for all the tests here, which leave it as they found it."""
-    for each in ("keep", "other", "added"):
-        sides.seed(f"/reload/{each}", 20)
-    supervisor = supervise_module(
-        installed.settings(
-            zookeeper, etcd, ["/reload/keep", "/reload/other"], state={"prefix": STATE}
-        )
-    )
-    supervisor.start()
-    supervisor.wait_following()
-    return supervisor
+    sides.seed("/reload/added", 20)
+    return mirrors_module.following("/reload", "keep", "other")
 
 
 @pytest.fixture
@@ -78,11 +65,8 @@ class Untouched:
 
 def _reload(supervisor: installed.Supervisor, **sections: Any) -> None:
     """Write the configuration with these sections changed, and send SIGHUP."""
-    content = copy.deepcopy(supervisor.content)
-    for section, values in sections.items():
-        content[section] = {**content.get(section, {}), **values}
     before = supervisor.status()["config"]["sha256"]
-    supervisor.configure(content)
+    supervisor.configure(installed.laid_over(supervisor.content, **sections))
     supervisor.reload()
     polling.until(
         lambda: supervisor.status()["config"]["sha256"] != before, what="the file was taken over"
@@ -224,16 +208,12 @@ def test_the_reload_command_says_what_changed_and_what_is_wrong(
 
 def test_changed_servers_are_connected_to(
     zookeeper: servers.ZooKeeper,
-    etcd: servers.Etcd,
     fresh_etcd: servers.Etcd,
     sides: both_sides.Sides,
     prefix: str,
-    supervise: conftest.Supervise,
+    mirrors: conftest.Mirrors,
 ) -> None:
-    sides.seed(prefix)
-    supervisor = supervise(installed.settings(zookeeper, etcd, [prefix]))
-    supervisor.start()
-    supervisor.wait_following()
+    supervisor = mirrors.following(prefix, nodes=5)
     pids = supervisor.worker_pids()
     _reload(supervisor, etcd={"endpoints": [fresh_etcd.url]})
     with (

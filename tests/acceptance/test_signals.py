@@ -10,34 +10,16 @@ import pytest
 
 from tests import polling
 from tests.acceptance import both_sides, conftest, installed
-from zk2etcd.sandbox import servers
 
 INTERVAL = 2.0
 SHARDS = ("a", "b", "c")
 
 
 @pytest.fixture(scope="module")
-def running(
-    zookeeper: servers.ZooKeeper,
-    etcd: servers.Etcd,
-    sides: both_sides.Sides,
-    supervise_module: conftest.Supervise,
-) -> installed.Supervisor:
+def running(mirrors_module: conftest.Mirrors) -> installed.Supervisor:
     """Three shards on two workers, with no schedule."""
-    prefixes = [f"/signals/{name}" for name in SHARDS]
-    for each in prefixes:
-        sides.seed(each, 50)
-    content = installed.settings(
-        zookeeper,
-        etcd,
-        prefixes,
-        state={"prefix": "zk2etcd/signals"},
-        sync={"full_sync_interval": "0"},
-    )
-    supervisor = supervise_module(content)
-    supervisor.start()
-    supervisor.wait_following()
-    return supervisor
+    sync = {"full_sync_interval": "0"}
+    return mirrors_module.following("/signals", *SHARDS, nodes=50, sync=sync)
 
 
 def test_sigusr1_asks_for_a_full_sync_of_every_shard(

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import collections
-import copy
 import json
 
 from tests import polling
 from tests.acceptance import both_sides, conftest, installed
-from zk2etcd.sandbox import servers
 
 PREFIXES = 20
 
@@ -37,9 +35,7 @@ def _owned_as_shown(supervisor: installed.Supervisor, sides: both_sides.Sides, p
 def _recount(
     supervisor: installed.Supervisor, sides: both_sides.Sides, prefix: str, count: int
 ) -> None:
-    content = copy.deepcopy(supervisor.content)
-    content["workers"]["count"] = count
-    supervisor.configure(content)
+    supervisor.configure(installed.laid_over(supervisor.content, workers={"count": count}))
     supervisor.reload()
     polling.until(
         lambda: _settled(supervisor, count) and _owned_as_shown(supervisor, sides, prefix),
@@ -49,20 +45,11 @@ def _recount(
 
 
 def test_twenty_prefixes_are_spread_by_the_bound_and_respread_by_a_reload(
-    zookeeper: servers.ZooKeeper,
-    etcd: servers.Etcd,
-    sides: both_sides.Sides,
-    prefix: str,
-    supervise: conftest.Supervise,
+    sides: both_sides.Sides, prefix: str, mirrors: conftest.Mirrors
 ) -> None:
-    prefixes = [f"{prefix}/p{number}" for number in range(PREFIXES)]
-    for each in prefixes:
-        sides.seed(each, 3)
-    supervisor = supervise(
-        installed.settings(zookeeper, etcd, prefixes, state={"prefix": f"zk2etcd{prefix}"})
-    )
-    supervisor.start()
-    supervisor.wait_following()
+    names = [f"p{number}" for number in range(PREFIXES)]
+    prefixes = [f"{prefix}/{name}" for name in names]
+    supervisor = mirrors.following(prefix, *names, nodes=3)
     sides.wait_equal(*prefixes)
     two = _slots(supervisor)
     assert collections.Counter(two.values()) == {"w0": 10, "w1": 10}

@@ -19,25 +19,11 @@ AT_ONCE = 2.0
 
 @pytest.fixture
 def pair(
-    zookeeper: servers.ZooKeeper,
-    etcd: servers.Etcd,
-    sides: both_sides.Sides,
-    prefix: str,
-    supervise: conftest.Supervise,
+    mirrors: conftest.Mirrors, prefix: str
 ) -> tuple[installed.Supervisor, installed.Supervisor]:
     """The first owns both shards, the second stands by."""
-    prefixes = [f"{prefix}/a", f"{prefix}/b"]
-    for each in prefixes:
-        sides.seed(each, 20)
-    content = installed.settings(
-        zookeeper,
-        etcd,
-        prefixes,
-        state={"prefix": f"zk2etcd{prefix}", "lease_ttl": f"{LEASE_SECONDS:g}s"},
-    )
-    first, second = supervise(content), supervise(content)
-    first.start()
-    first.wait_following()
+    first = mirrors.following(prefix, "a", "b", state={"lease_ttl": f"{LEASE_SECONDS:g}s"})
+    second = mirrors.supervise(first.content)
     second.start()
     polling.until(lambda: second.status()["state"] == "standby", what="it stands by")
     return first, second

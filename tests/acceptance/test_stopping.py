@@ -15,29 +15,10 @@ STOP_TIMEOUT = 4.0
 
 
 @pytest.fixture
-def running(
-    zookeeper: servers.ZooKeeper,
-    etcd: servers.Etcd,
-    sides: both_sides.Sides,
-    prefix: str,
-    supervise: conftest.Supervise,
-) -> installed.Supervisor:
+def running(mirrors: conftest.Mirrors, prefix: str) -> installed.Supervisor:
     """Two prefixes on two workers, in order."""
-    prefixes = [f"{prefix}/a", f"{prefix}/b"]
-    for each in prefixes:
-        sides.seed(each)
-    supervisor = supervise(
-        installed.settings(
-            zookeeper,
-            etcd,
-            prefixes,
-            state={"prefix": f"zk2etcd{prefix}"},
-            workers={"stop_timeout": f"{STOP_TIMEOUT:g}s", "heartbeat_timeout": "60s"},
-        )
-    )
-    supervisor.start()
-    supervisor.wait_following()
-    return supervisor
+    workers = {"stop_timeout": f"{STOP_TIMEOUT:g}s", "heartbeat_timeout": "60s"}
+    return mirrors.following(prefix, "a", "b", workers=workers)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

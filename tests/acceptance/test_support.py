@@ -9,7 +9,6 @@ import signal
 import tarfile
 
 from tests.acceptance import both_sides, conftest, installed
-from zk2etcd.sandbox import servers
 
 TOKEN, DIGEST = "t0ken-of-the-test", "d1gest-of-the-test"
 
@@ -24,28 +23,25 @@ def unpacked(path: pathlib.Path) -> dict[str, str]:
         return found
 
 
+def _supported(
+    mirrors: conftest.Mirrors, root: str, tmp_path: pathlib.Path
+) -> installed.Supervisor:
+    """It follows, logs into a file, and knows two secrets."""
+    (tmp_path / "token").write_text(TOKEN)
+    return mirrors.following(
+        root,
+        nodes=3,
+        http={"token_file": str(tmp_path / "token")},
+        log={"file": {"path": str(tmp_path / "zk2etcd.log")}},
+        zookeeper={"auth": [{"scheme": "digest", "credentials": f"u:{DIGEST}"}]},
+    )
+
+
 def test_one_archive_for_a_bug_report(
-    zookeeper: servers.ZooKeeper,
-    etcd: servers.Etcd,
-    sides: both_sides.Sides,
-    supervise: conftest.Supervise,
-    tmp_path: pathlib.Path,
+    sides: both_sides.Sides, mirrors: conftest.Mirrors, tmp_path: pathlib.Path
 ) -> None:
     root, path = "/supported", tmp_path / "report.tar.gz"
-    sides.seed(root, 3)
-    (tmp_path / "token").write_text(TOKEN)
-    supervisor = supervise(
-        installed.settings(
-            zookeeper,
-            etcd,
-            [root],
-            http={"token_file": str(tmp_path / "token")},
-            log={"file": {"path": str(tmp_path / "zk2etcd.log")}},
-            zookeeper={"auth": [{"scheme": "digest", "credentials": f"u:{DIGEST}"}]},
-        )
-    )
-    supervisor.start()
-    supervisor.wait_following()
+    supervisor = _supported(mirrors, root, tmp_path)
     ask = ("support", "-c", str(supervisor.config), "--url", supervisor.url, "--output", str(path))
     done = installed.run(*ask, "--check")
     assert (done.returncode, done.stderr) == (0, "")

@@ -24,28 +24,10 @@ PREFIX = "/crash"
 
 
 @pytest.fixture(scope="module")
-def running(
-    zookeeper: servers.ZooKeeper,
-    etcd: servers.Etcd,
-    sides: both_sides.Sides,
-    supervise_module: conftest.Supervise,
-) -> installed.Supervisor:
+def running(mirrors_module: conftest.Mirrors) -> installed.Supervisor:
     """Two prefixes, `/crash/a` and `/crash/b`, on two workers."""
-    prefixes = [f"{PREFIX}/a", f"{PREFIX}/b"]
-    for each in prefixes:
-        sides.seed(each, 300)
-    supervisor = supervise_module(
-        installed.settings(
-            zookeeper,
-            etcd,
-            prefixes,
-            state={"prefix": f"zk2etcd{PREFIX}"},
-            workers={"heartbeat_timeout": "1500ms", "restart_backoff": {"min": "3s"}},
-        )
-    )
-    supervisor.start()
-    supervisor.wait_following()
-    return supervisor
+    workers = {"heartbeat_timeout": "1500ms", "restart_backoff": {"min": "3s"}}
+    return mirrors_module.following(PREFIX, "a", "b", nodes=300, workers=workers)
 
 
 def _is_back(supervisor: installed.Supervisor, source: str, old_pid: int) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 import kazoo.client
 
 from tests import polling, proxy
+from tests.acceptance import installed
 from tests.faults import hand, oracle, servers, txnlog, watcher, world
 from tests.integration import observing
 from zk2etcd import errors
@@ -80,7 +81,7 @@ class Stage:
         return made
 
     def _config(self, sections: dict[str, dict[str, Any]]) -> dict[str, Any]:
-        content: dict[str, dict[str, Any]] = {
+        content = {
             "zookeeper": {
                 "hosts": [self.zk_proxy.address],
                 "session_timeout": f"{SESSION_SECONDS:g}s",
@@ -92,9 +93,7 @@ class Stage:
             "workers": {"count": 1, "stop_timeout": "5s"},
             "log": {"format": "json"},
         }
-        for name, values in sections.items():
-            content[name] = {**content.get(name, {}), **values}
-        return content
+        return installed.laid_over(content, **sections)
 
     def shard(self, supervisor: world.Supervisor) -> dict[str, Any]:
         """Its shard as /status has it; empty while it has none."""

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
+from tests.acceptance import installed
 from tests.integration import mirroring
 from zk2etcd.cli import main
 from zk2etcd.config import loader
@@ -44,15 +45,13 @@ class Command:
     def configure(self, **sections: dict[str, Any]) -> None:
         """Write the file again, with these keys over the world's."""
         world = self._world
-        content: dict[str, dict[str, Any]] = {
+        content: installed.Settings = {
             "zookeeper": {"hosts": [world.zookeeper]},
             "etcd": {"endpoints": [f"http://{world.etcd_address}"]},
             "state": {"prefix": world.state},
             "sync": {"prefixes": [world.root]},
         }
-        for section, keys in sections.items():
-            content[section] = {**content.get(section, {}), **keys}
-        self.path.write_text(yaml.safe_dump(content), "utf-8")
+        self.path.write_text(yaml.safe_dump(installed.laid_over(content, **sections)), "utf-8")
 
     @property
     def shard(self) -> str:
