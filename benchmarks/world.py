@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from benchmarks import bare_etcd, bare_zookeeper
-from zk2etcd.sandbox import servers
-from zk2etcd.sandbox import supervisor as supervisors
+from zk2etcd.sandbox import servers, supervisor as supervisors
 from zk2etcd_workers.commands import generate
 
 JVM = ("-Xms1g", "-Xmx4g", "-XX:+UseSerialGC")

@@ -21,8 +21,7 @@ import psutil
 
 from tests import polling
 from zk2etcd import errors
-from zk2etcd.sandbox import servers
-from zk2etcd.sandbox import supervisor as supervisors
+from zk2etcd.sandbox import servers, supervisor as supervisors
 
 Settings = supervisors.Settings
 Document = dict[str, Any]

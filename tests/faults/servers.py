@@ -12,8 +12,7 @@ import pathlib
 import shutil
 
 from tests import proxy
-from zk2etcd.sandbox import server_process
-from zk2etcd.sandbox import servers as sandboxes
+from zk2etcd.sandbox import server_process, servers as sandboxes
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,8 +13,7 @@ from tests.integration import mirroring, observing
 from zk2etcd import errors, messages, metrics
 from zk2etcd.config import connections
 from zk2etcd.sandbox import servers
-from zk2etcd_workers.etcd import client as engine
-from zk2etcd_workers.etcd import wire
+from zk2etcd_workers.etcd import client as engine, wire
 from zk2etcd_workers.model import mapping, plan
 from zk2etcd_workers.ownership import fence, records
 from zk2etcd_workers.walk import etcd_keys

@@ -16,9 +16,7 @@ from tests.integration import mirroring, observing
 from zk2etcd import errors, metrics
 from zk2etcd.config import connections
 from zk2etcd.sandbox import servers
-from zk2etcd_workers.etcd import client as engine
-from zk2etcd_workers.etcd import endpoints as members
-from zk2etcd_workers.etcd import wire
+from zk2etcd_workers.etcd import client as engine, endpoints as members, wire
 
 
 @pytest.fixture

@@ -14,8 +14,7 @@ from tests.integration import mirroring
 from zk2etcd import errors, metrics
 from zk2etcd.config import connections
 from zk2etcd.sandbox import servers
-from zk2etcd_workers.etcd import client as engine
-from zk2etcd_workers.etcd import wire
+from zk2etcd_workers.etcd import client as engine, wire
 
 
 class Files:

@@ -9,8 +9,7 @@ from typing import Any
 import yaml
 
 from tests import polling
-from zk2etcd.sandbox import servers
-from zk2etcd.sandbox import supervisor as supervisors
+from zk2etcd.sandbox import servers, supervisor as supervisors
 
 DEAD = "127.0.0.1:1"
 

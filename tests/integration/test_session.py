@@ -18,9 +18,7 @@ from zk2etcd.sandbox import servers
 from zk2etcd_workers import turn
 from zk2etcd_workers.model import mapping, tree
 from zk2etcd_workers.walk import snapshot
-from zk2etcd_workers.zookeeper import protocol
-from zk2etcd_workers.zookeeper import reply as replies
-from zk2etcd_workers.zookeeper import session as sessions
+from zk2etcd_workers.zookeeper import protocol, reply as replies, session as sessions
 
 GET, LIST = protocol.GET_DATA, protocol.GET_CHILDREN
 

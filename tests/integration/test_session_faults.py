@@ -19,8 +19,7 @@ from tests import polling, proxy
 from tests.integration import mirroring, test_session
 from zk2etcd import errors
 from zk2etcd.sandbox import server_process, servers
-from zk2etcd_workers.zookeeper import connection, outbox
-from zk2etcd_workers.zookeeper import protocol as protocols
+from zk2etcd_workers.zookeeper import connection, outbox, protocol as protocols
 
 GET = protocols.GET_DATA
 _CONNECT = struct.Struct(">iiqiqi16s")  # length, protocol, last zxid, time-out, session, password

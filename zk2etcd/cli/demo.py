@@ -10,8 +10,7 @@ import time
 import click
 
 from zk2etcd.config import addresses
-from zk2etcd.sandbox import demo, demo_stage, server_process
-from zk2etcd.sandbox import servers as sandboxes
+from zk2etcd.sandbox import demo, demo_stage, server_process, servers as sandboxes
 
 
 @click.command(name="demo")

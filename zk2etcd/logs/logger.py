@@ -16,9 +16,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from zk2etcd.logs import file as files
-from zk2etcd.logs import lines as log_lines
-from zk2etcd.logs import repeats, stderr
+from zk2etcd.logs import file as files, lines as log_lines, repeats, stderr
 
 if TYPE_CHECKING:
     from zk2etcd.config import models

@@ -17,8 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from zk2etcd import errors
-from zk2etcd.sandbox import demo_stage
-from zk2etcd.sandbox import supervisor as supervisors
+from zk2etcd.sandbox import demo_stage, supervisor as supervisors
 
 if TYPE_CHECKING:
     from zk2etcd_workers.commands import generate

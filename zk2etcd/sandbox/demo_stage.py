@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 from zk2etcd import errors, metrics
 from zk2etcd.config import connections
-from zk2etcd.sandbox import server_process, servers
-from zk2etcd.sandbox import supervisor as supervisors
+from zk2etcd.sandbox import server_process, servers, supervisor as supervisors
 
 if TYPE_CHECKING:
     from zk2etcd_workers.commands import generate

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 import yaml
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 
 from zk2etcd import errors
 from zk2etcd.config import (

@@ -13,12 +13,10 @@ from typing import Any
 
 import pydantic
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from zk2etcd.config import models
-from zk2etcd.logs import lines as log_lines
-from zk2etcd.logs import logger
+from zk2etcd.logs import lines as log_lines, logger
 
 
 @pytest.fixture(autouse=True)

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 import hypothesis
-from hypothesis import stateful
-from hypothesis import strategies as st
+from hypothesis import stateful, strategies as st
 
 from zk2etcd.policy import handover
 

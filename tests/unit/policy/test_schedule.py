@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import random
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from zk2etcd import messages
 from zk2etcd.policy import schedule

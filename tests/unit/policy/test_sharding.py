@@ -6,8 +6,7 @@ import random
 import re
 import string
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from tests.unit import settings
 from zk2etcd import messages

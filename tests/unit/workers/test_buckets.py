@@ -10,16 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 
 from tests.unit.workers.model import test_mapping
 from tests.unit.workers.walk import test_snapshot
 from zk2etcd import messages, metrics
 from zk2etcd.config import connections, mirroring, models
 from zk2etcd.policy import sharding
-from zk2etcd_workers.etcd import client as clients
-from zk2etcd_workers.etcd import wire
+from zk2etcd_workers.etcd import client as clients, wire
 from zk2etcd_workers.model import guard, mapping, plan, tree
 from zk2etcd_workers.ownership import fence, records
 from zk2etcd_workers.shard import dirty_paths

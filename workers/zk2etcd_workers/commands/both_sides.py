@@ -22,9 +22,7 @@ from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.model import mapping
 from zk2etcd_workers.ownership import fence, records
 from zk2etcd_workers.shard import context
-from zk2etcd_workers.zookeeper import failures
-from zk2etcd_workers.zookeeper import reply as replies
-from zk2etcd_workers.zookeeper import session as sessions
+from zk2etcd_workers.zookeeper import failures, reply as replies, session as sessions
 
 _ATTEMPTS_A_HOST = 3
 _LONGEST_WAIT = 30.0

@@ -18,8 +18,7 @@ from zk2etcd_workers.commands import both_sides
 from zk2etcd_workers.mirror import base, splits
 from zk2etcd_workers.ownership import records
 from zk2etcd_workers.safety import guard_record, identity, pause_key
-from zk2etcd_workers.shard import context
-from zk2etcd_workers.shard import facts as shard_facts
+from zk2etcd_workers.shard import context, facts as shard_facts
 
 WRITTEN_BY = "zk2etcd diff"
 _TOLD = 0.2

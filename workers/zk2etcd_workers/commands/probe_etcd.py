@@ -18,8 +18,7 @@ from typing import NamedTuple
 from zk2etcd import errors, messages, metrics
 from zk2etcd.config import connections
 from zk2etcd_workers.commands import both_sides, finding
-from zk2etcd_workers.etcd import client as etcd
-from zk2etcd_workers.etcd import wire
+from zk2etcd_workers.etcd import client as etcd, wire
 from zk2etcd_workers.model import mapping, tree
 from zk2etcd_workers.ownership import records
 from zk2etcd_workers.walk import etcd_keys

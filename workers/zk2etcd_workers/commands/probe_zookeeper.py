@@ -10,9 +10,14 @@ from zk2etcd import errors, messages
 from zk2etcd.config import connections, models
 from zk2etcd_workers.commands import both_sides, finding
 from zk2etcd_workers.model import tree
-from zk2etcd_workers.zookeeper import failures, protocol_choice, refusal, server_version
-from zk2etcd_workers.zookeeper import protocol as protocols
-from zk2etcd_workers.zookeeper import reply as replies
+from zk2etcd_workers.zookeeper import (
+    failures,
+    protocol as protocols,
+    protocol_choice,
+    refusal,
+    reply as replies,
+    server_version,
+)
 
 SIDE = finding.Side("ZooKeeper")
 _LOOKED_AT = 64

@@ -15,8 +15,7 @@ from zk2etcd import errors
 from zk2etcd_workers import turn
 from zk2etcd_workers.model import plan, tree
 from zk2etcd_workers.safety import guard_record
-from zk2etcd_workers.shard import apply, confirm, context, event_log
-from zk2etcd_workers.shard import facts as shard_facts
+from zk2etcd_workers.shard import apply, confirm, context, event_log, facts as shard_facts
 from zk2etcd_workers.walk import course, etcd_keys, snapshot
 
 _CONFIRM_AT = 2048

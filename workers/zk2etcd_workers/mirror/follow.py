@@ -24,11 +24,11 @@ from zk2etcd_workers.shard import (
     context,
     dirty_paths,
     event_log,
+    facts as shard_facts,
     gauges,
+    inbox as inboxes,
     unsyncable,
 )
-from zk2etcd_workers.shard import facts as shard_facts
-from zk2etcd_workers.shard import inbox as inboxes
 from zk2etcd_workers.zookeeper import reply as replies
 
 _STAND_EVERY = 2.0

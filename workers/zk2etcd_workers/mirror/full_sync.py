@@ -16,8 +16,7 @@ from zk2etcd import errors
 from zk2etcd_workers import turn
 from zk2etcd_workers.model import plan, tree
 from zk2etcd_workers.safety import guard_record
-from zk2etcd_workers.shard import confirm, context
-from zk2etcd_workers.shard import facts as shard_facts
+from zk2etcd_workers.shard import confirm, context, facts as shard_facts
 from zk2etcd_workers.walk import course, etcd_keys, snapshot
 
 _NOMINATE_AT = 100

@@ -18,10 +18,8 @@ from zk2etcd.logs import logger
 from zk2etcd_workers import turn
 from zk2etcd_workers.mirror import base, connecting, follow, owning, splits
 from zk2etcd_workers.ownership import records
-from zk2etcd_workers.safety import guard_record, pause_key
-from zk2etcd_workers.safety import identity as identities
-from zk2etcd_workers.shard import context, dirty_paths, inbox
-from zk2etcd_workers.shard import facts as shard_facts
+from zk2etcd_workers.safety import guard_record, identity as identities, pause_key
+from zk2etcd_workers.shard import context, dirty_paths, facts as shard_facts, inbox
 
 _DIRTY_LIMIT = 200_000
 _STABLE = 5.0

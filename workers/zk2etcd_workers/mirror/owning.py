@@ -14,8 +14,7 @@ from collections.abc import Callable, Mapping
 from zk2etcd import errors, messages
 from zk2etcd_workers.ownership import records
 from zk2etcd_workers.safety import guard_record, pause_key
-from zk2etcd_workers.shard import context
-from zk2etcd_workers.shard import facts as shard_facts
+from zk2etcd_workers.shard import context, facts as shard_facts
 
 _HELD_POLL = 0.5
 _CONTENDED = 0.05

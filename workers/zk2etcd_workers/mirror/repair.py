@@ -16,8 +16,7 @@ from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.mirror import full_sync
 from zk2etcd_workers.model import pacing, plan, tree
 from zk2etcd_workers.shard import apply, confirm, context, dirty_paths
-from zk2etcd_workers.zookeeper import protocol
-from zk2etcd_workers.zookeeper import reply as replies
+from zk2etcd_workers.zookeeper import protocol, reply as replies
 
 
 class Batch(NamedTuple):

@@ -16,8 +16,7 @@ from typing import Any, NamedTuple
 
 from zk2etcd import errors, messages
 from zk2etcd.logs import logger
-from zk2etcd_workers.etcd import client as etcd
-from zk2etcd_workers.etcd import wire
+from zk2etcd_workers.etcd import client as etcd, wire
 from zk2etcd_workers.model import mapping
 from zk2etcd_workers.ownership import records
 

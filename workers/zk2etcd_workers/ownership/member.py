@@ -11,8 +11,7 @@ import threading
 
 from zk2etcd import errors, messages
 from zk2etcd.logs import logger
-from zk2etcd_workers.etcd import client as etcd
-from zk2etcd_workers.etcd import wire
+from zk2etcd_workers.etcd import client as etcd, wire
 from zk2etcd_workers.ownership import fence, records
 
 _WRITTEN_BY = "zk2etcd"

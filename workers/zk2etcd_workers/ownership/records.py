@@ -14,8 +14,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from zk2etcd import errors, messages
-from zk2etcd_workers.etcd import client as etcd
-from zk2etcd_workers.etcd import wire
+from zk2etcd_workers.etcd import client as etcd, wire
 
 FORMAT = 1
 _HEX = 16

@@ -13,8 +13,7 @@ from zk2etcd import errors, messages
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.model import guard, tree
 from zk2etcd_workers.ownership import records
-from zk2etcd_workers.shard import context
-from zk2etcd_workers.shard import facts as shard_facts
+from zk2etcd_workers.shard import context, facts as shard_facts
 
 _SAMPLE = 20
 

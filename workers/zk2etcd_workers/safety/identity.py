@@ -16,8 +16,7 @@ from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.model import tree
 from zk2etcd_workers.ownership import lineage, records
 from zk2etcd_workers.shard import confirm, context
-from zk2etcd_workers.zookeeper import protocol
-from zk2etcd_workers.zookeeper import reply as replies
+from zk2etcd_workers.zookeeper import protocol, reply as replies
 
 _CHILDREN = 16
 _LISTED = 1000

@@ -13,8 +13,7 @@ import time
 from zk2etcd import errors, messages
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.ownership import records
-from zk2etcd_workers.shard import context
-from zk2etcd_workers.shard import facts as shard_facts
+from zk2etcd_workers.shard import context, facts as shard_facts
 
 _LOOK = 0.5
 _STAND_EVERY = 2.0

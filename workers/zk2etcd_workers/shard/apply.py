@@ -17,8 +17,7 @@ from collections.abc import Callable, Sequence
 from zk2etcd import errors, metrics
 from zk2etcd.config import connections
 from zk2etcd.logs import logger
-from zk2etcd_workers.etcd import client as etcd
-from zk2etcd_workers.etcd import wire
+from zk2etcd_workers.etcd import client as etcd, wire
 from zk2etcd_workers.model import plan, tree
 from zk2etcd_workers.ownership import fence, records
 

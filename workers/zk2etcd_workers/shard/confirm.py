@@ -10,8 +10,7 @@ from zk2etcd import errors
 from zk2etcd_workers import turn
 from zk2etcd_workers.model import pacing, tree
 from zk2etcd_workers.shard import context
-from zk2etcd_workers.zookeeper import protocol
-from zk2etcd_workers.zookeeper import reply as replies
+from zk2etcd_workers.zookeeper import protocol, reply as replies
 
 _BATCH = 64
 

@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from zk2etcd_workers.etcd import wire
-from zk2etcd_workers.shard import context, dirty_paths
-from zk2etcd_workers.shard import facts as shard_facts
+from zk2etcd_workers.shard import context, dirty_paths, facts as shard_facts
 from zk2etcd_workers.zookeeper import reply as replies
 
 _SYNC_EVERY = 1.0

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from zk2etcd import errors
-from zk2etcd_workers.etcd import client as etcd
-from zk2etcd_workers.etcd import wire
+from zk2etcd_workers.etcd import client as etcd, wire
 from zk2etcd_workers.model import mapping, plan
 
 _FIRST_PAGE = 256

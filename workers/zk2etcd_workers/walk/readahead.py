@@ -16,9 +16,7 @@ from typing import Any, NamedTuple
 from zk2etcd import errors
 from zk2etcd_workers import turn
 from zk2etcd_workers.model import mapping, pacing, tree
-from zk2etcd_workers.zookeeper import protocol
-from zk2etcd_workers.zookeeper import reply as replies
-from zk2etcd_workers.zookeeper import session as sessions
+from zk2etcd_workers.zookeeper import protocol, reply as replies, session as sessions
 
 _IN_FLIGHT = 3
 _BATCH = 112

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from zk2etcd_workers.model import mapping
-from zk2etcd_workers.zookeeper import reply as replies
-from zk2etcd_workers.zookeeper import session as sessions
+from zk2etcd_workers.zookeeper import reply as replies, session as sessions
 
 _MOST_EXCLUDED = 8
 

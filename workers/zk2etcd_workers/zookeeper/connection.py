@@ -22,8 +22,7 @@ import kazoo.protocol.connection
 import kazoo.retry
 
 from zk2etcd.config import connections
-from zk2etcd_workers.zookeeper import failures, outbox, protocol, refusal
-from zk2etcd_workers.zookeeper import tls as zk_tls
+from zk2etcd_workers.zookeeper import failures, outbox, protocol, refusal, tls as zk_tls
 
 _LENGTH = struct.Struct(">i")
 _RECEIVE = 256 * 1024

@@ -8,13 +8,11 @@ from typing import Any, cast
 
 import etcd3.etcdrpc as rpc
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from zk2etcd import errors, metrics
 from zk2etcd.config import connections
-from zk2etcd_workers.etcd import client, wire
-from zk2etcd_workers.etcd import limits as etcd_limits
+from zk2etcd_workers.etcd import client, limits as etcd_limits, wire
 from zk2etcd_workers.model import mapping, plan
 from zk2etcd_workers.ownership import fence, records
 from zk2etcd_workers.shard import apply

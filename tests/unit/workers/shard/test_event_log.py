@@ -6,12 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings as hypothesis_settings, strategies as st
 
-from zk2etcd.logs import lines as log_lines
-from zk2etcd.logs import logger
+from zk2etcd.logs import lines as log_lines, logger
 from zk2etcd_workers.model import plan
 from zk2etcd_workers.shard import event_log
 

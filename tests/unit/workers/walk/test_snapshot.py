@@ -8,17 +8,14 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from tests import walking
 from zk2etcd import errors
 from zk2etcd_workers import turn
 from zk2etcd_workers.model import mapping, pacing, tree
 from zk2etcd_workers.walk import snapshot
-from zk2etcd_workers.zookeeper import protocol
-from zk2etcd_workers.zookeeper import reply as replies
-from zk2etcd_workers.zookeeper import session as sessions
+from zk2etcd_workers.zookeeper import protocol, reply as replies, session as sessions
 
 SHARD = mapping.Mapping("/s", "/s")
 
