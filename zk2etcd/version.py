@@ -7,11 +7,9 @@ the installed metadata tell the version; its local part names the commit of an u
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import functools
 import importlib
 import importlib.metadata
-import pathlib
 import platform
 import re
 
@@ -20,8 +18,7 @@ UNKNOWN = "0+unknown"
 
 @dataclasses.dataclass(frozen=True)
 class Info:
-    """`commit` is None when the build did not leave it; `built_at` (RFC 3339 UTC) is then the
-    moment of the installation, None if even that is not known."""
+    """`commit` and `built_at` (RFC 3339 UTC) are None when the build did not leave them."""
 
     version: str
     commit: str | None
@@ -36,8 +33,7 @@ def info() -> Info:
     version = generated.get("version") or _installed() or UNKNOWN
     local = re.search(r"\+(?:.*\.)?g([0-9a-f]{7,40})", version)
     commit = generated.get("commit_id", "").removeprefix("g") or (local and local.group(1))
-    built_at = generated.get("built_at") or _installed_at()
-    return Info(version, commit or None, built_at, platform.python_version())
+    return Info(version, commit or None, generated.get("built_at"), platform.python_version())
 
 
 def dependencies() -> dict[str, str]:
@@ -68,20 +64,3 @@ def _version_of(name: str) -> str | None:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _installed_at() -> str | None:
-    written = _metadata()
-    if written is None or not written.exists():
-        return None
-    moment = datetime.datetime.fromtimestamp(written.stat().st_mtime, datetime.UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _metadata() -> pathlib.Path | None:
-    if _installed() is None:
-        return None
-    for file in importlib.metadata.files("zk2etcd") or ():
-        if file.name == "METADATA":
-            return pathlib.Path(str(file.locate()))
-    return None

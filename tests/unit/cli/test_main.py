@@ -150,7 +150,6 @@ def test_version_says_what_a_bug_report_needs(capsys: pytest.CaptureFixture[str]
 def test_a_build_between_releases_names_its_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(version, "_generated", dict)
     monkeypatch.setattr(version, "_installed", lambda: "0.2.1.dev3+gabc1234.d20260101")
-    monkeypatch.setattr(version, "_installed_at", lambda: None)
     found = version.info.__wrapped__()
     assert (found.commit, found.built_at) == ("abc1234", None)
 
