@@ -53,7 +53,7 @@ def _keys(model: type[pydantic.BaseModel], above: str) -> Iterator[str]:
     for key, info in model_walk.keyed(model).items():
         shape = model_walk.shape(info.annotation)
         path = f"{above}.{key}" + ("[]" if shape.items and shape.model else "")
-        yield from (f"### `{path}`", "", _facts(info, shape), "")
+        yield from (f"### `{path}`", "", _facts(model, info, shape), "")
         yield from _paragraph(_sentences(info, shape))
         if shape.model is not None:
             yield from _keys(shape.model, path)
@@ -64,9 +64,11 @@ def _sentences(info: pydantic.fields.FieldInfo, shape: model_walk.Shape) -> str:
     return f"{info.description}{own}"
 
 
-def _facts(info: pydantic.fields.FieldInfo, shape: model_walk.Shape) -> str:
+def _facts(
+    model: type[pydantic.BaseModel], info: pydantic.fields.FieldInfo, shape: model_walk.Shape
+) -> str:
     parts = [_takes(info, shape), *_bounds(info), _default(info, shape)]
-    return f"{', '.join(filter(None, parts))}; *{model_walk.says(info, 'reload')}*"
+    return f"{', '.join(filter(None, parts))}; *{model_walk.reload_of(model, info)}*"
 
 
 def _takes(info: pydantic.fields.FieldInfo, shape: model_walk.Shape) -> str:

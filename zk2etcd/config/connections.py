@@ -1,4 +1,4 @@
-"""The models of the two sides, ZooKeeper and etcd; `config` holds the rest and shows them all."""
+"""How the two sides, ZooKeeper and etcd, are reached, and what may be asked of them at once."""
 
 from __future__ import annotations
 
@@ -8,14 +8,10 @@ import pydantic
 from pydantic import Field
 
 from zk2etcd.config import fields
-from zk2etcd.config.fields import DURATION, RECONNECT, SIZE
+from zk2etcd.config.fields import DURATION, SIZE
 
 
-class Model(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
-class TlsFiles(Model):
+class TlsFiles(fields.Reconnect):
     """PEM files, read again on reload. A change of their content counts as a change of the key."""
 
     _digest: str = pydantic.PrivateAttr("")
@@ -23,19 +19,16 @@ class TlsFiles(Model):
     ca: fields.Text | None = Field(
         None,
         description="File with the authorities to trust. null: the system's.",
-        json_schema_extra=RECONNECT,
         examples=["/etc/zk2etcd/ca.pem"],
     )
     cert: fields.Text | None = Field(
         None,
         description="File with our own certificate, where the server asks for one.",
-        json_schema_extra=RECONNECT,
         examples=["/etc/zk2etcd/client.pem"],
     )
     key: fields.Text | None = Field(
         None,
         description="File with the private key of `cert`.",
-        json_schema_extra=RECONNECT,
         examples=["/etc/zk2etcd/client.key"],
     )
 
@@ -46,51 +39,44 @@ class TlsFiles(Model):
         return copy
 
 
-class ZkAuth(Model):
+class ZkAuth(fields.Reconnect):
     """One `addauth`: a scheme and its credentials, given here or in a file."""
 
     scheme: fields.Text = Field(
         description="The scheme, as the ensemble's ACLs name it.",
-        json_schema_extra=RECONNECT,
         examples=["digest"],
     )
     credentials: fields.Secret | None = Field(
         None,
         description="The credentials; for digest `user:password`.",
-        json_schema_extra=RECONNECT,
         examples=["user:${ZK_PASSWORD}"],
     )
     credentials_file: fields.Text | None = Field(
         None,
         description="File that holds the credentials instead; read again on reload.",
-        json_schema_extra=RECONNECT,
     )
 
 
-class ZkSasl(Model):
+class ZkSasl(fields.Reconnect):
     """It needs the extra `zk2etcd[sasl]`."""
 
     mechanism: Literal["DIGEST-MD5"] = Field(
         "DIGEST-MD5",
         description="The only mechanism there is. ZooKeeper 3.9 and later take it only with"
         " -Dzookeeper.fips-mode=false.",
-        json_schema_extra=RECONNECT,
     )
     username: fields.Text = Field(
         description="The user of the ensemble's JAAS file.",
-        json_schema_extra=RECONNECT,
         examples=["mirror"],
     )
     password: fields.Secret | None = Field(
         None,
         description="The user's password, here or in a file.",
-        json_schema_extra=RECONNECT,
         examples=["${ZK_PASSWORD}"],
     )
     password_file: fields.Text | None = Field(
         None,
         description="File that holds the password instead; read again on reload.",
-        json_schema_extra=RECONNECT,
     )
 
 
@@ -100,18 +86,16 @@ class ZkTls(TlsFiles):
     verify: fields.Flag = Field(
         True,
         description="Check the server's certificate and name. false: anyone may pose as it.",
-        json_schema_extra=RECONNECT,
     )
 
 
-class ZooKeeper(Model):
+class ZooKeeper(fields.Reconnect):
     """The source. zk2etcd only ever reads from it."""
 
     hosts: fields.Hosts = Field(
         ("127.0.0.1:2181",),
         description='The ensemble\'s servers, also as "a:2181,b:2181"; the port may be left out.'
         ' A chroot goes into "from".',
-        json_schema_extra=RECONNECT,
         examples=[["zk-1:2181", "zk-2:2181", "zk-3:2181"]],
     )
     session_timeout: fields.Seconds = Field(
@@ -120,7 +104,7 @@ class ZooKeeper(Model):
         le=3600,
         description="Duration without a heartbeat after which the server ends our session. Shorter"
         " notices a dead server sooner, longer rides out pauses. The server has bounds of its own.",
-        json_schema_extra=RECONNECT | DURATION,
+        json_schema_extra=DURATION,
     )
     connect_timeout: fields.Seconds = Field(
         10.0,
@@ -128,34 +112,29 @@ class ZooKeeper(Model):
         le=600,
         description="Duration that a new session may take before another server is tried; with"
         " several servers, at most each one's share of session_timeout.",
-        json_schema_extra=RECONNECT | DURATION,
+        json_schema_extra=DURATION,
     )
     request_timeout: fields.Seconds = Field(
         10.0,
         ge=0.1,
         le=600,
         description="Duration that one answer may take before the session counts as broken.",
-        json_schema_extra=RECONNECT | DURATION,
+        json_schema_extra=DURATION,
     )
     auth: tuple[ZkAuth, ...] = Field(
         (),
         description="Identities to add to the session, for trees that ACLs protect.",
-        json_schema_extra=RECONNECT,
     )
-    sasl: ZkSasl | None = Field(
-        None, description="A login by SASL. null: none.", json_schema_extra=RECONNECT
-    )
+    sasl: ZkSasl | None = Field(None, description="A login by SASL. null: none.")
     tls: ZkTls | None = Field(
         None,
         description="TLS to the servers; {} uses the system's authorities. null: plain text.",
-        json_schema_extra=RECONNECT,
     )
     protocol: Literal["auto", "bulk", "classic"] = Field(
         "auto",
         description="How to read: bulk (multiRead and recursive watches, ZooKeeper 3.6 and later),"
         " classic (plain reads and one-shot watches, any ZooKeeper, much slower), or auto, which"
         " asks the servers.",
-        json_schema_extra=RECONNECT,
     )
     read_batch: fields.Count = Field(
         256,
@@ -163,14 +142,12 @@ class ZooKeeper(Model):
         le=1000,
         description="Reads in one bulk request at most. The server builds the whole answer in"
         " memory, so more is faster for us and harder for it.",
-        json_schema_extra=RECONNECT,
     )
     max_reads_per_second: fields.Count | None = Field(
         None,
         ge=1,
         description="Nodes read a second at most, for each worker, to spare the ensemble."
         " null: no limit.",
-        json_schema_extra=RECONNECT,
         examples=[20000],
     )
 
@@ -179,38 +156,33 @@ class EtcdTls(TlsFiles):
     """It is spoken to endpoints that begin with https://."""
 
 
-class Etcd(Model):
+class Etcd(fields.Reconnect):
     """The target."""
 
     endpoints: fields.Endpoints = Field(
         ("http://127.0.0.1:2379",),
         description='The cluster\'s client addresses, also as "a:2379,b:2379". No scheme means'
         " http; https checks the server against tls.ca, or the system's authorities.",
-        json_schema_extra=RECONNECT,
         examples=[["https://etcd-1:2379", "https://etcd-2:2379", "https://etcd-3:2379"]],
     )
     username: fields.Text | None = Field(
         None,
         description="The etcd user. null: no login.",
-        json_schema_extra=RECONNECT,
         examples=["zk2etcd"],
     )
     password: fields.Secret | None = Field(
         None,
         description="The user's password, here or in a file; best as ${ETCD_PASSWORD}.",
-        json_schema_extra=RECONNECT,
         examples=["${ETCD_PASSWORD}"],
     )
     password_file: fields.Text | None = Field(
         None,
         description="File that holds the password instead; read again on reload.",
-        json_schema_extra=RECONNECT,
     )
     tls: EtcdTls | None = Field(
         None,
         description="Authorities and our certificate, for https endpoints. null: the system's"
         " authorities and no certificate.",
-        json_schema_extra=RECONNECT,
     )
     request_timeout: fields.Seconds = Field(
         5.0,
@@ -218,7 +190,7 @@ class Etcd(Model):
         le=600,
         description="Duration that one answer may take. A write that takes longer is in doubt, and"
         " its shard takes stock again.",
-        json_schema_extra=RECONNECT | DURATION,
+        json_schema_extra=DURATION,
     )
     txn_ops: fields.Count = Field(
         2048,
@@ -226,7 +198,6 @@ class Etcd(Model):
         le=4032,
         description="Puts and deletes in one Txn at most. They are nested, as etcd takes 128 a"
         " level; 63 times 64 is the most that fits.",
-        json_schema_extra=RECONNECT,
     )
     txn_bytes: fields.Size = Field(
         512 * 1024,
@@ -234,20 +205,18 @@ class Etcd(Model):
         le=10 * 1024 * 1024,
         description="Size of one Txn at most; a single larger value travels alone. Stay well below"
         " the server's --max-request-bytes (1.5MiB by default).",
-        json_schema_extra=RECONNECT | SIZE,
+        json_schema_extra=SIZE,
     )
     txn_in_flight: fields.Count = Field(
         8,
         ge=1,
         le=128,
         description="Txns under way at once, for each worker. More hides latency, and loads etcd.",
-        json_schema_extra=RECONNECT,
     )
     max_writes_per_second: fields.Count | None = Field(
         None,
         ge=1,
         description="Keys written a second at most, for each worker, to spare the cluster."
         " null: no limit.",
-        json_schema_extra=RECONNECT,
         examples=[20000],
     )

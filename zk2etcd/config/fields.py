@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import pydantic
 import pydantic_core
@@ -22,13 +22,27 @@ AT_EDGE = {"edge": True}
 WRONG = "wrong"
 """The type of the errors raised here, whose message is meant for a person as it is."""
 
-LIVE: dict[str, Any] = {"reload": "live"}
-RECONNECT: dict[str, Any] = {"reload": "reconnect"}
 RESTART: dict[str, Any] = {"reload": "restart"}
 DURATION: dict[str, Any] = {"unit": "duration"}
 SIZE: dict[str, Any] = {"unit": "size"}
 
 _HEADER_SAFE = re.compile("[\x21-\x7e]+")
+
+
+class Model(pydantic.BaseModel):
+    """A section: frozen, and without a key that nobody knows. `RELOAD` is what a change of its keys
+    needs (`model_walk.ReloadClass`), but for those that say otherwise."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    RELOAD: ClassVar[str] = "restart"
+
+
+class Live(Model):
+    RELOAD = "live"
+
+
+class Reconnect(Model):
+    RELOAD = "reconnect"
 
 
 def wrong(what: str) -> pydantic_core.PydanticCustomError:

@@ -7,29 +7,25 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from zk2etcd.config import fields
-from zk2etcd.config.connections import Model
-from zk2etcd.config.fields import DURATION, LIVE
+from zk2etcd.config.fields import DURATION
 
 
-class Prefix(Model):
+class Prefix(fields.Live):
     """One subtree to mirror; `/dubbo` is short for {from: /dubbo, to: /dubbo}."""
 
     from_: fields.SourcePath = Field(
         alias="from",
         description="The ZooKeeper path: the node itself and all below it. It need not exist yet.",
-        json_schema_extra=LIVE,
         examples=["/services"],
     )
     to: fields.Path = Field(
         description="The etcd key of that node; what is below it comes below this key.",
-        json_schema_extra=LIVE,
         examples=["/mirror/services"],
     )
     exclude: tuple[fields.Path, ...] = Field(
         (),
         description="ZooKeeper paths below `from` to leave out, each with all below it. Their keys"
         " in etcd are left alone.",
-        json_schema_extra=LIVE,
         examples=[["/services/config"]],
     )
     buckets: fields.Count = Field(
@@ -38,11 +34,10 @@ class Prefix(Model):
         le=256,
         description="Shards to spread the children of `from` over, each with all below it, so that"
         " several workers share one large prefix.",
-        json_schema_extra=LIVE,
     )
 
 
-class DeleteGuard(Model):
+class DeleteGuard(fields.Live):
     """When a full sync finds so much missing in ZooKeeper that a person should look first.
 
     The deletes are held when there are more than `min_deletes` and they are more than `max_ratio`
@@ -55,69 +50,59 @@ class DeleteGuard(Model):
         ge=0,
         description="Number of keys; up to here the ratio is not looked at, as a small tree may"
         " well lose most of its nodes.",
-        json_schema_extra=LIVE,
     )
     max_ratio: fields.Ratio = Field(
         0.3,
         description="Share of the keys present, 0 to 1. A listing that broke off looks like this.",
-        json_schema_extra=LIVE,
     )
     max_deletes: fields.Count = Field(
         10000,
         ge=0,
         description="Number of keys that is too many in any case.",
-        json_schema_extra=LIVE,
     )
     first_sync: Literal["hold", "apply"] = Field(
         "hold",
         description="What to do with keys that the first sync of a prefix finds in etcd and not in"
         " ZooKeeper: they may be someone else's, so hold waits for a release.",
-        json_schema_extra=LIVE,
     )
 
 
-class Sync(Model):
+class Sync(fields.Live):
     """What to mirror, and how carefully."""
 
     prefixes: tuple[Annotated[Prefix, *fields.SHORT_PREFIX], ...] = Field(
         min_length=1,
         description="The subtrees. Neither the `from`s nor the `to`s may overlap, so that each key"
         " has one writer.",
-        json_schema_extra=LIVE,
         examples=[["/dubbo"]],
     )
     exclude: tuple[fields.Path, ...] = Field(
         (),
         description="ZooKeeper paths to leave out of every prefix, each with all below it.",
-        json_schema_extra=LIVE,
         examples=[["/dubbo/config"]],
     )
     ephemeral: Literal["copy", "skip"] = Field(
         "copy",
         description="Whether nodes that end with their session are mirrored: copy or skip.",
-        json_schema_extra=LIVE,
     )
     deletes: Literal["apply", "never"] = Field(
         "apply",
         description="Whether a node deleted in ZooKeeper is deleted in etcd: apply or never.",
-        json_schema_extra=LIVE,
     )
     full_sync_interval: fields.IntervalSeconds = Field(
         300.0,
         le=30 * 86400,
         description="Duration between full comparisons, which repair what was missed. Each reads"
         " both sides whole. 0: never.",
-        json_schema_extra=LIVE | DURATION,
+        json_schema_extra=DURATION,
     )
     full_sync_concurrency: fields.Count = Field(
         1,
         ge=1,
         le=64,
         description="Shards compared at once, over all workers; more loads both sides at once.",
-        json_schema_extra=LIVE,
     )
     delete_guard: DeleteGuard = Field(
         DeleteGuard(),
         description="When to hold deletes until a person released them.",
-        json_schema_extra=LIVE,
     )

@@ -56,6 +56,12 @@ def says(info: pydantic.fields.FieldInfo, what: str) -> Any:
     return extra.get(what) if isinstance(extra, dict) else None
 
 
+def reload_of(model: type[pydantic.BaseModel], info: pydantic.fields.FieldInfo) -> ReloadClass:
+    """What a change of this field of the model needs."""
+    found: ReloadClass = says(info, "reload") or getattr(model, "RELOAD", "restart")
+    return found
+
+
 def shape(annotation: Any) -> Shape:
     """The shape of a field's annotation, `Annotated` taken away."""
     parts = tuple(_alternatives(annotation))
@@ -116,7 +122,7 @@ def changes(
         if isinstance(before, pydantic.BaseModel) and type(before) is type(after):
             inner = list(changes(before, after, here))
         # None below differs when only the content of files does: the section itself changed.
-        yield from inner or [Change(".".join(here), says(info, "reload") or "restart")]
+        yield from inner or [Change(".".join(here), reload_of(type(new), info))]
 
 
 def _alternatives(annotation: Any) -> Iterator[Any]:

@@ -1,7 +1,7 @@
 """The configuration as frozen models, grouped by concern; validated once, at the edge (`loader`).
 
 Durations are seconds (float), sizes are bytes (int). Every field says its unit and its reason.
-`reload` in a field's json_schema_extra says what a change needs: live, reconnect or restart.
+What a change of a key needs (live, reconnect, restart) is said by its model, or by itself.
 Workers import these models to unpickle a configuration, so they import no parser.
 """
 
@@ -13,18 +13,16 @@ import pydantic
 from pydantic import Field
 
 from zk2etcd.config import connections, fields, mirroring, model_walk
-from zk2etcd.config.connections import Model
-from zk2etcd.config.fields import DURATION, LIVE, RESTART, SIZE
+from zk2etcd.config.fields import DURATION, RESTART, SIZE
 
 
-class State(Model):
+class State(fields.Model):
     """Our own keys in etcd: owners, checkpoints, guards."""
 
     prefix: fields.StatePrefix = Field(
         "zk2etcd/default",
         description="Where they are, without a leading slash, so outside every `to`. Mirrors that"
         " stand in for each other share it; unrelated ones must not.",
-        json_schema_extra=RESTART,
     )
     lease_ttl: fields.LeaseSeconds = Field(
         10.0,
@@ -32,11 +30,11 @@ class State(Model):
         le=3600,
         description="Duration, in whole seconds, for which the shards of a dead supervisor stay"
         " taken. At two thirds of it without an answer from etcd a shard stops writing.",
-        json_schema_extra=RESTART | DURATION,
+        json_schema_extra=DURATION,
     )
 
 
-class RestartBackoff(Model):
+class RestartBackoff(fields.Live):
     """Delays before a crashed worker is started again, doubled from `min` to `max`."""
 
     min: fields.Seconds = Field(
@@ -44,25 +42,24 @@ class RestartBackoff(Model):
         ge=0.01,
         le=3600,
         description="Duration of the first delay. Three restarts a minute come at once before it.",
-        json_schema_extra=LIVE | DURATION,
+        json_schema_extra=DURATION,
     )
     max: fields.Seconds = Field(
         60.0,
         ge=0.01,
         le=86400,
         description="Duration of the longest delay.",
-        json_schema_extra=LIVE | DURATION,
+        json_schema_extra=DURATION,
     )
 
 
-class Workers(Model):
+class Workers(fields.Live):
     """The processes that mirror; each holds one ZooKeeper session and one etcd client."""
 
     count: fields.WorkerCount = Field(
         "auto",
         description="Number of worker slots. auto: the usable CPUs, by affinity and cgroup, at most"
         " 8. Slots without a shard start no process.",
-        json_schema_extra=LIVE,
     )
     stop_timeout: fields.Seconds = Field(
         15.0,
@@ -70,12 +67,11 @@ class Workers(Model):
         le=600,
         description="Duration that a worker may take to let go of its shards before it is killed;"
         " keep it below the pod's termination grace period.",
-        json_schema_extra=LIVE | DURATION,
+        json_schema_extra=DURATION,
     )
     restart_backoff: RestartBackoff = Field(
         RestartBackoff(),
         description="How fast a worker that keeps crashing is started again.",
-        json_schema_extra=LIVE,
     )
     heartbeat_timeout: fields.Seconds = Field(
         10.0,
@@ -83,11 +79,11 @@ class Workers(Model):
         le=600,
         description="Duration for which a worker's loop may stand still before the worker is"
         " killed and started again.",
-        json_schema_extra=LIVE | DURATION,
+        json_schema_extra=DURATION,
     )
 
 
-class Http(Model):
+class Http(fields.Live):
     """Metrics, health, status and the requests of the command line."""
 
     listen: fields.Listen = Field(
@@ -99,73 +95,65 @@ class Http(Model):
         None,
         description="What every POST must carry as `Authorization: Bearer`. null: POST works only"
         " while `listen` is loopback.",
-        json_schema_extra=LIVE,
         examples=["${ZK2ETCD_TOKEN}"],
     )
     token_file: fields.Text | None = Field(
         None,
         description="File that holds the token instead; read again on reload.",
-        json_schema_extra=LIVE,
     )
     allowed_hosts: tuple[fields.Text, ...] | None = Field(
         None,
         description="Names accepted in the Host header besides loopback and `listen`; others are"
         " refused, against DNS rebinding.",
-        json_schema_extra=LIVE,
         examples=[["zk2etcd.infra.svc"]],
     )
 
 
-class LogFile(Model):
+class LogFile(fields.Live):
     """A log file that rotates by itself."""
 
     path: fields.Text = Field(
         description="The file, a regular one: JSON lines of all processes, mode 0640. A lock file"
         " stands beside it.",
-        json_schema_extra=LIVE,
         examples=["/var/log/zk2etcd.log"],
     )
     max_bytes: fields.Size = Field(
         100 * 1024 * 1024,
         ge=4096,
         description="Size at which a new file is begun; the old one becomes FILE.1, and so on.",
-        json_schema_extra=LIVE | SIZE,
+        json_schema_extra=SIZE,
     )
     backups: fields.Count = Field(
         5,
         ge=0,
         le=1000,
         description="Number of old files kept; 0 keeps none.",
-        json_schema_extra=LIVE,
     )
 
 
-class Log(Model):
+class Log(fields.Live):
     """Logs go to stderr, one line an event."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="debug, info, warning or error.", json_schema_extra=LIVE
+        "info", description="debug, info, warning or error."
     )
     format: Literal["auto", "json", "console"] = Field(
         "auto",
         description="json, console, or auto: console on a terminal, else json.",
-        json_schema_extra=LIVE,
     )
     file: LogFile | None = Field(
         None,
         description="A file besides stderr. If it cannot be opened, `run` does not start, and a"
         " reload is refused.",
-        json_schema_extra=LIVE,
     )
     events: fields.Flag = Field(
         False,
         description="One line for each change mirrored, with its trace id and without its value,"
         " whatever the level.",
-        json_schema_extra=LIVE,
     )
 
 
-class Reload(Model):
+class Reload(fields.Live):
     """SIGHUP reads these files again; so can time."""
 
     watch: fields.Seconds | None = Field(
@@ -174,12 +162,12 @@ class Reload(Model):
         le=86400,
         description="Duration between looks at the files' content, which is reloaded when it"
         " changed, as a ConfigMap does. null: only SIGHUP and `zk2etcd reload`.",
-        json_schema_extra=LIVE | DURATION,
+        json_schema_extra=DURATION,
         examples=["10s"],
     )
 
 
-class Config(Model):
+class Config(fields.Model):
     """All settings of one supervisor."""
 
     zookeeper: connections.ZooKeeper = connections.ZooKeeper()

@@ -50,7 +50,7 @@ def render() -> str:
 def _section(section: pydantic.BaseModel, indent: int) -> Iterator[str]:
     for name, info in type(section).model_fields.items():
         key, value = info.alias or name, getattr(section, name)
-        yield from _about(info, indent)
+        yield from _comment(_note(type(section), info), indent)
         if isinstance(value, pydantic.BaseModel):
             yield f"{' ' * indent}{key}:"
             yield from _section(value, indent + 2)
@@ -73,7 +73,7 @@ def _example(key: str, shape: model_walk.Shape, indent: int) -> Iterator[str]:
         yield f"{margin}{key}:"
     for place, (inner, info) in enumerate(model_walk.keyed(shape.model).items()):
         head = lead if place == 0 else margin + (" " * 4 if shape.items else " " * 2)
-        note = f"{info.description} [{model_walk.says(info, 'reload')}]"
+        note = _note(shape.model, info)
         yield from _wrapped(note, margin + " " * (4 if shape.items else 2) + "# ")
         yield f"{head}{inner}: {_flow(_example_value(info), info)}"
 
@@ -82,8 +82,8 @@ def _example_value(info: pydantic.fields.FieldInfo) -> Any:
     return info.examples[0] if info.examples else info.get_default(call_default_factory=True)
 
 
-def _about(info: pydantic.fields.FieldInfo, indent: int) -> list[str]:
-    return _comment(f"{info.description} [{model_walk.says(info, 'reload')}]", indent)
+def _note(model: type[pydantic.BaseModel], info: pydantic.fields.FieldInfo) -> str:
+    return f"{info.description} [{model_walk.reload_of(model, info)}]"
 
 
 def _comment(text: str, indent: int) -> list[str]:

@@ -36,6 +36,8 @@ def _polish(
     done.add(model.__name__)
     for key, info in model_walk.keyed(model).items():
         entry = shape["properties"][key]
+        if model is not models.Config:
+            entry["reload"] = model_walk.reload_of(model, info)
         inner = model_walk.shape(info.annotation)
         if inner.model is not None:
             if not inner.items and not inner.optional:

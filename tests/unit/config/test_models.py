@@ -21,17 +21,19 @@ def made(**sections: Any) -> models.Config:
 
 def every_field(
     model: type[pydantic.BaseModel] = models.Config, above: str = ""
-) -> list[tuple[str, Any]]:
+) -> list[tuple[str, Any, str]]:
+    """Each key, its field, and what a change of it needs."""
     found = []
     for key, info in model_walk.keyed(model).items():
         inner = model_walk.shape(info.annotation).model
-        found.append((above + key, info))
+        found.append((above + key, info, str(model_walk.reload_of(model, info))))
         if inner is not None:
             found += every_field(inner, f"{above}{key}.")
     return found
 
 
-KEYS = [pytest.param(key, info, id=key) for key, info in every_field() if "." in key]
+KEYS = [pytest.param(*found, id=found[0]) for found in every_field() if "." in found[0]]
+RELOADS = {key: reload for key, _, reload in every_field()}
 
 
 def test_the_reference_in_the_repository_holds_the_defaults() -> None:
@@ -54,10 +56,12 @@ def test_the_defaults_are_those_of_the_design() -> None:
     assert plain["state"] == {"prefix": "zk2etcd/default", "lease_ttl": "10s"}
 
 
-@pytest.mark.parametrize(("key", "info"), KEYS)
-def test_every_key_says_what_it_is_and_what_a_change_needs(key: str, info: Any) -> None:
+@pytest.mark.parametrize(("key", "info", "reload"), KEYS)
+def test_every_key_says_what_it_is_and_what_a_change_needs(
+    key: str, info: Any, reload: str
+) -> None:
     assert info.description
-    assert model_walk.says(info, "reload") in ("live", "reconnect", "restart")
+    assert reload in ("live", "reconnect", "restart")
     unit = model_walk.says(info, "unit")
     if unit is not None:
         assert "uration" in info.description or "ize" in info.description
@@ -81,7 +85,7 @@ def test_every_key_says_what_it_is_and_what_a_change_needs(key: str, info: Any) 
     ],
 )
 def test_reload_classes(key: str, expected: str) -> None:
-    assert model_walk.says(dict(every_field())[key], "reload") == expected
+    assert RELOADS[key] == expected
 
 
 def test_schema_writes_defaults_as_a_file_does_and_names_every_section() -> None:
