@@ -18,7 +18,7 @@ from zk2etcd.logs import logger
 from zk2etcd_workers import turn
 from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.mirror import mirror
-from zk2etcd_workers.model import mapping
+from zk2etcd_workers.model import mapping, steps
 from zk2etcd_workers.ownership import fence, member, records
 from zk2etcd_workers.shard import context
 from zk2etcd_workers.zookeeper import session as sessions
@@ -137,28 +137,32 @@ class Worker:
             self._drain(2.0)
 
     def _carry_out(self, command: messages.Command) -> None:
-        if isinstance(command, messages.Assign):
-            if command.config.log != self._log_settings:
-                self._log_settings = command.config.log
-                logger.setup(self._spec.identity.slot, self._log_settings, self._log_level)
-            # The first orders come of the start of this process, later ones of a reload.
-            self._trace = self._trace if self._target is None else command.trace_id
-            self._target = command
-        elif isinstance(command, messages.FullSync):
-            for shard in command.shards:
+        match command:
+            case messages.Assign():
+                self._assigned(command)
+            case messages.FullSync(shards, trace_id):
+                for shard in shards:
+                    if (running := self._mirrors.get(shard)) is not None:
+                        running.full_sync(trace_id)
+            case messages.Release(shard):
                 if (running := self._mirrors.get(shard)) is not None:
-                    running.full_sync(command.trace_id)
-        elif isinstance(command, messages.Release):
-            if (running := self._mirrors.get(command.shard)) is not None:
-                running.release(command)
-        elif isinstance(command, messages.Pause | messages.Resume):
-            if (running := self._mirrors.get(command.shard)) is not None:
-                running.pausing.ask(command)
-        elif isinstance(command, messages.SetLogLevel):
-            self._log_level = command.level
-            logger.set_level(command.level)
-        elif isinstance(command, messages.Drain):
-            self._drain(command.timeout)
+                    running.release(command)
+            case messages.Pause(shard) | messages.Resume(shard):
+                if (running := self._mirrors.get(shard)) is not None:
+                    running.pausing.ask(command)
+            case messages.SetLogLevel(level):
+                self._log_level = level
+                logger.set_level(level)
+            case messages.Drain(timeout):
+                self._drain(timeout)
+
+    def _assigned(self, target: messages.Assign) -> None:
+        if target.config.log != self._log_settings:
+            self._log_settings = target.config.log
+            logger.setup(self._spec.identity.slot, self._log_settings, self._log_level)
+        # The first orders come of the start of this process, later ones of a reload.
+        self._trace = self._trace if self._target is None else target.trace_id
+        self._target = target
 
     def _drain(self, seconds: float) -> None:
         self._deadline = time.monotonic() + seconds
@@ -175,32 +179,27 @@ class Worker:
         target = self._target
         if target is None:
             return
-        sides_fit = self._sides is not None and self._sides.fits(target.config)
-        wanted = {shard.id: shard for shard in target.shards}
-        for shard_id, running in self._mirrors.items():
-            if not (sides_fit and self._runs(running, wanted.get(shard_id), target.config)):
-                if not running.context.turn.stopping:
-                    self._log.info("mirror stops", shard=shard_id, trace_id=self._trace)
-                running.stop()
-        if any(running.context.turn.stopping for running in self._mirrors.values()):
+        fits = self._sides is not None and self._sides.fits(target.config)
+        stop, start = steps.steps(target, self._running(), connected=fits)
+        for shard_id in stop:
+            running = self._mirrors[shard_id]
+            if not running.context.turn.stopping:
+                self._log.info("mirror stops", shard=shard_id, trace_id=self._trace)
+            running.stop()
+        if start is None:
             return
-        if not sides_fit:
+        if not fits:
             self._reconnect(target.config)
-        for shard in target.shards:
-            if shard.id not in self._mirrors:
-                self._start(shard, target)
+        for shard in start:
+            self._start(shard, target)
         self._generation = target.generation
 
-    def _runs(
-        self, running: mirror.Mirror, shard: messages.Shard | None, settings: models.Config
-    ) -> bool:
-        """This mirror already does what is asked."""
-        ctx = running.context
-        mine, theirs = ctx.config.sync, settings.sync
-        return ctx.shard == shard and (
-            (mine.ephemeral, mine.deletes, mine.delete_guard)
-            == (theirs.ephemeral, theirs.deletes, theirs.delete_guard)
-        )
+    def _running(self) -> dict[str, steps.Running]:
+        contexts = {shard_id: each.context for shard_id, each in self._mirrors.items()}
+        return {
+            shard_id: steps.Running(ctx.shard, ctx.config.sync, ctx.turn.stopping)
+            for shard_id, ctx in contexts.items()
+        }
 
     def _reconnect(self, settings: models.Config) -> None:
         if self._sides is not None:

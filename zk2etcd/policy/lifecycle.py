@@ -150,7 +150,8 @@ def transition(worker: Worker, event: Event, now: float, rules: Policy) -> Step:
             return _forgiven(worker, seconds, now), ()
         case Tick():
             return _ticked(worker, now, rules)
-    return worker, ()
+        case _:
+            return worker, ()
 
 
 def hung_for(worker: Worker, now: float, rules: Policy) -> float | None:

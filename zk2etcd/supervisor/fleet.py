@@ -222,13 +222,15 @@ class Fleet:
         before = slot.life
         slot.life, actions = lifecycle.transition(before, event, now, self.rules)
         for action in actions:
-            if action is lifecycle.Action.SPAWN:
-                self._start(slot, now)
-            elif action is lifecycle.Action.DRAIN and slot.child is not None:
-                drain = messages.Drain(self.rules.stop_timeout * _DRAIN_SHARE)
-                slot.child.channel.send(drain)
-            elif action is lifecycle.Action.KILL:
-                self._kill(slot, before, now)
+            match action:
+                case lifecycle.Action.SPAWN:
+                    self._start(slot, now)
+                case lifecycle.Action.DRAIN:
+                    if slot.child is not None:
+                        drain = messages.Drain(self.rules.stop_timeout * _DRAIN_SHARE)
+                        slot.child.channel.send(drain)
+                case lifecycle.Action.KILL:
+                    self._kill(slot, before, now)
 
     def _start(self, slot: Slot, now: float) -> None:
         slot.report, slot.heard_at, slot.told, slot.killed = None, None, None, False
