@@ -65,7 +65,7 @@ class Follow:
         self._freshness = gauges.Freshness(ctx, facts, dirty)
         self._tally = gauges.Tally(ctx, facts)
         self.repairs = repair.Repairs(ctx, self._applier, self._pipeline.busy, dirty, inbox.put)
-        self.verify: full_sync.Verify | None = None
+        self.full_sync: full_sync.FullSync | None = None
 
     def run(self, zxid: int, due: Callable[[], str | None]) -> None:
         """Follow until something is in doubt.
@@ -87,8 +87,8 @@ class Follow:
                 self._tick(time.monotonic(), due)
         finally:
             self._facts.course = None
-            if self.verify is not None:
-                self.verify.stop()
+            if self.full_sync is not None:
+                self.full_sync.stop()
             self._pipeline.put_back()
 
     def settle(self, seconds: float) -> None:
@@ -123,7 +123,7 @@ class Follow:
         elif isinstance(item, full_sync.Nominated):
             self.repairs.nominate(item.paths)
         elif isinstance(item, full_sync.Ended):
-            self._verified(item)
+            self._nominated_all(item)
 
     def _replied(self, reply: replies.Reply) -> None:
         if isinstance(reply.tag, gauges.Synced):
@@ -224,7 +224,7 @@ class Follow:
             if more:
                 self._look_below(keys[-1] + b"\0", below.end)
 
-    def _verified(self, ended: full_sync.Ended) -> None:
+    def _nominated_all(self, ended: full_sync.Ended) -> None:
         if ended.error is not None:
             raise ended.error
         self.repairs.finish(ended)
@@ -254,25 +254,25 @@ class Follow:
             self._stand_at = now + _STAND_EVERY
             self._ctx.fence.ask(self._inbox.put)
         self.repairs.begin()
-        if self.verify is not None:
-            self.verify.taken = self.repairs.taken
+        if self.full_sync is not None:
+            self.full_sync.taken = self.repairs.taken
         if self.repairs.finished:
             self._complete()
-        if self.verify is None and (trace := due()) is not None:
+        if self.full_sync is None and (trace := due()) is not None:
             self._full_sync(self._ctx.traced(trace))
 
     def _full_sync(self, ctx: context.Context) -> None:
         self._facts.full_sync_running = True
         self._facts.trace_id = ctx.trace_id
         self.repairs.reset(ctx)
-        self.verify = full_sync.Verify(ctx, self._facts, self._inbox.put)
-        self._facts.course = self.verify.course(self.repairs.written)
-        self.verify.start()
+        self.full_sync = full_sync.FullSync(ctx, self._facts, self._inbox.put)
+        self._facts.course = self.full_sync.course(self.repairs.written)
+        self.full_sync.start()
 
     def _complete(self) -> None:
         """A full sync has ended, and what it nominated has been dealt with."""
         ended = self.repairs.close()
-        self.verify = self._facts.course = None
+        self.full_sync = self._facts.course = None
         self._tally.restart(ended.keys)
         self._facts.completed(ended.took, self.repairs.put, self.repairs.deleted)
         self._ctx.instruments.full_sync(ended.took)

@@ -38,7 +38,7 @@ class Ended(NamedTuple):
     error: errors.Zk2EtcdError | None
 
 
-class Verify:
+class FullSync:
     def __init__(
         self, ctx: context.Context, facts: shard_facts.Facts, deliver: Callable[[Any], None]
     ) -> None:

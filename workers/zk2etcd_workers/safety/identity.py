@@ -61,7 +61,7 @@ class Identity:
 
     @property
     def since(self) -> int:
-        """See `state.IdentityRecord`."""
+        """See `records.IdentityRecord`."""
         return self._stored.since
 
     def changed(self, was_deleted: Callable[[bytes], bool]) -> str | None:

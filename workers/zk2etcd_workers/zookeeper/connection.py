@@ -22,7 +22,7 @@ import kazoo.protocol.connection
 import kazoo.retry
 
 from zk2etcd.config import connections
-from zk2etcd_workers.zookeeper import failures, outbox, protocol, refusal, tls as zk_tls
+from zk2etcd_workers.zookeeper import failures, outbox, protocol, refusal, tls as tls_sockets
 
 _LENGTH = struct.Struct(">i")
 _RECEIVE = 256 * 1024
@@ -79,7 +79,7 @@ class Handler(kazoo.handlers.threading.SequentialThreadingHandler):  # type: ign
         )
 
     def create_connection(self, address: tuple[str, int], hostname: str, **_: Any) -> Any:
-        sock = zk_tls.connected(address, self.attempt, hostname, self._tls)
+        sock = tls_sockets.connected(address, self.attempt, hostname, self._tls)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return sock
 
@@ -233,16 +233,16 @@ class Client(kazoo.client.KazooClient):  # type: ignore[misc]
             sasl_options=options.get("sasl_options"),
         )
 
-        self._line = outbox.Line(self._call, lambda: bool(self.connected), failures.lost)
-        self.send = self._line.send
+        self._outbox = outbox.Outbox(self._call, lambda: bool(self.connected), failures.lost)
+        self.send = self._outbox.send
         """Queue one request; its pending has kazoo's `set` and `set_exception`."""
-        self.answered = self._line.answered
-        self.oldest = self._line.oldest
+        self.answered = self._outbox.answered
+        self.oldest = self._outbox.oldest
 
     @property
     def in_flight(self) -> int:
         """Requests in kazoo's hands."""
-        return len(self._line)
+        return len(self._outbox)
 
     @property
     def has_ended(self) -> bool:

@@ -23,7 +23,7 @@ class Pending(Protocol):
     def set_exception(self, error: BaseException) -> None: ...
 
 
-class Line:
+class Outbox:
     """First come, first sent. `hand_over(request, pending)` gives one to kazoo, `is_live` tells
     whether a connection is there, `lost` makes the error of a request that has none."""
 

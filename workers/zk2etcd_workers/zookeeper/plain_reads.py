@@ -1,6 +1,6 @@
 """The plain reads of every ZooKeeper, with a one-shot watch each, on the wire.
 
-Shaped like `zk_protocol`'s requests. A watch is set by the read itself, so nothing can happen
+Shaped like `protocol`'s requests. A watch is set by the read itself, so nothing can happen
 between the two; it fires once, and a later read sets the next. Two of the same are one.
 """
 

@@ -6,7 +6,7 @@ from zk2etcd_workers.zookeeper import outbox
 
 
 class _Pending:
-    def __init__(self, line: outbox.Line, number: int) -> None:
+    def __init__(self, line: outbox.Outbox, number: int) -> None:
         self.started = float(number)
         self.error: BaseException | None = None
         self._line = line
@@ -22,7 +22,7 @@ class _Kazoo:
     def __init__(self, limit: int) -> None:
         self.live = True
         self.got: list[int] = []
-        self.line = outbox.Line(self._take, lambda: self.live, ConnectionError, limit)
+        self.line = outbox.Outbox(self._take, lambda: self.live, ConnectionError, limit)
         self.pendings: dict[int, _Pending] = {}
 
     def _take(self, request: int, _: outbox.Pending) -> None:
