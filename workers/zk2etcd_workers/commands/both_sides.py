@@ -168,14 +168,23 @@ class Sides:
         except queue.Empty:
             raise errors.SessionDoubt("ZooKeeper did not answer") from None
 
-    def sync(self, root: bytes) -> None:
-        """Have our server catch up with the ensemble's leader, so that reads are not of the past.
+    def answer(self, send: Callable[[replies.ReplySink], None]) -> replies.Reply:
+        """Like `ask`, for a request that has to succeed.
+
+        :raises errors.ZooKeeperError: it did not.
+        """
+        reply = self.ask(send)
+        if reply.error is not None:
+            raise reply.error
+        return reply
+
+    def sync(self, root: bytes) -> int:
+        """Have our server catch up with the ensemble's leader, so that reads are not of the past;
+        the latest zxid.
 
         :raises errors.ZooKeeperError: it did not answer.
         """
-        reply = self.ask(lambda sink: self.session.sync(root, sink))
-        if reply.error is not None:
-            raise reply.error
+        return self.answer(lambda sink: self.session.sync(root, sink)).zxid
 
 
 def attempt(settings: models.Config, who: messages.Identity, work: Callable[[Sides], T]) -> T:

@@ -89,7 +89,7 @@ def _history(both: both_sides.Sides, shard: messages.Shard) -> Facts:
         floor = probe_etcd.floor(both)
     except errors.EtcdDenied:
         return  # said already
-    zxid = probe_zookeeper.zxid(both, shard)
+    zxid = both.sync(shard.source.encode())
     if zxid < floor:
         yield probe_zookeeper.SIDE.fail(
             f"its latest zxid {zxid:#x} is behind {floor:#x}, which was mirrored already",

@@ -15,7 +15,6 @@ from zk2etcd_workers.zookeeper import (
     protocol as protocols,
     protocol_choice,
     refusal,
-    reply as replies,
     server_version,
 )
 
@@ -103,10 +102,7 @@ def read(both: both_sides.Sides, ops: Sequence[protocols.Op]) -> Sequence[tree.R
     while (granted := both.session.take(len(ops), live=True)) < len(ops):
         both.session.give(granted)
         time.sleep(0.01)
-    reply = both.ask(lambda sink: both.session.read(ops, sink))
-    if reply.error is not None:
-        raise reply.error
-    return reply.results
+    return both.answer(lambda sink: both.session.read(ops, sink)).results
 
 
 def _root(
@@ -175,18 +171,3 @@ def _named(auth: connections.ZkAuth) -> str:
         return auth.scheme
     user, colon, _ = models.revealed(auth.credentials).partition(":")
     return f"digest:{user}" if colon else "digest"
-
-
-def zxid(both: both_sides.Sides, shard: messages.Shard) -> int:
-    """The ensemble's latest zxid, as a synced server tells it.
-
-    :raises errors.ZooKeeperError: it does not.
-    """
-
-    def send(sink: replies.ReplySink) -> None:
-        both.session.sync(shard.source.encode(), sink)
-
-    reply = both.ask(send)
-    if reply.error is not None:
-        raise reply.error
-    return reply.zxid

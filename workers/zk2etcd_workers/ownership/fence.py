@@ -11,7 +11,7 @@ import itertools
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from zk2etcd import errors, messages
@@ -195,6 +195,18 @@ class Fence:
         if not self.token:
             raise errors.Fenced("the shard is not owned")
         return wire.Compare(self._key, "mod", "=", self.token)
+
+    def write(self, ops: Sequence[wire.Op], token: int | None = None) -> None:
+        """Write keys of our own in one Txn, which every other owner makes fail.
+
+        :param token: that under which the reason for it was found out, which must still be ours.
+        :raises errors.Fenced: the shard is not ours any more.
+        """
+        ours = self.compare()
+        if token not in (None, ours.operand):
+            raise errors.Fenced("the ownership under which this walk began is over")
+        if not self._client.txn(wire.Txn([ours], ops)).succeeded:
+            raise errors.Fenced("another owner took the shard")
 
     def _must_be_free(self, kv: wire.Present, reaped: Mapping[str, int]) -> None:
         owner = records.decode(kv.value, kv.key)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from zk2etcd import errors, messages
+from zk2etcd import messages
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.model import guard, tree
 from zk2etcd_workers.ownership import records
@@ -180,12 +180,6 @@ class Guarding:
         self._fenced([wire.Put(self._key, record.to_bytes())])
 
     def _fenced(self, ops: Sequence[wire.Op]) -> None:
-        if self._ctx.dry_run:
-            return
-        ours = self._ctx.fence.compare()
-        if ours.operand != self._token:
+        if not self._ctx.dry_run:
             # A full sync that outlived its ownership must not write beside the next base.
-            raise errors.Fenced("the ownership under which this walk began is over")
-        answer = self._ctx.etcd.txn(wire.Txn([ours], ops))
-        if not answer.succeeded:
-            raise errors.Fenced("another owner took the shard")
+            self._ctx.fence.write(ops, self._token)

@@ -177,8 +177,7 @@ class Identity:
             return
         record = records.IdentityRecord(dict(self._known), self.since)
         put = wire.Put(self._key, record.to_bytes())
-        if not ctx.etcd.txn(wire.Txn([ctx.fence.compare()], [put])).succeeded:
-            raise errors.Fenced("another owner took the shard")
+        ctx.fence.write([put])
         self._stored = record
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 
-from zk2etcd import errors, messages
+from zk2etcd import messages
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.ownership import records
 from zk2etcd_workers.shard import context, facts as shard_facts
@@ -65,10 +65,10 @@ class Pausing:
         stands = standing(self._ctx)
         if isinstance(wanted, messages.Pause) and stands is None:
             stands = messages.Paused(wanted.by, time.time())
-            self._fenced(wire.Put(self._key, records.encode_pause(stands)))
+            self._ctx.fence.write([wire.Put(self._key, records.encode_pause(stands))])
             self._ctx.log.warning("shard paused: nothing is written", by=wanted.by)
         elif isinstance(wanted, messages.Resume) and stands is not None:
-            self._fenced(wire.Delete(self._key))
+            self._ctx.fence.write([wire.Delete(self._key)])
             self._ctx.log.warning("shard resumed", by=wanted.by, paused_by=stands.by)
             stands = None
         with self._lock:
@@ -94,11 +94,6 @@ class Pausing:
             if time.monotonic() - asked > _STAND_EVERY:
                 asked = time.monotonic()
                 ctx.fence.stands()
-
-    def _fenced(self, op: wire.Op) -> None:
-        ours = self._ctx.fence.compare()
-        if not self._ctx.etcd.txn(wire.Txn([ours], [op])).succeeded:
-            raise errors.Fenced("another owner took the shard")
 
 
 def standing(ctx: context.Context) -> messages.Paused | None:
