@@ -79,3 +79,11 @@ def fresh_etcd(sandbox: servers.Sandbox) -> servers.Etcd:
     server = sandbox.etcd(durable=False)
     server.start()
     return server
+
+
+@pytest.fixture
+def small_etcd(sandbox: servers.Sandbox) -> servers.Etcd:
+    """A started etcd that only this test uses, and that is full after 4 MiB."""
+    server = sandbox.etcd(arguments=["--quota-backend-bytes", str(4 * 1024 * 1024)])
+    server.start()
+    return server

@@ -6,7 +6,6 @@ import contextlib
 import random
 import threading
 import time
-from types import TracebackType
 from typing import Self
 
 import kazoo.client
@@ -78,12 +77,7 @@ class Load:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.end()
 
     def end(self) -> None:

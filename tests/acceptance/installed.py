@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 
-from tests import polling
+from tests import polling, processes
 from zk2etcd import errors
 from zk2etcd.sandbox import servers, supervisor as supervisors
 
@@ -38,16 +38,8 @@ def run(
     *arguments: str, timeout: float = 30.0, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run one `zk2etcd` command to its end; `env` goes over our environment."""
-    return subprocess.run(
-        [command(), *arguments],
-        env={**_environment(), **(env or {})},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        timeout=timeout,
-        check=False,
-    )
+    environment = {**_environment(), **(env or {})}
+    return processes.run([command(), *arguments], env=environment, timeout=timeout)
 
 
 def _environment() -> dict[str, str]:

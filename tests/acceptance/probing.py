@@ -8,7 +8,6 @@ import queue
 import threading
 import time
 from collections.abc import Iterable
-from types import TracebackType
 from typing import Any, Self
 
 import etcd3.etcdrpc as rpc
@@ -53,12 +52,7 @@ class Probe:
         polling.until(lambda: self._seen, what="the probe's first change in etcd")
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._requests.put(None)
         self._call.cancel()

@@ -7,8 +7,6 @@ import json
 import os
 import signal
 
-import grpc
-
 from tests import polling
 from tests.acceptance import both_sides, conftest, installed
 from zk2etcd.sandbox import servers
@@ -18,16 +16,16 @@ GUARD = {"min_deletes": 5, "max_ratio": 0.3}
 
 def test_an_etcd_without_room_is_not_ready(
     zookeeper: servers.ZooKeeper,
-    sandbox: servers.Sandbox,
+    small_etcd: servers.Etcd,
     prefix: str,
     supervise: conftest.Supervise,
 ) -> None:
-    small = sandbox.etcd(arguments=["--quota-backend-bytes", str(4 * 1024 * 1024)])
-    small.start()
-    sides = both_sides.Sides(zookeeper.address, small.address)
-    supervisor = conftest.Mirrors(zookeeper, small, sides, supervise).following(prefix, nodes=3)
+    sides = both_sides.Sides(zookeeper.address, small_etcd.address)
+    supervisor = conftest.Mirrors(zookeeper, small_etcd, sides, supervise).following(
+        prefix, nodes=3
+    )
     assert supervisor.ask("/readyz")[0] == 200
-    polling.until(lambda: _is_full(sides), 20.0, what="a full etcd")
+    polling.until(sides.etcd.is_full, 20.0, what="a full etcd")
     sides.zk.create(f"{prefix}/meanwhile", b"1")
     polling.until(lambda: supervisor.ask("/readyz")[0] == 503, 15.0, what="503")
     code, said = supervisor.ask("/readyz?verbose")
@@ -35,14 +33,6 @@ def test_an_etcd_without_room_is_not_ready(
     assert "space exceeded" in said
     assert supervisor.ask("/livez")[0] == 200
     sides.close()
-
-
-def _is_full(sides: both_sides.Sides) -> bool:
-    try:
-        sides.etcd.put("outside", b"x" * 100_000)
-    except grpc.RpcError as error:
-        return "space exceeded" in str(error)
-    return False
 
 
 def _killed_in_the_middle_of_a_walk(

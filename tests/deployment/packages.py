@@ -11,12 +11,13 @@ import importlib.metadata
 import os
 import pathlib
 import shutil
-import subprocess
 import sys
 import venv
 from collections.abc import Iterator
 
 from packaging import requirements
+
+from tests import processes
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -27,16 +28,7 @@ def run(*command: str, cwd: pathlib.Path | None = None, bare: bool = False) -> s
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     if bare:
         environment["PATH"] = str(pathlib.Path(sys.executable).parent)
-    done = subprocess.run(
-        command,
-        cwd=cwd,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    done = processes.run(command, cwd=cwd, env=environment, timeout=60)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import pytest
 import yaml
 
+from tests import processes
 from tests.acceptance import both_sides, installed
 from tests.deployment import dockerfile
 from zk2etcd.sandbox import server_process, servers
@@ -36,16 +37,8 @@ class Image(NamedTuple):
         own = {key: value for key, value in os.environ.items() if key.startswith("PIP_")}
         path = f"{self.folder}/opt/zk2etcd/bin:{self.folder}/bin:/usr/bin:/bin"
         own |= {"PATH": path, "HOME": "/", "TMPDIR": f"{self.folder}/tmp"}
-        return subprocess.run(
-            [*_as_user(), *command],
-            env={**own, **(environment or {})},
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=240,
-        )
+        whole = {**own, **(environment or {})}
+        return processes.run([*_as_user(), *command], env=whole, cwd=cwd, timeout=240)
 
 
 def _as_user() -> list[str]:

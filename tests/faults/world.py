@@ -19,7 +19,7 @@ import kazoo.exceptions
 import kazoo.security
 import psutil
 
-from tests import proxy
+from tests import processes, proxy
 from tests.acceptance import installed
 from tests.faults import drawing, hand, load, oracle, servers, watcher
 from tests.integration import observing
@@ -320,15 +320,10 @@ class World:
         supervisor = self.supervisors[0]
         whole = supervisor.command()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            done = subprocess.run(
+            done = processes.run(
                 [*whole[:-2], "diff", "-c", str(supervisor.config), *options],
                 env=supervisor.environment(),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
                 timeout=timeout,
-                check=False,
             )
             self.note(f"diff ended with {done.returncode}: {done.stderr[-200:].strip()}")
 

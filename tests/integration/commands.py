@@ -15,6 +15,9 @@ from zk2etcd.cli import main
 from zk2etcd.config import loader
 from zk2etcd.policy import sharding
 
+QUICK = ("--round-interval", "50ms")
+"""What keeps the rounds of a `diff` short."""
+
 
 class Outcome(NamedTuple):
     code: int

@@ -3,11 +3,12 @@ where it breaks them."""
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Iterator
 
 import pytest
 
-from tests.integration import mirroring
+from tests.integration import commands, mirroring
 from zk2etcd.sandbox import servers
 
 
@@ -27,3 +28,11 @@ def fresh_world(
     """Servers of one's own: `fresh_zookeeper` and `fresh_etcd` are theirs, to be broken."""
     with mirroring.World(fresh_zookeeper.address, fresh_etcd.address, "/own") as made:
         yield made
+
+
+@pytest.fixture
+def diff(
+    world: mirroring.World, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> commands.Command:
+    """`zk2etcd diff` of the world."""
+    return commands.Command("diff", world, tmp_path, capsys)

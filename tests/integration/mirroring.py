@@ -134,6 +134,19 @@ class Worker:
         assert report is not None
         return report
 
+    def trip(
+        self, timeout: float = 15.0, *, number: int = 0, kind: str | None = None
+    ) -> messages.Guard:
+        """What the guard of a shard holds, once it does; if `kind` is given, of that kind."""
+        report = self.wait(
+            lambda each: each.guard is not None and kind in (None, each.guard.kind),
+            timeout,
+            number=number,
+            what="a trip" if kind is None else f"a trip: {kind}",
+        )
+        assert report.guard is not None
+        return report.guard
+
     def full_sync(self, timeout: float = 20.0, trace_id: str = "") -> messages.ShardReport:
         """Have one made now, and the report after it."""
         before = self.wait(lambda report: report.last_full_sync is not None)

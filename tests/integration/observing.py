@@ -8,8 +8,8 @@ from __future__ import annotations
 import queue
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple, cast
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple, Self, cast
 
 import etcd3.etcdrpc as rpc
 import grpc
@@ -49,6 +49,14 @@ class Etcd:
 
     def put(self, key: str | bytes, value: bytes) -> None:
         self._kv.Put(rpc.PutRequest(key=_bytes(key), value=value), timeout=_TIMEOUT)
+
+    def is_full(self) -> bool:
+        """Put something large at `outside`: whether there is no room for it."""
+        try:
+            self.put("outside", b"x" * 100_000)
+        except grpc.RpcError as error:
+            return "space exceeded" in str(error)
+        return False
 
     def put_many(self, items: Iterable[tuple[str | bytes, bytes]]) -> None:
         """Puts, a hundred a Txn."""
@@ -143,6 +151,42 @@ def connected(address: str, **options: Any) -> kazoo.client.KazooClient:
     client = kazoo.client.KazooClient(hosts=address, timeout=4.0, connection_retry=retry, **options)
     client.start(15)
     return client
+
+
+class Meanwhile:
+    """Somebody who does `change` with a client of their own, again and again: with the number of
+    times so far. It begins at once and ends with `stop`, or with the `with`."""
+
+    def __init__(
+        self, address: str, change: Callable[[kazoo.client.KazooClient, int], object]
+    ) -> None:
+        self.changes = 0
+        self._address, self._change = address, change
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="meanwhile", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _run(self) -> None:
+        client = connected(self._address)
+        try:
+            while not self._stop.is_set():
+                self._change(client, self.changes)
+                self.changes += 1
+        finally:
+            client.stop()
+            client.close()
+
+    def stop(self) -> None:
+        """Returns once the change that was under way is over."""
+        self._stop.set()
+        self._thread.join(20)
+        assert not self._thread.is_alive(), "a change does not end"
 
 
 def seed(

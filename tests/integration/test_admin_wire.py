@@ -17,7 +17,7 @@ import pytest
 from hypothesis import strategies as st
 
 from tests import polling
-from tests.unit.admin import test_routes
+from tests.unit import controls
 from zk2etcd.admin import server
 from zk2etcd.config import models
 from zk2etcd.logs import logger
@@ -25,7 +25,7 @@ from zk2etcd.view import control
 
 SLOW_TIMEOUT = 1
 SETTINGS = models.Http(
-    listen="127.0.0.1:0", token=pydantic.SecretStr(test_routes.TOKEN), allowed_hosts=["known"]
+    listen="127.0.0.1:0", token=pydantic.SecretStr(controls.TOKEN), allowed_hosts=["known"]
 )
 HEAD = b"Host: known\r\nContent-Type: application/json\r\n"
 ASK = b"POST /full-sync HTTP/1.1\r\n" + HEAD
@@ -63,7 +63,7 @@ CRAFTED = {
     "an upgrade": b"GET /livez HTTP/1.1\r\nHost: known\r\n"
      b"Upgrade: h2c\r\nConnection: Upgrade\r\n\r\n",
     "a tunnel": b"CONNECT 127.0.0.1:22 HTTP/1.1\r\nHost: known\r\n\r\n",
-    "a token in the url": b"POST /reload?token=" + test_routes.TOKEN.encode() + b" HTTP/1.1\r\n"
+    "a token in the url": b"POST /reload?token=" + controls.TOKEN.encode() + b" HTTP/1.1\r\n"
     + HEAD + b"\r\n",
 }  # fmt: skip
 
@@ -72,7 +72,7 @@ class Served:
     """A server, and what it was talked into."""
 
     def __init__(self, folder: str) -> None:
-        self.control = test_routes.Control()
+        self.control = controls.Control()
         self.server = server.serve(self.control, lambda: SETTINGS, folder)
         host, _, port = self.server.address.rpartition(":")
         self.address = (host, int(port))
@@ -117,7 +117,7 @@ def judged(answer: bytes) -> None:
         assert answer.split(b" ")[1][:1] in (b"1", b"2", b"3", b"4") or b" 501 " in answer[:20]
     assert b" 500 " not in answer
     assert b"Traceback" not in answer
-    assert test_routes.TOKEN.encode() not in answer
+    assert controls.TOKEN.encode() not in answer
 
 
 @pytest.mark.parametrize("name", CRAFTED)
@@ -129,7 +129,7 @@ def test_crafted_requests(served: Served, name: str) -> None:
 
 def test_the_same_with_the_token_is_done(served: Served) -> None:
     """So that the rest does not pass since nothing would be done at all."""
-    token = b"Authorization: Bearer " + test_routes.TOKEN.encode()
+    token = b"Authorization: Bearer " + controls.TOKEN.encode()
     answer = served.say(ASK + token + b"\r\nContent-Length: 2\r\n\r\n{}", patience=3.0)
     assert b" 202 " in answer[:20]
     assert served.control.changed == ["full-sync"]
@@ -159,7 +159,7 @@ def test_random_bytes(served: Served, data: bytes) -> None:
 
 def test_probes_are_answered_while_the_supervisor_does_not_answer(served: Served) -> None:
     held = threading.Event()
-    token = b"Authorization: Bearer " + test_routes.TOKEN.encode()
+    token = b"Authorization: Bearer " + controls.TOKEN.encode()
     reload = HIDDEN.replace(b"\r\n\r\n", b"\r\n" + token + b"\r\n\r\n")
 
     def reloads() -> control.ReloadResult:

@@ -159,6 +159,23 @@ def test_a_root_that_goes_and_comes_is_followed_by_every_bucket(
 # --- each for itself ------------------------------------------------------------------------------
 
 
+def _leave(world: mirroring.World) -> None:
+    """Keys as others have left them, for some of which there are nodes."""
+    left = [(world.path(name), b"theirs") for name in NAMES]
+    left += [(world.path(f"gone{number}", "x"), b"extra") for number in range(9)]
+    left += [(world.root, b"theirs too"), (f"{world.root}//x", b"foreign")]
+    world.etcd.put_many(left)
+
+
+def _touched(world: mirroring.World, watch: observing.Watch, but: int) -> set[bytes]:
+    """The mirrored keys that were written since the watch began, but for those at a revision."""
+    now = world.etcd.revision()
+    polling.until(lambda: watch.events and watch.events[-1].revision >= now, what="the watch")
+    root = world.root.encode()
+    events = [each for each in list(watch.events) if mapping.is_below(each.key, root)]
+    return {each.key for each in events if each.revision != but}
+
+
 @pytest.mark.parametrize("protocol", ["bulk", "classic"])
 def test_a_bucket_alone_touches_nothing_of_the_others(
     world: mirroring.World, protocol: str
@@ -168,10 +185,7 @@ def test_a_bucket_alone_touches_nothing_of_the_others(
     mine = shards[1]
     owns = mapping.Mapping.of(mine).owns_key
     seed(world)
-    left = [(world.path(name), b"theirs") for name in NAMES]
-    left += [(world.path(f"gone{number}", "x"), b"extra") for number in range(9)]
-    left += [(world.root, b"theirs too"), (f"{world.root}//x", b"foreign")]
-    world.etcd.put_many(left)
+    _leave(world)
     revision = world.etcd.revision()
     watch = world.etcd.watch(revision + 1)
     worker = world.worker(shards=[mine], sync=APPLY, zookeeper={"protocol": protocol})
@@ -196,16 +210,10 @@ def test_a_bucket_alone_touches_nothing_of_the_others(
     polling.until(is_equal, what="the root's end")
     seed(world)
     polling.until(is_equal, what="a new root")
-    now = world.etcd.revision()
-    polling.until(lambda: watch.events and watch.events[-1].revision >= now, what="the watch")
-    touched = {
-        event.key
-        for event in list(watch.events)
-        if mapping.is_below(event.key, world.root.encode()) and event.revision != tampered
-    }
+    # The tampering itself was one Txn.
+    touched = _touched(world, watch, but=tampered)
     ours = {key for key in touched if owns(key)}
     assert {world.path(name).encode() for name in of(1, 3)} <= ours
-    # The tampering itself was one Txn, and all of it that is not ours.
     assert touched - ours == set()
 
 
@@ -221,8 +229,7 @@ def test_a_guarded_bucket_leaves_the_others_alone(world: mirroring.World) -> Non
     kept = of(0, 2)
     world.zk.delete(world.path(kept[0], "a"))
     again = world.worker(shards=shards, identity=messages.Identity("inst", "w0", 2))
-    held = again.wait(lambda report: report.guard is not None, number=1).guard
-    assert held is not None
+    held = again.trip(number=1)
     assert (held.deletes, held.present) == (3 * len(of(1, 2)), 3 * len(of(1, 2)))
     first = again.wait(lambda report: report.phase == "following", number=0)
     assert first.guard is None
@@ -360,8 +367,7 @@ def test_half_a_split_is_no_former_one(world: mirroring.World) -> None:
     (other,) = (each for each in halves if each is not half)
     world.etcd.put(f"{world.state}/checkpoints/{other.id}", b"0" * 16)
     whole = resplit(world, worker, 1, 2)
-    guard = whole.wait(lambda report: report.guard is not None).guard
-    assert guard is not None
+    guard = whole.trip()
     assert guard.reason.startswith("first sync")
     assert world.etcd.value(world.path("theirs")) == b"from before"
 
@@ -370,11 +376,10 @@ def test_what_a_guard_holds_is_held_by_the_next_split_too(world: mirroring.World
     seed(world)
     world.etcd.put_many([(world.path(f"theirs{number}"), b"") for number in range(9)])
     worker = world.worker(shards=split(world.root, 1))
-    worker.wait(lambda report: report.guard is not None)
+    worker.trip()
     again = resplit(world, worker, 2, 2)
     for number in range(2):
-        guard = again.wait(lambda report: report.guard is not None, number=number).guard
-        assert guard is not None
+        guard = again.trip(number=number)
         assert guard.reason.startswith("first sync")
         again.release(guard.id, number)
     world.equal()
@@ -392,14 +397,10 @@ def test_another_ensemble_is_noticed_by_the_next_split_too(world: mirroring.Worl
     world.zk.set(world.path(NAMES[0]), b"other")
     again = world.worker(shards=split(world.root, 2), identity=messages.Identity("inst", "w0", 2))
     for number in range(2):
-        guard = again.wait(lambda report: report.guard is not None, number=number).guard
-        assert guard is not None
-        assert guard.kind == "identity"
+        assert again.trip(number=number).kind == "identity"
     assert world.etcd.values(world.root) == before
     for number in range(2):
-        guard = again.wait(lambda report: report.guard is not None, number=number).guard
-        assert guard is not None
-        again.release(guard.id, number)
+        again.release(again.trip(number=number).id, number)
     again.follows()
     world.equal()
     # The root that the halves know by now is known to the whole, which knew the one before.

@@ -229,17 +229,7 @@ def guarded(fresh_etcd: servers.Etcd) -> Iterator[Guarded]:
     made.close()
 
 
-def test_rights_in_etcd(
-    world: mirroring.World,
-    check: commands.Command,
-    fresh_etcd: servers.Etcd,
-    guarded: Guarded,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """Step by step, doing what each remedy says, until nothing is wrong, and a repair works."""
-    world.zk.create(world.root, b"")
-    world.zk.create(world.path("a"), b"1")
-    endpoint = {"endpoints": [fresh_etcd.address]}
+def _assert_it_wants_a_login(check: commands.Command, endpoint: dict[str, Any]) -> None:
     check.configure(etcd=endpoint)
     outcome = check("--json")
     assert outcome.code == 1
@@ -251,7 +241,9 @@ def test_rights_in_etcd(
     assert "authentication failed" in texts(outcome, "etcd", "FAIL")
     assert "wrong" not in outcome.out
 
-    check.configure(etcd={**endpoint, "username": "m", "password": "pw"})
+
+def _remedy_of_no_rights(check: commands.Command, world: mirroring.World, guarded: Guarded) -> str:
+    """The user m may nothing, and then what `check` says of our own keys: the other remedy."""
     outcome = check("--json")
     failed = facts(outcome, "etcd", "FAIL")
     assert outcome.code == 1
@@ -260,7 +252,23 @@ def test_rights_in_etcd(
         f"{world.root} and the keys below it may not be read or written by the user m",
     ]
     guarded.grant(failed[0]["remedy"])
-    whole = failed[1]["remedy"]
+    return str(failed[1]["remedy"])
+
+
+def test_rights_in_etcd(
+    world: mirroring.World,
+    check: commands.Command,
+    fresh_etcd: servers.Etcd,
+    guarded: Guarded,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Step by step, doing what each remedy says, until nothing is wrong, and a repair works."""
+    world.zk.create(world.root, b"")
+    world.zk.create(world.path("a"), b"1")
+    endpoint = {"endpoints": [fresh_etcd.address]}
+    _assert_it_wants_a_login(check, endpoint)
+    check.configure(etcd={**endpoint, "username": "m", "password": "pw"})
+    whole = _remedy_of_no_rights(check, world, guarded)
     own, below = whole.split(" and ")
     guarded.grant(own)
     failed = facts(check("--json"), "etcd", "FAIL")

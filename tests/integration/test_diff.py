@@ -13,14 +13,7 @@ import pytest
 from tests.integration import commands, mirroring, observing
 from zk2etcd.sandbox import server_process
 
-QUICK = ("--round-interval", "50ms")
-
-
-@pytest.fixture
-def diff(
-    world: mirroring.World, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
-) -> commands.Command:
-    return commands.Command("diff", world, tmp_path, capsys)
+QUICK = commands.QUICK
 
 
 @pytest.fixture

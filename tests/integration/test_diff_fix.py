@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pathlib
 import re
 import sys
 
@@ -15,15 +14,8 @@ from zk2etcd import messages
 from zk2etcd.client import bars
 from zk2etcd.sandbox import server_process, servers, supervisor
 
-QUICK = ("--round-interval", "50ms")
+QUICK = commands.QUICK
 FIX = (*QUICK, "--fix")
-
-
-@pytest.fixture
-def diff(
-    world: mirroring.World, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
-) -> commands.Command:
-    return commands.Command("diff", world, tmp_path, capsys)
 
 
 @pytest.fixture
@@ -264,26 +256,12 @@ def test_an_owner_without_an_address(tree: mirroring.World, diff: commands.Comma
     assert tree.etcd.values(tree.root) == {}
 
 
-def test_a_running_supervisor_repairs_what_it_owns(
-    tree: mirroring.World,
-    zookeeper: servers.ZooKeeper,
-    etcd: servers.Etcd,
-    sandbox: servers.Sandbox,
-    tmp_path: pathlib.Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    content = supervisor.settings(zookeeper, etcd, [tree.root])
-    content |= {"state": {"prefix": tree.state}, "http": {"token": "s3cret"}}
-    running = sandbox.adopt(supervisor.Supervisor(sandbox.subfolder("zk2etcd"), content))
-    running.start()
-    running.wait_following()
-    diff = commands.Command("diff", tree, tmp_path, capsys)
-    diff.path.write_text(running.config.read_text("utf-8"), "utf-8")
+def _assert_its_owner_repairs(tree: mirroring.World, diff: commands.Command) -> None:
+    """The token never changes: the owner writes, and nobody else."""
     key = f"{tree.state}/owners/{diff.shard}"
     owner = tree.etcd.get(key)
     assert owner is not None
     assert diff(*QUICK).code == 0
-
     tree.etcd.put(tree.path("n5"), b"tampered")
     tree.etcd.put(tree.path("theirs"), b"")
     outcome = diff(*QUICK)
@@ -292,17 +270,16 @@ def test_a_running_supervisor_repairs_what_it_owns(
     outcome = diff(*FIX, "--json")
     assert outcome.code == 0, outcome
     fix = outcome.document()["fixes"][0]
-    assert (
-        fix["holder"]
-        == f"{json.loads(owner.value)['instance']}/{json.loads(owner.value)['slot']}.1"
-    )
+    holder = json.loads(owner.value)
+    assert fix["holder"] == f"{holder['instance']}/{holder['slot']}.1"
     assert (fix["put"], fix["delete"]) == (1, 1)
     assert tree.etcd.values(tree.root) == tree.wanted()
-    # The token never changed: the owner wrote, and nobody else.
     assert tree.etcd.get(key) == owner
     assert "s3cret" not in outcome.out + outcome.err
 
-    # Deletes that its guard holds go once they are released, through the owner.
+
+def _assert_held_deletes_go_once_released(tree: mirroring.World, diff: commands.Command) -> None:
+    """Its guard holds them, and it is the owner that makes them in the end."""
     tree.etcd.put_many([(tree.path(f"many{number}"), b"") for number in range(150)])
     outcome = diff(*FIX)
     assert outcome.code == 1, outcome
@@ -313,6 +290,23 @@ def test_a_running_supervisor_repairs_what_it_owns(
     assert outcome.code == 0, outcome
     assert "150 deleted" in outcome.out
     assert tree.etcd.values(tree.root) == tree.wanted()
+
+
+def test_a_running_supervisor_repairs_what_it_owns(
+    tree: mirroring.World,
+    zookeeper: servers.ZooKeeper,
+    etcd: servers.Etcd,
+    sandbox: servers.Sandbox,
+    diff: commands.Command,
+) -> None:
+    content = supervisor.settings(zookeeper, etcd, [tree.root])
+    content |= {"state": {"prefix": tree.state}, "http": {"token": "s3cret"}}
+    running = sandbox.adopt(supervisor.Supervisor(sandbox.subfolder("zk2etcd"), content))
+    running.start()
+    running.wait_following()
+    diff.path.write_text(running.config.read_text("utf-8"), "utf-8")
+    _assert_its_owner_repairs(tree, diff)
+    _assert_held_deletes_go_once_released(tree, diff)
 
     # Without the token nothing can be asked of it.
     tree.etcd.put(tree.path("n5"), b"tampered")

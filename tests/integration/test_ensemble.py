@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests import ensemble, polling, proxy
-from tests.integration import mirroring, test_session
+from tests.integration import mirroring, sessions
 from zk2etcd import errors, messages
 from zk2etcd.sandbox import servers
 from zk2etcd_workers.zookeeper import protocol, server_version
@@ -145,7 +145,7 @@ def test_an_answer_from_before_the_floor_is_a_stale_read(
     other = next(each for each in three.members if each is not lags)
     world.zk.create(world.root, b"old")
     root = world.root.encode()
-    made = test_session.Opened(lags.address, session_timeout=20.0).connected()
+    made = sessions.Opened(lags.address, session_timeout=20.0).connected()
     polling.until(lambda: made.read([(protocol.GET_DATA, root)]).results[0].data == b"old")
     lags.lag()
     try:

@@ -10,9 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests import etcd_cluster, polling
-from tests.integration import mirroring
-from zk2etcd import errors, metrics
-from zk2etcd.config import connections
+from tests.integration import etcd_clients, mirroring
+from zk2etcd import errors
 from zk2etcd.sandbox import servers
 from zk2etcd_workers.etcd import client as engine, login, wire
 
@@ -55,8 +54,7 @@ def _settings(url: str, password: str = "word") -> dict[str, object]:
 
 @pytest.fixture
 def client(server: servers.Etcd) -> Iterator[engine.Client]:
-    made = engine.Client(connections.Etcd.model_validate(_settings(server.url)), metrics.null())
-    with contextlib.closing(made):
+    with contextlib.closing(etcd_clients.of(_settings(server.url))) as made:
         yield made
 
 
@@ -78,9 +76,9 @@ def test_a_token_that_etcd_forgot_is_fetched_anew(
     client.txn(_put(b"1"))
     assert len(logins) == 1
     server.restart()
-    polling.until(lambda: _reads(client), 10)
+    polling.until(lambda: etcd_clients.reads(client, b"/own/a"), 10)
     server.restart()
-    polling.until(lambda: _reads(client), 10)
+    polling.until(lambda: etcd_clients.reads(client, b"/own/a"), 10)
     client._login.token = "forgotten.1"
     assert client.range(b"/own/a").values == (b"1",)
     client._login.token = "forgotten.2"
@@ -103,18 +101,9 @@ def test_a_token_that_etcd_forgot_is_fetched_anew(
     assert client.keep_alive(lease, 2.0) > 0
 
 
-def _reads(client: engine.Client) -> bool:
-    try:
-        client.range(b"/own/a")
-    except errors.EtcdUnavailable:
-        return False
-    return True
-
-
 def test_a_wrong_password_is_denied(server: servers.Etcd) -> None:
-    wrong = connections.Etcd.model_validate(_settings(server.url, "wrong"))
     with (
-        contextlib.closing(engine.Client(wrong, metrics.null())) as client,
+        contextlib.closing(etcd_clients.of(_settings(server.url, "wrong"))) as client,
         pytest.raises(errors.EtcdDenied, match=r"etcd\.password") as refused,
     ):
         client.range(b"/own/a")

@@ -9,9 +9,8 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 from tests import polling
-from tests.integration import mirroring, observing
-from zk2etcd import errors, messages, metrics
-from zk2etcd.config import connections
+from tests.integration import etcd_clients, mirroring, observing
+from zk2etcd import errors, messages
 from zk2etcd.sandbox import servers
 from zk2etcd_workers.etcd import client as engine, wire
 from zk2etcd_workers.model import mapping, plan
@@ -21,14 +20,9 @@ from zk2etcd_workers.walk import etcd_keys
 ME = messages.Identity("me", "w0", 1, "http://127.0.0.1:9180")
 
 
-def _client(url: str, **settings: object) -> engine.Client:
-    parts = {"endpoints": [url], "request_timeout": 2.0, **settings}
-    return engine.Client(connections.Etcd.model_validate(parts), metrics.null())
-
-
 @pytest.fixture
 def client(etcd: servers.Etcd) -> Iterator[engine.Client]:
-    made = _client(etcd.url)
+    made = etcd_clients.at([etcd.url])
     yield made
     made.close()
 
@@ -79,7 +73,7 @@ def test_large_values_make_small_pages(client: engine.Client, world: mirroring.W
 def test_lookup_learns_what_the_server_takes(sandbox: servers.Sandbox) -> None:
     server = sandbox.etcd(arguments=["--max-txn-ops", "16"])
     server.start()
-    client, outsider = _client(server.url), observing.Etcd(server.address)
+    client, outsider = etcd_clients.at([server.url]), observing.Etcd(server.address)
     try:
         keys = [b"/%03d" % number for number in range(250)]
         for key in keys[::2]:
@@ -114,7 +108,7 @@ def test_what_compares_mean(client: engine.Client, world: mirroring.World) -> No
 def test_a_frozen_server_makes_writes_ambiguous_and_reads_not(
     fresh_etcd: servers.Etcd,
 ) -> None:
-    client = _client(fresh_etcd.url, request_timeout=0.5)
+    client = etcd_clients.at([fresh_etcd.url], request_timeout=0.5)
     answers: queue.SimpleQueue[errors.EtcdError | None] = queue.SimpleQueue()
     try:
         assert client.range(b"/a").kvs == []
@@ -133,7 +127,7 @@ def test_a_frozen_server_makes_writes_ambiguous_and_reads_not(
 
 
 def test_another_endpoint_is_tried_and_nothing_is_barred(fresh_etcd: servers.Etcd) -> None:
-    client = _client("http://127.0.0.1:1", endpoints=["http://127.0.0.1:1", fresh_etcd.url])
+    client = etcd_clients.at(["http://127.0.0.1:1", fresh_etcd.url])
     try:
         with pytest.raises(errors.EtcdUnavailable, match=r"127\.0\.0\.1:1"):
             client.range(b"/a")
@@ -143,17 +137,9 @@ def test_another_endpoint_is_tried_and_nothing_is_barred(fresh_etcd: servers.Etc
             with pytest.raises(errors.EtcdUnavailable):
                 client.range(b"/a")
         fresh_etcd.start()
-        polling.until(lambda: _reads(client), 10)
+        polling.until(lambda: etcd_clients.reads(client), 10)
     finally:
         client.close()
-
-
-def _reads(client: engine.Client) -> bool:
-    try:
-        client.range(b"/a")
-    except errors.EtcdUnavailable:
-        return False
-    return True
 
 
 # --- lease and fence -----------------------------------------------------------------------------
@@ -267,7 +253,7 @@ def test_intersecting_ranges_exclude_each_other(
 def test_a_lease_that_is_not_renewed_stops_the_writes_before_others_may_start(
     fresh_world: mirroring.World, fresh_etcd: servers.Etcd
 ) -> None:
-    client = _client(fresh_etcd.url, request_timeout=0.5)
+    client = etcd_clients.at([fresh_etcd.url], request_timeout=0.5)
     owned, lease = _fence(client, fresh_world, ttl=3.0)
     try:
         owned.claim({})

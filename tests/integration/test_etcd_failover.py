@@ -4,16 +4,16 @@ leader lost, all under load. No value may be lost or regress, and no write be se
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 
 import grpc
+import kazoo.client
 import pytest
 
 from tests import etcd_cluster, polling, proxy
-from tests.integration import mirroring, observing
-from zk2etcd import errors, metrics
+from tests.integration import etcd_clients, mirroring, observing
+from zk2etcd import errors
 from zk2etcd.config import connections
 from zk2etcd.sandbox import servers
 from zk2etcd_workers.etcd import client as engine, endpoints as members, wire
@@ -30,11 +30,6 @@ def world(
 ) -> Iterator[mirroring.World]:
     with mirroring.World(zookeeper.address, cluster.members[0].address, prefix) as made:
         yield made
-
-
-def _client(urls: list[str], **settings: object) -> engine.Client:
-    parts = {"endpoints": urls, "request_timeout": 2.0, **settings}
-    return engine.Client(connections.Etcd.model_validate(parts), metrics.null())
 
 
 def test_calls_that_fail_together_leave_a_member_once(fresh_etcd: servers.Etcd) -> None:
@@ -58,14 +53,14 @@ def test_a_distant_member_is_reached_by_the_first_call(fresh_etcd: servers.Etcd)
     with proxy.Proxy(fresh_etcd.address) as distance:
         distance.delay(0.5, "both")
         urls = [f"http://{distance.address}"]
-        with contextlib.closing(_client(urls, request_timeout=5.0)) as client:
+        with contextlib.closing(etcd_clients.at(urls, request_timeout=5.0)) as client:
             assert client.range(b"/", b"0").total == 0
 
 
 def test_a_write_in_doubt_is_not_sent_to_the_next_member(cluster: etcd_cluster.Cluster) -> None:
     first = cluster.members[0]
     outsider = observing.Etcd(cluster.members[1].address)
-    client = _client(cluster.urls, request_timeout=1.0)
+    client = etcd_clients.at(cluster.urls, request_timeout=1.0)
     with contextlib.closing(client), contextlib.closing(outsider):
         client.txn(wire.Txn([], [wire.Put(b"/a", b"before")]))
         first.kill()
@@ -85,35 +80,22 @@ def _put_later(client: engine.Client) -> bool:
         return False
 
 
-class Counters:
+class Counters(observing.Meanwhile):
     """Somebody who counts up in some nodes as fast as ZooKeeper answers."""
 
     def __init__(self, world: mirroring.World, names: int = 10) -> None:
-        self._client = observing.connected(world.zookeeper)
         self._paths = [world.path(f"c{number}") for number in range(names)]
         for path in self._paths:
-            self._client.create(path, b"0", makepath=True)
-        self._stop = threading.Event()
-        self.rounds = 0
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
+            world.zk.create(path, b"0", makepath=True)
+        super().__init__(world.zookeeper, self._count)
 
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            self.rounds += 1
-            asked = [self._client.set_async(path, b"%d" % self.rounds) for path in self._paths]
-            for each in asked:
-                each.get(20)
+    def _count(self, client: kazoo.client.KazooClient, number: int) -> None:
+        for each in [client.set_async(path, b"%d" % (number + 1)) for path in self._paths]:
+            each.get(20)
 
-    def beyond(self, rounds: int) -> Callable[[], bool]:
+    def beyond(self, changes: int) -> Callable[[], bool]:
         """Asks whether so many rounds are over."""
-        return lambda: self.rounds > rounds
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._thread.join(20)
-        self._client.stop()
-        self._client.close()
+        return lambda: self.changes > changes
 
 
 def _histories(url: str, root: str) -> Mapping[bytes, list[int]]:
@@ -160,17 +142,25 @@ def _assert_no_regress(world: mirroring.World, url: str) -> None:
         assert counts == sorted(counts), f"{key!r} went back"
 
 
+def _following(
+    world: mirroring.World, cluster: etcd_cluster.Cluster, request_timeout: float
+) -> mirroring.Worker:
+    """A worker of the whole cluster, and of a root without children."""
+    world.zk.create(world.root, b"")
+    worker = world.worker(etcd={"endpoints": cluster.urls, "request_timeout": request_timeout})
+    worker.follows()
+    return worker
+
+
 def test_members_restarted_one_by_one_under_load(
     world: mirroring.World, cluster: etcd_cluster.Cluster
 ) -> None:
-    world.zk.create(world.root, b"")
-    worker = world.worker(etcd={"endpoints": cluster.urls, "request_timeout": 2.0})
-    worker.follows()
+    worker = _following(world, cluster, 2.0)
     counters = Counters(world)
     back = []
     try:
         for member in cluster.members:
-            before = counters.rounds
+            before = counters.changes
             member.stop()
             polling.until(counters.beyond(before + 20), 10)
             member.start()
@@ -187,17 +177,15 @@ def test_members_restarted_one_by_one_under_load(
 def test_the_leader_is_killed_under_load(
     world: mirroring.World, cluster: etcd_cluster.Cluster
 ) -> None:
-    world.zk.create(world.root, b"")
-    worker = world.worker(etcd={"endpoints": cluster.urls, "request_timeout": 2.0})
-    worker.follows()
+    worker = _following(world, cluster, 2.0)
     leader = cluster.leader()
     others = [member for member in cluster.members if member is not leader]
     counters = Counters(world)
     try:
-        polling.until(lambda: counters.rounds > 20, 10)
+        polling.until(lambda: counters.changes > 20, 10)
         leader.kill()
-        killed = counters.rounds
-        polling.until(lambda: counters.rounds > killed + 50, 10)
+        killed = counters.changes
+        polling.until(lambda: counters.changes > killed + 50, 10)
     finally:
         counters.stop()
     _settled(world, others[0].url, 15)
@@ -207,15 +195,13 @@ def test_the_leader_is_killed_under_load(
 
 def test_a_frozen_member_is_left(world: mirroring.World, cluster: etcd_cluster.Cluster) -> None:
     """It takes connections and answers nothing: only the deadlines tell."""
-    world.zk.create(world.root, b"")
-    worker = world.worker(etcd={"endpoints": cluster.urls, "request_timeout": 1.0})
-    worker.follows()
+    worker = _following(world, cluster, 1.0)
     counters = Counters(world)
     first = cluster.members[0]
     try:
         first.freeze()
-        frozen = counters.rounds
-        polling.until(lambda: counters.rounds > frozen + 20, 10)
+        frozen = counters.changes
+        polling.until(lambda: counters.changes > frozen + 20, 10)
         counters.stop()
         _settled(world, cluster.urls[1], 15)
         assert worker.follows().owned
@@ -228,9 +214,7 @@ def test_a_frozen_member_is_left(world: mirroring.World, cluster: etcd_cluster.C
 def test_a_cluster_without_a_quorum_takes_nothing_and_says_so(
     world: mirroring.World, cluster: etcd_cluster.Cluster
 ) -> None:
-    world.zk.create(world.root, b"")
-    worker = world.worker(etcd={"endpoints": cluster.urls, "request_timeout": 1.0})
-    worker.follows()
+    worker = _following(world, cluster, 1.0)
     for member in cluster.members[1:]:
         member.kill()
     world.zk.create(world.path("meanwhile"), b"1")
@@ -248,24 +232,14 @@ def test_a_cluster_without_a_quorum_takes_nothing_and_says_so(
 # --- an etcd that refuses ------------------------------------------------------------------------
 
 
-def _is_full(world: mirroring.World) -> bool:
-    try:
-        world.etcd.put("outside", b"x" * 100_000)
-    except grpc.RpcError as error:
-        return "space exceeded" in str(error)
-    return False
-
-
 def test_a_full_etcd_is_said_and_its_release_is_noticed(
-    zookeeper: servers.ZooKeeper, sandbox: servers.Sandbox, prefix: str
+    zookeeper: servers.ZooKeeper, small_etcd: servers.Etcd, prefix: str
 ) -> None:
-    small = sandbox.etcd(arguments=["--quota-backend-bytes", str(4 * 1024 * 1024)])
-    small.start()
-    with mirroring.World(zookeeper.address, small.address, prefix) as world:
+    with mirroring.World(zookeeper.address, small_etcd.address, prefix) as world:
         world.zk.create(world.root, b"")
         worker = world.worker(state={"lease_ttl": 3.0})
         worker.follows()
-        polling.until(lambda: _is_full(world), 20)
+        polling.until(world.etcd.is_full, 20)
         world.zk.create(world.path("meanwhile"), b"1")
         report = worker.wait(lambda r: r.error and "space exceeded" in r.error, what="NOSPACE")
         assert report.error is not None
@@ -277,7 +251,7 @@ def test_a_full_etcd_is_said_and_its_release_is_noticed(
         assert world.owner(worker) == owner is not None
         world.etcd.delete("outside")
         world.etcd.compact(world.etcd.revision())
-        etcd_cluster.etcdctl(small.url, "defrag")
-        etcd_cluster.etcdctl(small.url, "alarm", "disarm")
+        etcd_cluster.etcdctl(small_etcd.url, "defrag")
+        etcd_cluster.etcdctl(small_etcd.url, "alarm", "disarm")
         worker.follows()
         world.equal()

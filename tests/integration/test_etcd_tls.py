@@ -10,9 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests import certificates, etcd_cluster, polling
-from tests.integration import mirroring
-from zk2etcd import errors, metrics
-from zk2etcd.config import connections
+from tests.integration import etcd_clients, mirroring
+from zk2etcd import errors
 from zk2etcd.sandbox import servers
 from zk2etcd_workers.etcd import client as engine, wire
 
@@ -26,6 +25,13 @@ class Files:
         self.stranger = certificates.Authority(folder, "stranger")
         self.server = self.authority.issue("server", "IP:127.0.0.1")
         self.client = self.authority.issue("client")
+
+    def use(self, cert: certificates.Certificate) -> dict[str, str]:
+        """Put this in place of what is used: the settings that name it."""
+        used = {"cert": self.folder / "used.pem", "key": self.folder / "used.key"}
+        etcd_cluster.write_pem(cert.cert, used["cert"])
+        etcd_cluster.write_pem(cert.key, used["key"])
+        return {name: str(path) for name, path in used.items()}
 
     def settings(self, url: str, **changes: str) -> dict[str, object]:
         tls = {"ca": self.authority.ca, "cert": self.client.cert, "key": self.client.key}
@@ -46,8 +52,7 @@ def server(files: Files, sandbox: servers.Sandbox) -> etcd_cluster.TlsEtcd:
 
 @contextlib.contextmanager
 def _client(settings: dict[str, object]) -> Iterator[engine.Client]:
-    client = engine.Client(connections.Etcd.model_validate(settings), metrics.null())
-    with contextlib.closing(client):
+    with contextlib.closing(etcd_clients.of(settings)) as client:
         yield client
 
 
@@ -113,19 +118,15 @@ def test_a_replaced_certificate_is_used_at_the_next_connection(
 ) -> None:
     """Ours is replaced while the connection stands, and the server then trusts the new one only."""
     renewed = files.stranger.issue("client")
-    cert, key = files.folder / "used.pem", files.folder / "used.key"
-    etcd_cluster.write_pem(files.client.cert, cert)
-    etcd_cluster.write_pem(files.client.key, key)
-    with _client(files.settings(server.url, cert=str(cert), key=str(key))) as client:
+    with _client(files.settings(server.url, **files.use(files.client))) as client:
         client.range(b"/a")
-        etcd_cluster.write_pem(renewed.cert, cert)
-        etcd_cluster.write_pem(renewed.key, key)
+        files.use(renewed)
         client.range(b"/a")
         server.stop()
         server.files = (files.server.cert, files.server.key, files.stranger.ca)
         server.client = (files.authority.ca, renewed.cert, renewed.key)
         server.start()
-        polling.until(lambda: _reads(client), 15)
+        polling.until(lambda: etcd_clients.reads(client), 15)
 
 
 def test_a_certificate_is_replaced_while_many_writes_fail(
@@ -133,28 +134,16 @@ def test_a_certificate_is_replaced_while_many_writes_fail(
 ) -> None:
     """The channel is thrown away in grpc's own thread, which must not wait for itself."""
     renewed = files.authority.issue("renewed")
-    cert, key = files.folder / "used.pem", files.folder / "used.key"
-    etcd_cluster.write_pem(files.client.cert, cert)
-    etcd_cluster.write_pem(files.client.key, key)
     answers: queue.SimpleQueue[errors.EtcdError | None] = queue.SimpleQueue()
-    settings = files.settings(server.url, cert=str(cert), key=str(key)) | {"request_timeout": 0.5}
+    settings = files.settings(server.url, **files.use(files.client)) | {"request_timeout": 0.5}
     with _client(settings) as client:
         client.range(b"/a")
         server.freeze()
-        etcd_cluster.write_pem(renewed.cert, cert)
-        etcd_cluster.write_pem(renewed.key, key)
+        files.use(renewed)
         put = wire.Txn([], [wire.Put(b"/a", b"1")])
         for _ in range(8):
             client.txn_soon(put, lambda _, error: answers.put(error))
         for _ in range(8):
             assert isinstance(answers.get(timeout=5), errors.AmbiguousWrite)
         server.thaw()
-        polling.until(lambda: _reads(client), 10)
-
-
-def _reads(client: engine.Client) -> bool:
-    try:
-        client.range(b"/a")
-    except errors.EtcdUnavailable:
-        return False
-    return True
+        polling.until(lambda: etcd_clients.reads(client), 10)

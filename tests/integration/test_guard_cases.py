@@ -24,13 +24,19 @@ def _seeded(world: mirroring.World, count: int = 5) -> None:
     observing.seed(world.zk, [(world.path(f"n{number}"), b"v") for number in range(count)])
 
 
-def test_a_root_that_may_not_be_read_says_nothing_of_the_ensemble(world: mirroring.World) -> None:
-    """NoAuth is neither another identity nor absence: nothing trips, nothing goes."""
+def _mirrored(world: mirroring.World) -> dict[bytes, bytes]:
+    """Seeded and mirrored by a worker that is gone; what etcd holds."""
     _seeded(world)
     first = world.worker()
     first.follows()
     before = world.equal()
     first.drain()
+    return before
+
+
+def test_a_root_that_may_not_be_read_says_nothing_of_the_ensemble(world: mirroring.World) -> None:
+    """NoAuth is neither another identity nor absence: nothing trips, nothing goes."""
+    before = _mirrored(world)
     world.zk.add_auth("digest", "owner:secret")
     world.zk.set_acls(world.root, [make_digest_acl("owner", "secret", all=True)])
     worker = world.worker(identity=NEXT)
@@ -43,24 +49,18 @@ def test_a_root_that_may_not_be_read_says_nothing_of_the_ensemble(world: mirrori
     world.zk.delete(world.root, recursive=True)
     world.zk.create(world.root, b"another")
     third = world.worker(identity=messages.Identity("inst", "w0", 3))
-    guard = third.wait(lambda report: report.guard is not None, what="a trip").guard
-    assert guard is not None
+    guard = third.trip()
     assert guard.kind == "identity"
     assert world.etcd.values(world.root) == before
 
 
 def test_what_goes_below_a_root_that_may_not_be_read_is_held(world: mirroring.World) -> None:
     """Nobody can tell whether this is the ensemble that was mirrored, so few deletes wait too."""
-    _seeded(world)
-    first = world.worker()
-    first.follows()
-    before = world.equal()
-    first.drain()
+    before = _mirrored(world)
     world.zk.add_auth("digest", "owner:secret")
     world.zk.delete(world.path("n4"))
     world.zk.set_acls(world.root, [make_digest_acl("owner", "secret", all=True)])
-    guard = world.worker(identity=NEXT).wait(lambda report: report.guard is not None).guard
-    assert guard is not None
+    guard = world.worker(identity=NEXT).trip()
     assert (guard.kind, guard.deletes, guard.sample) == ("deletes", 1, (world.path("n4"),))
     assert world.etcd.values(world.root) == before
 
@@ -116,8 +116,7 @@ def test_an_older_snapshot_is_behind_on_every_host(
     server.start()
     world.zk = observing.connected(server.address)
     worker = world.worker(identity=NEXT, zookeeper=QUICK)
-    guard = worker.wait(lambda report: report.guard is not None, 30.0, what="a trip").guard
-    assert guard is not None
+    guard = worker.trip(30.0)
     assert guard.kind == "identity"
     assert "behind" in guard.reason
     assert world.etcd.values(world.root) == before

@@ -33,10 +33,21 @@ def mirrored(world: mirroring.World, root: str = "") -> dict[bytes, bytes]:
 
 
 def refused(worker: mirroring.Worker) -> messages.Guard:
-    guard = worker.wait(lambda report: report.guard is not None, 30.0, what="a trip").guard
-    assert guard is not None
+    guard = worker.trip(30.0)
     assert guard.kind == "identity"
     return guard
+
+
+def looked_at(worker: mirroring.Worker, identity: messages.Guard) -> messages.Guard:
+    """The other ensemble is the right one: what its deletes would be, which wait for another look
+    because they could not be shown before."""
+    worker.release(identity.id)
+    return worker.trip(30.0, kind="deletes")
+
+
+def let_delete(worker: mirroring.Worker, held: messages.Guard) -> None:
+    worker.release(held.id)
+    worker.wait(lambda each: each.phase == "following", what="the deletes")
 
 
 def anew(world: mirroring.World) -> None:
@@ -63,15 +74,12 @@ def test_a_root_created_anew_unseen_is_refused_until_released(world: mirroring.W
     assert world.etcd.values(world.root) == before
     assert worker.counts.trips == 1
 
-    heir.release(guard.id)
     # What it would delete was not shown yet: few as they are, they wait for another look.
-    held = heir.wait(lambda each: each.guard is not None and each.guard.kind == "deletes")
-    assert held.guard is not None
-    assert (held.guard.deletes, held.guard.sample) == (1, (world.path("n4"),))
+    held = looked_at(heir, guard)
+    assert (held.deletes, held.sample) == (1, (world.path("n4"),))
     polling.until(lambda: world.etcd.value(world.path("n0")) == b"new")
     assert world.etcd.value(world.path("n4")) == b"old"
-    heir.release(held.guard.id)
-    heir.wait(lambda each: each.phase == "following", what="the deletes")
+    let_delete(heir, held)
     assert world.etcd.values(world.root) == world.wanted()
     heir.drain()
     third = world.worker(identity=messages.Identity("third", "w1", 1))
@@ -108,11 +116,10 @@ def test_a_root_missing_and_then_created_is_another_one(world: mirroring.World) 
     before = mirrored(world)
     world.zk.delete(world.root, recursive=True)
     worker = world.worker(identity=NEXT)
-    guard = worker.wait(lambda report: report.guard is not None).guard
-    assert guard is not None
+    guard = worker.trip()
     assert (guard.kind, guard.deletes) == ("deletes", len(before))
     world.zk.create(world.root, b"other")
-    worker.wait(lambda each: each.guard is not None and each.guard.kind == "identity")
+    worker.trip(kind="identity")
     assert world.etcd.values(world.root) == before
 
 
@@ -161,7 +168,7 @@ def test_another_ensemble_that_is_further_on(
     assert guard.present == len(before)
     assert fresh_world.etcd.values(root) == before
     worker.release(guard.id)
-    worker.wait(lambda each: each.guard is not None and each.guard.kind == "deletes", 30.0)
+    worker.trip(30.0, kind="deletes")
     assert fresh_world.etcd.values(root).keys() >= before.keys()
 
 
@@ -190,15 +197,12 @@ def test_an_ensemble_that_is_behind_is_named_and_mirrored_once_released(
     heir = world.worker(identity=messages.Identity("inst", "w0", 3), zookeeper=quick)
     assert refused(heir) == guard
     world.zk.create(root, b"new")
-    heir.release(guard.id)
-    held = heir.wait(lambda each: each.guard is not None and each.guard.kind == "deletes", 30.0)
-    assert held.guard is not None
-    assert held.guard.deletes == len(before) - 1
+    held = looked_at(heir, guard)
+    assert held.deletes == len(before) - 1
     assert world.etcd.value(root) == b"new"
     assert 0 < world.checkpoint(heir) < 1 << 20
     assert world.etcd.value(theirs) == b"%016x" % (1 << 20)
-    heir.release(held.guard.id)
-    heir.wait(lambda each: each.phase == "following", what="the deletes")
+    let_delete(heir, held)
     assert world.etcd.values(root) == {root.encode(): b"new"}
 
 
@@ -215,11 +219,7 @@ def released_behind(
     worker = world.worker(identity=NEXT, zookeeper=quick)
     guard = refused(worker)
     world.zk.create(world.root, b"new")
-    worker.release(guard.id)
-    held = worker.wait(lambda each: each.guard is not None and each.guard.kind == "deletes", 30.0)
-    assert held.guard is not None
-    worker.release(held.guard.id)
-    worker.wait(lambda each: each.phase == "following", what="the deletes")
+    let_delete(worker, looked_at(worker, guard))
     return worker, theirs
 
 
@@ -265,9 +265,7 @@ def test_one_that_was_mirrored_before_keeps_its_own_floor(
     world.etcd.put(f"{world.state}/checkpoints/{new.id}", b"%016x" % 5000)
     world.zk.create("/fresh", b"1")
     worker.assign({}, [*worker.shards, new])
-    report = worker.wait(lambda each: each.guard is not None, 30.0, number=1, what="a trip")
-    assert report.guard is not None
-    assert report.guard.kind == "identity"
+    assert worker.trip(30.0, number=1).kind == "identity"
     assert world.etcd.value("/fresh") is None
 
 

@@ -3,9 +3,9 @@ owners that come and go, somebody who writes into etcd by hand."""
 
 from __future__ import annotations
 
-import threading
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import kazoo.client
 import pytest
@@ -27,39 +27,21 @@ def _grow(world: mirroring.World, name: str, count: int = 200) -> None:
     observing.seed(world.zk, ((world.path(f"{name}{n:05d}"), b"v") for n in range(count)))
 
 
-class Churn:
+class Churn(observing.Meanwhile):
     """Somebody who changes the tree all the time, until told to stop."""
 
     def __init__(self, world: mirroring.World, names: int = 30) -> None:
         self._world, self._names = world, names
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self.changes = 0
-        self._thread.start()
+        super().__init__(world.zookeeper, self._churn)
 
-    def _run(self) -> None:
-        client = observing.connected(self._world.zookeeper)
-        try:
-            while not self._stop.is_set():
-                self._change(client, self._world.path(f"churn{self.changes % self._names}"))
-        finally:
-            client.stop()
-            client.close()
-
-    def _change(self, client: object, path: str) -> None:
-        assert isinstance(client, kazoo.client.KazooClient)
+    def _churn(self, client: kazoo.client.KazooClient, number: int) -> None:
+        path = self._world.path(f"churn{number % self._names}")
         if not client.exists(path):
-            client.create(path, b"%d" % self.changes)
-        elif self.changes % 7 == 0:
+            client.create(path, b"%d" % number)
+        elif number % 7 == 0:
             client.delete(path)
         else:
-            client.set(path, b"%d" % self.changes)
-        self.changes += 1
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._thread.join(10)
-        assert not self._thread.is_alive()
+            client.set(path, b"%d" % number)
 
 
 # --- repairs -------------------------------------------------------------------------------------
@@ -115,26 +97,15 @@ def test_a_root_that_comes_and_goes_during_full_syncs_is_no_guard_case(
     """A live delete that etcd has not seen yet looks like a missing root for a moment."""
     worker = world.worker()
     worker.follows()
-    stop = threading.Event()
+    children = [(world.path(f"{number}"), b"") for number in range(12)]
 
-    def come_and_go() -> None:
-        client = observing.connected(world.zookeeper)
-        while not stop.is_set():
-            observing.seed(
-                client, [(world.root, b""), *((world.path(f"{n}"), b"") for n in range(12))]
-            )
-            client.delete(world.root, recursive=True)
-        client.stop()
-        client.close()
+    def come_and_go(client: kazoo.client.KazooClient, _: int) -> None:
+        observing.seed(client, [(world.root, b""), *children])
+        client.delete(world.root, recursive=True)
 
-    thread = threading.Thread(target=come_and_go, daemon=True)
-    thread.start()
-    try:
+    with observing.Meanwhile(world.zookeeper, come_and_go):
         for _ in range(40):
             assert worker.full_sync().guard is None
-    finally:
-        stop.set()
-        thread.join(10)
     world.equal()
     assert worker.counts.trips == 0
     assert worker.counts.fixes == {"put": 0, "delete": 0}
@@ -314,45 +285,47 @@ def _abandoned(world: mirroring.World, incarnation: int) -> None:
     identity = messages.Identity("inst", "w0", incarnation)
     shard = mirroring.shard(world.root, world.root)
     fence.Fence(client, records.Keys(world.state), lease, identity, shard).claim({})
+    _stop_renewing(lease, 15)
+    client.close()
+
+
+@contextlib.contextmanager
+def _unrenewed(world: mirroring.World) -> Iterator[tuple[engine_etcd.Client, fence.Lease, int]]:
+    """A client, its lease whose renewing thread has ended, and the lease's id."""
+    client = engine_etcd.Client(world.config().etcd, metrics.null())
+    lease = fence.Lease(client, 3.0)
+    first = lease.obtain()
+    _stop_renewing(lease, 5)
+    yield client, lease, first
+    lease.close()
+    client.close()
+
+
+def _stop_renewing(lease: fence.Lease, timeout: float) -> None:
     lease._stop.set()
     assert lease._thread is not None
-    lease._thread.join(15)
-    client.close()
+    lease._thread.join(timeout)
 
 
 def test_a_lease_that_grew_old_is_renewed_before_the_shard_is_taken(
     world: mirroring.World,
 ) -> None:
     """When etcd was away, recovery must not wait for the renewing thread's next turn."""
-    client = engine_etcd.Client(world.config().etcd, metrics.null())
-    lease = fence.Lease(client, 3.0)
-    first = lease.obtain()
-    assert lease._thread is not None
-    lease._stop.set()
-    lease._thread.join(5)
-    polling.until(lambda: lease.age() > lease.ttl * fence.WRITABLE)
-    assert lease.obtain() == first
-    lease.check()
-    lease.close()
-    client.close()
+    with _unrenewed(world) as (_, lease, first):
+        polling.until(lambda: lease.age() > lease.ttl * fence.WRITABLE)
+        assert lease.obtain() == first
+        lease.check()
 
 
 def test_a_lease_that_ended_unnoticed_is_replaced_before_the_shard_is_taken(
     world: mirroring.World,
 ) -> None:
     """An owner key without a lease would outlive its owner, and nobody could take the shard."""
-    client = engine_etcd.Client(world.config().etcd, metrics.null())
-    lease = fence.Lease(client, 3.0)
-    first = lease.obtain()
-    assert lease._thread is not None
-    lease._stop.set()
-    lease._thread.join(5)
-    client.revoke(first)
-    polling.until(lambda: lease.age() > lease.ttl * fence.WRITABLE)
-    assert lease.obtain() not in (0, first)
-    lease.check()
-    lease.close()
-    client.close()
+    with _unrenewed(world) as (client, lease, first):
+        client.revoke(first)
+        polling.until(lambda: lease.age() > lease.ttl * fence.WRITABLE)
+        assert lease.obtain() not in (0, first)
+        lease.check()
 
 
 def test_the_shard_of_a_reaped_predecessor_is_taken_at_once(world: mirroring.World) -> None:

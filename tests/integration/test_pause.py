@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import pathlib
 import time
-
-import pytest
 
 from tests import polling, proxy
 from tests.integration import commands, mirroring, observing
@@ -154,8 +151,7 @@ def test_what_went_meanwhile_is_the_guards_case(world: mirroring.World) -> None:
     for number in range(3, 12):
         world.zk.delete(world.path(f"n{number}"))
     worker.resume()
-    guard = worker.wait(lambda each: each.guard is not None, what="a trip").guard
-    assert guard is not None
+    guard = worker.trip()
     assert guard.deletes >= 9
     assert world.etcd.value(world.path("n11")) == b"old"
 
@@ -185,11 +181,8 @@ def test_one_that_another_owns_is_not_paused_later_either(world: mirroring.World
     assert standby.wait(lambda each: each.owned).pause is None
 
 
-def test_a_repair_by_diff_is_refused(
-    world: mirroring.World, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_repair_by_diff_is_refused(world: mirroring.World, diff: commands.Command) -> None:
     world.zk.create(world.root, b"0")
-    diff = commands.Command("diff", world, tmp_path, capsys)
     pause = b'{"by":"alice","since":1795516932.25,"v":1}'
     world.etcd.put(f"{world.state}/pauses/{diff.shard}", pause)
     outcome = diff("--fix", "--round-interval", "50ms")

@@ -3,7 +3,6 @@ else waits for them."""
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
 
@@ -142,30 +141,18 @@ def test_a_node_that_flips_forever_holds_nothing_up(
         world.zk.create(flipping, b"")
         worker = world.worker()
         worker.follows()
-        stop = threading.Event()
-        flips = [0]
 
-        def flip() -> None:
-            client = observing.connected(world.zookeeper)
-            while not stop.is_set():
-                flips[0] += 1
-                client.set(flipping, b"x" * 50_000 if flips[0] % 2 else b"%d" % flips[0])
-            client.set(flipping, b"end")
-            client.stop()
-            client.close()
+        def flip(client: kazoo.client.KazooClient, number: int) -> None:
+            client.set(flipping, b"%d" % number if number % 2 else b"x" * 50_000)
 
-        thread = threading.Thread(target=flip, daemon=True)
-        thread.start()
-        try:
+        with observing.Meanwhile(world.zookeeper, flip) as flips:
             for number in range(50):
                 started = time.monotonic()
                 world.zk.create(world.path(f"n{number}"), b"1")
                 _arrived(world, world.path(f"n{number}"))
                 assert time.monotonic() - started < 2
-        finally:
-            stop.set()
-            thread.join(20)
-        assert flips[0] > 100
+        world.zk.set(flipping, b"end")
+        assert flips.changes > 100
         world.equal()
         worker.wait(lambda report: report.unsyncable_total == 0)
         assert said == [flipping.encode()]

@@ -2,63 +2,32 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
 from tests import polling, walking
-from tests.integration import mirroring, observing
-from zk2etcd import errors, metrics
-from zk2etcd.config import connections
+from tests.integration import mirroring, observing, sessions
+from zk2etcd import errors
 from zk2etcd.sandbox import servers
 from zk2etcd_workers import turn
 from zk2etcd_workers.model import mapping, tree
 from zk2etcd_workers.walk import snapshot
-from zk2etcd_workers.zookeeper import protocol, reply as replies, session as sessions
+from zk2etcd_workers.zookeeper import protocol, reply as replies
 
 GET, LIST = protocol.GET_DATA, protocol.GET_CHILDREN
 
 
-class Opened:
-    """A session that is connected, and the answers to what is asked of it."""
-
-    def __init__(self, address: str, floor: int = 0, **settings: Any) -> None:
-        parts = {"hosts": [address], "session_timeout": 2.0, "connect_timeout": 2.0, **settings}
-        self.session = sessions.Session(connections.ZooKeeper(**parts), metrics.null())
-        self.replies: queue.SimpleQueue[replies.Reply] = queue.SimpleQueue()
-        self.session.open(floor)
-
-    def connected(self) -> Opened:
-        polling.until(lambda: self.session.connected, what="connected")
-        return self
-
-    def answer(self) -> replies.Reply:
-        return self.replies.get(timeout=10)
-
-    def read(self, ops: Sequence[protocol.Op]) -> replies.Reply:
-        self.session.read(ops, self.replies.put, "tag", known=True)
-        return self.answer()
-
-    def watch(self, root: bytes) -> list[tuple[int, bytes]]:
-        events: list[tuple[int, bytes]] = []
-        self.session.subscribe(root, lambda kind, path: events.append((kind, path)), lambda: None)
-        self.session.watch(root, self.replies.put)
-        assert self.answer().error is None
-        return events
-
-
 @pytest.fixture
-def opened(zookeeper: servers.ZooKeeper) -> Iterator[Opened]:
-    made = Opened(zookeeper.address).connected()
+def opened(zookeeper: servers.ZooKeeper) -> Iterator[sessions.Opened]:
+    made = sessions.Opened(zookeeper.address).connected()
     yield made
     made.session.close()
 
 
-def test_a_bulk_read_answers_each_op(opened: Opened, world: mirroring.World) -> None:
+def test_a_bulk_read_answers_each_op(opened: sessions.Opened, world: mirroring.World) -> None:
     world.zk.create(world.root, b"root")
     world.zk.create(world.path("a"), "é".encode())
     world.zk.create(world.path("none"), None)
@@ -80,7 +49,9 @@ def test_a_bulk_read_answers_each_op(opened: Opened, world: mirroring.World) -> 
     assert reply.zxid >= stat.mzxid
 
 
-def test_recursive_events_reach_the_nearest_sink(opened: Opened, world: mirroring.World) -> None:
+def test_recursive_events_reach_the_nearest_sink(
+    opened: sessions.Opened, world: mirroring.World
+) -> None:
     one, two = world.path("one"), world.path("one-two")
     events, others = opened.watch(one.encode()), opened.watch(two.encode())
     world.zk.create(one + "/a/b", b"", makepath=True)
@@ -104,7 +75,7 @@ def test_recursive_events_reach_the_nearest_sink(opened: Opened, world: mirrorin
 
 
 def test_an_event_comes_before_any_reply_that_shows_its_change(
-    opened: Opened, world: mirroring.World
+    opened: sessions.Opened, world: mirroring.World
 ) -> None:
     """The repairs of a full sync rely on it."""
     world.zk.create(world.root, b"0")
@@ -129,7 +100,9 @@ def test_an_event_comes_before_any_reply_that_shows_its_change(
     assert surprises == []
 
 
-def test_large_and_many_answers_keep_their_order(opened: Opened, world: mirroring.World) -> None:
+def test_large_and_many_answers_keep_their_order(
+    opened: sessions.Opened, world: mirroring.World
+) -> None:
     world.zk.create(world.root, b"")
     for number in range(5):
         world.zk.create(world.path(f"n{number}"), bytes([number]) * 900_000)
@@ -146,7 +119,7 @@ def test_large_and_many_answers_keep_their_order(opened: Opened, world: mirrorin
 
 def test_a_broken_connection_is_a_doubt(fresh_zookeeper: servers.ZooKeeper) -> None:
     doubts = threading.Event()
-    made = Opened(fresh_zookeeper.address).connected()
+    made = sessions.Opened(fresh_zookeeper.address).connected()
     try:
         made.session.subscribe(b"/x", lambda *_: None, doubts.set)
         epoch = made.session.epoch
@@ -163,7 +136,9 @@ def test_a_broken_connection_is_a_doubt(fresh_zookeeper: servers.ZooKeeper) -> N
 
 
 def test_a_server_that_does_not_answer_is_left(fresh_zookeeper: servers.ZooKeeper) -> None:
-    made = Opened(fresh_zookeeper.address, session_timeout=20.0, request_timeout=0.3).connected()
+    made = sessions.Opened(
+        fresh_zookeeper.address, session_timeout=20.0, request_timeout=0.3
+    ).connected()
     try:
         fresh_zookeeper.freeze()
         made.session.read([(GET, b"/")], made.replies.put, known=True)
@@ -181,7 +156,7 @@ def test_a_server_that_does_not_answer_is_left(fresh_zookeeper: servers.ZooKeepe
 
 
 def test_a_server_behind_the_floor_is_refused(zookeeper: servers.ZooKeeper) -> None:
-    made = Opened(zookeeper.address, floor=2**40)
+    made = sessions.Opened(zookeeper.address, floor=2**40)
     try:
         polling.until(lambda: "0x10000000000" in made.session.trouble)
         assert not made.session.connected
@@ -189,7 +164,7 @@ def test_a_server_behind_the_floor_is_refused(zookeeper: servers.ZooKeeper) -> N
         made.session.close()
 
 
-def test_permits_come_back(opened: Opened, world: mirroring.World) -> None:
+def test_permits_come_back(opened: sessions.Opened, world: mirroring.World) -> None:
     world.zk.create(world.root, b"")
     root = world.root.encode()
     granted = opened.session.take(1000, live=True)
@@ -206,7 +181,7 @@ def test_permits_come_back(opened: Opened, world: mirroring.World) -> None:
     assert opened.session.budget.used == 0
 
 
-def test_subscriptions_of_many_threads_are_all_kept(opened: Opened) -> None:
+def test_subscriptions_of_many_threads_are_all_kept(opened: sessions.Opened) -> None:
     roots = [b"/s%d" % number for number in range(200)]
     got: list[bytes] = []
 
@@ -230,7 +205,7 @@ def test_subscriptions_of_many_threads_are_all_kept(opened: Opened) -> None:
     assert len(got) == len(roots)
 
 
-def test_a_walk_of_a_real_tree(opened: Opened, world: mirroring.World) -> None:
+def test_a_walk_of_a_real_tree(opened: sessions.Opened, world: mirroring.World) -> None:
     world.zk.create(world.root, b"")
     names = ["a", "a-b", "a!", "a.b", "中", "é", "x y"]
     items = [(world.path(name), name.encode()) for name in names]
@@ -250,6 +225,6 @@ def test_a_walk_of_a_real_tree(opened: Opened, world: mirroring.World) -> None:
     assert opened.session.budget.used == 0
 
 
-def test_the_version_is_found_out(opened: Opened) -> None:
+def test_the_version_is_found_out(opened: sessions.Opened) -> None:
     opened.session.negotiate()
     assert opened.session.protocol == "bulk"

@@ -16,7 +16,7 @@ import kazoo.protocol.connection
 import pytest
 
 from tests import polling, proxy
-from tests.integration import mirroring, test_session
+from tests.integration import mirroring, sessions
 from zk2etcd import errors
 from zk2etcd.sandbox import server_process, servers
 from zk2etcd_workers.zookeeper import connection, outbox, protocol as protocols
@@ -125,7 +125,7 @@ def test_a_session_that_is_silently_replaced_has_its_watch_again(world: mirrorin
 
 def test_a_client_that_stays_suspended_is_replaced() -> None:
     with proxy.Proxy("127.0.0.1:1") as nowhere:
-        made = test_session.Opened(nowhere.address, session_timeout=1.0, connect_timeout=1.0)
+        made = sessions.Opened(nowhere.address, session_timeout=1.0, connect_timeout=1.0)
         try:
             first = made.session._client
             polling.until(lambda: nowhere.connections > 0)
@@ -236,7 +236,7 @@ def test_a_server_that_is_slow_to_greet_gets_more_time_with_each_attempt(
     monkeypatch.setattr(connection, "HANDSHAKE", 0.5)
     with proxy.Proxy(world.zookeeper) as line:
         line.delay(0.6, "both")
-        made = test_session.Opened(line.address, session_timeout=20.0).connected()
+        made = sessions.Opened(line.address, session_timeout=20.0).connected()
         assert 2 <= line.connections <= 4
         assert made.session.handshake == 0.5, "it is not impatient again"
         line.delay(0.0, "both")
@@ -282,7 +282,7 @@ def test_names_are_resolved_again_at_each_reconnect(
 def test_requests_to_a_frozen_server_do_not_pile_up_and_all_end(
     fresh_zookeeper: servers.ZooKeeper,
 ) -> None:
-    made = test_session.Opened(
+    made = sessions.Opened(
         fresh_zookeeper.address, session_timeout=20.0, request_timeout=1.0
     ).connected()
     session, count = made.session, 1500

@@ -106,6 +106,19 @@ def _error(worker: mirroring.Worker, part: str) -> str:
     return report.error or ""
 
 
+def _followed_over_a_cut(world: mirroring.World, login: dict[str, Any]) -> mirroring.Worker:
+    """It mirrors all of the protected tree, before and after its connection breaks."""
+    with proxy.Proxy(world.zookeeper) as line:
+        worker = world.worker(zookeeper={"hosts": [line.address], **login})
+        worker.follows()
+        assert len(world.equal()) == 3
+        line.cut()
+        world.zk.set(world.path("a", "b"), b"changed")
+        world.equal()
+        assert worker.follows().unsyncable == ()
+    return worker
+
+
 # --- digest --------------------------------------------------------------------------------------
 
 
@@ -114,14 +127,7 @@ def test_digest_reads_what_only_it_may_and_again_after_a_reconnect(
 ) -> None:
     _protect(world)
     logger.set_level("debug")
-    with proxy.Proxy(world.zookeeper) as line:
-        worker = world.worker(zookeeper={"hosts": [line.address], "auth": [DIGEST]})
-        worker.follows()
-        assert len(world.equal()) == 3
-        line.cut()
-        world.zk.set(world.path("a", "b"), b"changed")
-        world.equal()
-        assert worker.follows().unsyncable == ()
+    worker = _followed_over_a_cut(world, {"auth": [DIGEST]})
     said = capfd.readouterr()
     assert "shard owned" in said.err
     assert SECRET not in said.err + said.out
@@ -164,14 +170,7 @@ def test_sasl_reads_what_only_it_may_and_again_after_a_reconnect(
 ) -> None:
     _protect(world, kazoo.security.make_acl("sasl", "mirror", read=True))
     logger.set_level("debug")
-    with proxy.Proxy(world.zookeeper) as line:
-        worker = world.worker(zookeeper={"hosts": [line.address], "sasl": SASL})
-        worker.follows()
-        assert len(world.equal()) == 3
-        line.cut()
-        world.zk.set(world.path("a", "b"), b"changed")
-        world.equal()
-        assert worker.follows().unsyncable == ()
+    worker = _followed_over_a_cut(world, {"sasl": SASL})
     said = capfd.readouterr()
     assert SECRET not in said.err + said.out + repr(worker.reports)
 

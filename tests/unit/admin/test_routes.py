@@ -7,7 +7,7 @@ import json
 import pathlib
 import tempfile
 import urllib.parse
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import hypothesis
@@ -15,14 +15,12 @@ import pydantic
 import werkzeug.test
 from hypothesis import strategies as st
 
-from tests.unit import views
-from zk2etcd import messages
+from tests.unit import controls, views
 from zk2etcd.admin import server
 from zk2etcd.config import models
 from zk2etcd.logs import logger
-from zk2etcd.view import control, history, published
 
-TOKEN = "s3cret-t0ken"
+TOKEN, SHARD = controls.TOKEN, controls.SHARD
 GOOD_HOST, ANY_HOST = "127.0.0.1:9180", "10.1.2.3:9180"
 SETTINGS = {
     "loopback": models.Http(),
@@ -30,51 +28,6 @@ SETTINGS = {
     "open": models.Http(listen="0.0.0.0:9180"),
     "open with a token": models.Http(listen="0.0.0.0:9180", token=pydantic.SecretStr(TOKEN)),
 }
-SHARD = views.view().shards[0].id
-
-
-class Control:
-    """Notes what it is asked to change."""
-
-    def __init__(self) -> None:
-        self.changed: list[str] = []
-        self._history = history.History()
-
-    def snapshot(self) -> published.View:
-        return views.view()
-
-    def recent(self, after: int | None) -> history.Recent:
-        return self._history.recent(after)
-
-    def request_full_sync(self, shards: Sequence[str] | None) -> tuple[str, ...]:
-        return self._named("full-sync", shards)
-
-    def request_pause(self, shards: Sequence[str] | None, by: str) -> tuple[str, ...]:
-        return self._named(f"pause by {by}", shards)
-
-    def request_resume(self, shards: Sequence[str] | None, by: str) -> tuple[str, ...]:
-        return self._named(f"resume by {by}", shards)
-
-    def request_release(self, shard: str, trip: str, by: str) -> messages.Guard:
-        self._named(f"release by {by}", [shard])
-        if trip != views.GUARD.id:
-            raise control.Conflict(f"the trip is not {trip}")
-        return views.GUARD
-
-    def request_reload(self) -> control.ReloadResult:
-        self.changed.append("reload")
-        return control.ReloadResult(ok=True)
-
-    def set_log_level(self, level: str) -> None:
-        self.changed.append("log")
-        if level not in ("debug", "info"):
-            raise ValueError(f"unknown log level {level!r}")
-
-    def _named(self, what: str, shards: Sequence[str] | None) -> tuple[str, ...]:
-        self.changed.append(what)
-        if unknown := [shard for shard in shards or () if shard != SHARD]:
-            raise control.UnknownShard(unknown)
-        return (SHARD,)
 
 
 class Answer(NamedTuple):
@@ -88,7 +41,7 @@ class Routes:
 
     def __init__(self, http: models.Http) -> None:
         self.http = http
-        self.control = Control()
+        self.control = controls.Control()
         self.folder = tempfile.TemporaryDirectory(prefix="zk2etcd-routes-")
         self.app = server.application(self.control, lambda: self.http, self.folder.name)
 

@@ -40,6 +40,21 @@ def _parsed(content: bytes) -> list[dict[str, Any]]:
     return [json.loads(line) for line in content.splitlines()]
 
 
+def _end(writer: subprocess.Popen[bytes], near: int) -> bytes:
+    """Let it write its last line and end; all that is left to be read until then."""
+    assert writer.stdout is not None
+    assert writer.stdin is not None
+    content = os.read(near, 1_000_000)
+    writer.stdin.write(b"\n")
+    writer.stdin.close()
+    while chunk := os.read(near, 1_000_000):
+        content += chunk
+    os.close(near)
+    writer.stdout.close()
+    assert writer.wait(10) == 0
+    return content
+
+
 @pytest.mark.parametrize("kind", ["pipe", "socket"])
 def test_a_reader_that_stops_holds_nothing_up(kind: str) -> None:
     ends: tuple[int, int]
@@ -54,19 +69,10 @@ def test_a_reader_that_stops_holds_nothing_up(kind: str) -> None:
     )
     os.close(ends[1])
     assert writer.stdout is not None
-    assert writer.stdin is not None
     began = time.monotonic()
     assert writer.stdout.readline() == b"done\n"
     assert time.monotonic() - began < 15
-    content = os.read(ends[0], 1_000_000)
-    writer.stdin.write(b"\n")
-    writer.stdin.close()
-    while chunk := os.read(ends[0], 1_000_000):
-        content += chunk
-    os.close(ends[0])
-    writer.stdout.close()
-    assert writer.wait(10) == 0
-    lines = _parsed(content)
+    lines = _parsed(_end(writer, ends[0]))
     assert lines[-1]["event"] == "last"
     (notice,) = [line for line in lines if line["event"].startswith("log lines dropped")]
     numbers = [line["number"] for line in lines if line["event"] == "line"]
@@ -82,17 +88,8 @@ def test_a_line_that_was_cut_off_does_not_spoil_the_next() -> None:
     writer = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=far)
     os.close(far)
     assert writer.stdout is not None
-    assert writer.stdin is not None
     assert writer.stdout.readline() == b"done\n"
-    content = os.read(near, 1_000_000)
-    writer.stdin.write(b"\n")
-    writer.stdin.close()
-    while chunk := os.read(near, 1_000_000):
-        content += chunk
-    os.close(near)
-    writer.stdout.close()
-    assert writer.wait(10) == 0
-    torn, *lines = content.split(b"\n", 1)
+    torn, *lines = _end(writer, near).split(b"\n", 1)
     assert torn.startswith(b"{xxx")
     assert len(torn) < 200_000
     notice, last = _parsed(lines[0])

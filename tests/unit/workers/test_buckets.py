@@ -12,8 +12,7 @@ from typing import Any, NamedTuple, cast
 import pytest
 from hypothesis import example, given, strategies as st
 
-from tests.unit.workers.model import test_mapping
-from tests.unit.workers.walk import test_snapshot
+from tests.unit.workers import drawn, walks
 from zk2etcd import messages, metrics
 from zk2etcd.config import connections, mirroring, models
 from zk2etcd.policy import sharding
@@ -49,21 +48,21 @@ def test_the_hash_is_the_same_in_every_process_and_release(name: str, expected: 
     assert [mapping.bucket(name.encode(), count) for count in (2, 3, 4, 256)] == expected
 
 
-@given(test_mapping.ROOTS, test_mapping.ROOTS, test_mapping.BELOW, COUNTS)
+@given(drawn.ROOTS, drawn.ROOTS, drawn.BELOW, COUNTS)
 @example([], [], [], 3)
 @example(["x"], [], ["a", "b"], 3)
 @example([], ["x"], ["a", "b"], 3)
 def test_a_path_and_its_key_are_of_one_and_the_same_bucket(
     source: list[str], target: list[str], below: list[str], count: int
 ) -> None:
-    path = test_mapping._path(source, below).encode()
-    shards = parts(count, test_mapping._path(source), test_mapping._path(target))
+    path = drawn.path(source, below).encode()
+    shards = parts(count, drawn.path(source), drawn.path(target))
     owners = [shard.owns(path) for shard in shards]
     assert owners.count(True) == 1
     assert owners == [shard.owns_key(shard.key(path)) for shard in shards]
     assert owners == [not shard.is_excluded(path) for shard in shards]
     assert owners[0] or below, "the root is the first bucket's"
-    child = test_mapping._path(source, below[:1]).encode()
+    child = drawn.path(source, below[:1]).encode()
     assert owners == [shard.owns(child) for shard in shards], "with its whole subtree"
 
 
@@ -159,7 +158,7 @@ def differences(
     nodes: Mapping[bytes, bytes], keys: Sequence[bytes], shard: mapping.Mapping
 ) -> tuple[set[bytes], set[bytes], plan.Counts]:
     """Of one shard: keys to be put, keys that only etcd has, and how many were compared."""
-    walk = test_snapshot._walk(test_snapshot.Session(dict(nodes)), shard)
+    walk = walks.walk(walks.Session(dict(nodes)), shard)
     counts = plan.Counts()
     stream = etcd_keys.stream(cast(clients.Client, Etcd(keys)), shard)
     found = list(plan.merge(walk, stream, counts))
@@ -195,7 +194,7 @@ def test_a_walk_of_another_bucket_sees_the_root_and_does_not_emit_it() -> None:
     for shard, mine in zip(
         parts(2), ([b"/t", b"/t/com.foo.Bar"], [b"/t/a", b"/t/a/x"]), strict=True
     ):
-        walk = test_snapshot._walk(test_snapshot.Session(dict(nodes)), shard)
+        walk = walks.walk(walks.Session(dict(nodes)), shard)
         assert list(itertools.chain.from_iterable(run.keys for run in walk)) == mine
         assert walk.root is not None
         assert walk.nodes == len(mine)
@@ -203,7 +202,7 @@ def test_a_walk_of_another_bucket_sees_the_root_and_does_not_emit_it() -> None:
 
 def test_a_root_that_may_not_be_read_is_in_doubt_for_every_bucket() -> None:
     for shard in parts(2):
-        walk = test_snapshot._walk(test_snapshot.Session({b"/s": tree.Miss.NO_AUTH}), shard)
+        walk = walks.walk(walks.Session({b"/s": tree.Miss.NO_AUTH}), shard)
         keys = list(itertools.chain.from_iterable(run.keys for run in walk))
         assert keys == ([b"/t"] if shard.bucket == 0 else [])
         assert (walk.root, walk.opaque) == (None, 1)

@@ -3,41 +3,36 @@ from __future__ import annotations
 import pytest
 from hypothesis import example, given, strategies as st
 
+from tests.unit.workers import drawn
 from zk2etcd_workers.model import mapping
 
-NAMES = st.text(
-    st.characters(codec="utf-8", categories=("L", "N", "P", "S", "Zs")), min_size=1, max_size=6
-).filter(lambda name: "/" not in name and mapping.is_valid_path(f"/{name}".encode()))
-BELOW = st.lists(NAMES, max_size=4)
-ROOTS = st.lists(NAMES, max_size=3)
 
-
-def _path(*parts: list[str]) -> str:
-    return "/" + "/".join(name for part in parts for name in part)
-
-
-@given(ROOTS, ROOTS, BELOW)
+@given(drawn.ROOTS, drawn.ROOTS, drawn.BELOW)
 @example([], ["x"], [])
 @example(["x"], [], [])
 @example([], [], ["a"])
 def test_a_path_and_its_key_round_trip(
     source: list[str], target: list[str], below: list[str]
 ) -> None:
-    shard = mapping.Mapping(_path(source), _path(target))
-    path = _path(source, below).encode()
+    shard = mapping.Mapping(drawn.path(source), drawn.path(target))
+    path = drawn.path(source, below).encode()
     key = shard.key(path)
-    assert key == _path(target, below).encode()
+    assert key == drawn.path(target, below).encode()
     assert shard.path(key) == path
     start, end = shard.below()
     assert key == shard.target or start <= key < end
 
 
-@given(ROOTS, ROOTS, st.binary(max_size=12))
+@given(drawn.ROOTS, drawn.ROOTS, st.binary(max_size=12))
 def test_any_key_is_foreign_or_round_trips(
     source: list[str], target: list[str], rest: bytes
 ) -> None:
-    shard = mapping.Mapping(_path(source), _path(target))
-    for key in (rest, _path(target).encode() + rest, _path(target).encode() + b"/" + rest):
+    shard = mapping.Mapping(drawn.path(source), drawn.path(target))
+    for key in (
+        rest,
+        drawn.path(target).encode() + rest,
+        drawn.path(target).encode() + b"/" + rest,
+    ):
         path = shard.path(key)
         if path is not None:
             assert shard.key(path) == key
@@ -45,32 +40,32 @@ def test_any_key_is_foreign_or_round_trips(
             assert mapping.is_below(path, shard.source)
 
 
-@given(ROOTS, ROOTS, st.lists(BELOW, min_size=2, max_size=8))
+@given(drawn.ROOTS, drawn.ROOTS, st.lists(drawn.BELOW, min_size=2, max_size=8))
 def test_keys_sort_like_paths(
     source: list[str], target: list[str], several: list[list[str]]
 ) -> None:
-    shard = mapping.Mapping(_path(source), _path(target))
-    paths = sorted(_path(source, below).encode() for below in several)
+    shard = mapping.Mapping(drawn.path(source), drawn.path(target))
+    paths = sorted(drawn.path(source, below).encode() for below in several)
     keys = [shard.key(path) for path in paths]
     assert keys == sorted(keys)
 
 
-@given(ROOTS, BELOW, BELOW)
+@given(drawn.ROOTS, drawn.BELOW, drawn.BELOW)
 def test_the_range_below_a_path_is_what_lies_below_it(
     target: list[str], path: list[str], other: list[str]
 ) -> None:
-    shard = mapping.Mapping("/", _path(target))
-    upper, lower = _path(path).encode(), _path(other).encode()
+    shard = mapping.Mapping("/", drawn.path(target))
+    upper, lower = drawn.path(path).encode(), drawn.path(other).encode()
     start, end = shard.below_path(upper)
     inside = start <= shard.key(lower) < end
     assert inside == (mapping.is_below(lower, upper) and (lower != upper or not path + target))
 
 
-@given(BELOW, BELOW)
+@given(drawn.BELOW, drawn.BELOW)
 def test_excludes_are_by_path_element(excluded: list[str], path: list[str]) -> None:
-    shard = mapping.Mapping("/s", "/t", [_path(["s"], excluded)] if excluded else [])
+    shard = mapping.Mapping("/s", "/t", [drawn.path(["s"], excluded)] if excluded else [])
     expected = bool(excluded) and path[: len(excluded)] == excluded
-    assert shard.is_excluded(_path(["s"], path).encode()) == expected
+    assert shard.is_excluded(drawn.path(["s"], path).encode()) == expected
 
 
 @pytest.mark.parametrize(

@@ -1,107 +1,21 @@
-"""The walk over a tree made of a dict: the session here answers from it, at once and in any order,
-so that order, completeness and bounds can be shown on many trees."""
+"""The walk over many drawn trees: its order, completeness and bounds."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Sequence
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from hypothesis import given, settings, strategies as st
 
 from tests import walking
+from tests.unit.workers import walks
 from zk2etcd import errors
 from zk2etcd_workers import turn
 from zk2etcd_workers.model import mapping, pacing, tree
 from zk2etcd_workers.walk import snapshot
-from zk2etcd_workers.zookeeper import protocol, reply as replies, session as sessions
+from zk2etcd_workers.zookeeper import protocol, session as sessions
 
 SHARD = mapping.Mapping("/s", "/s")
-
-Paths = dict[bytes, bytes | tree.Miss]
-
-
-class Session:
-    """Answers bulk reads from `nodes`, several at a time in a random order, as late as it may."""
-
-    def __init__(self, nodes: Paths, seed: int = 0, *, owners: dict[bytes, int] | None = None):
-        self.nodes, self.owners = nodes, owners or {}
-        self.below: dict[bytes, list[bytes]] = {}
-        for path in nodes:
-            if path != b"/":
-                parent, _, name = path.rpartition(b"/")
-                self.below.setdefault(parent or b"/", []).append(name)
-        self.random = random.Random(seed)
-        self.epoch = 1
-        self.budget = pacing.Budget()
-        self.under_way: list[tuple[Sequence[protocol.Op], Any, Any, bool]] = []
-        self.requests: list[Sequence[protocol.Op]] = []
-        self.most_unknown = 0
-        self.error: errors.ZooKeeperError | None = None
-        self.zxid = 100
-
-    def take(self, wanted: int, *, live: bool, known: bool = False) -> int:
-        granted = wanted if known else self.budget.take(wanted, live=live)
-        if granted == 0:
-            self.answer_one()
-        return granted
-
-    def give(self, unused: int) -> None:
-        self.budget.give(unused)
-
-    def read(
-        self,
-        ops: Sequence[protocol.Op],
-        sink: replies.ReplySink,
-        tag: Any = None,
-        *,
-        known: bool = False,
-        walks: bool = False,
-    ) -> None:
-        assert ops
-        assert walks
-        self.most_unknown = max(self.most_unknown, self.budget.used)
-        self.requests.append(ops)
-        self.under_way.append((ops, sink, tag, known))
-        while len(self.under_way) > 2 or (self.under_way and self.random.random() < 0.6):
-            self.answer_one()
-
-    def answer_one(self) -> None:
-        if not self.under_way:
-            return
-        ops, sink, tag, known = self.under_way.pop(self.random.randrange(len(self.under_way)))
-        if not known:
-            self.budget.give(sum(1 for kind, _ in ops if kind == protocol.GET_DATA))
-        self.zxid += 1
-        results = [self._result(kind, path) for kind, path in ops]
-        sink(replies.Reply(ops, tag, self.epoch, self.zxid, results, self.error))
-
-    def _result(self, kind: int, path: bytes) -> tree.Result:
-        value = self.nodes.get(path, tree.Miss.NO_NODE)
-        if isinstance(value, tree.Miss):
-            return value
-        names = self.below.get(path, [])
-        if kind == protocol.GET_CHILDREN:
-            return self.random.sample(names, len(names))
-        return tree.Node(path, value, 5, 7, 1, self.owners.get(path, 0), len(names))
-
-
-class Pulse(turn.Turn):
-    """A pulse that lets the session answer: nobody else would."""
-
-    def __init__(self, session: Session) -> None:
-        super().__init__()
-        self._session = session
-
-    def beat(self) -> None:
-        super().beat()
-        self._session.answer_one()
-
-
-def _walk(session: Session, shard: mapping.Mapping, **options: Any) -> snapshot.Walk:
-    return snapshot.Walk(cast(sessions.Session, session), shard, Pulse(session), **options)
-
 
 NAMES = st.sampled_from(
     ["a", "b", "a!", "a-", "a-b", "a.b", "a0", "a/", "!", "-", "0", "中", "é", "a b", "a!b"]
@@ -109,8 +23,8 @@ NAMES = st.sampled_from(
 TREES = st.lists(st.lists(NAMES, max_size=4), max_size=40)
 
 
-def _nodes(lists: list[list[str]], root: str = "/s") -> Paths:
-    nodes: Paths = {root.encode(): b"root"}
+def _nodes(lists: list[list[str]], root: str = "/s") -> walks.Paths:
+    nodes: walks.Paths = {root.encode(): b"root"}
     for names in lists:
         for depth in range(1, len(names) + 1):
             path = "/".join((root.rstrip("/"), *names[:depth])).encode()
@@ -124,8 +38,8 @@ def test_every_node_comes_once_in_the_byte_order_of_its_key(
     lists: list[list[str]], seed: int, target: str, known: bool
 ) -> None:
     nodes = _nodes(lists)
-    session, shard = Session(nodes, seed), mapping.Mapping("/s", target)
-    walk = _walk(session, shard, largest=100 if known else None)
+    session, shard = walks.Session(nodes, seed), mapping.Mapping("/s", target)
+    walk = walks.walk(session, shard, largest=100 if known else None)
     emitted = walking.emitted(walk, shard)
     keys = [wanted.key for wanted in emitted]
     assert keys == sorted(keys)
@@ -141,9 +55,9 @@ def test_every_node_comes_once_in_the_byte_order_of_its_key(
 @settings(max_examples=50, deadline=None)
 def test_from_the_root(lists: list[list[str]], seed: int) -> None:
     nodes = _nodes(lists, "/")
-    reserved: Paths = {b"/zookeeper": b"", b"/zookeeper/quota": b""}
+    reserved: walks.Paths = {b"/zookeeper": b"", b"/zookeeper/quota": b""}
     shard = mapping.Mapping("/", "/x")
-    emitted = walking.emitted(_walk(Session({**nodes, **reserved}, seed), shard), shard)
+    emitted = walking.emitted(walks.walk(walks.Session({**nodes, **reserved}, seed), shard), shard)
     assert {wanted.path for wanted in emitted} == nodes.keys()
     keys = [wanted.key for wanted in emitted]
     assert keys == sorted(keys)
@@ -164,7 +78,7 @@ def test_nodes_that_cannot_be_read_are_kept_and_those_that_are_gone_are_not(
     hidden = {
         path for path in nodes if any(path.startswith(above + b"/") for above in denied | gone)
     }
-    walk = _walk(Session(nodes, seed), SHARD)
+    walk = walks.walk(walks.Session(nodes, seed), SHARD)
     emitted = {wanted.path: wanted.value for wanted in walking.emitted(walk, SHARD)}
     assert emitted.keys() == nodes.keys() - hidden - gone
     assert {path for path, value in emitted.items() if value is None} == denied - hidden
@@ -172,18 +86,18 @@ def test_nodes_that_cannot_be_read_are_kept_and_those_that_are_gone_are_not(
 
 
 def test_a_root_that_is_missing_and_one_that_is_denied() -> None:
-    walk = _walk(Session({}), mapping.Mapping("/s", "/s"))
+    walk = walks.walk(walks.Session({}), mapping.Mapping("/s", "/s"))
     assert walking.emitted(walk, SHARD) == []
     assert (walk.root, walk.opaque) == (None, 0)
-    walk = _walk(Session({b"/s": tree.Miss.NO_AUTH}), mapping.Mapping("/s", "/s"))
+    walk = walks.walk(walks.Session({b"/s": tree.Miss.NO_AUTH}), mapping.Mapping("/s", "/s"))
     assert walking.emitted(walk, SHARD) == [walking.Emitted(b"/s", None, b"/s", 0)]
     assert (walk.root, walk.opaque) == (None, 1)
 
 
 def test_excluded_subtrees_are_not_read() -> None:
     nodes = _nodes([["a", "b"], ["ab", "c"], ["b"]])
-    session = Session(nodes)
-    walk = _walk(session, mapping.Mapping("/s", "/s", ["/s/a"]))
+    session = walks.Session(nodes)
+    walk = walks.walk(session, mapping.Mapping("/s", "/s", ["/s/a"]))
     assert {wanted.path for wanted in walking.emitted(walk, SHARD)} == {
         b"/s",
         b"/s/ab",
@@ -197,18 +111,20 @@ def test_excluded_subtrees_are_not_read() -> None:
 def test_ephemerals_left_out() -> None:
     nodes = _nodes([["a"], ["b"], ["c"]])
     owners = {b"/s/a": 77, b"/s/b": tree.CONTAINER_OWNER}
-    walk = _walk(Session(nodes, owners=owners), mapping.Mapping("/s", "/s"), skip_ephemeral=True)
+    walk = walks.walk(
+        walks.Session(nodes, owners=owners), mapping.Mapping("/s", "/s"), skip_ephemeral=True
+    )
     assert {wanted.path for wanted in walking.emitted(walk, SHARD)} == {b"/s", b"/s/b", b"/s/c"}
 
 
 @pytest.mark.parametrize("size", [10, 100_000])
 def test_reads_of_unknown_size_stay_within_the_budget(size: int) -> None:
-    nodes: Paths = {b"/s": b""}
+    nodes: walks.Paths = {b"/s": b""}
     for parent in range(3):
         nodes[b"/s/p%d" % parent] = b""
         nodes |= {b"/s/p%d/%04d" % (parent, n): b"x" * size for n in range(400)}
-    session = Session(nodes)
-    emitted = walking.emitted(_walk(session, SHARD), SHARD)
+    session = walks.Session(nodes)
+    emitted = walking.emitted(walks.walk(session, SHARD), SHARD)
     assert len(emitted) == len(nodes)
     assert session.most_unknown <= pacing.WALK_IN_FLIGHT
     assert max(map(len, session.requests)) <= 256
@@ -218,40 +134,40 @@ def test_reads_of_unknown_size_stay_within_the_budget(size: int) -> None:
 
 
 def test_requests_stay_below_the_servers_buffer() -> None:
-    nodes: Paths = {b"/s": b""}
+    nodes: walks.Paths = {b"/s": b""}
     for number in range(100):
         long = b"/s/" + b"%03d" % number + b"n" * 17_000
         nodes |= {long: b"", long + b"/x": b""}
-    session = Session(nodes)
-    assert len(walking.emitted(_walk(session, SHARD, largest=0), SHARD)) == len(nodes)
+    session = walks.Session(nodes)
+    assert len(walking.emitted(walks.walk(session, SHARD, largest=0), SHARD)) == len(nodes)
     for ops in session.requests:
         assert len(protocol.MultiRead(ops).serialize()) < 1_000_000
 
 
 def test_a_huge_listing_travels_alone() -> None:
-    nodes: Paths = {b"/s": b"", b"/s/small": b"", b"/s/small/x": b"", b"/s/huge": b""}
+    nodes: walks.Paths = {b"/s": b"", b"/s/small": b"", b"/s/small/x": b"", b"/s/huge": b""}
     nodes |= {b"/s/huge/%05d" % number: b"" for number in range(10_001)}
-    session = Session(nodes)
-    assert len(walking.emitted(_walk(session, SHARD), SHARD)) == len(nodes)
+    session = walks.Session(nodes)
+    assert len(walking.emitted(walks.walk(session, SHARD), SHARD)) == len(nodes)
     assert [(protocol.GET_CHILDREN, b"/s/huge")] in session.requests
 
 
 def test_an_error_or_another_epoch_ends_the_walk() -> None:
     nodes = _nodes([["a"], ["b"]])
-    session = Session(nodes)
+    session = walks.Session(nodes)
     session.error = errors.StaleRead("old")
     with pytest.raises(errors.StaleRead):
-        list(_walk(session, mapping.Mapping("/s", "/s")))
-    session = Session(nodes)
-    walk = _walk(session, mapping.Mapping("/s", "/s"))
+        list(walks.walk(session, mapping.Mapping("/s", "/s")))
+    session = walks.Session(nodes)
+    walk = walks.walk(session, mapping.Mapping("/s", "/s"))
     session.epoch += 1
     with pytest.raises(errors.SessionDoubt):
         list(walk)
 
 
 def test_a_stop_ends_the_walk() -> None:
-    session = Session(_nodes([["a"]]))
-    pulse = Pulse(session)
+    session = walks.Session(_nodes([["a"]]))
+    pulse = walks.Pulse(session)
     pulse.stop()
     walk = snapshot.Walk(cast(sessions.Session, session), mapping.Mapping("/s", "/s"), pulse)
     with pytest.raises(turn.Stopped):
