@@ -13,6 +13,7 @@ prometheus_client is imported inside functions only: it must find PROMETHEUS_MUL
 from __future__ import annotations
 
 import atexit
+import functools
 import json
 import math
 import os
@@ -21,12 +22,9 @@ import shutil
 import struct
 import tempfile
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from zk2etcd.logs import logger
-
-if TYPE_CHECKING:
-    import prometheus_client
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 CORRUPT = (ValueError, TypeError, RuntimeError, struct.error)
@@ -156,37 +154,23 @@ class _Operations:
         import prometheus_client as prometheus  # noqa: PLC0415
 
         labels = ("op", "status")
-        self._total = prometheus.Counter(
-            f"zk2etcd_{name}_op_total", f"Operations on {server}.", labels, registry=None
-        )
-        self._seconds = prometheus.Histogram(
-            f"zk2etcd_{name}_op_duration_seconds",
-            f"Time from sending a request to {server} to its answer.",
-            labels,
-            buckets=_SECONDS,
-            registry=None,
-        )
-        self._totals: dict[tuple[str, str], prometheus_client.Counter] = {}
-        self._histograms: dict[tuple[str, str], prometheus_client.Histogram] = {}
+        total, seconds = f"zk2etcd_{name}_op_total", f"zk2etcd_{name}_op_duration_seconds"
+        took = f"Time from sending a request to {server} to its answer."
+        counted = prometheus.Counter(total, f"Operations on {server}.", labels, registry=None)
+        timed = prometheus.Histogram(seconds, took, labels, buckets=_SECONDS, registry=None)
+        # Two threads may both look one up: they get the same child.
+        self._total = functools.cache(counted.labels)
+        self._seconds = functools.cache(timed.labels)
         for op in ops:  # a rate needs the zero before the first one
             self.count(op, "success", 0)
-            self._histogram(op, "success")
+            self._seconds(op, "success")
 
     def count(self, op: str, status: str, n: int) -> None:
-        child = self._totals.get((op, status))
-        if child is None:  # two threads may both look it up: they get the same child
-            child = self._totals[op, status] = self._total.labels(op, status)
-        child.inc(n)
+        self._total(op, status).inc(n)
 
     def observe(self, op: str, status: str, seconds: float) -> None:
         self.count(op, status, 1)
-        self._histogram(op, status).observe(seconds)
-
-    def _histogram(self, op: str, status: str) -> prometheus_client.Histogram:
-        child = self._histograms.get((op, status))
-        if child is None:
-            child = self._histograms[op, status] = self._seconds.labels(op, status)
-        return child
+        self._seconds(op, status).observe(seconds)
 
 
 class _Recording(Instruments):
@@ -195,36 +179,22 @@ class _Recording(Instruments):
     def __init__(self) -> None:
         import prometheus_client as prometheus  # noqa: PLC0415
 
+        counter = functools.partial(prometheus.Counter, registry=None)
+        histogram = functools.partial(prometheus.Histogram, registry=None)
         self._etcd = _Operations("etcd", "etcd", ETCD_OPS)
         self._zk = _Operations("zk", "ZooKeeper", ZK_OPS)
-        fixed = prometheus.Counter(
-            "zk2etcd_fixed_total",
-            "Keys that a full sync or a resync had to repair in etcd.",
-            ("type",),
-            registry=None,
-        )
+        what = "Keys that a full sync or a resync had to repair in etcd."
+        fixed = counter("zk2etcd_fixed_total", what, ("type",))
         self._fixed = {kind: fixed.labels(kind) for kind in KINDS}
-        self._connected = prometheus.Counter(
-            "zk2etcd_zk_conn_total", "Connections to ZooKeeper established.", registry=None
-        )
-        self._connecting = prometheus.Counter(
-            "zk2etcd_zk_connect_total", "Connections to ZooKeeper tried.", registry=None
-        )
-        self._lag = prometheus.Histogram(
-            "zk2etcd_replication_lag_seconds",
-            "From a node's mtime in ZooKeeper to its commit in etcd, while following.",
-            buckets=_LAG,
-            registry=None,
-        )
-        self._full_sync = prometheus.Histogram(
-            "zk2etcd_full_sync_duration_seconds",
-            "Time one shard's base or full sync took.",
-            buckets=_FULL_SYNC,
-            registry=None,
-        )
-        self._trips = prometheus.Counter(
-            "zk2etcd_delete_guard_trips_total", "Times the delete guard tripped.", registry=None
-        )
+        what = "Connections to ZooKeeper established."
+        self._connected = counter("zk2etcd_zk_conn_total", what)
+        self._connecting = counter("zk2etcd_zk_connect_total", "Connections to ZooKeeper tried.")
+        what = "From a node's mtime in ZooKeeper to its commit in etcd, while following."
+        self._lag = histogram("zk2etcd_replication_lag_seconds", what, buckets=_LAG)
+        what = "Time one shard's base or full sync took."
+        self._full_sync = histogram("zk2etcd_full_sync_duration_seconds", what, buckets=_FULL_SYNC)
+        what = "Times the delete guard tripped."
+        self._trips = counter("zk2etcd_delete_guard_trips_total", what)
 
     def etcd_op(self, op: str, status: str, seconds: float) -> None:
         self._etcd.observe(op, status, seconds)
