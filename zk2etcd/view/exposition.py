@@ -89,8 +89,11 @@ class _Gauges(registry.Collector):
 
     def collect(self) -> Iterator[metrics_core.Metric]:
         view = self._view()
-        yield from _shards(view.shards)
-        yield from _workers(view.workers)
+        shards = [(shard.id, shard.report) for shard in view.shards]
+        yield from (_filled(row, "shard", shards) for row in _SHARD_GAUGES)
+        yield _phases(view.shards)
+        workers = [(worker.slot, worker) for worker in view.workers]
+        yield from (_filled(row, "slot", workers) for row in _OF_WORKERS)
         yield from _supervisor(view)
 
 
@@ -109,6 +112,9 @@ class _Row(typing.NamedTuple):
     name: str
     documentation: str
     value: Callable[[typing.Any], float | None]
+    family: type[metrics_core.GaugeMetricFamily | metrics_core.CounterMetricFamily] = (
+        metrics_core.GaugeMetricFamily
+    )
 
 
 _SHARD_GAUGES = (
@@ -146,7 +152,7 @@ _SHARD_GAUGES = (
         lambda report: report.synced_at,
     ),
 )
-_WORKER_GAUGES = (
+_OF_WORKERS = (
     _Row("worker_up", "1 while the slot's worker runs.", lambda worker: worker.state == "running"),
     _Row(
         "worker_resident_memory_bytes",
@@ -158,43 +164,23 @@ _WORKER_GAUGES = (
         "1 while the worker's ZooKeeper session stands.",
         lambda worker: worker.zk_connected,
     ),
-)
-_WORKER_COUNTERS = (
     _Row(
         "worker_cpu_seconds_total",
         "CPU time of the worker that runs now.",
         lambda worker: worker.cpu_seconds,
+        metrics_core.CounterMetricFamily,
     ),
     _Row(
         "worker_restarts_total",
         "Times the slot's worker was started again.",
         lambda worker: worker.restarts,
+        metrics_core.CounterMetricFamily,
     ),
 )
 
 
-def _shards(shards: tuple[published.ShardView, ...]) -> Iterator[metrics_core.Metric]:
-    items = [(shard.id, shard.report) for shard in shards]
-    for row in _SHARD_GAUGES:
-        yield _filled(metrics_core.GaugeMetricFamily, row, "shard", items)
-    yield _phases(shards)
-
-
-def _workers(workers: tuple[published.WorkerView, ...]) -> Iterator[metrics_core.Metric]:
-    items = [(worker.slot, worker) for worker in workers]
-    for row in _WORKER_GAUGES:
-        yield _filled(metrics_core.GaugeMetricFamily, row, "slot", items)
-    for row in _WORKER_COUNTERS:
-        yield _filled(metrics_core.CounterMetricFamily, row, "slot", items)
-
-
-def _filled(
-    family: type[metrics_core.GaugeMetricFamily] | type[metrics_core.CounterMetricFamily],
-    row: _Row,
-    label: str,
-    items: Iterable[tuple[str, object]],
-) -> metrics_core.Metric:
-    metric = family(f"zk2etcd_{row.name}", row.documentation, labels=[label])
+def _filled(row: _Row, label: str, items: Iterable[tuple[str, object]]) -> metrics_core.Metric:
+    metric = row.family(f"zk2etcd_{row.name}", row.documentation, labels=[label])
     for key, item in items:
         value = row.value(item)
         if value is not None:
