@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from tests.unit import settings
 from zk2etcd import errors, messages
-from zk2etcd.config import models
+from zk2etcd.config import loader, models
 from zk2etcd.supervisor import reloading, supervisor
 from zk2etcd.view import published
 
@@ -102,8 +102,7 @@ def follows(shard: str, sequence: int = 1, **changes: object) -> messages.ShardR
 
 
 @dataclasses.dataclass(frozen=True)
-class Loaded:
-    config: models.Config
+class Loaded(loader.Loaded):
     sha256: str = "0" * 64
     secrets_sha256: str = ""
 

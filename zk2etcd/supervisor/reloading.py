@@ -5,29 +5,16 @@ from __future__ import annotations
 import hashlib
 import pathlib
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
 
 from zk2etcd import errors
-from zk2etcd.config import models
+from zk2etcd.config import loader, models
 from zk2etcd.logs import logger
 from zk2etcd.view import control, published
 
 _MOST_BYTES = 1024 * 1024 + 1
 
 
-class Loaded(Protocol):
-    """As `loader.Loaded`: the models, and digests of the files they came from and of those that
-    these name."""
-
-    @property
-    def config(self) -> models.Config: ...
-    @property
-    def sha256(self) -> str: ...
-    @property
-    def secrets_sha256(self) -> str: ...
-
-
-Load = Callable[[], Loaded]
+Load = Callable[[], loader.Loaded]
 # What the supervisor alone acts on: a change here is no reason to disturb a worker. Shards, which
 # come of `prefixes` and `exclude`, travel by themselves.
 _SUPERVISORS = ("workers", "http", "reload", "log.level")
@@ -44,7 +31,9 @@ class Configuration:
     that changes that.
     """
 
-    def __init__(self, loaded: Loaded, load: Load, paths: Sequence[str], wall_now: float) -> None:
+    def __init__(
+        self, loaded: loader.Loaded, load: Load, paths: Sequence[str], wall_now: float
+    ) -> None:
         self._loaded = loaded
         self.settings = models.redacted(loaded.config)
         self._load = load

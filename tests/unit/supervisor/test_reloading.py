@@ -27,7 +27,7 @@ def test_a_good_one_is_taken_over_and_names_what_changed() -> None:
 
 
 def test_an_unforeseen_failure_of_the_loader_keeps_the_old_one() -> None:
-    def load() -> reloading.Loaded:
+    def load() -> fakes.Loaded:
         raise RecursionError
 
     held = configuration(load=load)
@@ -104,7 +104,7 @@ def test_a_refused_file_is_not_tried_again_until_it_changes(tmp_path: pathlib.Pa
     file = tmp_path / "config.yaml"
     file.write_text("good")
 
-    def load() -> reloading.Loaded:
+    def load() -> fakes.Loaded:
         raise OSError("cannot be read")
 
     held = configuration(file, load=load)
