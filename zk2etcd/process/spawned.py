@@ -25,7 +25,8 @@ WORKER = "zk2etcd_workers.main.main"
 
 
 class Child:
-    """A running process and its channel. Start it from the main thread only (see `child`).
+    """A running process and its channel. Start it from the main thread only (see
+    `bootstrap.die_with_parent`).
 
     `target` names a function of (messages.WorkerSpec, Connection) as "package.module.function".
     Raises OSError when the system gives no process.

@@ -18,7 +18,6 @@ from zk2etcd.sandbox import server_process, servers, supervisor as supervisors
 if TYPE_CHECKING:
     from zk2etcd_workers.commands import generate
     from zk2etcd_workers.etcd import client as etcd
-from zk2etcd_workers.etcd import wire
 
 POLL_SECONDS = 0.001
 
@@ -107,6 +106,7 @@ class Stage:
 
     def put(self, key: str, value: bytes) -> None:
         """Write past zk2etcd, as a stranger would."""
+        from zk2etcd_workers.etcd import wire  # noqa: PLC0415
 
         self.client.txn(wire.Txn((), (wire.Put(key.encode(), value),)))
 

@@ -34,7 +34,7 @@ class Channel(Protocol):
 
 
 class Child(Protocol):
-    """As `process.Child`."""
+    """As `spawned.Child`."""
 
     pid: int
 
