@@ -9,18 +9,20 @@ from collections.abc import Iterable
 from tests.unit import settings
 from zk2etcd import errors, messages
 from zk2etcd.config import loader, models
+from zk2etcd.process import channel, spawned
 from zk2etcd.supervisor import reloading, supervisor
 from zk2etcd.view import published
 
 
-class Channel:
-    """Keeps what is sent; `incoming` is what the worker says next."""
+class Channel(channel.Channel):
+    """Keeps what is sent; `incoming` is what the worker says next. There is no pipe."""
+
+    wants_write = False
 
     def __init__(self) -> None:
         self.sent: list[object] = []
         self.incoming: list[object] = []
         self.broken: str | None = None
-        self.wants_write = False
 
     def fileno(self) -> int:
         return -1
@@ -36,13 +38,15 @@ class Channel:
         return said
 
 
-class Child:
-    """A worker that does what the test says."""
+class Child(spawned.Child):
+    """A worker that does what the test says. There is no process."""
+
+    sentinel = -1
+    channel: Channel
 
     def __init__(self, spec: messages.WorkerSpec) -> None:
         self.spec = spec
         self.pid = 1000
-        self.sentinel = -1
         self.channel = Channel()
         self.code: int | None = None
         self._killed = False

@@ -11,9 +11,10 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from zk2etcd import messages
+from zk2etcd.supervisor import requests
 from zk2etcd.view import control, history, published
 
 LEVELS = ("debug", "info", "warning", "error")
@@ -24,22 +25,13 @@ T = TypeVar("T")
 Request = tuple[concurrent.futures.Future[Any], Callable[[], Any]]
 
 
-class Loop(Protocol):
-    """What the desk asks for; called in the loop's own thread only."""
-
-    def full_sync(self, shards: Sequence[str] | None) -> tuple[str, ...]: ...
-    def release(self, shard: str, trip: str, by: str) -> messages.Guard: ...
-    def pause(self, shards: Sequence[str] | None, by: str) -> tuple[str, ...]: ...
-    def resume(self, shards: Sequence[str] | None, by: str) -> tuple[str, ...]: ...
-    def reload(self) -> control.ReloadResult: ...
-    def set_log_level(self, level: str) -> None: ...
-
-
 class Desk:
     """Implements `control.Control`. `wake` ends the loop's wait and is called from any thread."""
 
-    def __init__(self, loop: Loop, view: published.View, wake: Callable[[], None]) -> None:
-        self._loop = loop
+    def __init__(
+        self, asked: requests.Requests, view: published.View, wake: Callable[[], None]
+    ) -> None:
+        self._requests = asked
         self._wake = wake
         self._asked: queue.SimpleQueue[Request] = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -61,24 +53,24 @@ class Desk:
             return self._history.recent(after)
 
     def request_full_sync(self, shards: Sequence[str] | None) -> tuple[str, ...]:
-        return self._ask(lambda: self._loop.full_sync(shards), _SHORT)
+        return self._ask(lambda: self._requests.full_sync(shards), _SHORT)
 
     def request_release(self, shard: str, trip: str, by: str) -> messages.Guard:
-        return self._ask(lambda: self._loop.release(shard, trip, by), _SHORT)
+        return self._ask(lambda: self._requests.release(shard, trip, by), _SHORT)
 
     def request_pause(self, shards: Sequence[str] | None, by: str) -> tuple[str, ...]:
-        return self._ask(lambda: self._loop.pause(shards, by), _SHORT)
+        return self._ask(lambda: self._requests.pause(shards, by), _SHORT)
 
     def request_resume(self, shards: Sequence[str] | None, by: str) -> tuple[str, ...]:
-        return self._ask(lambda: self._loop.resume(shards, by), _SHORT)
+        return self._ask(lambda: self._requests.resume(shards, by), _SHORT)
 
     def request_reload(self) -> control.ReloadResult:
-        return self._ask(self._loop.reload, _RELOAD)
+        return self._ask(self._requests.reload, _RELOAD)
 
     def set_log_level(self, level: str) -> None:
         if level not in LEVELS:
             raise ValueError(f"unknown log level {level!r}: use one of {', '.join(LEVELS)}")
-        self._ask(lambda: self._loop.set_log_level(level), _SHORT)
+        self._ask(lambda: self._requests.set_log_level(level), _SHORT)
 
     # --- the loop's thread --------------------------------------------------------------------
 

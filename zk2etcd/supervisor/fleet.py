@@ -8,11 +8,11 @@ import selectors
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from multiprocessing import connection
-from typing import Protocol
 
 from zk2etcd import messages
 from zk2etcd.logs import logger
 from zk2etcd.policy import lifecycle, reports
+from zk2etcd.process import spawned
 
 # Of the time to stop, what a worker may use itself; the rest is for its exit to be seen.
 _DRAIN_SHARE = 0.9
@@ -20,36 +20,8 @@ _REAP_SECONDS = 2.0
 _USAGE_EVERY = 1.0
 
 
-class Channel(Protocol):
-    """As `channel.Channel`."""
-
-    broken: str | None
-
-    @property
-    def wants_write(self) -> bool: ...
-    def fileno(self) -> int: ...
-    def send(self, message: object) -> None: ...
-    def flush(self) -> None: ...
-    def receive(self) -> list[object]: ...
-
-
-class Child(Protocol):
-    """As `spawned.Child`."""
-
-    pid: int
-
-    @property
-    def channel(self) -> Channel: ...
-    @property
-    def sentinel(self) -> int: ...
-    def exit_code(self) -> int | None: ...
-    def kill(self) -> None: ...
-    def close(self) -> None: ...
-    def usage(self) -> tuple[int, float] | None: ...
-
-
 # (slot, incarnation) -> a started child; raises OSError.
-Spawn = Callable[[str, int], Child]
+Spawn = Callable[[str, int], spawned.Child]
 
 
 @dataclasses.dataclass
@@ -62,7 +34,7 @@ class Slot:
 
     name: str
     life: lifecycle.Worker = dataclasses.field(default_factory=lifecycle.Worker)
-    child: Child | None = None
+    child: spawned.Child | None = None
     last_exit: int | None = None
     report: messages.Report | None = None
     heard_at: float | None = None
@@ -154,7 +126,7 @@ class Fleet:
         if slot is not None and slot.takes_orders and slot.child is not None:
             slot.child.channel.send(message)
 
-    def children(self) -> dict[str, Child]:
+    def children(self) -> dict[str, spawned.Child]:
         """The running processes by slot."""
         return {slot.name: slot.child for slot in self.slots.values() if slot.child is not None}
 

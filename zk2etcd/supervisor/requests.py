@@ -31,7 +31,8 @@ class Loop(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Requests:
-    """Implements `desk.Loop`. `single`: a run of --once or --dry-run, which nobody may pause."""
+    """What the desk hands on, in the loop's own thread only. `single`: a run of --once or
+    --dry-run, which nobody may pause."""
 
     loop: Loop
     configuration: reloading.Configuration

@@ -45,7 +45,7 @@ class Setup:
     instance: str
     version: str
     multiproc_dir: str
-    spawn: Callable[[messages.WorkerSpec], fleet.Child] = spawned.Child
+    spawn: Callable[[messages.WorkerSpec], spawned.Child] = spawned.Child
     once: bool = False
     dry_run: bool = False
 
@@ -267,7 +267,7 @@ class Supervisor:
 
     # --- the world outside ----------------------------------------------------------------------
 
-    def _spawned(self, slot: str, incarnation: int) -> fleet.Child:
+    def _spawned(self, slot: str, incarnation: int) -> spawned.Child:
         identity = messages.Identity(self._setup.instance, slot, incarnation, self._admin_url)
         spec = messages.WorkerSpec(
             identity=identity,

@@ -9,11 +9,13 @@ import pytest
 from tests import polling
 from tests.unit import fakes
 from zk2etcd import messages
-from zk2etcd.supervisor import desk
+from zk2etcd.supervisor import desk, requests
 from zk2etcd.view import control
 
 
-class Loop:
+class Loop(requests.Requests):
+    """Answers by itself, without a supervisor."""
+
     def __init__(self) -> None:
         self.thread: threading.Thread | None = None
         self.level = ""
