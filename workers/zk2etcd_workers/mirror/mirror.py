@@ -41,7 +41,6 @@ class Mirror:
         reaped: Callable[[], Mapping[str, int]],
         *,
         once: bool = False,
-        written_by: str = "zk2etcd",
         cause: str = "",
     ) -> None:
         self._ctx = ctx
@@ -58,7 +57,7 @@ class Mirror:
         self.facts = shard_facts.Facts()
         self.context = ctx
         self.pausing = pause_key.Pausing(ctx, self.facts)
-        self._owning = owning.Owning(self.facts, self.pausing, reaped, written_by)
+        self._owning = owning.Owning(self.facts, self.pausing, reaped)
         self._connecting = connecting.Connecting()
         self._thread = threading.Thread(target=self._run, name=ctx.shard.id, daemon=True)
 

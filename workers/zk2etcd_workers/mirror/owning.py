@@ -29,12 +29,10 @@ class Owning:
         facts: shard_facts.Facts,
         pausing: pause_key.Pausing,
         reaped: Callable[[], Mapping[str, int]],
-        written_by: str,
     ) -> None:
         self._facts = facts
         self._pausing = pausing
         self._reaped = reaped
-        self._written_by = written_by
         self._formatted = False
         self._rng = random.Random()
 
@@ -45,7 +43,7 @@ class Owning:
             records.require_reader(ctx.etcd, ctx.keys)
             return
         if not self._formatted:
-            records.ensure_format(ctx.etcd, ctx.keys, self._written_by)
+            records.ensure_format(ctx.etcd, ctx.keys)
             self._formatted = True
         if ctx.fence.token:
             ctx.fence.renew_token()

@@ -268,14 +268,11 @@ class Fence:
         below = mapping.Mapping.of(self._shard).below()
         return records.encode(
             {
-                "instance": self._identity.instance,
-                "slot": self._identity.slot,
-                "incarnation": self._identity.incarnation,
+                **records.of_worker(self._identity),
                 "epoch": self._epoch,
                 "target": self._shard.target,
                 **_part(self._shard),
                 "range": [part.decode() for part in below],
-                "admin": self._identity.admin_url,
             }
         )
 

@@ -14,19 +14,10 @@ from zk2etcd.logs import logger
 from zk2etcd_workers.etcd import client as etcd, wire
 from zk2etcd_workers.ownership import fence, records
 
-_WRITTEN_BY = "zk2etcd"
-
 
 def document(identity: messages.Identity) -> bytes:
     """What the key says: who put it, and where the supervisor can be asked."""
-    return records.encode(
-        {
-            "instance": identity.instance,
-            "slot": identity.slot,
-            "incarnation": identity.incarnation,
-            "admin": identity.admin_url,
-        }
-    )
+    return records.encode(records.of_worker(identity))
 
 
 class Membership:
@@ -66,7 +57,7 @@ class Membership:
         key = self._keys.member(self._identity.instance)
         if self._client.range(key).kvs:
             return
-        records.ensure_format(self._client, self._keys, _WRITTEN_BY)
+        records.ensure_format(self._client, self._keys)
         looked = records.require_reader(self._client, self._keys)
         lease = self._lease.obtain()
         if self._stop.is_set():

@@ -90,7 +90,17 @@ def decode(value: bytes, key: bytes) -> dict[str, Any]:
     )
 
 
-def ensure_format(client: etcd.Client, keys: Keys, written_by: str) -> None:
+def of_worker(identity: messages.Identity) -> dict[str, Any]:
+    """What a key says of the worker that put it, and of where its supervisor can be asked."""
+    return {
+        "instance": identity.instance,
+        "slot": identity.slot,
+        "incarnation": identity.incarnation,
+        "admin": identity.admin_url,
+    }
+
+
+def ensure_format(client: etcd.Client, keys: Keys, written_by: str = "zk2etcd") -> None:
     """Write `format` if it is absent; refuse to go on if it demands a newer reader.
 
     :raises errors.NewerReader: its `min_reader` is above ours.

@@ -52,7 +52,7 @@ class Link(abc.ABC):
         with self._lock:
             self._floor = max(self._floor, floor)
             if self._client is None and not self._closed:
-                self._client = self._make()
+                self._client = self._new_client()
                 self._down_since = time.monotonic()
                 self._client.start_async()
 
@@ -120,8 +120,8 @@ class Link(abc.ABC):
         if self._client is not None:
             self._client.cut()
 
-    def _make(self) -> connection.Client:
-        client = _new_client(self, self._settings)
+    def _new_client(self) -> connection.Client:
+        client = _made(self, self._settings)
         client.add_listener(lambda state: self._changed(client, state))
         return client
 
@@ -161,7 +161,7 @@ class Link(abc.ABC):
         """The connection came about, or was lost: `connected` and `epoch` change."""
 
 
-def _new_client(owner: connection.Owner, settings: connections.ZooKeeper) -> connection.Client:
+def _made(owner: connection.Owner, settings: connections.ZooKeeper) -> connection.Client:
     """A client that is not started yet.
 
     :raises errors.ZooKeeperError: a package that the settings need is not installed.
