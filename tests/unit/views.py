@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 from typing import Any
 
 from zk2etcd import messages
-from zk2etcd.view import published
+from zk2etcd.client import status_text
+from zk2etcd.view import published, status
 
 NOW = 1_700_000_000.0
 GUARD = messages.Guard(
     id="g1", reason="deletes", deletes=500, present=1000, sample=("/a/1",), since=NOW - 60
 )
 RESULT = messages.FullSyncResult(sequence=3, at=NOW - 90, took_seconds=1.5, put=2, delete=1)
+
+FAILED: dict[str, Any] = {
+    "phase": "error",
+    "error": "etcd does not answer",
+    "attempt": 3,
+    "retry_at": NOW + 4,
+}
 
 
 def report(shard: str = "dubbo-12345678", **changes: Any) -> messages.ShardReport:
@@ -76,3 +85,25 @@ def view(**changes: Any) -> published.View:
         log_level="info",
     )
     return dataclasses.replace(good, **changes)
+
+
+def work(done: int, rate: float = 100.0, left: float | None = 5.5) -> messages.Work:
+    return messages.Work("base", done + 10, done, done // 2, rate, left)
+
+
+def running(name: str, done: int, total: int, **changes: Any) -> published.ShardView:
+    known = {"phase": "full_sync", "work": work(done), **changes}
+    return shard(name, progress=(done, total), **known)
+
+
+def document(*shards: published.ShardView, state: str = "starting") -> status.Document:
+    return status.document(view(state=state, shards=shards), NOW)
+
+
+def drawn(found: status.Document, width: int = 160, *, bars: bool = False) -> str:
+    """As `zk2etcd status` shows it where there is no terminal."""
+    out = io.StringIO()
+    console = status_text.console(out)
+    console.width = width
+    console.print(status_text.draw(found, width, bars=bars))
+    return out.getvalue()

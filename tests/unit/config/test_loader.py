@@ -6,17 +6,14 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 import yaml
-from hypothesis import example, given, strategies as st
 
 from zk2etcd import errors
 from zk2etcd.config import (
     connections,
-    environment,
     loader,
     model_walk,
     models,
     reference,
-    yaml_source,
 )
 
 MINIMAL = "sync: {prefixes: [/dubbo]}\n"
@@ -181,56 +178,6 @@ def test_no_value_of_a_variable_changes_the_structure(files: Files, secret: str)
 def test_a_variable_that_a_later_file_overrides_need_not_be_set(files: Files) -> None:
     found = files.load(MINIMAL + "log:\n  level: ${NOT_SET}\n", "log: {level: error}\n", environ={})
     assert found.log.level == "error"
-
-
-names = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True)
-characters = st.characters(codec="utf-8")
-values = st.text(characters, max_size=12)
-
-
-@given(st.text(characters, max_size=30))
-@example("${X}")
-@example("$${X}$")
-def test_a_text_with_doubled_dollars_is_filled_to_itself(text: str) -> None:
-    assert environment.fill(text.replace("$", "$$"), {}) == text
-
-
-@given(names, values, values)
-def test_filling_puts_the_value_in_as_it_is(name: str, value: str, around: str) -> None:
-    around = around.replace("$", "")
-    assert (
-        environment.fill(f"{around}${{{name}}}{around}", {name: value}) == around + value + around
-    )
-    fallback = value.replace("}", "")
-    assert environment.fill(f"${{{name}:-{fallback}}}", {}) == fallback
-    assert environment.fill(f"${{{name}:-{fallback}}}", {name: ""}) == fallback
-
-
-@pytest.mark.parametrize("text", ["${", "${}", "${1A}", "${A", "${A:b}", "${A-b}"])
-def test_broken_references(text: str) -> None:
-    with pytest.raises(environment.FillError, match=r"\$\$"):
-        environment.fill(text, {"A": "x"})
-
-
-def test_filling_is_bounded() -> None:
-    with pytest.raises(environment.FillError, match="longer"):
-        environment.fill("${A}" * 10000, {"A": "x" * 100_000})
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("yes", "yes"), ("on", "on"), ("true", True), ("FALSE", False), ("1:30", "1:30"),
-        ("0755", 755), ("0x10", 16), ("0o10", 8), ("-3", -3), ("1.5", 1.5), ("1e3", 1000.0),
-        ("", None), ("~", None), ("null", None), (".inf", ".inf"), (".nan", ".nan"),
-        ("2024-01-01", "2024-01-01"), ("1_000", "1_000"), ("=", "="), ("9" * 400, "9" * 400),
-        ("٣", "٣"),
-    ],
-)  # fmt: skip
-def test_scalars_mean_what_yaml_1_2_says(text: str, value: object) -> None:
-    found = yaml_source.resolved(text)
-    assert found == value
-    assert type(found) is type(value)
 
 
 def test_secret_files_are_read_into_their_fields(files: Files) -> None:

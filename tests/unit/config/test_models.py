@@ -10,93 +10,13 @@ from typing import Any
 import pydantic
 import pytest
 
-from zk2etcd.config import connections, loader, model_walk, models, reference, schema
+from zk2etcd.config import connections, model_walk, models
 
 ROOT = pathlib.Path(__file__).parents[3]
 
 
 def made(**sections: Any) -> models.Config:
     return models.Config.model_validate({"sync": {"prefixes": ["/dubbo"]}, **sections})
-
-
-def every_field(
-    model: type[pydantic.BaseModel] = models.Config, above: str = ""
-) -> list[tuple[str, Any, str]]:
-    """Each key, its field, and what a change of it needs."""
-    found = []
-    for key, info in model_walk.keyed(model).items():
-        inner = model_walk.shape(info.annotation).model
-        found.append((above + key, info, str(model_walk.reload_of(model, info))))
-        if inner is not None:
-            found += every_field(inner, f"{above}{key}.")
-    return found
-
-
-KEYS = [pytest.param(*found, id=found[0]) for found in every_field() if "." in found[0]]
-RELOADS = {key: reload for key, _, reload in every_field()}
-
-
-def test_the_reference_in_the_repository_holds_the_defaults() -> None:
-    path = ROOT / "config" / "zk2etcd.yaml"
-    assert loader.load([str(path)], environ={}).config == reference.defaults()
-
-
-def test_the_defaults_are_those_of_the_design() -> None:
-    plain = models.redacted(reference.defaults())
-    assert plain["zookeeper"]["session_timeout"] == "10s"
-    assert plain["etcd"]["txn_bytes"] == "512KiB"
-    assert plain["sync"]["full_sync_interval"] == "5m"
-    assert plain["sync"]["delete_guard"] == {
-        "min_deletes": 100,
-        "max_ratio": 0.3,
-        "max_deletes": 10000,
-        "first_sync": "hold",
-    }
-    assert plain["workers"]["restart_backoff"] == {"min": "1s", "max": "1m"}
-    assert plain["state"] == {"prefix": "zk2etcd/default", "lease_ttl": "10s"}
-
-
-@pytest.mark.parametrize(("key", "info", "reload"), KEYS)
-def test_every_key_says_what_it_is_and_what_a_change_needs(
-    key: str, info: Any, reload: str
-) -> None:
-    assert info.description
-    assert reload in ("live", "reconnect", "restart")
-    unit = model_walk.says(info, "unit")
-    if unit is not None:
-        assert "uration" in info.description or "ize" in info.description
-    assert f"{key.rpartition('.')[2]}:" in reference.render()
-
-
-@pytest.mark.parametrize(
-    ("key", "expected"),
-    [
-        ("zookeeper.hosts", "reconnect"),
-        ("etcd.txn_ops", "reconnect"),
-        ("sync.prefixes", "live"),
-        ("sync.delete_guard.max_ratio", "live"),
-        ("log.level", "live"),
-        ("http.listen", "restart"),
-        ("http.token", "live"),
-        ("state.prefix", "restart"),
-        ("state.lease_ttl", "restart"),
-        ("workers.count", "live"),
-        ("reload.watch", "live"),
-    ],
-)
-def test_reload_classes(key: str, expected: str) -> None:
-    assert RELOADS[key] == expected
-
-
-def test_schema_writes_defaults_as_a_file_does_and_names_every_section() -> None:
-    plain = schema.schema()
-    defs = plain["$defs"]
-    assert defs["Etcd"]["properties"]["request_timeout"]["default"] == "5s"
-    assert defs["Etcd"]["properties"]["txn_bytes"]["default"] == "512KiB"
-    assert "from" in defs["Prefix"]["properties"]
-    assert set(plain["properties"]) == set(models.Config.model_fields)
-    items = defs["Sync"]["properties"]["prefixes"]["items"]
-    assert {"type": "string", "pattern": "^/"} in items["anyOf"]
 
 
 def test_redacted_shows_units_and_no_secret() -> None:

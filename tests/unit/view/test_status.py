@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 from typing import Any
 
 import pytest
 
 from tests.unit import views
-from zk2etcd import messages, text
-from zk2etcd.client import status_text
+from zk2etcd import messages
 from zk2etcd.view import status
 
 GUARDED: dict[str, Any] = {"guard": views.GUARD}
-FAILED: dict[str, Any] = {
-    "phase": "error",
-    "error": "etcd does not answer",
-    "attempt": 3,
-    "retry_at": views.NOW + 4,
-}
 UNSYNCABLE: dict[str, Any] = {
     "unsyncable": (messages.Unsyncable("/dubbo/x", "TooLarge"),),
     "unsyncable_total": 12,
@@ -29,14 +21,6 @@ UNSYNCABLE: dict[str, Any] = {
 
 def document(state: str = "ready", **changes: Any) -> status.Document:
     return status.document(views.view(state=state, shards=(views.shard(**changes),)), views.NOW)
-
-
-def drawn(found: status.Document, width: int = 160) -> str:
-    out = io.StringIO()
-    console = status_text.console(out)
-    console.width = width
-    console.print(status_text.draw(found, width))
-    return out.getvalue()
 
 
 def test_the_document_has_the_keys_of_the_contract() -> None:
@@ -99,7 +83,7 @@ def test_lag_grows_while_nothing_is_heard() -> None:
         ("stopping", {}, 1),
         ("degraded", {}, 1),
         ("ready", GUARDED, 1),
-        ("ready", FAILED, 1),
+        ("ready", views.FAILED, 1),
         ("ready", UNSYNCABLE, 1),
     ],
 )
@@ -111,7 +95,7 @@ def test_exit_codes(state: str, changes: dict[str, Any], code: int) -> None:
     ("changes", "what", "remedy"),
     [
         (GUARDED, "guarded: deletes (500 of 1000 keys, such as /a/1)", "nothing is deleted"),
-        (FAILED, "etcd does not answer", "tried again in 4.0 s (attempt 4)"),
+        (views.FAILED, "etcd does not answer", "tried again in 4.0 s (attempt 4)"),
         (UNSYNCABLE, "12 paths cannot be mirrored: /dubbo/x: TooLarge", "the rest is mirrored"),
     ],
 )
@@ -122,7 +106,7 @@ def test_a_shards_problem_comes_with_what_to_do(
     assert problem.where == "dubbo-12345678"
     assert what in problem.what
     assert remedy in problem.remedy
-    shown = " ".join(drawn(document("degraded", **changes)).split())
+    shown = " ".join(views.drawn(document("degraded", **changes)).split())
     assert what in shown
     assert "DEGRADED" in shown
 
@@ -138,39 +122,6 @@ def test_problems_of_the_supervisor_and_its_workers() -> None:
     assert status.problems(document()) == []
 
 
-@pytest.mark.parametrize("width", [40, 60, 80, 100, 120, 200])
-def test_the_table_fits_the_terminal(width: int) -> None:
-    shown = drawn(document(**FAILED), width)
-    assert max(len(line) for line in shown.splitlines()) <= width
-    assert "/dubbo" in shown
-
-
-def test_names_that_a_terminal_would_obey_are_shown() -> None:
-    view = views.view(shards=(views.shard(phase="error", error="a\x1b]0;b\u202e[red]c[/red]"),))
-    shown = drawn(status.document(view, views.NOW))
-    assert "\x1b" not in shown
-    assert "\u202e" not in shown
-    assert "[red]c[/red]" in shown
-
-
-def test_colours_only_on_a_terminal_that_wants_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    def shown() -> str:
-        out = Terminal()
-        status_text.console(out).print(status_text.draw(document(), 80))
-        return out.getvalue()
-
-    monkeypatch.setenv("TERM", "xterm-256color")
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    assert "\x1b[" in shown()
-    monkeypatch.setenv("NO_COLOR", "1")
-    assert "\x1b[32m" not in shown()
-    assert "\x1b" not in drawn(document())
-
-
 def test_progress_of_a_full_sync() -> None:
     for progress, expected in (((1, 4), "full sync 25%"), ((7, 0), "full sync (7)")):
         (shard,) = document(phase="full_sync", progress=progress)["shards"]
@@ -178,22 +129,6 @@ def test_progress_of_a_full_sync() -> None:
     assert status.summary(document()) == "1 shard: 1 following; lag at most 1.0 s"
     nothing = status.document(views.view(shards=()), views.NOW)
     assert status.summary(nothing) == "no shards"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [(0, "0 ms"), (0.12, "120 ms"), (4.2, "4.2 s"), (59, "59 s"), (60, "1m 0s"), (185, "3m 5s"),
-     (3600, "1h 0m"), (90000, "1d 1h")],
-)  # fmt: skip
-def test_durations(seconds: float, said: str) -> None:
-    assert text.duration(seconds) == said
-
-
-@pytest.mark.parametrize(
-    ("count", "said"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 << 30, "5.0 GiB")]
-)
-def test_sizes(count: float, said: str) -> None:
-    assert text.size(count) == said
 
 
 def test_an_identity_trip_says_that_nothing_is_written() -> None:
@@ -213,5 +148,10 @@ def test_a_bucket_is_told_apart_from_the_others_of_its_prefix() -> None:
         (1, 3),
         (2, 3),
     ]
-    assert all(f"/dubbo {number}/3 " in drawn(found) for number in (1, 2, 3))
+    assert all(f"/dubbo {number}/3 " in views.drawn(found) for number in (1, 2, 3))
     assert status.source({"from": "/dubbo"}) == "/dubbo", "an older supervisor does not say"
+
+
+def test_a_full_sync_shows_while_the_shard_follows() -> None:
+    (shard,) = views.document(views.running("a", 450, 1000, phase="following"))["shards"]
+    assert status.progress(shard) == "following, full sync 45%"

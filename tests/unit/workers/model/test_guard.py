@@ -66,3 +66,11 @@ def test_more_deletes_never_pass_where_fewer_did_not(
     present = deletes + rest
     if _trips(deletes, present, first=first, root_missing=root_missing):
         assert _trips(deletes + 1, present, first=first, root_missing=root_missing)
+
+
+def test_a_bucket_has_its_part_of_the_limits() -> None:
+    limits = mirroring.DeleteGuard(min_deletes=100, max_deletes=10_000, first_sync="apply")
+    assert guard.share(limits, 1) is limits
+    part = guard.share(limits, 3)
+    assert (part.min_deletes, part.max_deletes) == (33, 3333)
+    assert (part.max_ratio, part.first_sync) == (limits.max_ratio, "apply")

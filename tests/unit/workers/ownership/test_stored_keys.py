@@ -8,10 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
-from zk2etcd import errors, messages, metrics
-from zk2etcd.config import connections
-from zk2etcd_workers.etcd import client as clients
-from zk2etcd_workers.ownership import fence, member, records
+from tests.unit.workers.ownership import fences
+from zk2etcd import errors, messages
+from zk2etcd_workers.ownership import member, records
 
 STORED = pathlib.Path(__file__).parent / "stored"
 KEY = b"zk2etcd/default/guards/a"
@@ -88,13 +87,9 @@ def test_members() -> None:
 
 def test_owners() -> None:
     found = records.decode(stored("owner"), b"zk2etcd/default/owners/a")
-    client = clients.Client(connections.Etcd(), metrics.null())
-    identity = messages.Identity("host-1a2b3c4d", "w0", 2, "http://127.0.0.1:9180")
-    keys = records.Keys("zk2etcd/default")
-    mine = fence.Fence(client, keys, fence.Lease(client, 10.0), identity, SHARD)
+    mine = fences.of(SHARD)
     mine._epoch = 3
     assert mine._document() == stored("owner")
-    client.close()
     assert (found["instance"], found["slot"], found["incarnation"]) == ("host-1a2b3c4d", "w0", 2)
 
 
@@ -123,3 +118,10 @@ def test_what_is_no_record_of_ours_is_named_with_a_remedy(
 ) -> None:
     with pytest.raises(errors.NewerFormat, match=r"guards/a in etcd is not as zk2etcd"):
         read(value, KEY)
+
+
+def test_the_owner_key_of_a_bucket_is_as_it_was_first_written() -> None:
+    shard = messages.Shard("dubbo-0", "/dubbo", "/mirror/dubbo", (), 1, 3)
+    mine = fences.of(shard)
+    mine._epoch = 3
+    assert mine._document() == stored("owner-bucket")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import cast
 
 import pytest
 from hypothesis import given, settings, strategies as st
 
 from tests import walking
-from tests.unit.workers import walks
+from tests.unit.workers import splits, walks
 from zk2etcd import errors
 from zk2etcd_workers import turn
 from zk2etcd_workers.model import mapping, pacing, tree
@@ -172,3 +173,22 @@ def test_a_stop_ends_the_walk() -> None:
     walk = snapshot.Walk(cast(sessions.Session, session), mapping.Mapping("/s", "/s"), pulse)
     with pytest.raises(turn.Stopped):
         list(walk)
+
+
+def test_a_walk_of_another_bucket_sees_the_root_and_does_not_emit_it() -> None:
+    nodes = {b"/s": b"root", b"/s/a": b"", b"/s/a/x": b"", b"/s/com.foo.Bar": b""}
+    for shard, mine in zip(
+        splits.parts(2), ([b"/t", b"/t/com.foo.Bar"], [b"/t/a", b"/t/a/x"]), strict=True
+    ):
+        walk = walks.walk(walks.Session(dict(nodes)), shard)
+        assert list(itertools.chain.from_iterable(run.keys for run in walk)) == mine
+        assert walk.root is not None
+        assert walk.nodes == len(mine)
+
+
+def test_a_root_that_may_not_be_read_is_in_doubt_for_every_bucket() -> None:
+    for shard in splits.parts(2):
+        walk = walks.walk(walks.Session({b"/s": tree.Miss.NO_AUTH}), shard)
+        keys = list(itertools.chain.from_iterable(run.keys for run in walk))
+        assert keys == ([b"/t"] if shard.bucket == 0 else [])
+        assert (walk.root, walk.opaque) == (None, 1)
