@@ -29,11 +29,13 @@ def rows(text: str) -> list[tuple[str, str]]:
 def faults(text: str, modules: Iterable[str]) -> list[str]:
     """What the tables of the architecture lack, or have twice, of these modules."""
     known = set(modules)
-    found = [(path, said) for path, said in rows(text) if path in known]
+    rooms = {path.rpartition("/")[0] for path in known} - {""}
+    found = [row for row in rows(text) if row[0] in known or row[0].rpartition("/")[0] in rooms]
     paths = collections.Counter(path for path, _ in found)
     words = collections.Counter(said for _, said in found)
     return [
         *(f"no row: {path}" for path in sorted(known - paths.keys())),
+        *(f"no such module: {path}" for path in sorted(paths.keys() - known)),
         *(f"{count} rows: {path}" for path, count in sorted(paths.items()) if count > 1),
         *(f"said of {count} modules: {said}" for said, count in words.items() if count > 1),
     ]
@@ -79,7 +81,9 @@ def test_what_the_tables_lack_is_noticed() -> None:
         "2 rows: a/c",
         "said of 2 modules: one",
     ]
-    assert faults(text, ["a/b"]) == []
+    assert faults(text, ["a/b", "a/c"])[0] == "2 rows: a/c"
+    assert faults("| `a/b` | one | t |\n| `a/c` | two | t |\n", ["a/b"]) == ["no such module: a/c"]
+    assert faults("| `a/b` | one | t |\n| `d/c` | two | t |\n", ["a/b"]) == []
 
 
 def test_each_module_has_a_room() -> None:

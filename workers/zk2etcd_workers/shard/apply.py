@@ -304,11 +304,7 @@ def _size(write: plan.Write) -> int:
 def _topmost(writes: Sequence[plan.Write]) -> list[plan.Write]:
     """The deletes that no other delete of the same Txn lies directly above of."""
     deleted = {write.path for write in writes if write.value is None}
-    return [
-        write
-        for write in writes
-        if write.value is None and write.path.rpartition(b"/")[0] not in deleted
-    ]
+    return [w for w in writes if w.value is None and w.path.rpartition(b"/")[0] not in deleted]
 
 
 class DryApplier(Applier):
