@@ -16,7 +16,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from zk2etcd import errors
 from zk2etcd.sandbox import server_process
@@ -60,7 +60,9 @@ class ZooKeeper(server_process.Server):
         settings: Sequence[str] = (),
         class_path: str | None = None,
     ) -> None:
-        """:param class_path: of another release than the one installed."""
+        """:param settings: further lines of zoo.cfg.
+        :param class_path: of another release than the one installed.
+        """
         super().__init__(folder)
         self._class_path = class_path or _class_path()
         self._durable = durable
@@ -121,7 +123,9 @@ class Etcd(server_process.Server):
         arguments: Sequence[str] = (),
         binary: str = "etcd",
     ) -> None:
-        """:param binary: the program, if it is another release than the one installed."""
+        """:param arguments: further command line flags.
+        :param binary: the program, if it is another release than the one installed.
+        """
         super().__init__(folder)
         self._program = binary
         self._peer_port = server_process.free_port()
@@ -169,30 +173,13 @@ class Sandbox:
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="zk2etcd-sandbox-"))
         self._servers: list[server_process.Server] = []
 
-    def zookeeper(
-        self,
-        *,
-        durable: bool = True,
-        jvm: Sequence[str] = QUICK_JVM,
-        settings: Sequence[str] = (),
-        class_path: str | None = None,
-    ) -> ZooKeeper:
-        """A new ZooKeeper, not yet started. `settings` are further lines of zoo.cfg."""
-        server = ZooKeeper(
-            self.subfolder("zookeeper"),
-            durable=durable,
-            jvm=jvm,
-            settings=settings,
-            class_path=class_path,
-        )
-        return self.adopt(server)
+    def zookeeper(self, **options: Any) -> ZooKeeper:
+        """A new ZooKeeper, not yet started; `options` are those of its class."""
+        return self.adopt(ZooKeeper(self.subfolder("zookeeper"), **options))
 
-    def etcd(
-        self, *, durable: bool = True, arguments: Sequence[str] = (), binary: str = "etcd"
-    ) -> Etcd:
-        """A new etcd, not yet started. `arguments` are further command line flags."""
-        folder = self.subfolder("etcd")
-        return self.adopt(Etcd(folder, durable=durable, arguments=arguments, binary=binary))
+    def etcd(self, **options: Any) -> Etcd:
+        """A new etcd, not yet started; `options` are those of its class."""
+        return self.adopt(Etcd(self.subfolder("etcd"), **options))
 
     def adopt(self, server: Adopted) -> Adopted:
         """Have `server` ended with the sandbox; later ones go first."""
