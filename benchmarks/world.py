@@ -50,7 +50,7 @@ class World:
     def seed(self, path: str, nodes: int) -> None:
         """`nodes` Dubbo-like nodes at and below `path`."""
         services = nodes // (5 + CHILDREN) + 1
-        self.writer.write(generate.limited(generate.dubbo(path, services, CHILDREN), nodes))
+        self.writer.write(itertools.islice(generate.dubbo(path, services, CHILDREN), nodes))
 
     def warm(self, path: str) -> None:
         """Read all of `path` once: ZooKeeper's code is compiled and its heap settled after that."""

@@ -17,6 +17,7 @@ want() { # want PACKAGE TEST...
 want default-jre-headless command -v java
 want zookeeper test -e /usr/share/java/zookeeper.jar
 want etcd-server command -v etcd
+want etcd-client command -v etcdctl
 for more; do
     case $more in
         prometheus) want prometheus command -v promtool ;;

@@ -1,6 +1,5 @@
 """The form of every answer of the admin address: JSON, errors included, under headers that let a
-browser do nothing else with it.
-"""
+browser do nothing else with it."""
 
 from __future__ import annotations
 
@@ -15,8 +14,7 @@ Answer = flask.Response
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-        "img-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",

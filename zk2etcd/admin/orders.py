@@ -1,6 +1,5 @@
 """What may be asked for: each route turns a body into one call of `control.Control`, and what that
-raises into an answer. `access` has let the request in by then.
-"""
+raises into an answer. `access` has let the request in by then."""
 
 from __future__ import annotations
 

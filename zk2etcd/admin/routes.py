@@ -1,6 +1,5 @@
 """What may be looked at. Each route answers from one view, so none can hold the supervisor's loop
-up; the documents and texts themselves are made in `view`.
-"""
+up; the documents and texts themselves are made in `view`."""
 
 from __future__ import annotations
 

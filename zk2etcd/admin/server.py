@@ -23,7 +23,6 @@ from zk2etcd.config import models
 from zk2etcd.view import control
 
 BODY_LIMIT = 64 * 1024
-_LONGEST_NAME = 100
 _LIMITS = {
     "threads": 4,
     # Many and briefly: clients that send half a request must not keep a probe from its answer.

@@ -1,6 +1,5 @@
 """Long work of a command that runs in the foreground: a bar on a terminal, else a line now and
-then. Both go to stderr, so that stdout stays data.
-"""
+then. Both go to stderr, so that stdout stays data."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def write(path: pathlib.Path, report: Report, secrets: set[str], *, force: bool)
 
     :raises errors.UsageError: there is such a file, and no `force`; or it cannot be written.
     """
-    content = _archive(_top(path), report, secrets)
+    content = _archive(path.name.partition(".")[0] or "zk2etcd-support", report, secrets)
     partial = path.with_name(f".{path.name}.{random_names.token_hex(4)}")
     try:
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -150,10 +150,6 @@ def _archive(top: str, report: Report, secrets: set[str]) -> bytes:
             entry.size, entry.mode, entry.mtime = len(content), 0o600, int(time.time())
             archive.addfile(entry, io.BytesIO(content))
     return packed.getvalue()
-
-
-def _top(path: pathlib.Path) -> str:
-    return path.name.partition(".")[0] or "zk2etcd-support"
 
 
 def _readme(report: Report) -> bytes:

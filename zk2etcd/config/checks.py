@@ -106,7 +106,7 @@ def _overlaps(prefixes: list[tuple[int, dict[str, Any]]], side: str) -> Iterator
     so a long list costs no square of its length."""
     other_side = "to" if side == "from" else "from"
     valid = [(place, item) for place, item in prefixes if _is_path(item.get(side))]
-    ordered = sorted(valid, key=lambda entry: (_elements(entry[1][side]), entry[0]))
+    ordered = sorted(valid, key=lambda entry: (entry[1][side].strip("/").split("/"), entry[0]))
     above: list[tuple[int, dict[str, Any]]] = []
     for place, item in ordered:
         while above and not addresses.is_below(item[side], above[-1][1][side]):
@@ -121,10 +121,6 @@ def _overlaps(prefixes: list[tuple[int, dict[str, Any]]], side: str) -> Iterator
                 what += "; each node and each key may have one writer only"
                 yield ("sync", "prefixes", second, side), what
         above.append((place, item))
-
-
-def _elements(path: str) -> list[str]:
-    return [] if path == "/" else path[1:].split("/")
 
 
 def _is_path(value: Any) -> bool:

@@ -6,6 +6,7 @@ number stands for a duration, Python code may give seconds; a file must write th
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 from collections.abc import Callable
@@ -66,25 +67,21 @@ def _told(parse: Callable[[str], Any]) -> Callable[[Any], Any]:
 
 def _seconds(value: Any, info: pydantic.ValidationInfo) -> float:
     if isinstance(value, str):
-        try:
+        with contextlib.suppress(ValueError):
             return units.parse_duration(value)
-        except ValueError:
-            raise wrong("must be a duration with a unit, such as 500ms, 10s or 1h30m") from None
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise wrong("must be a duration with a unit, such as 500ms, 10s or 1h30m")
-    if value != 0 and info.context == AT_EDGE:
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        if value == 0 or info.context != AT_EDGE:
+            return float(value)
         raise wrong("has no unit; write it as a duration such as 500ms, 10s or 1h30m")
-    return float(value)
+    raise wrong("must be a duration with a unit, such as 500ms, 10s or 1h30m")
 
 
 def _size(value: Any) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     if isinstance(value, str):
-        try:
+        with contextlib.suppress(ValueError):
             return units.parse_size(value)
-        except ValueError:
-            pass
     raise wrong("must be a size, such as 512KiB, 1MiB or a number of bytes")
 
 

@@ -33,17 +33,11 @@ _FLAGS = os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # a FIFO mus
 class File:
     """Safe to use from several threads. `say` gets (event, fields) for standard error."""
 
-    def __init__(
-        self,
-        settings: models.LogFile,
-        say: Callable[..., None],
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, settings: models.LogFile, say: Callable[..., None]) -> None:
         self._settings = settings
         self._say = say
-        self._clock = clock
         self._lock = threading.Lock()
-        self._patience = stderr.Patience(clock)
+        self._patience = stderr.Patience(time.monotonic)
         self._fd: int | None = None
         self._lock_fd: int | None = None
         self._torn = False

@@ -42,12 +42,11 @@ class Patience:
     """Seconds that may be spent waiting: `most` at once, and `share` of all time."""
 
     def __init__(self, clock: Callable[[], float], most: float = 1.0, share: float = 0.05) -> None:
-        self._clock = clock
         self._most, self._share = most, share
         self._left, self._at = most, clock()
 
     def left(self) -> float:
-        now = self._clock()
+        now = time.monotonic()
         self._left = min(self._most, self._left + (now - self._at) * self._share)
         self._at = now
         return self._left
@@ -63,13 +62,10 @@ class Patience:
 class Stderr:
     """Safe to use from several threads. `notice` makes the line that says how many were dropped."""
 
-    def __init__(
-        self, notice: Callable[[int], bytes], clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, notice: Callable[[int], bytes]) -> None:
         self._notice = notice
-        self._clock = clock
         self._lock = threading.Lock()
-        self._patience = Patience(clock)
+        self._patience = Patience(time.monotonic)
         self._known: tuple[int, int] | None = None
         self._own: int | None = None
         self._socket: socket.socket | None = None
@@ -103,9 +99,9 @@ class Stderr:
             left = self._patience.left() - reserve
             if left <= 0:
                 return False
-            began = self._clock()
+            began = time.monotonic()
             self._room(min(left, _SLICE))
-            self._patience.spend(max(self._clock() - began, 0.001))
+            self._patience.spend(max(time.monotonic() - began, 0.001))
         return True
 
     def _look(self) -> None:
@@ -150,9 +146,9 @@ class Stderr:
     def _rest(self, chunk: bytes) -> bool:
         """Whether all of it went, before patience ended."""
         while chunk and self._patience.left() > 0:
-            began = self._clock()
+            began = time.monotonic()
             self._room(_SLICE)
-            self._patience.spend(max(self._clock() - began, 0.001))
+            self._patience.spend(max(time.monotonic() - began, 0.001))
             with contextlib.suppress(BlockingIOError):
                 chunk = chunk[self._send(chunk) :]
         return not chunk

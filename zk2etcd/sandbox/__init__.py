@@ -1,3 +1,2 @@
-"""Private real servers and a supervisor on them, for demo, tests and benchmarks.
-
-Nothing of it runs in production."""
+"""Private real servers and a supervisor on them, for demo, tests and benchmarks. Nothing of it runs
+in production."""

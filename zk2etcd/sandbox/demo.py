@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import os
 import signal
 import statistics
@@ -81,7 +82,7 @@ def _seed(stage: Stage) -> str:
     from zk2etcd_workers.commands import generate  # noqa: PLC0415
 
     tree = generate.dubbo("/dubbo", NODES // 20 + 1, 15)
-    done = stage.seed(generate.limited(tree, NODES))
+    done = stage.seed(itertools.islice(tree, NODES))
     stage.seed(generate.plain("/services", 10, 10, 64))
     stage.seed(generate.plain(ADDED, 10, 10, 64))
     stage.writer.create(PROBED)

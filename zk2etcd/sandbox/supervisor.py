@@ -16,7 +16,6 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import psutil
 import yaml
 
 from zk2etcd import errors
@@ -141,10 +140,3 @@ class Supervisor(server_process.Server):
 
     def reload(self) -> None:
         self.signal(signal.SIGHUP)
-
-    def resident(self) -> int:
-        """The proportional set size of the supervisor and all its children, in bytes: pages shared
-        by n processes count a n-th each."""
-        supervisor = psutil.Process(self.pid)
-        family = [supervisor, *supervisor.children(recursive=True)]
-        return sum(process.memory_full_info().pss for process in family)

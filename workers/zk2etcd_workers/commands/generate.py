@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import itertools
 import logging
 import time
 from collections import deque
@@ -280,8 +279,3 @@ def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
         size += weight
     if batch:
         yield batch
-
-
-def limited(items: Iterable[Item], count: int) -> Iterator[Item]:
-    """The first `count` nodes, for trees of an exact size."""
-    return itertools.islice(items, count)

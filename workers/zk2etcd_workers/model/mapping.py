@@ -47,8 +47,7 @@ def is_valid_path(path: bytes) -> bool:
 @functools.lru_cache(maxsize=1 << 16)
 def bucket(name: bytes, buckets: int) -> int:
     """The bucket of a child of the root, from 0, by its name; the root itself, with no name, is in
-    the first. The same in every process and release, or a reload would move keys between shards.
-    """
+    the first. The same in every process and release, or a reload would move keys between shards."""
     if not name:
         return 0
     return int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big") % buckets

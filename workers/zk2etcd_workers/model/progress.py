@@ -1,6 +1,5 @@
 """How fast a walk is and how long it will take, from what was seen of it. Pure: the clock is an
-argument, in seconds of any one origin.
-"""
+argument, in seconds of any one origin."""
 
 from __future__ import annotations
 

@@ -1,6 +1,5 @@
 """What a worker does next about its mirrors: stop what is not wanted as it runs, and start what is
-missing once that has let go, for a shard that comes back has the same owner key. Pure.
-"""
+missing once that has let go, for a shard that comes back has the same owner key. Pure."""
 
 from __future__ import annotations
 

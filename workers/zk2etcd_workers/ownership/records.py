@@ -6,11 +6,12 @@ it, 16 hex digits each, since etcd compares it as a string. docs/architecture.md
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from zk2etcd import errors, messages
@@ -78,12 +79,10 @@ def encode(document: dict[str, Any]) -> bytes:
 
 def decode(value: bytes, key: bytes) -> dict[str, Any]:
     """:raises errors.NewerFormat: not JSON of a version that this release reads."""
-    try:
+    with contextlib.suppress(ValueError):
         document = json.loads(value)
         if isinstance(document, dict) and document.get("v") == FORMAT:
             return document
-    except ValueError:
-        pass
     raise errors.NewerFormat(
         f"{key.decode(errors='replace')} in etcd is not in format {FORMAT}: "
         "a newer zk2etcd wrote it, or something else did"
@@ -178,15 +177,12 @@ class IdentityRecord:
     @classmethod
     def from_bytes(cls, value: bytes, key: bytes) -> IdentityRecord:
         """:raises errors.NewerFormat: it is not one."""
-        document = decode(value, key)
-        try:
+        with _decoded(value, key) as document:
             births = {
                 path.encode("utf-8", "surrogateescape"): Birth(int(b["zxid"], 16), int(b["at"]))
                 for path, b in document["births"].items()
             }
             return cls(births, int(document["since"]))
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
-            raise _garbage(key, value) from error
 
 
 def read_identity(client: etcd.Client, key: bytes) -> IdentityRecord | None:
@@ -198,11 +194,17 @@ def read_identity(client: etcd.Client, key: bytes) -> IdentityRecord | None:
     return IdentityRecord.from_bytes(kvs[0].value, key) if kvs else None
 
 
-def _garbage(key: bytes, value: bytes) -> errors.NewerFormat:
-    return errors.NewerFormat(
-        f"{key.decode(errors='replace')} in etcd is not as zk2etcd writes it: {value[:60]!r}; find "
-        "out who wrote it; if nobody needs it, delete it: then deletes may be held until a release"
-    )
+@contextlib.contextmanager
+def _decoded(value: bytes, key: bytes) -> Iterator[dict[str, Any]]:
+    """The document; what is not as it should be in it is a NewerFormat."""
+    try:
+        yield decode(value, key)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise errors.NewerFormat(
+            f"{key.decode(errors='replace')} in etcd is not as zk2etcd writes it: {value[:60]!r};"
+            " find out who wrote it; if nobody needs it, delete it: then deletes may be held until"
+            " a release"
+        ) from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -228,15 +230,12 @@ class GuardRecord:
     @classmethod
     def from_bytes(cls, value: bytes, key: bytes) -> GuardRecord:
         """:raises errors.NewerFormat: it is not one."""
-        document = decode(value, key)
-        try:
+        with _decoded(value, key) as document:
             trip = document.get("trip")
             if trip is not None:
                 trip = messages.Guard(**{**trip, "sample": tuple(trip["sample"])})
             lowers = bool(document.get("lowers"))
             return cls(int(document["present"]), bool(document["first"]), trip, lowers)
-        except (LookupError, TypeError, ValueError) as error:
-            raise _garbage(key, value) from error
 
 
 def encode_pause(pause: messages.Paused) -> bytes:
@@ -246,11 +245,8 @@ def encode_pause(pause: messages.Paused) -> bytes:
 
 def decode_pause(value: bytes, key: bytes) -> messages.Paused:
     """:raises errors.NewerFormat: it is not one."""
-    document = decode(value, key)
-    try:
+    with _decoded(value, key) as document:
         return messages.Paused(str(document["by"]), float(document["since"]))
-    except (LookupError, TypeError, ValueError) as error:
-        raise _garbage(key, value) from error
 
 
 def new_trip(

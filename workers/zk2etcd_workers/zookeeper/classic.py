@@ -17,23 +17,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from zk2etcd import metrics
 from zk2etcd_workers.model import tree
-from zk2etcd_workers.zookeeper import failures, plain_reads, protocol
+from zk2etcd_workers.zookeeper import connection, failures, plain_reads, protocol
 
 _LONG = 1000
 CREATED, DELETED, CHILDREN_CHANGED = 1, 2, 4
 
 Event = Callable[[int, bytes], None]
-
-
-class Client(Protocol):
-    """What a bulk read needs of a connection."""
-
-    def send(self, request: Any, pending: Any) -> None: ...
-    def answered(self, pending: Any) -> None: ...
 
 
 class Watches:
@@ -105,7 +98,7 @@ class Bulk:
     def __init__(
         self,
         ops: Sequence[protocol.Op],
-        client: Client,
+        client: connection.Client,
         watches: Watches | None,
         event: Event,
         instruments: metrics.Instruments,
