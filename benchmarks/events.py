@@ -27,7 +27,7 @@ from zk2etcd.sandbox import supervisor as supervisors
 
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
 _CALL = re.compile(r"^ +event_log\.tell\(.*\)\n", re.MULTILINE)
-_CALLERS = ("base.py", "follow.py")
+_CALLERS = ("mirror/base.py", "mirror/follow.py")
 _COST = 1.17  # 15% of the throughput
 _NOISE = 1.03
 _ENOUGH = 7

@@ -42,11 +42,11 @@ class Patience:
     """Seconds that may be spent waiting: `most` at once, and `share` of all time."""
 
     def __init__(self, clock: Callable[[], float], most: float = 1.0, share: float = 0.05) -> None:
-        self._most, self._share = most, share
+        self._clock, self._most, self._share = clock, most, share
         self._left, self._at = most, clock()
 
     def left(self) -> float:
-        now = time.monotonic()
+        now = self._clock()
         self._left = min(self._most, self._left + (now - self._at) * self._share)
         self._at = now
         return self._left

@@ -20,13 +20,16 @@ from zk2etcd import errors
 from zk2etcd.config import models
 from zk2etcd.logs import file as log_file
 
+# Four that write all the time wait for each other most of it: on a busy machine for longer than a
+# process waits for the lock before it writes without it, which is another test's matter.
 WRITER = """
-import sys
-from zk2etcd.logs import logger
+import sys, time
+from zk2etcd.logs import logger, stderr
 from zk2etcd.config import models
 name, path, max_bytes, backups, lines = sys.argv[1:]
 file = models.LogFile(path=path, max_bytes=int(max_bytes), backups=int(backups))
 logger.setup(name, models.Log(format="json", file=file))
+logger._Setting.file._patience = stderr.Patience(time.monotonic, most=60.0)
 log = logger.get()
 sys.stdin.readline()
 for number in range(int(lines)):
