@@ -21,7 +21,6 @@ from zk2etcd_workers.ownership import records
 from zk2etcd_workers.safety import guard_record, identity as identities, pause_key
 from zk2etcd_workers.shard import context, dirty_paths, facts as shard_facts, inbox
 
-_DIRTY_LIMIT = 200_000
 _STABLE = 5.0
 _SETTLE = 2.0
 _DELAYS = backoff.Backoff(minimum=0.2, maximum=1.0)
@@ -47,7 +46,7 @@ class Mirror:
         self._cause = cause
         self._once = once
         self._inbox = inbox.Inbox()
-        self._dirty = dirty_paths.Dirty(ctx.mapping, _DIRTY_LIMIT, self._wake)
+        self._dirty = dirty_paths.Dirty(ctx.mapping, dirty_paths.MOST, self._wake)
         self._due = threading.Event()
         self._due_trace = ""
         self._bases = 0

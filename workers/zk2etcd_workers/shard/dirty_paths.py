@@ -13,6 +13,7 @@ from collections.abc import Callable
 from zk2etcd import errors
 from zk2etcd_workers.model import mapping
 
+MOST = 200_000
 DELETED = 2
 _DELETED_KEPT = 500_000
 
