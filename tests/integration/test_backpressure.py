@@ -19,7 +19,8 @@ from zk2etcd import messages
 from zk2etcd.sandbox import servers
 from zk2etcd_workers import main
 from zk2etcd_workers.etcd import client, wire
-from zk2etcd_workers.mirror import full_sync, mirror, pipeline, repair
+from zk2etcd_workers.mirror import full_sync, pipeline, repair
+from zk2etcd_workers.shard import dirty_paths
 
 MIB = 1024 * 1024
 
@@ -123,7 +124,7 @@ class Spawned:
 
 def _small_queue(spec: messages.WorkerSpec, pipe: Any) -> None:
     """A worker whose queue of dirty paths overflows within the test."""
-    mirror._DIRTY_LIMIT = 20_000
+    dirty_paths.MOST = 20_000
     main.main(spec, pipe)
 
 

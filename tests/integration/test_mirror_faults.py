@@ -16,8 +16,8 @@ from zk2etcd import messages, metrics
 from zk2etcd.config import models
 from zk2etcd.sandbox import servers
 from zk2etcd_workers.etcd import client as engine_etcd
-from zk2etcd_workers.mirror import mirror
 from zk2etcd_workers.ownership import fence, records
+from zk2etcd_workers.shard import dirty_paths
 
 QUICK = {"session_timeout": 2.0, "connect_timeout": 2.0, "request_timeout": 2.0}
 OTHER = messages.Identity("other", "w0", 1)
@@ -114,7 +114,7 @@ def test_a_root_that_comes_and_goes_during_full_syncs_is_no_guard_case(
 def test_a_mass_delete_that_was_seen_is_no_guard_case(
     world: mirroring.World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mirror, "_DIRTY_LIMIT", 50)
+    monkeypatch.setattr(dirty_paths, "MOST", 50)
     world.zk.create(world.root, b"")
     _grow(world, "n", 1000)
     worker = world.worker(sync={"delete_guard": {"max_deletes": 100}})

@@ -12,8 +12,7 @@ import pytest
 from tests import polling
 from tests.integration import mirroring, observing
 from zk2etcd.sandbox import servers
-from zk2etcd_workers.mirror import mirror
-from zk2etcd_workers.shard import unsyncable
+from zk2etcd_workers.shard import dirty_paths, unsyncable
 
 MIB = 1024 * 1024
 ROOMY = (*servers.QUICK_JVM, "-Xmx1g", f"-Djute.maxbuffer={5 * MIB}")
@@ -102,7 +101,7 @@ def test_more_unreadable_nodes_than_are_named(world: mirroring.World) -> None:
 def test_a_burst_larger_than_the_queue(
     world: mirroring.World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mirror, "_DIRTY_LIMIT", 2_000)
+    monkeypatch.setattr(dirty_paths, "MOST", 2_000)
     world.zk.create(world.root, b"")
     names = [world.path(f"n{number:05d}") for number in range(10_000)]
     worker = world.worker()

@@ -31,8 +31,6 @@ from zk2etcd_workers.shard import (
 )
 from zk2etcd_workers.zookeeper import reply as replies
 
-_STAND_EVERY = 2.0
-
 
 class _Below(NamedTuple):
     """A further page of the keys below a deleted one; the range ends at `end`."""
@@ -251,7 +249,7 @@ class Follow:
         self._freshness.ask(now, self._inbox.put)
         self._tally.ask(now, self._inbox.put)
         if now >= self._stand_at and not self._ctx.dry_run:
-            self._stand_at = now + _STAND_EVERY
+            self._stand_at = now + fence.LOOK_EVERY
             self._ctx.fence.ask(self._inbox.put)
         self.repairs.begin()
         if self.full_sync is not None:

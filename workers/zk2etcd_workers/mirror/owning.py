@@ -12,13 +12,12 @@ import time
 from collections.abc import Callable, Mapping
 
 from zk2etcd import errors, messages
-from zk2etcd_workers.ownership import records
+from zk2etcd_workers.ownership import fence, records
 from zk2etcd_workers.safety import guard_record, pause_key
 from zk2etcd_workers.shard import context, facts as shard_facts
 
 _HELD_POLL = 0.5
 _CONTENDED = 0.05
-_STAND_EVERY = 2.0
 
 
 class Owning:
@@ -88,7 +87,7 @@ class Owning:
             ctx.turn.pause(_HELD_POLL)
             if due() is not None:
                 facts.full_sync_running = False
-            if time.monotonic() - asked > _STAND_EVERY and not ctx.dry_run:
+            if time.monotonic() - asked > fence.LOOK_EVERY and not ctx.dry_run:
                 asked = time.monotonic()
                 ctx.fence.stands()
         guard.trust(trip, release)

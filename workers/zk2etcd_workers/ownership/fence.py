@@ -22,6 +22,8 @@ from zk2etcd_workers.ownership import records
 
 # Of the whole process: a shard that left it and came back puts no owner key that it put before.
 _EPOCHS = itertools.count(1)
+LOOK_EVERY = 2.0
+"""Seconds between two looks at an owner key that is not written beside, see `Fence.ask`."""
 WRITABLE = 2 / 3
 """The part of the TTL after which a shard stops writing by itself."""
 

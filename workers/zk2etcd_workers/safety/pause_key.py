@@ -12,11 +12,10 @@ import time
 
 from zk2etcd import messages
 from zk2etcd_workers.etcd import wire
-from zk2etcd_workers.ownership import records
+from zk2etcd_workers.ownership import fence, records
 from zk2etcd_workers.shard import context, facts as shard_facts
 
 _LOOK = 0.5
-_STAND_EVERY = 2.0
 
 
 class Pausing:
@@ -91,7 +90,7 @@ class Pausing:
         while True:
             ctx.turn.pause(_LOOK)
             facts.full_sync_running = False
-            if time.monotonic() - asked > _STAND_EVERY:
+            if time.monotonic() - asked > fence.LOOK_EVERY:
                 asked = time.monotonic()
                 ctx.fence.stands()
 
