@@ -13,9 +13,12 @@ import pytest
 from tests import documents
 
 WRONG = {
-    "The rooms of the control plane": ("zk2etcd/view/health.py", "zk2etcd.supervisor.fleet"),
+    "The rooms of the control plane": ("zk2etcd/policy/handover.py", "zk2etcd.view.health"),
     "The rooms of the data plane": ("walk/etcd_keys.py", "zk2etcd_workers.shard.apply"),
     "The data plane stands on": ("ownership/member.py", "zk2etcd.policy.schedule"),
+    "Workers unpickle a configuration": ("ownership/lineage.py", "zk2etcd.config.loader"),
+    "Neither end of the admin address": ("zk2etcd/admin/routes.py", "zk2etcd.policy.lifecycle"),
+    "A child process knows": ("zk2etcd/process/spawned.py", "zk2etcd.backoff"),
     "Of the control plane, only": ("zk2etcd/client/support.py", "zk2etcd_workers.model.tree"),
     "kazoo is imported": ("walk/sizing.py", "kazoo.client"),
     "etcd3 and grpc": ("ownership/records.py", "grpc"),
@@ -24,6 +27,7 @@ WRONG = {
     "The configuration knows": ("zk2etcd/config/checks.py", "subprocess"),
     "The status document": ("zk2etcd/view/status.py", "prometheus_client"),
     "etcd's side and our own keys": ("etcd/limits.py", "zk2etcd_workers.model.tree"),
+    "Trees are plain": ("model/tree.py", "zk2etcd_workers.model.progress"),
     "The queue of dirty paths": ("shard/dirty_paths.py", "zk2etcd_workers.model.plan"),
     "A mirror is given": ("mirror/base.py", "multiprocessing"),
 }

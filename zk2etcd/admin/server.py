@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import socket
 import threading
 from collections.abc import Callable
@@ -113,7 +114,7 @@ def _why(listen: str, failure: OSError | None) -> str:
         return f"http.listen: {listen} is in use: stop what listens there, or choose another port"
     if number == errno.EACCES:
         return f"http.listen: {listen} is not allowed to this user: choose a port over 1023"
-    reason = failure.strerror if failure else "no address"
+    reason = os.strerror(number) if number else "no address"
     return f"http.listen: cannot listen on {listen}: {reason}"
 
 

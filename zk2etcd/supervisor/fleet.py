@@ -183,9 +183,9 @@ class Fleet:
         self.reaped[slot.name] = incarnation
         self._feed(slot, lifecycle.Exited(), now)
         delay = round(max(0.0, (slot.life.deadline or now) - now), 1)
-        say = self._log_of(slot).info if asked else self._log_of(slot).warning
         state, status = slot.life.state.value, reports.exit_status(code)
-        say("worker ended", pid=pid, status=status, state=state, restart_in_seconds=delay)
+        ended = {"pid": pid, "status": status, "state": state, "restart_in_seconds": delay}
+        self._say("info" if asked else "warning", "worker ended", slot, **ended)
         gone = Gone(slot.name, code, asked, slot.trace_id)
         slot.trace_id = None if asked else slot.trace_id  # what starts it again is another matter
         return gone
@@ -211,11 +211,11 @@ class Fleet:
         try:
             slot.child = self._spawn(slot.name, slot.life.incarnation)
         except OSError as error:
-            self._log_of(slot).error("cannot start a worker", error=str(error))
+            self._say("error", "cannot start a worker", slot, error=str(error))
             self._feed(slot, lifecycle.Exited(), now)
             return
         pid, incarnation = slot.child.pid, slot.life.incarnation
-        self._log_of(slot).info("worker started", pid=pid, incarnation=incarnation, **cause)
+        self._say("info", "worker started", slot, pid=pid, incarnation=incarnation, **cause)
 
     def _kill(self, slot: Slot, before: lifecycle.Worker, now: float) -> None:
         if slot.child is None or slot.killed:
@@ -225,9 +225,9 @@ class Fleet:
         if silence is not None:
             reason = slot.child.channel.broken or f"its loop did not turn for {silence:.1f} s"
         slot.trace_id = logger.new_trace()
-        self._log_of(slot).warning("killing worker", pid=slot.child.pid, reason=reason)
+        self._say("warning", "killing worker", slot, pid=slot.child.pid, reason=reason)
         slot.killed = True
         slot.child.kill()
 
-    def _log_of(self, slot: Slot) -> logger.Logger:
-        return logger.get(slot=slot.name, trace_id=slot.trace_id)
+    def _say(self, level: str, what: str, slot: Slot, **fields: object) -> None:
+        getattr(logger.get(slot=slot.name), level)(what, **fields, trace_id=slot.trace_id)

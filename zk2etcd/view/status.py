@@ -37,7 +37,7 @@ def document(view: published.View, now: float) -> Document:
         "state": view.state,
         "log_level": view.log_level,
         "config": {
-            **dataclasses.asdict(view.config),
+            **vars(view.config),
             "loaded_at": _time(view.config.loaded_at),
         },
         "workers": [_worker(worker) for worker in view.workers],
@@ -123,7 +123,7 @@ def _time(moment: float | None) -> str | None:
 def _worker(worker: published.WorkerView) -> Document:
     age, cpu = worker.heartbeat_age_seconds, worker.cpu_seconds
     return {
-        **dataclasses.asdict(worker),
+        **vars(worker),
         "heartbeat_age_seconds": None if age is None else round(age, 3),
         "cpu_seconds": None if cpu is None else round(cpu, 3),
         "shards": list(worker.shards),
@@ -184,14 +184,14 @@ def _progress(report: messages.ShardReport) -> Document:
 
 
 def _held(why: messages.Guard | messages.Paused | None) -> Document | None:
-    return None if why is None else {**dataclasses.asdict(why), "since": _time(why.since)}
+    return None if why is None else {**vars(why), "since": _time(why.since)}
 
 
 def _full_sync(result: messages.FullSyncResult | None) -> Document | None:
     if result is None:
         return None
     return {
-        **dataclasses.asdict(result),
+        **vars(result),
         "at": _time(result.at),
         "took_seconds": round(result.took_seconds, 3),
         "trace_id": result.trace_id or None,

@@ -32,7 +32,9 @@ def test_every_key_says_what_it_is_and_what_a_change_needs(
     key: str, info: Any, reload: str
 ) -> None:
     assert info.description
-    assert reload in ("live", "reconnect", "restart")
+    both_sides, fixed = ("zookeeper.", "etcd."), ("state.prefix", "state.lease_ttl", "http.listen")
+    at_best = "restart" if key in fixed else "live"
+    assert reload == ("reconnect" if key.startswith(both_sides) else at_best)
     unit = model_walk.says(info, "unit")
     if unit is not None:
         assert "uration" in info.description or "ize" in info.description

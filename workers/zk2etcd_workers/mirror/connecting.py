@@ -69,4 +69,6 @@ def watch(
     ctx = dataclasses.replace(ctx, epoch=session.epoch)
     for send in (session.watch, session.sync):
         confirm.ask(ctx, functools.partial(send, root))
+        if session.epoch != ctx.epoch:
+            raise errors.SessionDoubt("the ZooKeeper session changed")
     return ctx

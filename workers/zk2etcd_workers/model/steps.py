@@ -36,7 +36,7 @@ def steps(target: messages.Assign, running: Mapping[str, Running], *, connected:
     ]
     if stop or any(each.stopping for each in running.values()):
         return Steps(stop, None)
-    return Steps((), [shard for shard in target.shards if shard.id not in running])
+    return Steps((), [shard for shard in wanted.values() if shard.id not in running])
 
 
 def _goes_on(mine: mirroring.Sync, wanted: mirroring.Sync) -> bool:

@@ -1,0 +1,73 @@
+"""The watch of a start holds for one connection: one that is lost at the very answer is doubt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+import pytest
+
+from tests.unit import settings
+from tests.unit.workers.walks import Session
+from zk2etcd import errors, messages, metrics
+from zk2etcd_workers import turn
+from zk2etcd_workers.etcd import client as etcd
+from zk2etcd_workers.mirror import connecting
+from zk2etcd_workers.model import mapping
+from zk2etcd_workers.ownership import fence, records
+from zk2etcd_workers.shard import context, dirty_paths
+from zk2etcd_workers.zookeeper import reply as replies, session as sessions
+
+SHARD = messages.Shard("s-1", "/s", "/s")
+
+
+class Watched(Session):
+    """Answers at once; behind the answer to `lost_after` there is another connection."""
+
+    def __init__(self, lost_after: str = "") -> None:
+        super().__init__({b"/s": b""})
+        self.lost_after = lost_after
+        self.asked: list[str] = []
+
+    def subscribe(self, root: bytes, _sink: object, _doubt: Callable[[], None]) -> None:
+        self.asked.append(f"subscribe {root.decode()}")
+
+    def watch(self, root: bytes, sink: replies.ReplySink) -> None:
+        self._answer("watch", root, sink)
+
+    def sync(self, root: bytes, sink: replies.ReplySink) -> None:
+        self._answer("sync", root, sink)
+
+    def _answer(self, what: str, root: bytes, sink: replies.ReplySink) -> None:
+        self.asked.append(f"{what} {root.decode()}")
+        epoch, self.epoch = self.epoch, self.epoch + (what == self.lost_after)
+        sink(replies.Reply((), None, epoch, 7, (), None))
+
+
+def watched(session: Watched) -> context.Context:
+    shard = mapping.Mapping.of(SHARD)
+    ctx = context.Context(
+        shard=SHARD,
+        mapping=shard,
+        config=settings.configured(),
+        session=cast(sessions.Session, session),
+        etcd=cast(etcd.Client, None),
+        fence=cast(fence.Fence, None),
+        keys=records.Keys("zk2etcd/test"),
+        instruments=metrics.null(),
+        turn=turn.Turn(),
+        log=None,
+    )
+    return connecting.watch(ctx, dirty_paths.Dirty(shard, 10, lambda: None), lambda: None)
+
+
+def test_the_watch_is_asked_before_the_sync_and_all_is_of_that_connection() -> None:
+    session = Watched()
+    assert watched(session).epoch == session.epoch
+    assert session.asked == ["subscribe /s", "watch /s", "sync /s"]
+
+
+@pytest.mark.parametrize("lost_after", ["watch", "sync"])
+def test_a_connection_lost_at_the_answer_is_doubt(lost_after: str) -> None:
+    with pytest.raises(errors.SessionDoubt, match="the ZooKeeper session changed"):
+        watched(Watched(lost_after))
