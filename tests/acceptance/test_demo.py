@@ -14,6 +14,8 @@ import pytest
 from tests import polling
 from zk2etcd.sandbox import demo, supervisor
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.mark.slow
 def test_the_demo_shows_what_it_promises() -> None:

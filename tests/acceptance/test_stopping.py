@@ -11,6 +11,7 @@ from tests import polling
 from tests.acceptance import both_sides, conftest, installed
 from zk2etcd.sandbox import servers
 
+pytestmark = pytest.mark.alone
 STOP_TIMEOUT = 4.0
 
 

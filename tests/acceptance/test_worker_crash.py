@@ -14,6 +14,7 @@ from tests import polling
 from tests.acceptance import both_sides, conftest, installed, metrics_text, probing
 from zk2etcd.sandbox import servers
 
+pytestmark = pytest.mark.alone
 BACK_SECONDS = 3.0
 EQUAL_SECONDS = 5.0
 LAG_SECONDS = 0.25

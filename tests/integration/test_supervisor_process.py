@@ -169,6 +169,7 @@ def test_a_stopped_worker_does_not_hold_up_the_end(start: Start) -> None:
     assert polling.until(lambda: not running.children_left(), 2)
 
 
+@pytest.mark.alone
 def test_a_killed_supervisor_leaves_no_child_a_stopped_one_included(start: Start) -> None:
     running = start("obedient")
     pids = running.wait_ready()
