@@ -10,7 +10,7 @@ DEMO ?=
 TEST ?=
 # Files of tests that run at once; most of a test's time is waiting. `JOBS=0`: one after the other.
 # Those with a deadline of seconds for a whole process come last, alone.
-JOBS ?= 3
+JOBS ?= 2
 # `make faults SEEDS="1 2 3" SECONDS=60 FAULTS="--etcds 3"`; without SEEDS a fresh one
 SEEDS ?=
 SECONDS ?= 60
