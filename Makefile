@@ -37,9 +37,10 @@ demo: servers $(READY)
 	$(BIN)/zk2etcd demo $(DEMO)
 
 test: servers prometheus chromium releases $(READY)
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not long and not alone" $(TEST) \
-		|| [ $$? = 5 ] # none but those below
-	$(BIN)/python -m pytest -m "alone and not long" $(TEST) || [ $$? = 5 ]
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not long and not alone" $(TEST); \
+	first=$$?; [ $$first = 0 ] || [ $$first = 5 ] || exit $$first; \
+	$(BIN)/python -m pytest -m "alone and not long" $(TEST); \
+	second=$$?; [ $$second = 5 ] && exit $$first; exit $$second # 5: none of that kind was chosen
 
 faults: servers releases $(READY)
 	$(BIN)/python -m tests.faults --seeds $(SEEDS) --seconds $(SECONDS) $(FAULTS)
