@@ -129,8 +129,14 @@ class Terminal:
         polling.until(self._settled, 30, what=f"the mirror of {block} to be done with its base")
 
     def _settled(self) -> bool:
-        phases = [shard["phase"] for shard in self._status().get("shards", ())]
-        return bool(phases) and all(phase in ("following", "guarded") for phase in phases)
+        """Every shard is held, or follows for long enough to know its lag: a reader types the next
+        command some seconds later."""
+        shards = self._status().get("shards", ())
+        return bool(shards) and all(
+            shard["phase"] == "guarded"
+            or (shard["phase"] == "following" and shard["lag_seconds"] is not None)
+            for shard in shards
+        )
 
     def _status(self) -> dict[str, Any]:
         connection = http.client.HTTPConnection(self._address, timeout=2)
