@@ -28,7 +28,10 @@ Document = dict[str, Any]
 
 
 def command() -> str:
-    """The `zk2etcd` that was installed beside this interpreter."""
+    """The `zk2etcd` that was installed beside this interpreter, or that is named by
+    `ZK2ETCD_COMMAND`: so that a test of a defect can be shown to fail on an older build."""
+    if named := os.environ.get("ZK2ETCD_COMMAND"):
+        return named
     found = shutil.which("zk2etcd", path=str(pathlib.Path(sys.executable).parent))
     assert found is not None, "zk2etcd is not installed here: pip install -e ."
     return found
