@@ -72,6 +72,11 @@ def test_missing_servers_are_named_by_their_packages(
 ) -> None:
     monkeypatch.setattr(servers, "JAVA_FOLDER", tmp_path)
     monkeypatch.setattr(os, "environ", {**os.environ, "PATH": str(tmp_path)})
-    assert servers.missing() == ["default-jre-headless", "zookeeper", "etcd-server"]
+    assert servers.missing() == [
+        "default-jre-headless",
+        "zookeeper",
+        "etcd-server",
+        "etcd-client",
+    ]
     with pytest.raises(errors.StartError, match="apt-get install default-jre-headless zookeeper"):
         servers.require()

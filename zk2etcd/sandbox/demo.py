@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from zk2etcd import errors
-from zk2etcd.sandbox import demo_stage, supervisor as supervisors
+from zk2etcd.sandbox import demo_disasters, demo_stage, supervisor as supervisors
 
 if TYPE_CHECKING:
     from zk2etcd_workers.commands import generate
@@ -99,7 +99,7 @@ def _first_sync(stage: Stage) -> str:
     took = time.monotonic() - started
     supervisor.wait_ready()
     supervisor.wait_following(30)
-    _expect_equal(stage)
+    stage.expect_equal()
     if took > 5:
         raise Broken(f"equal only {took:.1f} s after the process started")
     return f"{NODES:,} keys equal {took:.1f} s after the process started; diff finds nothing"
@@ -160,7 +160,7 @@ def _tamper(stage: Stage) -> str:
         raise Broken(f"diff --fix exited {code} and said: {text.strip()}")
     if stage.value(victim) != good:
         raise Broken(f"{victim} is {stage.value(victim)!r} after diff --fix")
-    _expect_equal(stage)
+    stage.expect_equal()
     return "diff exits 1 and names the path; --fix repairs it; then diff exits 0"
 
 
@@ -182,7 +182,7 @@ def _kill(stage: Stage) -> str:
         5,
         "the changes made meanwhile",
     )
-    _expect_equal(stage)
+    stage.expect_equal()
     if back > 3 or probe.worst > 0.25:
         raise Broken(f"back after {back:.1f} s, the other's worst {probe.worst * 1000:.0f} ms")
     return (
@@ -219,7 +219,7 @@ def _reload(stage: Stage) -> str:
     supervisor.reload()
     took = demo_stage.until(lambda: stage.keys(ADDED) == 111, 15, f"{ADDED} in etcd")
     supervisor.wait_following(15)
-    _expect_equal(stage)
+    stage.expect_equal()
     if before != {source: _pid(supervisor, source) for source in PREFIXES}:
         raise Broken("workers of unchanged prefixes were restarted")
     return f"{ADDED} mirrored {took * 1000:.0f} ms after SIGHUP; no other worker was touched"
@@ -248,12 +248,6 @@ def _config_error(stage: Stage) -> str | None:
     return error
 
 
-def _expect_equal(stage: Stage) -> None:
-    code, text = stage.command("diff")
-    if code != 0:
-        raise Broken(f"diff exited {code} and said: {text.strip()}")
-
-
 STEPS = (
     Step("servers", "a private ZooKeeper and etcd on loopback", _servers, fatal=True),
     Step("seed", f"a registry of {NODES:,} nodes, a neighbour's key in etcd", _seed, fatal=True),
@@ -264,5 +258,15 @@ STEPS = (
     Step("kill -9 under load", "back within 3 s, others not over 250 ms, equal 5 s later", _kill),
     Step("prefix added", "SIGHUP adds it, the rest is not touched", _reload),
     Step("broken file", "SIGHUP refuses it and says why, the old one goes on", _broken_file),
+    Step(
+        "etcd restored",
+        "from a snapshot, without a word to zk2etcd: equal again within 5 s",
+        demo_disasters.etcd_restored,
+    ),
+    Step(
+        "ZooKeeper wiped",
+        "nothing deleted, held and told; released by a person, equal again",
+        demo_disasters.zookeeper_wiped,
+    ),
     Step("neighbour again", "/dubbo never touches /dubbo2", _neighbour),
 )

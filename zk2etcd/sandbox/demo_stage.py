@@ -60,6 +60,12 @@ class Stage:
         done = supervisors.run(*arguments, "-c", str(self.supervisor.config))
         return done.returncode, done.stdout + done.stderr
 
+    def expect_equal(self) -> None:
+        """Broken if `zk2etcd diff` finds anything."""
+        code, text = self.command("diff")
+        if code != 0:
+            raise Broken(f"diff exited {code} and said: {text.strip()}")
+
     # --- ZooKeeper ------------------------------------------------------------------------------
 
     def connect(self) -> generate.Writer:
@@ -73,6 +79,12 @@ class Stage:
         if self._writer is None:
             self._writer = self.connect()
         return self._writer
+
+    def reconnect(self) -> None:
+        """Give up the writer's session: its ensemble was replaced."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
 
     def seed(self, items: Iterable[generate.Item]) -> generate.Written:
         return self.writer.write(items)
