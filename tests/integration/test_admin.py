@@ -556,14 +556,19 @@ def test_watching_on_a_terminal_goes_on_until_ctrl_c(url: str, fake: FakeControl
 
 
 def test_the_address_and_token_come_from_the_configuration(
-    url: str, settings: Settings, fake: FakeControl, tmp_path: pathlib.Path
+    url: str,
+    settings: Settings,
+    fake: FakeControl,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     settings.set(token=pydantic.SecretStr(TOKEN))
+    monkeypatch.setenv("OTHER", "wrong")
     file = tmp_path / "zk2etcd.yaml"
     listen = url.removeprefix("http://")
     file.write_text(f"sync: {{prefixes: [/a]}}\nhttp: {{listen: '{listen}', token: {TOKEN}}}\n")
     assert main.run(["full-sync", "-c", str(file)]) == 0
-    assert main.run(["full-sync", "-c", str(file), "--set", "http.token=wrong"]) == 2
+    assert main.run(["full-sync", "-c", str(file), "--set", "http.token=${OTHER}"]) == 2
     assert main.run(["status", "-c", str(tmp_path / "none.yaml")]) == 2
     assert len(fake.synced) == 1
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from zk2etcd.config import models
 
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
-_WILDCARDS = ("0.0.0.0", "::")
+WILDCARDS = ("0.0.0.0", "::", "[::]")
+"""Hosts of `http.listen` that stand for every address."""
 
 
 HEADERS = ("Host", "Origin", "Sec-Fetch-Site", "Authorization", "Content-Type")
@@ -56,7 +57,7 @@ def address(listen: str) -> tuple[str, int]:
 def url(listen: str) -> str:
     """Where a client on this host finds the server that listens there."""
     host, port = address(listen)
-    if host in _WILDCARDS:
+    if host in WILDCARDS:
         host = "::1" if host == "::" else "127.0.0.1"
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
@@ -68,7 +69,7 @@ def host_known(header: str, http: models.Http) -> bool:
     allowed = {host.lower().rstrip(".") for host in http.allowed_hosts or ()}
     if not name or name in allowed or name in _LOOPBACK_NAMES or name == listen:
         return bool(name)
-    return listen in _WILDCARDS and _is_address(name)
+    return listen in WILDCARDS and _is_address(name)
 
 
 def token(http: models.Http) -> str | None:

@@ -61,7 +61,7 @@ def command(
     """Compare the keys and values of every shard, whether a mirror runs or not.
 
     With --fix, a shard that a supervisor owns is repaired by its owner, asked through its admin
-    address (a token comes from $ZK2ETCD_TOKEN or from -c, and goes to this host or to --url
+    address (a token comes from $ZK2ETCD_TOKEN or from -c, and goes to our http.listen or to --url
     only); one that nobody owns is owned for the time of the repair.
 
     Instead of -c, the flags of the older tool's diff are taken; `zk2etcd sync --help` lists them.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import os
 import time
-import urllib.parse
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -96,16 +95,29 @@ class Repair:
 
     def _token_for(self, url: str) -> str | None:
         """The owner key is mere data in etcd: whoever may write there must not be able to have the
-        token sent to them. It goes to this host, to our own address, and to --url."""
-        at = urllib.parse.urlsplit(url).netloc
-        known = addresses.is_loopback(at) or at == self._settings.http.listen
-        if not (known or self._url):
+        token sent to them. It goes to our own address alone, and to --url."""
+        if not (self._url or _leads_to(self._settings.http.listen, url)):
             return None
         return os.environ.get(asking.TOKEN) or access.token(self._settings.http)
 
     def _hint(self, url: str) -> str:
         unsent = self._token_for(url) is None and not self._url
         return "; if it needs a token, name its address with --url" if unsent else ""
+
+
+def _leads_to(listen: str, url: str) -> bool:
+    """Whether this URL is that of a supervisor of this host that listens there. Another port of
+    loopback is anybody's who may run a program here."""
+    host, _, port = listen.rpartition(":")
+    names = {host}
+    if addresses.is_loopback(listen) or host in access.WILDCARDS:
+        names = {"127.0.0.1", "[::1]", "localhost"} | names
+    try:
+        found = admin_client.place(url)
+    except errors.UsageError:
+        return False
+    own = {f"{name}:{port}" for name in names}
+    return found.scheme == "http" and found.address in own and not found.path
 
 
 def _release(

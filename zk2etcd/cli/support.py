@@ -7,7 +7,6 @@ import pathlib
 import subprocess
 import sys
 import time
-import urllib.parse
 from typing import TYPE_CHECKING
 
 import click
@@ -20,6 +19,10 @@ if TYPE_CHECKING:
     from zk2etcd.config import models
 
 _CHECK_SECONDS = 60.0
+_PLAIN_WORD = (
+    "note: a secret is short or a common word: it is left out by its key, but was not looked for in"
+    " texts such as the log; take a longer one"
+)
 
 
 @click.command("support")
@@ -53,10 +56,12 @@ def command(where: asking.Where, output: pathlib.Path | None, force: bool, check
     if check:
         report.take("check.json", lambda: _checked(where))
     token = _ask_supervisor(report, where.url, settings)
-    password = urllib.parse.urlsplit(where.url or "").password
-    secrets = support.known_secrets(settings, (token, os.environ.get(asking.TOKEN), password))
+    given = (token, os.environ.get(asking.TOKEN))
+    secrets = support.known_secrets(settings, given)
     support.write(path, report, secrets, force=force)
     _say(path, report, secrets)
+    if support.plain_words(settings, given):  # not in the archive: it would help to guess it
+        click.echo(_PLAIN_WORD, err=True)
     return report.exit_code
 
 

@@ -8,15 +8,22 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import ssl
 import time
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from zk2etcd import errors
+from zk2etcd.config import addresses
 from zk2etcd.view import status
 
+# No user part, no query, nothing that two readers could take for two different hosts.
+_URL = re.compile(
+    r"(?:(?P<scheme>https?)://)?(?P<address>[A-Za-z0-9_.:\[\]%-]+)(?P<path>(?:/[A-Za-z0-9._~!$&'()*+,;=:%-]*)*)",
+    re.IGNORECASE,
+)
 DEFAULT_URL = "http://127.0.0.1:9180"
 _POLL = 0.2
 _READ_LIMIT = 256 * 1024 * 1024
@@ -28,6 +35,39 @@ Seen = Callable[[Document], object]
 """Given each status that was looked at."""
 
 
+class Place(NamedTuple):
+    """What an http URL leads to; `address` is host:port in its normal form."""
+
+    scheme: str
+    address: str
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.address}{self.path}"
+
+
+def place(url: str) -> Place:
+    """Where requests to this URL go, by one strict reading: what is judged is what is reached.
+
+    :raises errors.UsageError: it is none, or has a user part. It is not repeated, since a secret
+        may stand in it.
+    """
+    found = _URL.fullmatch(url)
+    if found is None:
+        if "@" in url:
+            what = (
+                "the address has a user part (NAME@), or a secret: leave it out, and give a token"
+            )
+            raise errors.UsageError(f"{what} in ZK2ETCD_TOKEN or in the configuration with -c")
+        raise errors.UsageError(f"the address is not an http URL, such as {DEFAULT_URL}")
+    scheme = (found["scheme"] or "http").lower()
+    try:
+        address = addresses.host_port(found["address"], 443 if scheme == "https" else 80)
+    except ValueError as error:
+        raise errors.UsageError(f"the address is not an http URL: it {error}") from None
+    return Place(scheme, address, (found["path"] or "").rstrip("/"))
+
+
 class Client:
     """The supervisor at `url`; `token` goes with each request, `timeout` (seconds) bounds each.
 
@@ -36,13 +76,8 @@ class Client:
     """
 
     def __init__(self, url: str = DEFAULT_URL, token: str | None = None, timeout: float = 5.0):
-        parts = urllib.parse.urlsplit(url if "://" in url else f"http://{url}")
-        if not _is_http(parts):
-            raise errors.UsageError(f"{url} is not an http URL, such as {DEFAULT_URL}")
-        # Without a password, since it stands in messages.
-        shown = parts._replace(netloc=parts.netloc.rpartition("@")[2])
-        self.url = shown.geturl().rstrip("/")
-        self._parts = parts
+        self.place = place(url)
+        self.url = str(self.place)
         self._token = token
         self._timeout = timeout
         self._asked: dict[str, float] = {}
@@ -215,7 +250,7 @@ class Client:
         try:
             connection = self._connection(timeout or self._timeout)
             try:
-                connection.request(method, self._parts.path.rstrip("/") + path, data, headers)
+                connection.request(method, self.place.path + path, data, headers)
                 answer = connection.getresponse()
                 return answer.status, answer.read(_READ_LIMIT)
             finally:
@@ -228,20 +263,12 @@ class Client:
             ) from error
 
     def _connection(self, timeout: float) -> http.client.HTTPConnection:
-        host, port = self._parts.hostname or "", self._parts.port
-        if self._parts.scheme == "https":
+        host, _, port = self.place.address.rpartition(":")
+        host = host.strip("[]")
+        if self.place.scheme == "https":
             context = ssl.create_default_context()
-            return http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
-        return http.client.HTTPConnection(host, port, timeout=timeout)
-
-
-def _is_http(parts: urllib.parse.SplitResult) -> bool:
-    try:
-        port_is_right = parts.port is None or parts.port > 0
-    except ValueError:
-        return False
-    plain = not any(character.isspace() for character in parts.geturl())
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and port_is_right and plain
+            return http.client.HTTPSConnection(host, int(port), timeout=timeout, context=context)
+        return http.client.HTTPConnection(host, int(port), timeout=timeout)
 
 
 def _stands(shard: dict[str, Any], trips: Mapping[str, str]) -> bool:

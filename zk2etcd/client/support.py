@@ -1,8 +1,9 @@
 """What `zk2etcd support` gathers for whoever is to help: one archive, without a secret in it.
 
 Each part is got by itself, and what cannot be had is written down with the reason: one asks for
-help when things do not work. Nothing in it should hold a secret to begin with; whatever is known to
-be one (the configuration's, the token's) is looked for all the same before anything is written.
+help when things do not work. Nothing in it holds a secret to begin with: they are left out by
+their keys. Whatever is known to be one (the configuration's, the token's), and is no common word, is looked
+for all the same before anything is written.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ import pydantic
 
 from zk2etcd import errors, version
 from zk2etcd.client import admin_client, machine
-from zk2etcd.config import model_walk, models
+from zk2etcd.config import model_walk, models, reference
 
 _LOG_TAIL = 2 * 1024 * 1024
-_SHORTEST = 4
+_SHORTEST, _SHORTEST_WORD = 8, 16
 
 
 @dataclasses.dataclass
@@ -104,7 +105,21 @@ def known_secrets(settings: models.Config | None, others: Iterable[str | None]) 
         for secret in found
         for form in (secret, json.dumps(secret)[1:-1], urllib.parse.quote(secret, safe=""))
     }
-    return {form for form in forms if len(form) >= _SHORTEST}
+    return {form for form in forms if _is_told_apart(form)}
+
+
+def plain_words(settings: models.Config | None, others: Iterable[str | None]) -> bool:
+    """Whether one of these secrets is not looked for in texts. It is left out by its key alone."""
+    found = {secret for secret in (*others, *_of_model(settings)) if secret}
+    return not all(map(_is_told_apart, found))
+
+
+def _is_told_apart(secret: str) -> bool:
+    """Whether it can hardly stand in a text by chance. Where a common word is struck out, what is
+    left shows which it was, and says other things than it did."""
+    mixed = 0 < sum(map(str.isalpha, secret)) < len(secret)
+    shortest = _SHORTEST if mixed else _SHORTEST_WORD
+    return len(secret) >= shortest and secret.lower() not in reference.render().lower()
 
 
 def write(path: pathlib.Path, report: Report, secrets: set[str], *, force: bool) -> None:

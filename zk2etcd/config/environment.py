@@ -42,6 +42,18 @@ def fill(text: str, environ: Mapping[str, str]) -> str:
     return "".join((*parts, text[at:]))
 
 
+def may_be_empty(text: str) -> bool:
+    """Whether whoever wrote this said that nothing may come of it: `${NAME:-}`, nothing else."""
+    found = list(_DOLLAR.finditer(text))
+    return bool(found) and all(match.group(3) is not None for match in found)
+
+
+def names_its_value(text: str) -> bool:
+    """Whether the value itself comes from the environment, and no default of it stands here."""
+    found = [match for match in _DOLLAR.finditer(text) if match.group(2)]
+    return bool(found) and not any(match.group(4) for match in found)
+
+
 def _replacement(match: re.Match[str], environ: Mapping[str, str]) -> str:
     dollar, name, has_default, default, broken = match.groups()
     if dollar:

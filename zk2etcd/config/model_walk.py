@@ -44,6 +44,10 @@ class Shape:
             part in (str, pydantic.SecretStr) for part in self.alternatives
         )
 
+    @property
+    def is_secret(self) -> bool:
+        return pydantic.SecretStr in self.alternatives
+
 
 def keyed(model: type[pydantic.BaseModel]) -> dict[str, pydantic.fields.FieldInfo]:
     """The fields by the key that stands in a file (`from`, not `from_`)."""

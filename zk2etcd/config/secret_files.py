@@ -79,9 +79,10 @@ class Files:
         except UnicodeDecodeError:
             self.faults.append((path, "points to a file that is not UTF-8"))
             return None
-        if not text:
+        if not text.strip():
             self.faults.append((path, "points to an empty file; write the secret into it"))
-        return text or None
+            return None
+        return text
 
     def _content(self, name: str, path: faults.Path, limit: int) -> bytes | None:
         try:

@@ -1,12 +1,14 @@
 """A tree of scalars to plain data, with the environment filled in.
 
 The models say what a scalar is meant to be: where only a text fits, a password `0123` out of the
-environment stays those four characters, while `count: ${N}` becomes a number.
+environment stays those four characters, while `count: ${N}` becomes a number. They also say which
+are secrets, or name the file of one: an empty one must not quietly mean that none is asked for.
 """
 
 from __future__ import annotations
 
 import collections.abc
+import contextlib
 from typing import Any
 
 import pydantic
@@ -41,14 +43,46 @@ class Reader:
         self, node: yaml_source.Mapping, shape: model_walk.Shape, path: faults.Path
     ) -> dict[str, Any]:
         known = {} if shape.model is None or shape.items else model_walk.keyed(shape.model)
+        shapes = {key: model_walk.shape(info.annotation) for key, info in known.items()}
         result = {}
         for key, item in node.items.items():
-            inner = model_walk.shape(known[key].annotation) if key in known else _ANYTHING
+            inner = shapes.get(key, _ANYTHING)
+            of_file = shapes.get(key.removesuffix("_file"), _ANYTHING).is_secret
+            if isinstance(item, yaml_source.Scalar) and of_file:
+                self._must_be_given(item, inner, (*path, key))
             value = self._value(item, inner, (*path, key))
             # A section whose keys are all commented out has its defaults.
             if value is not None or inner.optional or not inner.model or inner.items:
                 result[key] = value
         return result
+
+    def _must_be_given(
+        self, node: yaml_source.Scalar, shape: model_walk.Shape, path: faults.Path
+    ) -> None:
+        """Of a secret, or the name of its file: `null` and `${NAME:-}` say none, nothing else does.
+
+        A secret in an argument stands in the list of processes, for everybody on the machine.
+        """
+        if node.plain and node.text and yaml_source.resolved(node.text) is None:
+            return
+        shown = node.argument and shape.is_secret and node.text
+        if shown and not environment.names_its_value(node.text):
+            what = (
+                "not with --set, which everybody on this machine can read: write ${NAME}, or give"
+            )
+            self.faults.append(
+                faults.Fault(node.mark, path, f"{what} {path[-1]}_file", spoils=True)
+            )
+            return
+        with contextlib.suppress(environment.FillError):  # which is said of every scalar
+            text = environment.fill(node.text, self._environ)
+            if text.strip() or (not text and environment.may_be_empty(node.text)):
+                return
+            what = "is empty; give a value, or leave the key out"
+            if text != node.text:
+                what = "is empty once filled from the environment; set the variable, or write"
+                what += " ${NAME:-} if there need be none"
+            self.faults.append(faults.Fault(node.mark, path, what, spoils=True))
 
     def _scalar(self, node: yaml_source.Scalar, shape: model_walk.Shape, path: faults.Path) -> Any:
         try:

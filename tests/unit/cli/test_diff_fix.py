@@ -34,20 +34,30 @@ def test_an_owner_may_take_long_but_must_move(monkeypatch: pytest.MonkeyPatch) -
         stall.look(status(19, "ZooKeeper is away"))
 
 
-def job(url: str | None = None) -> diff_fix.Repair:
-    whole = settings.configured(http={"listen": "10.1.2.3:9180", "token": "s3cret" * 4})
+def job(url: str | None = None, listen: str = "10.1.2.3:9180") -> diff_fix.Repair:
+    whole = settings.configured(http={"listen": listen, "token": "s3cret" * 4})
     return diff_fix.Repair(whole, messages.Identity("test", "diff", 1), url)
 
 
 @pytest.mark.parametrize(
-    "url",
-    ["http://127.0.0.1:9180", "http://localhost:1", "http://[::1]:9180", "http://10.1.2.3:9180"],
+    ("listen", "url"),
+    [
+        ("10.1.2.3:9180", "http://10.1.2.3:9180"),
+        ("127.0.0.1:9180", "http://127.0.0.1:9180"),
+        ("127.0.0.1:9180", "http://127.0.0.1:9180/"),
+        ("127.0.0.1:9180", "http://localhost:9180"),
+        ("localhost:9180", "http://127.0.0.1:9180"),
+        ("[::1]:9180", "http://[::1]:9180"),
+        ("0.0.0.0:9180", "http://127.0.0.1:9180"),
+        ("[::]:9180", "http://[::1]:9180"),
+    ],
 )
-def test_this_host_and_our_own_address_get_it(url: str) -> None:
-    assert job()._token_for(url) == "s3cret" * 4
-    assert job()._hint(url) == ""
+def test_our_own_address_gets_it(listen: str, url: str) -> None:
+    assert job(listen=listen)._token_for(url) == "s3cret" * 4
+    assert job(listen=listen)._hint(url) == ""
 
 
+@pytest.mark.parametrize("listen", ["127.0.0.1:9180", "0.0.0.0:9180", "10.1.2.3:9180"])
 @pytest.mark.parametrize(
     "url",
     [
@@ -55,11 +65,39 @@ def test_this_host_and_our_own_address_get_it(url: str) -> None:
         "http://collector.example:80",
         "http://127.0.0.1.collector.example:9180",
         "http://127.0.0.1:9180@collector.example:80",
+        "http://127.0.0.1:9180@collector.example",
+        "http://10.1.2.3:9180@collector.example",
+        "http://u:p@127.0.0.1:9180",
+        "http://127.0.0.1:9180\\@collector.example",
+        "http://collector.example\\@127.0.0.1:9180",
+        "http://collector.example#@127.0.0.1:9180",
+        "http://collector.example?127.0.0.1:9180",
+        "http://127.0.0.1:9180/elsewhere",
+        "http://127.0.0.1:9181",
+        "http://127.0.0.1",
+        "http://127.0.0.1.:9180",
+        "http://127.0.0.2:9180",
+        "http://[::ffff:127.0.0.1]:9180",
+        "http://\u0661\u0662\u0667.0.0.1:9180",
+        "http://127.0.0.1:\u0669180",
+        "http://127.0.0.1:9180\u2044x",
+        "https://127.0.0.1:9180",
+        "ftp://127.0.0.1:9180",
+        "//127.0.0.1:9180@collector.example",
+        "http://127.0.0.1:9180 @collector.example",
+        "http://127.0.0.1:99999",
+        "http://[::1",
+        "http://",
+        "",
     ],
 )
-def test_no_other_address_that_an_owner_key_names_gets_it(url: str) -> None:
-    assert job()._token_for(url) is None
-    assert "--url" in job()._hint(url)
+def test_no_other_address_that_an_owner_key_names_gets_it(listen: str, url: str) -> None:
+    assert job(listen=listen)._token_for(url) is None
+    assert "--url" in job(listen=listen)._hint(url)
+
+
+def test_a_free_port_is_no_address_that_could_be_compared() -> None:
+    assert job(listen="127.0.0.1:0")._token_for("http://127.0.0.1:9180") is None
 
 
 def test_an_address_that_the_person_names_gets_it() -> None:

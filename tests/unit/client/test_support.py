@@ -9,6 +9,7 @@ import tarfile
 
 import pytest
 
+from tests.unit import settings
 from zk2etcd import errors
 from zk2etcd.cli import main
 from zk2etcd.client import support
@@ -19,7 +20,6 @@ SECRETS = {
     "sasl": "s4sl-p\u00e4ss",
     "etcd": "3tcd-in-a-file",
     "token": "t0ken-in-the-environment",
-    "url": "p4ss-in-the-url",
     "asking": "t0ken-of-who-asks",
 }
 NOWHERE = "http://127.0.0.1:9"
@@ -68,8 +68,7 @@ def unpacked(path: pathlib.Path) -> dict[str, bytes]:
 def test_no_secret_is_in_it(
     planted: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    url = f"http://someone:{SECRETS['url']}@127.0.0.1:9"
-    arguments = ["support", "-c", str(planted), "--url", url, "--output", "report.tar.gz"]
+    arguments = ["support", "-c", str(planted), "--url", NOWHERE, "--output", "report.tar.gz"]
     assert main.run(arguments) == 1
     said = capsys.readouterr()
     path = tmp_path / "report.tar.gz"
@@ -174,3 +173,33 @@ def test_without_a_log_file_it_says_where_the_log_went() -> None:
     support.of_configuration(report, cfg)
     assert "stderr" in report.notes["log.txt"]
     assert report.missing == {}
+
+
+@pytest.mark.parametrize(
+    ("secret", "is_looked_for"),
+    [
+        ("following", False),
+        ("zk2etcd", False),
+        ("127.0.0.1:9180", False),
+        ("12345678", False),
+        ("Change-Me", True),
+        ("correct-horse", True),
+        ("correcthorsebatterystaple", True),
+        ("0123456789abcdef", True),
+        ("4-5", False),
+    ],
+)
+def test_a_secret_that_may_stand_in_texts_by_chance_is_left_out_by_its_key_alone(
+    secret: str, is_looked_for: bool
+) -> None:
+    assert (secret in support.known_secrets(None, (secret, None))) is is_looked_for
+    assert support.plain_words(None, (None, secret)) is not is_looked_for
+
+
+def test_parts_of_credentials_are_judged_by_themselves() -> None:
+    auth = [{"scheme": "digest", "credentials": "somebody:following"}]
+    config = settings.configured(zookeeper={"auth": auth})
+    assert support.known_secrets(config, ()) == {
+        "somebody:following",
+        "somebody%3Afollowing",
+    }

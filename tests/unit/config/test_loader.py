@@ -115,7 +115,7 @@ def test_sets_come_last_and_take_scalars_and_flows(files: Files) -> None:
             "sync.delete_guard={min_deletes: 5}",
             "workers.count=2",
             "http.token=null",
-            "etcd.password=0123",
+            "etcd.username=0123",
             "zookeeper.hosts=a:1,b:2",
             "etcd.tls.ca=null",
             "etcd.endpoints=https://e",
@@ -128,7 +128,7 @@ def test_sets_come_last_and_take_scalars_and_flows(files: Files) -> None:
     assert found.sync.delete_guard.min_deletes == 5
     assert found.workers.count == 2
     assert found.http.token is None
-    assert models.revealed(found.etcd.password) == "0123"
+    assert found.etcd.username == "0123"
     assert found.zookeeper.hosts == ("a:1", "b:2")
     assert found.etcd.tls == connections.EtcdTls()
     assert found.log.level == "debug"
