@@ -2,8 +2,8 @@
 
 Each part is got by itself, and what cannot be had is written down with the reason: one asks for
 help when things do not work. Nothing in it holds a secret to begin with: they are left out by
-their keys. Whatever is known to be one (the configuration's, the token's), and is no common word, is looked
-for all the same before anything is written.
+their keys. Whatever is known to be one (the configuration's, the token's), and is no common word,
+is looked for all the same before anything is written.
 """
 
 from __future__ import annotations
