@@ -72,6 +72,7 @@ class Proxy:
         self._gates = {"up": _Gate(), "down": _Gate()}
         self._open: set[socket.socket] = set()
         self._near: set[socket.socket] = set()
+        self._mute: set[socket.socket] = set()
         self._refusing = False
         self._closed = False
         host, self.port = self._listener.getsockname()
@@ -155,6 +156,12 @@ class Proxy:
                 gate.held_since, gate.heard_until = None, until
             self._changed.notify_all()
 
+    def mute(self) -> None:
+        """The connections that stand now carry nothing more, in neither direction, and stay open,
+        as after a router forgot them; new ones work."""
+        with self._changed:
+            self._mute |= self._open
+
     def heal(self) -> None:
         """Forward everything at once again, to where it belongs."""
         if self._target != _split(self.target):
@@ -230,8 +237,13 @@ class Proxy:
             with self._changed:
                 self.returned += size
 
+    def is_mute(self, end: socket.socket) -> bool:
+        with self._changed:
+            return end in self._mute
+
     def forget(self, end: socket.socket) -> None:
         with self._changed:
+            self._mute.discard(end)
             self._open.discard(end)
             self._near.discard(end)
 
@@ -279,7 +291,7 @@ class _Stream:
                     self._linger()
                 if passage is Passage.END or not part:
                     break
-                if passage is Passage.GO:
+                if passage is Passage.GO and not self._proxy.is_mute(self._sink):
                     self._send(part)
             self._proxy.forget(self._sink)
             _end(self._sink)

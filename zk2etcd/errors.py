@@ -121,6 +121,15 @@ class EtcdDenied(EtcdError):
     """etcd refused our credentials or rights."""
 
 
+class UnfitMember(EtcdError):
+    """This endpoint refuses all that we need, for certain: a learner, say, or no etcd at all.
+    Another one is asked."""
+
+
+class LeaseGone(EtcdError):
+    """etcd does not know our lease any more: what hangs on it is gone, a new one is needed."""
+
+
 class AmbiguousWrite(EtcdError):
     """A write's answer was lost: it may have been applied, or may still land later."""
 

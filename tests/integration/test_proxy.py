@@ -202,3 +202,18 @@ def test_the_first_bytes_of_each_connection_can_be_changed(sink: Sink) -> None:
                 client.sendall(b"b")
                 assert client.recv(1) == b"b"
             assert through.connections == number
+
+
+def test_a_mute_connection_stays_open_while_new_ones_work(sink: Sink, through: proxy.Proxy) -> None:
+    with _client(through) as old:
+        old.sendall(b"before")
+        assert old.recv(10) == b"before"
+        through.mute()
+        old.sendall(b"lost")
+        with _client(through) as new:
+            new.sendall(b"new")
+            assert new.recv(10) == b"new"
+        old.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            old.recv(10)
+        assert sink.received == b"beforenew"

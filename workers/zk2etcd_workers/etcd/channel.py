@@ -35,8 +35,12 @@ def connect(endpoint: str, content: Files) -> Any:
         ("grpc.enable_retries", 0),
         ("grpc.max_receive_message_length", -1),
         ("grpc.max_send_message_length", -1),
+        # A peer that went silent: keepalive_timeout_ms alone does nothing (grpcio 1.85).
         ("grpc.keepalive_time_ms", 10_000),
         ("grpc.keepalive_timeout_ms", 5_000),
+        ("grpc.http2.ping_timeout_ms", 5_000),
+        # Else a new channel is given the connection of the old one, which may be why it is made.
+        ("grpc.use_local_subchannel_pool", 1),
         ("grpc.initial_reconnect_backoff_ms", 100),
         # Also the time that a connection may take to stand, with TLS: to another continent, say.
         ("grpc.min_reconnect_backoff_ms", 3_000),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import etcd3.etcdrpc as rpc
@@ -17,7 +17,7 @@ import grpc
 
 from zk2etcd import errors, metrics
 from zk2etcd.config import connections
-from zk2etcd_workers.etcd import endpoints, failures, limits, login, wire
+from zk2etcd_workers.etcd import endpoints, failures, keepalive, limits, login, wire
 from zk2etcd_workers.model import pacing
 
 _READS_IN_TXN = 100
@@ -162,9 +162,11 @@ class Client:
 
         def settled(future: Any) -> None:
             failure = self._endpoints.failure(call, write=True)
-            if first and self._login.needed and isinstance(failure, failures.TokenExpired):
-                self._anew(call, request, done, failure)
-                return
+            if isinstance(failure, failures.TokenExpired) and self._login.configured:
+                if first:
+                    self._anew(call, request, done, failure)
+                    return
+                failure = self._refuses_its_own(call)
             status = "success" if failure is None else type(failure).__name__
             self._instruments.etcd_op("txn", status, time.monotonic() - started)
             if failure is not None:
@@ -183,7 +185,7 @@ class Client:
         self._login.rejected(call.token)
 
         def logged_in(failure: errors.EtcdError | None) -> None:
-            if failure is not None or self._login.token is None:
+            if failure is not None or self._login.lacking:
                 done(None, failure or refusal)
                 return
             since = time.monotonic(), self._revision
@@ -212,39 +214,21 @@ class Client:
         return int(reply.ID), int(reply.TTL)
 
     def keep_alive(self, lease: int, deadline: float) -> int:
-        """Renew once; the TTL left in seconds, 0 if the lease is gone.
+        """Renew once; the TTL left in seconds, 0 or less if the lease is gone. Less than was
+        granted means that it was not renewed.
 
-        The request stream stays open until the answer is there: etcd may cancel the call, and
-        drop the renewal, when the client's half closes first.
+        :raises errors.EtcdError: refused; `EtcdUnavailable`: no answer before the deadline.
         """
-        answered = threading.Event()
-
-        def requests() -> Iterator[Any]:
-            yield rpc.LeaseKeepAliveRequest(ID=lease)
-            answered.wait(deadline)
-
-        member, token = self._endpoints.current, self._fresh_token()
-        metadata = [("token", token)] if token else None
+        token = self._fresh_token()
         try:
-            call = member.method("Lease/LeaseKeepAlive")(
-                requests(), timeout=deadline, metadata=metadata
-            )
-        except ValueError as error:
-            # Closed meanwhile: its certificates were replaced, or we are ending.
-            raise errors.EtcdUnavailable(f"etcd {member.endpoint}: {error}") from error
-        try:
-            return int(next(iter(call)).TTL)
-        except grpc.RpcError as error:
-            failure = self._endpoints.refused(error, member, write=False)
-            if isinstance(failure, failures.TokenExpired):
-                self._login.rejected(token)
-            raise failure from error
-        except StopIteration as error:
-            self._endpoints.failed(member)
-            raise errors.EtcdUnavailable(f"lease keepalive to {member.endpoint} failed") from error
-        finally:
-            answered.set()
-            call.cancel()
+            return keepalive.renew(self._endpoints, lease, deadline, token)
+        except failures.TokenExpired:
+            self._login.rejected(token)
+            raise
+
+    def ttl(self, lease: int) -> int:
+        """The seconds that a lease has left, below 0 if it is gone; renews nothing."""
+        return int(self._call("Lease/LeaseTimeToLive", rpc.LeaseTimeToLiveRequest(ID=lease)).TTL)
 
     def revoke(self, lease: int) -> None:
         self._call("Lease/LeaseRevoke", rpc.LeaseRevokeRequest(ID=lease))
@@ -257,7 +241,7 @@ class Client:
 
     def authenticate(self, older_than: float = 0.0) -> None:
         """Fetch a token if a user is configured and the present one is older (seconds)."""
-        if self._login.needed and self._login.age() >= older_than:
+        if self._login.configured and self._login.age() >= older_than:
             self._login.now()
 
     def _call(self, method: str, request: Any) -> Any:
@@ -285,11 +269,13 @@ class Client:
         at: float,
     ) -> Any:
         failure = self._outcome(call, write=write)
-        if self._login.needed and isinstance(failure, failures.TokenExpired):
+        if self._login.configured and isinstance(failure, failures.TokenExpired):
             # Refused before it was looked at, so asking again with a new token is not a retry.
             self._login.rejected(call.token)
             call = self._begin(method, request)
             failure = self._outcome(call, write=write)
+            if isinstance(failure, failures.TokenExpired):
+                failure = self._refuses_its_own(call)
         if op:
             status = "success" if failure is None else type(failure).__name__
             self._instruments.etcd_op(op, status, time.monotonic() - at)
@@ -304,10 +290,20 @@ class Client:
         return self._endpoints.failure(call, write=write)
 
     def _fresh_token(self) -> str | None:
-        """The login's token, fetched if there is none; None if no user is configured."""
-        if self._login.needed and self._login.token is None:
+        """The login's token, fetched if it is lacking; None if none is needed."""
+        if self._login.lacking:
             self._login.now()
         return self._login.token
+
+    def _refuses_its_own(self, call: endpoints.Call) -> errors.EtcdError:
+        """A member does not take the token that it gave a moment ago: it is left, as one that does
+        not answer. What it refused it refused unseen."""
+        self._login.rejected(call.token)
+        self._endpoints.failed(call.member)
+        return errors.UnfitMember(
+            f"etcd {call.member.endpoint}: it refuses the token of the login that it took just "
+            "before: see its --auth-token, and that its clock is right"
+        )
 
     def _saw(self, reply: Any, known: int) -> None:
         """A linearizable answer is never behind what was known when it was asked for; if it is,

@@ -2,7 +2,9 @@
 
 Every call goes to one member, and a call that it did not answer makes the next one the member of
 all later calls. Nothing is sent a second time here: whether that may be done is its sender's to
-know. Certificates are read when a channel is made, and made anew when their files have changed.
+know. Certificates are read when a channel is made. It is made anew when their files have changed,
+and when a call got no sign of life by its deadline: a connection may carry nothing more while new
+ones work.
 """
 
 from __future__ import annotations
@@ -19,13 +21,17 @@ from zk2etcd.config import connections
 from zk2etcd_workers import turn
 from zk2etcd_workers.etcd import channel, failures
 
+_LEAVES = (errors.EtcdUnavailable, errors.AmbiguousWrite, errors.UnfitMember)
+"""What a member answers that is left for the next one."""
+
 
 class Call(NamedTuple):
-    """One request under way. `token` is the login it was sent with."""
+    """One request under way: `token` is the login it was sent with, `at` when (monotonic)."""
 
     future: Any
     member: Member
     token: str | None
+    at: float
 
 
 class Member:
@@ -36,6 +42,7 @@ class Member:
         self._settings = settings
         self._lock = threading.Lock()
         self._channel: Any = None
+        self._made = 0.0
         self._files: tuple[bytes | None, ...] = ()
         self._methods: dict[str, Any] = {}
 
@@ -51,25 +58,34 @@ class Member:
             if self._channel is None:
                 self._files = channel.files(self.endpoint, self._settings)
                 self._channel = channel.connect(self.endpoint, self._files)
+                self._made = time.monotonic()
             service, method = name.split("/")
             stub = getattr(rpc, service + "Stub")(self._channel)
             return self._methods.setdefault(name, getattr(stub, method))
 
-    def refresh(self) -> None:
-        """It did not answer: if its certificates were replaced, that may be why."""
+    def refresh(self, silent_since: float | None = None) -> None:
+        """It did not answer. If its certificates were replaced, that may be why; so may its
+        connection, if nothing came over it for a call sent at `silent_since`."""
         with self._lock:
             if self._channel is None:
                 return
-            try:
-                if channel.files(self.endpoint, self._settings) == self._files:
-                    return
-            except errors.EtcdUnavailable:
-                # In the middle of being replaced, perhaps. What was read still holds.
+            # A newer one than that call's is not to blame.
+            silent = silent_since is not None and self._made <= silent_since
+            if not (silent or self._is_renewed()):
                 return
             old, self._channel, self._methods = self._channel, None, {}
-        # Closing waits for the channel's calls to end, and this may be a callback of one of them,
-        # in the very thread that ends them.
-        threading.Thread(target=old.close, name="close channel", daemon=True).start()
+        # Other calls may be under way on it, and closing cancels them: they get their time first.
+        ending = threading.Timer(self._settings.request_timeout + 1.0, old.close)
+        ending.daemon = True
+        ending.start()
+
+    def _is_renewed(self) -> bool:
+        """Whether the files of its certificates have changed."""
+        try:
+            return channel.files(self.endpoint, self._settings) != self._files
+        except errors.EtcdUnavailable:
+            # In the middle of being replaced, perhaps. What was read still holds.
+            return False
 
     def close(self) -> None:
         with self._lock:
@@ -98,7 +114,7 @@ class Endpoints:
 
         :raises errors.EtcdUnavailable: it was not sent.
         """
-        member = self.current
+        member, at = self.current, time.monotonic()
         metadata = [("token", token)] if token else None
         try:
             future = member.method(method).future(request, timeout=seconds, metadata=metadata)
@@ -108,33 +124,40 @@ class Endpoints:
         except ValueError as error:
             # The channel was closed meanwhile: its certificates were replaced, or we are ending.
             raise errors.EtcdUnavailable(f"etcd {member.endpoint}: {error}") from error
-        return Call(future, member, token)
+        return Call(future, member, token, at)
 
-    def failed(self, member: Member) -> None:
+    def failed(self, member: Member, silent_since: float | None = None) -> None:
         """`member` did not answer a call. Several calls that fail together count once: else two of
-        them would come back to the member that is away."""
+        them would come back to the member that is away.
+
+        :param silent_since: when the call was sent, if nothing at all came back.
+        """
         with self._lock:
             if self._members[self._at] is member:
                 self._at = (self._at + 1) % len(self._members)
-        member.refresh()
+        member.refresh(silent_since)
 
     def failure(self, call: Call, *, write: bool) -> errors.EtcdError | None:
         """What a call's end means; None if it was answered well."""
         future, member = call.future, call.member
         if not future.done():
             future.cancel()
-            self.failed(member)
+            self.failed(member, call.at)
             return failures.lost(member.endpoint, "no answer", write=write)
         if future.code() is grpc.StatusCode.OK:
             return None
-        return self.refused(future, member, write=write)
+        return self.refused(future, member, call.at, write=write)
 
-    def refused(self, status: Any, member: Member, *, write: bool) -> errors.EtcdError:
-        """What a status other than OK means; a member that cannot be reached is left."""
+    def refused(self, status: Any, member: Member, at: float, *, write: bool) -> errors.EtcdError:
+        """What a status other than OK means; a member that cannot be reached is left.
+
+        :param at: when the call was sent.
+        """
         details = status.details() or ""
         failure = failures.translate(status.code().name, details, member.endpoint, write)
-        if isinstance(failure, errors.EtcdUnavailable | errors.AmbiguousWrite):
-            self.failed(member)
+        if isinstance(failure, _LEAVES):
+            silent = status.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+            self.failed(member, at if silent else None)
         return failure
 
 

@@ -2,6 +2,9 @@
 
 etcd forgets tokens when it restarts and when they grow old, and answers so before it looks at a
 request: such a request was never begun, so sending it with a new token is no retry.
+
+Where logins are switched off (`auth disable`) no token is to be had and none is needed: requests go
+without one, until etcd asks for it again.
 """
 
 from __future__ import annotations
@@ -14,7 +17,8 @@ import etcd3.etcdrpc as rpc
 
 from zk2etcd import errors
 from zk2etcd.config import connections, models
-from zk2etcd_workers.etcd import endpoints as members
+from zk2etcd.logs import logger
+from zk2etcd_workers.etcd import endpoints as members, failures
 
 Then = Callable[[errors.EtcdError | None], None]
 
@@ -26,22 +30,29 @@ class Login:
         self._lock = threading.Lock()
         self._waiting: list[Then] = []
         self._at = 0.0
+        self._off = False
         self.token: str | None = None
 
     @property
-    def needed(self) -> bool:
+    def configured(self) -> bool:
         """A user is configured."""
         return self._settings.username is not None
 
+    @property
+    def lacking(self) -> bool:
+        """A request must wait for a token: there is none, and etcd is not known to want none."""
+        return self.configured and self.token is None and not self._off
+
     def age(self) -> float:
-        """Seconds since the token was fetched; endless if there is none."""
-        return time.monotonic() - self._at if self.token else float("inf")
+        """Seconds since etcd was asked for the token; endless if there is no answer that counts."""
+        return time.monotonic() - self._at if self.token or self._off else float("inf")
 
     def rejected(self, token: str | None) -> None:
-        """etcd does not know `token` any more; a newer one is kept."""
+        """etcd does not take `token` (None: a request without one) any more; a newer one is
+        kept."""
         with self._lock:
             if self.token == token:
-                self.token = None
+                self.token, self._off = None, False
 
     def now(self) -> None:
         """Fetch a token and wait for it.
@@ -49,18 +60,18 @@ class Login:
         :raises errors.EtcdDenied: user or password is wrong; `EtcdUnavailable`: no answer.
         """
         settled = threading.Event()
-        failures: list[errors.EtcdError | None] = []
+        outcomes: list[errors.EtcdError | None] = []
 
         def then(failure: errors.EtcdError | None) -> None:
-            failures.append(failure)
+            outcomes.append(failure)
             settled.set()
 
         self.soon(then)
         members.wait(settled, self._settings.request_timeout)
-        if not failures:
+        if not outcomes:
             raise errors.EtcdUnavailable("etcd did not answer a login")
-        if failures[0] is not None:
-            raise failures[0]
+        if outcomes[0] is not None:
+            raise outcomes[0]
 
     def soon(self, then: Then) -> None:
         """Fetch a token; `then` gets None or what went wrong, perhaps in a thread of grpc's."""
@@ -84,9 +95,15 @@ class Login:
         self._settled(None if failure else str(call.future.result().token), failure)
 
     def _settled(self, token: str | None, failure: errors.EtcdError | None) -> None:
+        off = isinstance(failure, failures.NoLogins)
         with self._lock:
-            if failure is None:
-                self.token, self._at = token, time.monotonic()
+            if off or failure is None:
+                said_before = self._off
+                self.token, self._at, self._off = token, time.monotonic(), off
             waiting, self._waiting = self._waiting, []
+        if off and not said_before:
+            logger.get().warning(
+                "etcd asks for no login: going on without one", user=self._settings.username
+            )
         for then in waiting:
-            then(failure)
+            then(None if off else failure)
