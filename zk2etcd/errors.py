@@ -65,6 +65,10 @@ class ZooKeeperError(Zk2EtcdError):
     exit_code = 3
 
 
+class ZooKeeperDenied(ZooKeeperError):
+    """Every server wants another login than ours: only a person can help, so it is tried slowly."""
+
+
 class SessionDoubt(ZooKeeperError):
     """The session was suspended, lost or silently replaced: events may be missing."""
 

@@ -216,7 +216,8 @@ class ShardReport:
     `work` is None while neither a base nor a full sync runs; `written` counts the keys put and
     deleted since the mirror started; `error_trace_id` stands in the log lines about `error`.
     `pause` is what etcd knows; only with phase "paused" has everything under way ended. `ordered`
-    is the last order to pause or to resume that is done.
+    is the last order to pause or to resume that is done. `protocol_reason`: why it is classic,
+    where bulk would have been preferred.
     """
 
     id: str
@@ -224,6 +225,7 @@ class ShardReport:
     owned: bool = False
     holder: str | None = None
     protocol: str | None = None
+    protocol_reason: str | None = None
     progress: tuple[int, int] = (0, 0)
     keys: int = 0
     pending: int = 0

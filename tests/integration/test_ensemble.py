@@ -13,7 +13,7 @@ from tests import ensemble, polling, proxy
 from tests.integration import mirroring, sessions
 from zk2etcd import errors, messages
 from zk2etcd.sandbox import servers
-from zk2etcd_workers.zookeeper import protocol, server_version
+from zk2etcd_workers.zookeeper import probing, protocol
 
 OTHER = messages.Identity("other", "w0", 1)
 QUICK = {"session_timeout": 4.0, "connect_timeout": 2.0, "request_timeout": 2.0}
@@ -76,7 +76,7 @@ class Counting:
 
 
 def _zxid(member: ensemble.Member) -> int:
-    found = server_version.zxid(member.ask("srvr"))
+    found = probing.zxid(member.ask("srvr"))
     assert found is not None
     return found
 

@@ -1,5 +1,5 @@
-"""`zookeeper.protocol` on real servers of three releases: what auto picks, also where no server
-tells its release, and what is said when what is asked for cannot be had."""
+"""`zookeeper.protocol` on real servers of three releases: what auto picks for a connection, and
+what is said when what is asked for cannot be had."""
 
 from __future__ import annotations
 
@@ -7,65 +7,76 @@ from collections.abc import Callable
 
 import pytest
 
-from tests import releases
-from tests.integration import mirroring, observing
-from zk2etcd import errors
-from zk2etcd.config import connections
+from tests import polling, releases
+from tests.integration import mirroring, observing, sessions
 from zk2etcd.sandbox import servers
-from zk2etcd_workers.zookeeper import protocol_choice, server_version
 
-Started = Callable[..., connections.ZooKeeper]
+Started = Callable[..., sessions.Opened]
 
 
 @pytest.fixture
-def started(sandbox: servers.Sandbox, monkeypatch: pytest.MonkeyPatch) -> Started:
-    """Settings for a new server of a suite's release (None: the installed one)."""
+def started(sandbox: servers.Sandbox, request: pytest.FixtureRequest) -> Started:
+    """A session with a new server of a suite's release (None: the installed one)."""
 
-    def start(
-        suite: str | None, protocol: str = "auto", *, tells: bool = True
-    ) -> connections.ZooKeeper:
+    def start(suite: str | None, protocol: str = "auto", *jvm: str) -> sessions.Opened:
         path = releases.class_path(suite) if suite else None
-        server = sandbox.zookeeper(durable=False, class_path=path)
+        server = sandbox.zookeeper(durable=False, class_path=path, jvm=(*servers.QUICK_JVM, *jvm))
         server.start()
-        if not tells:
-            # Real servers answer `srvr` whatever their whitelist says; what stands before them may
-            # not let it through.
-            monkeypatch.setattr(server_version, "told", lambda _answer: None)
-        return connections.ZooKeeper.model_validate(
-            {"hosts": [server.address], "protocol": protocol}
-        )
+        made = sessions.Opened(server.address, protocol=protocol)
+        request.addfinalizer(made.session.close)
+        return made
 
     return start
 
 
 OLD, NEW = releases.ZOOKEEPER_3_4, releases.ZOOKEEPER_3_9
+OTHER_WATCHES = (
+    "-Dzookeeper.watchManagerName=org.apache.zookeeper.server.watch.WatchManagerOptimized"
+)
 
 
-@pytest.mark.parametrize("tells", [True, False])
 @pytest.mark.parametrize(("suite", "protocol"), [(OLD, "classic"), (None, "bulk"), (NEW, "bulk")])
-def test_auto(started: Started, suite: str | None, protocol: str, *, tells: bool) -> None:
-    settings = started(suite, tells=tells)
-    assert (server_version.ask(settings) is not None) == tells
-    assert protocol_choice.choose(settings) == protocol
+def test_auto(started: Started, suite: str | None, protocol: str) -> None:
+    session = started(suite).connected().session
+    assert session.protocol == protocol
+    assert ("has no multiRead" in session.why_classic) == (protocol == "classic")
 
 
-@pytest.mark.parametrize("tells", [True, False])
-def test_bulk_on_an_old_server_is_one_clear_error(started: Started, *, tells: bool) -> None:
-    settings = started(OLD, "bulk", tells=tells)
-    with pytest.raises(errors.ZooKeeperError, match=r"set zookeeper\.protocol to auto or classic"):
-        protocol_choice.choose(settings)
+@pytest.mark.parametrize("suite", [None, NEW])
+def test_auto_where_recursive_watches_are_refused(started: Started, suite: str | None) -> None:
+    session = started(suite, "auto", OTHER_WATCHES).connected().session
+    assert session.protocol == "classic"
+    assert "WatchManagerOptimized" in session.why_classic
+
+
+@pytest.mark.parametrize(
+    ("suite", "jvm", "said"),
+    [
+        (OLD, (), "ZooKeeper 3.4.13 has no multiRead"),
+        (None, (OTHER_WATCHES,), "refuses recursive watches"),
+    ],
+)
+def test_bulk_where_it_is_not_had_is_one_clear_error(
+    started: Started, suite: str | None, jvm: tuple[str, ...], said: str
+) -> None:
+    session = started(suite, "bulk", *jvm).session
+    polling.until(lambda: said in session.trouble, what=said)
+    assert "set zookeeper.protocol to auto or classic" in session.trouble
+    assert not session.connected
 
 
 def test_what_is_asked_for_is_had(started: Started) -> None:
-    assert protocol_choice.choose(started(None, "bulk")) == "bulk"
-    assert protocol_choice.choose(started(None, "classic")) == "classic"
+    assert started(None, "bulk").connected().session.protocol == "bulk"
+    classic = started(None, "classic").connected().session
+    assert classic.protocol == "classic"
+    assert classic.why_classic == ""
 
 
-def test_nobody_there_is_an_error(started: Started, sandbox: servers.Sandbox) -> None:
-    settings = started(None)
-    sandbox.close()
-    with pytest.raises(errors.ZooKeeperError, match="no ZooKeeper server answers"):
-        protocol_choice.choose(settings)
+def test_bulk_that_is_not_trusted_any_more_is_left(started: Started) -> None:
+    session = started(None).connected().session
+    session.fall_back("it told of nothing")
+    polling.until(lambda: session.connected and session.protocol == "classic", what="classic")
+    assert session.why_classic == "it told of nothing"
 
 
 @pytest.mark.parametrize(

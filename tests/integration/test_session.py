@@ -225,6 +225,5 @@ def test_a_walk_of_a_real_tree(opened: sessions.Opened, world: mirroring.World) 
     assert opened.session.budget.used == 0
 
 
-def test_the_version_is_found_out(opened: sessions.Opened) -> None:
-    opened.session.negotiate()
+def test_the_protocol_is_found_out(opened: sessions.Opened) -> None:
     assert opened.session.protocol == "bulk"

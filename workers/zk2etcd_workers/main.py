@@ -248,6 +248,7 @@ class Worker:
         self._reported = now
         sides = self._sides
         protocol = sides.session.protocol if sides else None
+        why = sides.session.why_classic if sides else ""
         running = list(self._mirrors.items())
         for _, each in running:
             each.look(now)
@@ -256,7 +257,7 @@ class Worker:
             incarnation=self._spec.identity.incarnation,
             generation=self._generation,
             held=tuple(shard for shard, _ in running),
-            shards=tuple(each.facts.report(shard, protocol) for shard, each in running),
+            shards=tuple(each.facts.report(shard, protocol, why) for shard, each in running),
             oldest_turn_seconds=max(
                 (each.context.turn.age() for _, each in running if each.alive), default=0.0
             ),

@@ -144,6 +144,7 @@ def _shard(shard: published.ShardView, now: float) -> Document:
         "owned": report.owned,
         "holder": report.holder,
         "protocol": report.protocol,
+        "protocol_reason": report.protocol_reason,
         "progress": _progress(report),
         "keys": report.keys,
         "pending": report.pending,

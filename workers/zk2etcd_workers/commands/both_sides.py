@@ -22,7 +22,7 @@ from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.model import mapping
 from zk2etcd_workers.ownership import fence, records
 from zk2etcd_workers.shard import context
-from zk2etcd_workers.zookeeper import failures, reply as replies, session as sessions
+from zk2etcd_workers.zookeeper import reply as replies, session as sessions
 
 _ATTEMPTS_A_HOST = 3
 _LONGEST_WAIT = 30.0
@@ -124,10 +124,9 @@ class Sides:
             if refused or self._is_denied() or time.monotonic() - started > wait:
                 raise errors.Unreachable(self._no_session())
             time.sleep(0.02)
-        session.negotiate()
 
     def _is_denied(self) -> bool:
-        return failures.REFUSED in self.session.trouble
+        return self.session.is_denied
 
     def _no_session(self) -> str:
         hosts = ", ".join(self.settings.zookeeper.hosts)

@@ -46,6 +46,7 @@ def _zookeeper(both: both_sides.Sides, shards: Sequence[messages.Shard]) -> Fact
     yield session
     if session.status == "FAIL":
         return
+    yield from probe_zookeeper.protocol(both)
     for shard in _prefixes(shards):
         yield from probe_zookeeper.prefix(both, shard)
 

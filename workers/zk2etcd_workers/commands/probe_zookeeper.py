@@ -11,11 +11,10 @@ from zk2etcd.config import connections, models
 from zk2etcd_workers.commands import both_sides, finding
 from zk2etcd_workers.model import tree
 from zk2etcd_workers.zookeeper import (
-    failures,
+    probing,
     protocol as protocols,
     protocol_choice,
     refusal,
-    server_version,
 )
 
 SIDE = finding.Side("ZooKeeper")
@@ -28,7 +27,9 @@ def hosts(settings: connections.ZooKeeper) -> Iterator[finding.Fact]:
     """Each host by itself: does it answer, and is it new enough?"""
     for host in settings.hosts:
         try:
-            answer = server_version.srvr(host, settings)
+            answer = probing.srvr(host, settings)
+        except (ConnectionResetError, BrokenPipeError):
+            answer = b""
         except OSError as error:
             remedy = "start it, or correct zookeeper.hosts (and zookeeper.tls)"
             yield SIDE.fail(f"{host} does not answer: {refusal.reason(error)}", remedy)
@@ -37,10 +38,13 @@ def hosts(settings: connections.ZooKeeper) -> Iterator[finding.Fact]:
 
 
 def _host(host: str, answer: bytes, protocol: str) -> finding.Fact:
-    version, mode = server_version.told(answer), _MODE.search(answer)
-    if b"not currently serving" in answer:
-        return SIDE.fail(
-            f"{host} runs, but serves nobody", "its ensemble has no quorum: see its log"
+    version, mode = probing.told(answer), _MODE.search(answer)
+    if trouble := probing.serving(answer):
+        return SIDE.fail(f"{host}: {trouble}", "see its log")
+    if not answer:
+        return SIDE.note(
+            f"{host} takes connections, and ends them at a four-letter word",
+            "what it is, the session finds out",
         )
     if version is None:
         return SIDE.note(
@@ -66,11 +70,21 @@ def session(both: both_sides.Sides) -> finding.Fact:
     except errors.ZooKeeperError as error:
         return SIDE.fail(str(error), "see the hosts above", unreachable=True)
     except errors.Unreachable as error:
-        denied = failures.REFUSED in str(error)
+        denied = both.session.is_denied
         remedy = "correct zookeeper.auth and zookeeper.sasl" if denied else "see the hosts above"
         return SIDE.fail(str(error), remedy, unreachable=not denied)
     took = (time.monotonic() - started) * 1000
     return SIDE.ok(f"a session was made in {took:.0f} ms, as {who}")
+
+
+def protocol(both: both_sides.Sides) -> Iterator[finding.Fact]:
+    """That the session is spoken to otherwise than it could be, and why."""
+    if both.session.why_classic:
+        yield SIDE.note(
+            f"read the classic way, much slower: {both.session.why_classic}",
+            "upgrade it, or let it use its default watch manager; or set zookeeper.protocol to "
+            "classic, if it is meant so",
+        )
 
 
 def prefix(both: both_sides.Sides, shard: messages.Shard) -> Iterator[finding.Fact]:

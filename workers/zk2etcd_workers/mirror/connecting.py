@@ -25,12 +25,13 @@ class Connecting:
 
     def __init__(self) -> None:
         self._behind_since: float | None = None
+        self._told = ""
 
     def session(self, ctx: context.Context, floor: int) -> str | None:
         """A live session at or above the floor, and how to speak to its server; or why all
         that answers is another ensemble, which has been so for a while.
 
-        :raises errors.ZooKeeperError: there is none yet.
+        :raises errors.ZooKeeperError: there is none yet, or (`ZooKeeperDenied`) none for our login.
         """
         session = ctx.session
         session.open(floor)
@@ -40,9 +41,13 @@ class Connecting:
             if self._is_behind(session):
                 return f"identity: every ZooKeeper host is behind what was mirrored: {trouble}"
             if time.monotonic() > deadline:
-                raise errors.ZooKeeperError(f"no ZooKeeper session: {trouble or 'not connected'}")
+                kind = errors.ZooKeeperDenied if session.is_denied else errors.ZooKeeperError
+                raise kind(f"no ZooKeeper session: {trouble or 'not connected'}")
             ctx.turn.pause(0.01)
-        session.negotiate()
+        if session.why_classic != self._told:
+            self._told = session.why_classic
+            if self._told:
+                ctx.log.warning("ZooKeeper is read the classic way, slower", reason=self._told)
         return None
 
     def _is_behind(self, session: sessions.Session) -> bool:

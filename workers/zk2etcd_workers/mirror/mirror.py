@@ -24,6 +24,8 @@ from zk2etcd_workers.shard import context, dirty_paths, facts as shard_facts, in
 _STABLE = 5.0
 _SETTLE = 2.0
 _DELAYS = backoff.Backoff(minimum=0.2, maximum=1.0)
+_SLOW = backoff.Backoff(minimum=1.0, maximum=10.0)
+"""After what only a person can mend."""
 
 
 class Mirror:
@@ -238,7 +240,8 @@ class Mirror:
             ctx.log.info("starting over", reason=str(error))
             return
         ctx.log.warning("shard in error", error=str(error), attempt=facts.attempt)
-        delay = _DELAYS.delay(facts.attempt, self._rng)
+        delays = _SLOW if isinstance(error, errors.ZooKeeperDenied) else _DELAYS
+        delay = delays.delay(facts.attempt, self._rng)
         facts.fails(str(error), time.time() + delay, ctx.trace_id)
         with contextlib.suppress(turn.Interrupted):  # it starts over now
             ctx.turn.pause(delay)

@@ -124,7 +124,8 @@ class Facts:
 
     # --- what is told of it ------------------------------------------------------------------
 
-    def report(self, shard: str, protocol: str | None) -> messages.ShardReport:
+    def report(self, shard: str, protocol: str | None, why: str = "") -> messages.ShardReport:
+        """:param why: `protocol` is classic, if bulk would have been preferred."""
         shown = [
             messages.Unsyncable(tree.shown(path), reason)
             for path, reason in self.unsyncable.sample(_UNSYNCABLE_SHOWN)
@@ -136,6 +137,7 @@ class Facts:
             owned=self.owned,
             holder=self.holder,
             protocol=protocol,
+            protocol_reason=why or None,
             progress=self._progress() if running is None else running.progress,
             keys=self.keys,
             pending=self.pending,

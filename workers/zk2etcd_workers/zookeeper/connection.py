@@ -22,11 +22,18 @@ import kazoo.protocol.connection
 import kazoo.retry
 
 from zk2etcd.config import connections
-from zk2etcd_workers.zookeeper import failures, outbox, protocol, refusal, tls as tls_sockets
+from zk2etcd_workers.zookeeper import (
+    failures,
+    outbox,
+    protocol,
+    protocol_choice,
+    tls as tls_sockets,
+)
 
 _LENGTH = struct.Struct(">i")
 _RECEIVE = 256 * 1024
 _SHORTEST_ATTEMPT = 1.0
+_FIRST_XID = 1
 KNOWS_SASL = bool(kazoo.protocol.connection.PURESASL_AVAILABLE)
 HANDSHAKE = 3.0
 """Seconds for a first handshake; a server that is just starting may never answer it."""
@@ -39,8 +46,10 @@ class Owner(Protocol):
 
     def floor(self) -> int: ...
     def connecting(self) -> None: ...
-    def established(self, client: Any) -> None: ...
-    def refused(self, host: str, why: str, hung_up_at: int | None = None) -> None: ...
+    def rest(self) -> float: ...
+    def agree(self, host: str, ask: protocol_choice.Ask) -> protocol_choice.Choice: ...
+    def established(self, client: Any, choice: protocol_choice.Choice) -> None: ...
+    def refused(self, host: str, error: BaseException, hung_up_at: int | None = None) -> None: ...
     def event(self, kind: int, path: bytes) -> None: ...
 
 
@@ -90,14 +99,22 @@ class Connection(kazoo.protocol.connection.ConnectionHandler):  # type: ignore[m
         self._owner = owner
         self._received = bytearray()
         self._established = self._greeting = False
+        self._patience = HANDSHAKE
+        self._expected = (
+            kazoo.exceptions.ConnectionDropped,
+            kazoo.exceptions.AuthFailedError,
+            self.handler.timeout_exception,
+        )
 
     def _connect_loop(self, retry: Any) -> Any:
         """One round over the hosts, resolved just now. A connection that came about ends its
         round: the addresses after it may be days old by then."""
+        if self.client._stopped.wait(self._owner.rest()):
+            return kazoo.protocol.connection.STOP_CONNECTING
         hosts = self._expand_client_hosts()
         if not hosts:
             names = ", ".join(host for host, _ in self.client.hosts)
-            self._owner.refused(names, "the name cannot be resolved")
+            self._owner.refused(names, protocol_choice.Unfit("the name cannot be resolved"))
             raise kazoo.retry.ForceRetryError("no host resolved")
         self.handler.share(self.client._session_timeout / 1000, len(hosts))
         for host, address, port in hosts:
@@ -120,18 +137,31 @@ class Connection(kazoo.protocol.connection.ConnectionHandler):  # type: ignore[m
         self.client.last_zxid = max(self.client.last_zxid, self._owner.floor())
         try:
             timeouts = super()._connect(host, hostip, port)
+            self._patience = timeouts[1]
+            choice = self._owner.agree(f"{host}:{port}", self._ask)
         except kazoo.exceptions.SessionExpiredError:
             raise
         except Exception as error:
             hung_up = self._greeting and isinstance(error, kazoo.exceptions.ConnectionDropped)
             seen = self.client.last_zxid if hung_up else None
-            self._owner.refused(f"{host}:{port}", refusal.reason(error), seen)
-            raise
+            if self._socket is not None:
+                # It counts against the server's connections for one address, as does what follows.
+                self._socket.close()
+            self._owner.refused(f"{host}:{port}", error, seen)
+            if isinstance(error, self._expected):
+                raise
+            # kazoo's thread would end of it.
+            raise kazoo.exceptions.ConnectionDropped(type(error).__name__) from error
         self._established = True
         self._owner.handshake = HANDSHAKE
         # Not at kazoo's CONNECTED, which comes before the credentials were looked at.
-        self._owner.established(self.client)
+        self._owner.established(self.client, choice)
         return timeouts
+
+    def _ask(self, request: Any) -> None:
+        """Send one request before kazoo sends any, and wait; raises what the answer says."""
+        zxid = self._invoke(self._patience, request, _FIRST_XID)
+        self.client.last_zxid = max(self.client.last_zxid, zxid or 0)
 
     def _forget_wakes(self) -> None:
         """Requests that failed with the last connection left their wake-up bytes behind."""
@@ -188,6 +218,11 @@ class Connection(kazoo.protocol.connection.ConnectionHandler):  # type: ignore[m
             response = super()._read_socket(read_timeout)
             if response is not None or not self._message_waits():
                 return response
+
+    def _read_header(self, timeout: float) -> Any:
+        header, buffer, offset = super()._read_header(timeout)
+        failures.name(header.err)
+        return header, buffer, offset
 
     def _message_waits(self) -> bool:
         received = self._received

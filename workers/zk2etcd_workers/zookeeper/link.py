@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import abc
 import logging
+import random
 import threading
 import time
 from typing import Any, cast
 
 import kazoo.protocol.states
 
-from zk2etcd import errors, metrics
+from zk2etcd import backoff, errors, metrics
 from zk2etcd.config import connections, models
-from zk2etcd_workers.zookeeper import connection, refusal
+from zk2etcd_workers.zookeeper import connection, protocol_choice, refusal
 
 _STATES = kazoo.protocol.states.KazooState
 _GOODBYE = 1.0
 _TRY_AGAIN = 1.0
+_DENIED = backoff.Backoff(minimum=0.5, maximum=10.0)
+"""Between attempts while every server wants another login: seconds, doubled each time."""
 _QUIET = logging.getLogger("kazoo.quiet")
 # kazoo warns of each attempt that fails, for hours; a shard says it once, and status why.
 _QUIET.setLevel(logging.ERROR)
@@ -38,7 +41,9 @@ class Link(abc.ABC):
         self._floor = 0
         self._down_since = time.monotonic()
         self._closed = False
-        self._refusals = refusal.Refusals()
+        self._refusals = refusal.Refusals(settings)
+        self._choices = protocol_choice.Choices(settings)
+        self._rng = random.Random()
         self.handshake = connection.HANDSHAKE
         self.epoch = 0
         self.connected = False
@@ -61,7 +66,7 @@ class Link(abc.ABC):
         to servers at or above `floor`."""
         with self._lock:
             self._floor = floor
-            self._refusals = refusal.Refusals()
+            self._refusals = refusal.Refusals(self._settings)
             client = self._client
         if client is not None:
             self._replace(client)
@@ -76,6 +81,11 @@ class Link(abc.ABC):
     def behind(self) -> dict[str, int]:
         """See `refusal.Refusals`."""
         return self._refusals.behind
+
+    @property
+    def is_denied(self) -> bool:
+        """Every host that was tried since the last connection wants another login."""
+        return self._refusals.denials > 0
 
     def close(self) -> None:
         with self._lock:
@@ -130,20 +140,29 @@ class Link(abc.ABC):
     def floor(self) -> int:
         return self._floor
 
+    def rest(self) -> float:
+        """Seconds to wait before all hosts are tried once more."""
+        denials = self._refusals.denials // max(1, len(self._settings.hosts))
+        return _DENIED.delay(denials, self._rng) if denials else 0.0
+
     def connecting(self) -> None:
         self._instruments.zk_connecting()
 
-    def established(self, client: connection.Client) -> None:
+    def agree(self, host: str, ask: protocol_choice.Ask) -> protocol_choice.Choice:
+        return self._choices.agree(host, ask)
+
+    def established(self, client: connection.Client, choice: protocol_choice.Choice) -> None:
         if client is self._client:
             self._instruments.zk_connected()
             self.trouble = ""
-            self._refusals = refusal.Refusals()
+            self._refusals = refusal.Refusals(self._settings)
+            self._agreed(choice)
             self._turned(connected=True)
 
-    def refused(self, host: str, why: str, hung_up_at: int | None = None) -> None:
+    def refused(self, host: str, error: BaseException, hung_up_at: int | None = None) -> None:
         """:param hung_up_at: the server closed the connection without a word, as it does to a
         client that has seen a later zxid than its own; the latest that ours has seen."""
-        self._refusals.add(host, why, self._settings, hung_up_at)
+        self._refusals.add(host, error, hung_up_at)
         self.trouble = str(self._refusals)
 
     def _changed(self, client: connection.Client, state: Any) -> None:
@@ -155,6 +174,10 @@ class Link(abc.ABC):
     @abc.abstractmethod
     def event(self, kind: int, path: bytes) -> None:
         """A watch has fired."""
+
+    @abc.abstractmethod
+    def _agreed(self, choice: protocol_choice.Choice) -> None:
+        """How the connection that is about to come about is to be spoken to."""
 
     @abc.abstractmethod
     def _turned(self, *, connected: bool) -> None:

@@ -1,104 +1,149 @@
-"""Which protocol the servers are spoken to with: bulk (ZooKeeper 3.6 and later) or classic.
+"""Which protocol a connection is spoken over: bulk (ZooKeeper 3.6 and later) or classic.
 
-A server that does not know an opcode ends the session that sent it. So their release is asked for
-first; where none tells it, a session that is thrown away tries the opcode.
+What stands behind an address may be another release tomorrow, or at the next member of an ensemble
+that is being upgraded; and four-letter words may not get through to it. So each new connection is
+asked, before anything else: an empty multiRead, then a recursive watch where nothing ever is.
+
+A server before 3.6 answers the first with "unimplemented" and ends the connection (ZooKeeper's
+`UnimplementedRequestProcessor`); the session lives on, and the next connection to that address is
+spoken to the classic way. One with `WatchManagerOptimized` refuses the watch, and the connection
+stands (`IWatchManager.addWatch` throws, so the answer is a marshalling error).
 """
 
 from __future__ import annotations
 
-import contextlib
-import socket
-import struct
+import enum
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-from zk2etcd import errors
 from zk2etcd.config import connections
-from zk2etcd_workers.zookeeper import protocol, server_version, tls
+from zk2etcd_workers.model import tree
+from zk2etcd_workers.zookeeper import failures, plain_reads, probing, protocol
 
 BULK, CLASSIC = "bulk", "classic"
 OLDEST_BULK = (3, 6)
-_SECONDS = 3.0
-_UNIMPLEMENTED = -6
-_LENGTH = struct.Struct(">i")
-_CONNECT = struct.Struct(">iqiqi16s")
-_HEADER = struct.Struct(">ii")
-_REPLY = struct.Struct(">iqi")
-_CLOSE = -11
+_NOWHERE = b"/zookeeper/zk2etcd"
+"""Below ZooKeeper's own node, where only ZooKeeper makes nodes: its watch never fires."""
+_SILENT_ENDS = 2
+
+Ask = Callable[[Any], None]
+"""Sends one request over the new connection and waits; raises kazoo's errors."""
 
 
-def choose(settings: connections.ZooKeeper) -> str:
-    """BULK or CLASSIC, for the oldest of the servers that answer.
+class Lack(enum.Enum):
+    """Why a server is not spoken to in bulk."""
 
-    :raises errors.ZooKeeperError: none can be reached, or bulk is asked for and is not there.
-    """
-    if settings.protocol == CLASSIC:
-        return CLASSIC
-    version = server_version.ask(settings)
-    if version >= OLDEST_BULK if version is not None else _takes_bulk(settings):
-        return BULK
-    if settings.protocol == BULK:
-        shown = "the server" if version is None else "ZooKeeper " + ".".join(map(str, version))
-        raise errors.ZooKeeperError(
-            f"{shown} has no multiRead and no recursive watches, which came with 3.6: "
-            "set zookeeper.protocol to auto or classic, or upgrade the ensemble"
-        )
-    return CLASSIC
+    MULTI_READ = "has no multiRead and no recursive watches, which came with 3.6"
+    WATCHES = "refuses recursive watches, as with zookeeper.watchManagerName=WatchManagerOptimized"
+    DISTRUST = "was found not to tell of all changes"
 
 
-def _takes_bulk(settings: connections.ZooKeeper) -> bool:
-    """All hosts that let us try take a bulk read.
-
-    :raises errors.ZooKeeperError: none let us.
-    """
-    found = []
-    for host in settings.hosts:
-        with contextlib.suppress(OSError):
-            found.append(takes_bulk(host, settings))
-    if not found:
-        raise errors.ZooKeeperError("no ZooKeeper server tells its release, or lets us find out")
-    return all(found)
+_REMEDIES = {
+    Lack.MULTI_READ: "or upgrade the ensemble",
+    Lack.WATCHES: "or let the server use its default watch manager",
+    Lack.DISTRUST: "or see what stands between it and us",
+}
 
 
-def takes_bulk(host: str, settings: connections.ZooKeeper) -> bool:
-    """Whether one host answers an empty multiRead, or ends the session for it.
+class Choice(NamedTuple):
+    """What one connection is spoken to with; `why` in words, if bulk was wanted and is not had."""
 
-    :raises OSError: there was no session.
-    """
-    name, _, port = host.rpartition(":")
-    bare = name.strip("[]")
-    timeout = min(settings.connect_timeout, _SECONDS)
-    with tls.connected((bare, int(port)), timeout, bare, settings.tls) as sock:
-        _send(sock, _CONNECT.pack(0, 0, int(_SECONDS * 1000), 0, 16, b"") + b"\0")
-        _receive(sock)
-        _send(
-            sock,
-            _HEADER.pack(1, protocol.MultiRead.type) + protocol.MultiRead([]).serialize(),
-        )
-        try:
-            _, _, error = _REPLY.unpack_from(_receive(sock))
-        except ConnectionError:
-            return False
-        if error == _UNIMPLEMENTED:
-            return False
-        with contextlib.suppress(OSError):
-            _send(sock, _HEADER.pack(2, _CLOSE))
-        return True
+    protocol: str
+    why: str = ""
 
 
-def _send(sock: socket.socket, message: bytes) -> None:
-    sock.sendall(_LENGTH.pack(len(message)) + message)
+class Unfit(Exception):
+    """This connection is of no use: it ends now, or does not do what is asked for."""
 
 
-def _receive(sock: socket.socket) -> bytes:
-    (length,) = _LENGTH.unpack(_exactly(sock, 4))
-    return _exactly(sock, length)
+class Choices:
+    """One session's choices. Used in kazoo's connection thread, one connection at a time."""
+
+    def __init__(self, settings: connections.ZooKeeper) -> None:
+        self._settings = settings
+        self._lacking: dict[str, Lack] = {}
+        """Hosts that ended their last connection for a bulk request."""
+        self._silent: dict[str, int] = {}
+        self._distrusted = ""
+
+    def distrust(self, why: str) -> None:
+        """No further connection is to be spoken to in bulk, unless the settings demand it."""
+        self._distrusted = why
+
+    def agree(self, host: str, ask: Ask) -> Choice:
+        """Find out what this connection takes; it is also the proof that it answers at all.
+
+        :raises Unfit: it is to be made anew; or not fit for what the settings demand.
+        """
+        wanted = self._settings.protocol
+        if wanted == CLASSIC or (self._distrusted and wanted != BULK):
+            _serve(ask)
+            return Choice(CLASSIC, "" if wanted == CLASSIC else self._distrusted)
+        lacking = None if wanted == BULK else self._lacking.pop(host, None)
+        if lacking is None:
+            lacking = self._tried(host, ask)
+        else:
+            _serve(ask)
+        if lacking is None:
+            return Choice(BULK)
+        if wanted == BULK:
+            raise Unfit(f"{told(host, self._settings)} {demanded(lacking)}")
+        return Choice(CLASSIC, f"{host} {lacking.value}")
+
+    def _tried(self, host: str, ask: Ask) -> Lack | None:
+        """Try both requests; what the server lacks of them while the connection still stands."""
+        for lack, request in (
+            (Lack.MULTI_READ, protocol.MultiRead([])),
+            (Lack.WATCHES, protocol.AddWatch(_NOWHERE)),
+        ):
+            try:
+                ask(request)
+            except Exception as error:
+                match failures.meaning(error):
+                    case failures.Meaning.UNKNOWN:
+                        self._ended(host, lack)
+                    case failures.Meaning.UNREADABLE:
+                        return lack
+                    case failures.Meaning.DOUBT if self._was_silent(host):
+                        self._ended(host, lack)
+                    case _:
+                        pass
+                raise
+            self._silent.pop(host, None)
+        return None
+
+    def _was_silent(self, host: str) -> bool:
+        """It ended the connection without a word, as a network does, and as some substitutes for
+        ZooKeeper do for what they do not know: only twice in a row."""
+        self._silent[host] = self._silent.get(host, 0) + 1
+        return self._silent[host] >= _SILENT_ENDS
+
+    def _ended(self, host: str, lack: Lack) -> None:
+        self._silent.pop(host, None)
+        if self._settings.protocol == BULK:
+            raise Unfit(f"{told(host, self._settings)} {demanded(lack)}")
+        self._lacking[host] = lack
+        raise Unfit(f"{lack.value}: asked anew, the classic way")
 
 
-def _exactly(sock: socket.socket, count: int) -> bytes:
-    """:raises ConnectionError: the other side closed."""
-    got = b""
-    while len(got) < count:
-        part = sock.recv(count - len(got))
-        if not part:
-            raise ConnectionError("the server closed the connection")
-        got += part
-    return got
+def _serve(ask: Ask) -> None:
+    """See that it answers us, with a request that every release knows."""
+    try:
+        ask(plain_reads.Exists(tree.ROOT, watch=False))
+    except Exception as error:
+        if failures.miss(error) is None:
+            raise
+
+
+def demanded(lack: Lack) -> str:
+    """What is said of a server that lacks what `zookeeper.protocol: bulk` demands."""
+    return f"{lack.value}: set zookeeper.protocol to auto or classic, {_REMEDIES[lack]}"
+
+
+def told(host: str, settings: connections.ZooKeeper) -> str:
+    """The server with its release, if it tells that."""
+    try:
+        version = probing.told(probing.srvr(host, settings))
+    except OSError:
+        version = None
+    return "the server" if version is None else "ZooKeeper " + ".".join(map(str, version))

@@ -1,24 +1,30 @@
 """Why a ZooKeeper server did not take us, in words for the person who reads `status`.
 
 kazoo says "socket connection error" for a wrong certificate and nothing at all for a server that
-is behind what we have seen, which just hangs up. Both need a person, so both are told apart here.
+just hangs up. That may be one that is behind what we have seen, one without a quorum, one that has
+enough connections from our address: each needs a person for something else, so each is told apart.
 """
 
 from __future__ import annotations
 
 import ssl
+import time
 
 from zk2etcd.config import connections
-from zk2etcd_workers.zookeeper import failures, server_version
+from zk2etcd_workers.zookeeper import failures, probing, protocol_choice
 
 _SHOWN = 3
+_LOOK_EVERY = 5.0
+"""Seconds for which it is believed why a host hung up: to ask may take a session of its own."""
 
 
 def reason(error: BaseException) -> str:
     """What went wrong with one attempt to connect; never a secret. An error of kazoo's is judged by
     the OSError that it came from."""
     if failures.is_refusal(error):
-        return f"{failures.REFUSED} (zookeeper.auth, zookeeper.sasl)"
+        return failures.login(error)
+    if isinstance(error, protocol_choice.Unfit):
+        return str(error)
     cause = error if isinstance(error, OSError) else error.__context__
     if isinstance(cause, ssl.SSLCertVerificationError):
         said = f"its certificate is not trusted: {cause.verify_message}"
@@ -32,16 +38,6 @@ def reason(error: BaseException) -> str:
     return said or type(error).__name__
 
 
-def behind(address: str, settings: connections.ZooKeeper, seen: int) -> int | None:
-    """The zxid of a server that hung up, if that is lower than `seen`; None if it is not, or the
-    server does not say. Waits some seconds at most."""
-    try:
-        zxid = server_version.zxid(server_version.srvr(address, settings))
-    except OSError:
-        return None
-    return zxid if zxid is not None and zxid < seen else None
-
-
 def told_behind(zxid: int, seen: int) -> str:
     return (
         f"at zxid {zxid:#x}, behind {seen:#x} which was seen before: it lags, or the ensemble "
@@ -51,22 +47,37 @@ def told_behind(zxid: int, seen: int) -> str:
 
 class Refusals:
     """Why each host refused us, since the last connection. `behind` are those that serve an
-    ensemble which is behind what we have seen, and their zxids."""
+    ensemble which is behind what we have seen, and their zxids; `denials` counts the attempts, as
+    long as each of them ended with a server that wants another login."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: connections.ZooKeeper) -> None:
+        self._settings = settings
         self._reasons: dict[str, str] = {}
+        self._looked: dict[str, tuple[float, probing.Found]] = {}
+        self._others = False
         self.behind: dict[str, int] = {}
+        self.denials = 0
 
-    def add(
-        self, host: str, why: str, settings: connections.ZooKeeper, hung_up_at: int | None
-    ) -> None:
+    def add(self, host: str, error: BaseException, hung_up_at: int | None) -> None:
         """:param hung_up_at: the server closed the connection without a word, as it does to a
         client that has seen a later zxid than its own; the latest that ours has seen."""
-        zxid = behind(host, settings, hung_up_at) if hung_up_at else None
-        if zxid is not None and hung_up_at is not None:
-            why = told_behind(zxid, hung_up_at)
-            self.behind = {**self.behind, host: zxid}
+        why = reason(error)
+        self._others = self._others or not failures.is_refusal(error)
+        self.denials = 0 if self._others else self.denials + 1
+        if hung_up_at is not None:
+            why = self._closer(host, why, hung_up_at)
         self._reasons = {**self._reasons, host: f"{host}: {why}"}
+
+    def _closer(self, host: str, why: str, seen: int) -> str:
+        """Why a host hung up, found out by asking it otherwise."""
+        at, found = self._looked.get(host, (0.0, None))
+        if found is None or time.monotonic() - at > _LOOK_EVERY:
+            found = probing.look(host, self._settings)
+            self._looked[host] = (time.monotonic(), found)
+        if found.zxid is not None and found.zxid < seen:
+            self.behind = {**self.behind, host: found.zxid}
+            return told_behind(found.zxid, seen)
+        return found.trouble or why
 
     def all_behind(self, floor: int, hosts: int) -> bool:
         """All of `hosts` hosts refused, each because it is behind the floor."""

@@ -35,7 +35,9 @@ class Session(link.Link):
         super().__init__(settings, instruments)
         self._routes = watch_routes.Routes()
         self.protocol: str | None = None
-        """bulk or classic, once it is known."""
+        """bulk or classic, as the last connection was spoken to; None before the first."""
+        self.why_classic = ""
+        """Why it is not bulk, in words, if that was not asked for."""
         self._watches: classic.Watches | None = None
         self._uncounted: int | None = None
         """The epoch in which a count was asked for that has not been answered."""
@@ -67,13 +69,17 @@ class Session(link.Link):
             ops = [(protocol.GET_CHILDREN, path)]
             self._read_plainly(ops, _unheard, None, 0, again=True)
 
+    def _agreed(self, choice: protocol_choice.Choice) -> None:
+        self.protocol, self.why_classic = choice
+
     def _turned(self, *, connected: bool) -> None:
         """Every connection is a new epoch, also of a session that lived on, or that the server
-        silently replaced: watches and events in between are gone either way."""
-        self.connected = connected
-        if self._watches is not None:
-            self._watches = classic.Watches()
+        silently replaced: watches and events in between are gone either way. How it is spoken to
+        is known before its epoch is: who saw the epoch goes by the right one."""
+        self.connected = self.connected and connected
+        self._watches = classic.Watches() if self.protocol == protocol_choice.CLASSIC else None
         self.epoch += 1
+        self.connected = connected
         self._routes.doubt()
 
     # --- what the shards use -----------------------------------------------------------------
@@ -85,18 +91,11 @@ class Session(link.Link):
     def unsubscribe(self, root: bytes, sink: connection.Sink) -> None:
         self._routes.remove(root, sink)
 
-    def negotiate(self) -> None:
-        """Find out, once, how the servers want to be spoken to.
-
-        :raises errors.ZooKeeperError: they do not say, or not as the settings want it.
-        """
-        if self.protocol is not None:
-            return
-        chosen = protocol_choice.choose(self._settings)
-        with self._lock:
-            if chosen == protocol_choice.CLASSIC and self._watches is None:
-                self._watches = classic.Watches()
-            self.protocol = chosen
+    def fall_back(self, why: str) -> None:
+        """Bulk cannot be trusted here: connect anew, the classic way, unless the settings demand
+        bulk. `why`, in words, is shown beside the protocol."""
+        self._choices.distrust(why)
+        self.drop(why)
 
     def read(
         self,
