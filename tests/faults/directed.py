@@ -220,6 +220,28 @@ def guard_over_a_crash(on: stage.Stage) -> None:
     polling.until(lambda: on.value(gone[0]) is None, 20, what="what was released is deleted")
 
 
+def put_back_unseen(on: stage.Stage) -> None:
+    """etcd is put back to an earlier state of itself, and others write so much before zk2etcd asks
+    again that its revision says nothing; in ZooKeeper nothing happens any more."""
+    on.create()
+    on.follows(state={"prefix": stage.STATE, "lease_ttl": "120s"})
+
+    def lost() -> None:
+        on.zk.set(stage.ROOT, b"1")
+        on.arrived(b"1")
+
+    on.put_back(lost)
+    for _ in range(100):
+        assert on.hand.write({})
+    on.etcd_proxy.accept()
+    try:
+        on.arrived(b"1", timeout=10.0)
+    except AssertionError:
+        text = "etcd was put back to an earlier state, and stayed as it was"
+        on.violations.append(oracle.Violation("I4", "restored", stage.ROOT, text))
+        on.zk.set(stage.ROOT, b"2")
+
+
 def swapped_ensemble(on: stage.Stage) -> None:
     """Another ensemble answers, with the same root, other contents, and a higher zxid."""
     names = [f"n{number}" for number in range(5)]
@@ -282,6 +304,7 @@ SCENARIOS: Mapping[str, Callable[[stage.Stage], None]] = {
         out_of_order,
         full_sync_beside_a_change,
         guard_over_a_crash,
+        put_back_unseen,
         swapped_ensemble,
     )
 }

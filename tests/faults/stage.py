@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
+import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import kazoo.client
@@ -197,6 +198,24 @@ class Stage:
         what it held, and ended the connection a second later."""
         over = time.monotonic() + _LATE
         polling.until(lambda: self.value(key) == value or time.monotonic() > over)
+
+    def put_back(self, before: Callable[[], None]) -> None:
+        """etcd as it was before `before` happened; it is down for a moment twice. zk2etcd does not
+        reach it again until the proxy accepts."""
+        copy = self.etcd.folder / "backup"
+        self.etcd.kill()
+        shutil.copytree(self.etcd.data, copy)
+        self.etcd.start()
+        assert polling.until(lambda: self.hand.write({}), 20, what="etcd is back")
+        polling.until(lambda: self.watcher.events[-1].key == hand.MARK, what="the watch is, too")
+        known = self.watcher.revision - 1
+        before()
+        self.etcd_proxy.refuse()
+        self.etcd.kill()
+        self.watcher.put_back(known)
+        shutil.rmtree(self.etcd.data)
+        copy.rename(self.etcd.data)
+        self.etcd.start()
 
     # --- the end -----------------------------------------------------------------------------
 

@@ -57,6 +57,11 @@ class Watcher:
         if self._lost:
             raise LostHistory(self._lost)
 
+    def put_back(self, revision: int) -> None:
+        """etcd was put back to `revision`: what came after it never was. Only while it is down."""
+        self.events[:] = [event for event in self.events if event.revision <= revision]
+        self.revision = revision
+
     def close(self) -> None:
         self._stop.set()
         call = self._call

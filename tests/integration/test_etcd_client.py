@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import pytest
 
@@ -157,8 +157,8 @@ def _fence(
     return fence.Fence(client, records.Keys(world.state), lease, identity, shard), lease
 
 
-def _write(client: engine.Client, compare: wire.Compare, world: mirroring.World) -> bool:
-    return client.txn(wire.Txn([compare], [wire.Put(world.root.encode(), b"1")])).succeeded
+def _write(client: engine.Client, compares: Sequence[wire.Compare], world: mirroring.World) -> bool:
+    return client.txn(wire.Txn(compares, [wire.Put(world.root.encode(), b"1")])).succeeded
 
 
 def test_a_token_holds_until_the_key_is_put_again(
@@ -166,16 +166,16 @@ def test_a_token_holds_until_the_key_is_put_again(
 ) -> None:
     owned, lease = _fence(client, world)
     owned.claim({})
-    first = owned.compare()
+    first = owned.compares()
     assert _write(client, first, world)
     owned.renew_token()
     assert not _write(client, first, world)
-    second = owned.compare()
+    second = owned.compares()
     assert _write(client, second, world)
     owned.release()
     assert not _write(client, second, world)
     with pytest.raises(errors.Fenced):
-        owned.compare()
+        owned.compares()
     lease.close()
 
 
@@ -214,7 +214,7 @@ def test_who_may_take_a_live_key(
 ) -> None:
     owned, lease = _fence(client, world)
     owned.claim({})
-    old = owned.compare()
+    old = owned.compares()
     other, other_lease = _fence(client, world, identity)
     if taken:
         other.claim(reaped)
@@ -258,12 +258,12 @@ def test_a_lease_that_is_not_renewed_stops_the_writes_before_others_may_start(
     try:
         owned.claim({})
         outlived = time.monotonic() + lease.ttl + 1
-        polling.until(lambda: owned.compare() and time.monotonic() > outlived)
+        polling.until(lambda: owned.compares() and time.monotonic() > outlived)
         fresh_etcd.freeze()
         polling.until(lambda: lease.age() > lease.ttl * fence.WRITABLE)
         assert lease.age() < lease.ttl
         with pytest.raises(errors.LeaseDoubt):
-            owned.compare()
+            owned.compares()
     finally:
         fresh_etcd.thaw()
         lease.close()

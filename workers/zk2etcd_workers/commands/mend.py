@@ -54,14 +54,14 @@ def mend(
     ctx = dataclasses.replace(ctx, config=_with_room(ctx.config, (released or 0) * shard.buckets))
     facts = shard_facts.Facts()
     records.ensure_format(ctx.etcd, ctx.keys, WRITTEN_BY)
-    ctx.fence.claim({})
+    owned = ctx.fence.claim({})
     try:
-        splits.adopt(ctx)
+        owned = splits.adopt(ctx, owned)
         if (pause := pause_key.standing(ctx)) is not None:
             raise errors.Paused(shard.id, pause.by, pause.since)
         known = identity.Identity(ctx)
         known.load()
-        checkpoints = records.read_checkpoints(ctx.etcd, ctx.keys, known.since)
+        checkpoints = records.checkpoints(owned, known.since)
         floor = max(checkpoints.values(), default=0)
         both.reach_zookeeper(floor)
         ctx = dataclasses.replace(ctx, epoch=ctx.session.epoch)

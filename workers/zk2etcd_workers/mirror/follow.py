@@ -240,7 +240,7 @@ class Follow:
         if self._ctx.etcd.rollbacks != self._rollbacks:
             raise errors.RolledBack("etcd went back to an earlier state (restored from a backup?)")
         if not self._ctx.dry_run:
-            self._ctx.fence.compare()
+            self._ctx.fence.compares()
 
     def _tick(self, now: float, due: Callable[[], str | None]) -> None:
         self._facts.pending = len(self._dirty) + len(self._pipeline.busy)

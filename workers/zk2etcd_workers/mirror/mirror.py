@@ -11,11 +11,12 @@ import contextlib
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from zk2etcd import backoff, errors, messages
 from zk2etcd.logs import logger
 from zk2etcd_workers import turn
+from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.mirror import base, connecting, follow, owning, splits
 from zk2etcd_workers.ownership import records
 from zk2etcd_workers.safety import guard_record, identity as identities, pause_key
@@ -132,11 +133,11 @@ class Mirror:
     def _cycle(self) -> None:
         ctx, facts = self._ctx, self.facts
         self._inbox = inbox.Inbox()
-        self._own()
+        owned = self._own()
         guard = guard_record.Guarding(ctx, facts)
         identity = identities.Identity(ctx)
         identity.load()
-        checkpoints = records.read_checkpoints(ctx.etcd, ctx.keys, identity.since)
+        checkpoints = records.checkpoints(owned, identity.since)
         floor = max(checkpoints.values(), default=0)
         if (trip := guard.standing()) is not None and trip.kind == "identity":
             # So that a release knows whether servers at or above the floor are back.
@@ -163,12 +164,13 @@ class Mirror:
         self._follow = follow.Follow(ctx, facts, self._dirty, self._inbox, identity)
         self._follow.run(zxid, self._take_due)
 
-    def _own(self) -> None:
-        """Take the shard; while it is paused, do no more than that."""
-        self._owning.take(self._ctx)
-        splits.adopt(self._ctx)
+    def _own(self) -> Sequence[wire.Present]:
+        """Take the shard; while it is paused, do no more than that. All checkpoints, as they were
+        when it was taken, with what it took over."""
+        checkpoints = splits.adopt(self._ctx, self._owning.take(self._ctx))
         if self.pausing.settle() is not None:
             self._rest()
+        return checkpoints
 
     def _rest(self) -> None:
         """What was seen until now is forgotten: a base finds out what is so afterwards,

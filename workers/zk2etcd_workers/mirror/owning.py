@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from zk2etcd import errors, messages
+from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.ownership import fence, records
 from zk2etcd_workers.safety import guard_record, pause_key
 from zk2etcd_workers.shard import context, facts as shard_facts
@@ -35,23 +36,23 @@ class Owning:
         self._formatted = False
         self._rng = random.Random()
 
-    def take(self, ctx: context.Context) -> None:
-        """Take the shard, or a new token if it is ours already; waits while another has it."""
+    def take(self, ctx: context.Context) -> Sequence[wire.Present]:
+        """Take the shard, or a new token if it is ours already; waits while another has it. All
+        checkpoints, as they were when that was done."""
         facts = self._facts
         if ctx.dry_run:
             records.require_reader(ctx.etcd, ctx.keys)
-            return
+            return ctx.etcd.range(*ctx.keys.all_of("checkpoints")).kvs
         if not self._formatted:
             records.ensure_format(ctx.etcd, ctx.keys)
             self._formatted = True
         if ctx.fence.token:
-            ctx.fence.renew_token()
-            return
+            return ctx.fence.renew_token()
         facts.owned = False
         while True:
             ctx.turn.beat()
             try:
-                ctx.fence.claim(self._reaped())
+                checkpoints = ctx.fence.claim(self._reaped())
                 break
             except errors.Held as held:
                 self._wait_for(ctx, held)
@@ -60,6 +61,7 @@ class Owning:
                 ctx.turn.pause(self._rng.uniform(0.0, _CONTENDED))
         facts.owns()
         ctx.log.info("shard owned", token=ctx.fence.token)
+        return checkpoints
 
     def _wait_for(self, ctx: context.Context, held: errors.Held) -> None:
         facts = self._facts
@@ -99,6 +101,8 @@ class Owning:
             # A token that failed its compare is worth nothing: claim again from the beginning.
             ctx.fence.token = 0
             self._facts.owned = False
+        if isinstance(error, errors.RolledBack):
+            self._pausing.rolled_back()
         if isinstance(error, errors.NewerReader):
             # Until the worker is drained: nothing is written before the key was looked at again.
             self._formatted, self._facts.refusal = False, str(error)

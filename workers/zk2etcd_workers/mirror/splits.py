@@ -33,34 +33,37 @@ class Split(NamedTuple):
 _Kept = Mapping[bytes, wire.Present]
 
 
-def adopt(ctx: context.Context) -> None:
+def adopt(ctx: context.Context, at_claim: Sequence[wire.Present]) -> Sequence[wire.Present]:
     """Take over, if there is something; the shard has just been taken, so no other owner of any of
     its keys is alive.
 
+    :param at_claim: all checkpoints, as they were then.
+    :returns: the same, with what was taken over.
     :raises errors.Fenced: it is not ours any more.
     :raises errors.NewerFormat: what is kept cannot be read.
     """
     if ctx.dry_run:
-        return
+        return at_claim
     keys, shard = ctx.keys, ctx.shard
-    checkpoints = _all(ctx, "checkpoints")
+    checkpoints = {kv.key: kv for kv in at_claim}
     mine = [keys.checkpoint(shard.id), keys.identity(shard.id), keys.guard(shard.id)]
     related = [key for key in checkpoints if _slug(key) == _slug(mine[0]) and key != mine[0]]
     former = _latest(ctx, checkpoints, len(related)) if related else None
     if former is None:
-        return
+        return at_claim
     kept = {**checkpoints, **_all(ctx, "identities"), **_all(ctx, "guards"), **_all(ctx, "pauses")}
     own = kept.get(mine[0])
     zxid = own_keys.decode_zxid(own.value) if own is not None else 0
     known = [key for key in mine if key in kept and (key != mine[0] or zxid)]
     if former.active <= max((kept[key].revision for key in known), default=0):
-        return
+        return at_claim
     identity = _identity(ctx, [kept.get(keys.identity(each)) for each in former.ids])
     if own is not None and own.revision <= identity.since:
         zxid = 0  # of an ensemble that they were released of
     ops = _taken_over(ctx, former, kept, identity, max(zxid, former.zxid))
     ctx.fence.write(ops)
     ctx.log.info("goes on from another split of the prefix", buckets=len(former.ids))
+    return [*({**checkpoints, mine[0]: wire.Present(mine[0], *ctx.fence.mark)}).values()]
 
 
 def _all(ctx: context.Context, kind: str) -> _Kept:

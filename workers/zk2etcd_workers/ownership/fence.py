@@ -18,7 +18,7 @@ from zk2etcd import errors, messages
 from zk2etcd.logs import logger
 from zk2etcd_workers.etcd import client as etcd, wire
 from zk2etcd_workers.model import mapping
-from zk2etcd_workers.ownership import records
+from zk2etcd_workers.ownership import marks, records
 
 # Of the whole process: a shard that left it and came back puts no owner key that it put before.
 _EPOCHS = itertools.count(1)
@@ -98,9 +98,11 @@ class Lease:
 
 
 class Standing(NamedTuple):
-    """What etcd said of the owner key, then of `format`; `answer` None if it did not answer."""
+    """What etcd said of the owner key, of the checkpoint, then of `format`; `answer` None if it did
+    not answer. `token` and `mark` are of when it was asked."""
 
     token: int
+    mark: marks.Mark
     answer: wire.Answer | None
 
 
@@ -121,14 +123,19 @@ class Fence:
         self._identity = identity
         self._shard = shard
         self._key = keys.owner(shard.id)
+        self._checkpoint = keys.checkpoint(shard.id)
         self._epoch = 0
         self._in_doubt = False
         self.token = 0
+        self.mark = marks.NOTHING
+        """The shard's checkpoint as etcd last acknowledged it."""
 
-    def claim(self, reaped: Mapping[str, int]) -> None:
+    def claim(self, reaped: Mapping[str, int]) -> Sequence[wire.Present]:
         """Take the shard: it is free, or its owner is ourselves or a reaped predecessor.
 
         :param reaped: for each slot of our own supervisor, the highest incarnation seen dead.
+        :returns: all checkpoints, as they were in the very moment in which it became ours.
+        :raises errors.AmbiguousWrite: etcd did not answer; it may be ours, so claim again.
         :raises errors.Held: somebody else may still write here.
         :raises errors.NewerReader: a newer release has our keys by now.
         """
@@ -140,15 +147,17 @@ class Fence:
             self._must_be_free(kv, reaped)
         unchanged = wire.Compare(start, "mod", "<", page.revision + 1, end)
         readable = wire.Compare(self._keys.format(), "mod", "<", looked + 1)
-        self._put_owner(unchanged, readable)
+        return self._put_owner(unchanged, readable)
 
-    def renew_token(self) -> None:
+    def renew_token(self) -> Sequence[wire.Present]:
         """Re-put the owner key, so that no write under way with the old token can land.
 
+        :returns: all checkpoints, as `claim` does.
+        :raises errors.AmbiguousWrite: as `claim` does.
         :raises errors.Fenced: the shard is not ours any more.
         """
         old, self.token = self.token, 0
-        self._put_owner(wire.Compare(self._key, "mod", "=", old))
+        return self._put_owner(wire.Compare(self._key, "mod", "=", old))
 
     def release(self) -> None:
         """Delete our owner key: writes under way can land no more, and others need not wait."""
@@ -162,33 +171,39 @@ class Fence:
 
     def ask(self, deliver: Callable[[Standing], None]) -> None:
         """Have the owner key read; a shard that has nothing to write would not notice its loss."""
-        token = self.token
-        self._client.txn_soon(self._look(), lambda answer, _: deliver(Standing(token, answer)))
+        asked = Standing(self.token, self.mark, None)
+        self._client.txn_soon(
+            self._look(), lambda answer, _: deliver(asked._replace(answer=answer))
+        )
 
     def stands(self) -> None:
-        """Ask now, and wait for the answer.
-
-        :raises errors.Fenced: the key is not as we put it.
-        :raises errors.NewerReader: a newer release has our keys by now.
-        """
-        self.check(Standing(self.token, self._client.txn(self._look(), write=False)))
+        """Ask now, and wait for the answer; raises as `check` does."""
+        asked = Standing(self.token, self.mark, None)
+        self.check(asked._replace(answer=self._client.txn(self._look(), write=False)))
 
     def _look(self) -> wire.Txn:
-        owner = wire.Range(self._key, keys_only=True)
-        return wire.Txn((), [owner, wire.Range(self._keys.format())])
+        return wire.Txn((), [*self.asks(), wire.Range(self._keys.format())])
 
     def check(self, standing: Standing) -> None:
         """:raises errors.Fenced: etcd answered, and the key is not as we put it.
+        :raises errors.RolledBack: it answered, and has lost what it had acknowledged.
         :raises errors.NewerReader: it answered, and a newer release has our keys by now."""
         if standing.answer is None:
             return
-        for kv in standing.answer.kvs(1):
+        for kv in standing.answer.kvs(2):
             records.check_format(kv.value, kv.key)
-        if [kv.revision for kv in standing.answer.kvs(0)] != [standing.token]:
+        owners, checkpoints = standing.answer.kvs(0), standing.answer.kvs(1)
+        if standing.mark.is_lost(checkpoints) or _is_older(owners, standing.token):
+            raise errors.RolledBack(
+                "etcd has lost what it had acknowledged for this shard: "
+                "it was put back to an earlier state (restored from a backup?)"
+            )
+        if [kv.revision for kv in owners] != [standing.token]:
             raise errors.Fenced("the shard's owner key is not ours any more")
 
-    def compare(self) -> wire.Compare:
-        """What every data Txn must carry.
+    def compares(self) -> tuple[wire.Compare, ...]:
+        """What every Txn that writes must carry: the shard is ours, and etcd still has what it
+        acknowledged; one that was restored may have our owner key, and much else from before.
 
         :raises errors.LeaseDoubt: the lease is too old to go on.
         :raises errors.Fenced: the shard is not owned.
@@ -196,7 +211,25 @@ class Fence:
         self._lease.check()
         if not self.token:
             raise errors.Fenced("the shard is not owned")
-        return wire.Compare(self._key, "mod", "=", self.token)
+        owned = wire.Compare(self._key, "mod", "=", self.token)
+        return owned, self.mark.stands(self._checkpoint)
+
+    def asks(self) -> tuple[wire.Op, ...]:
+        """What such a Txn reads when its compares do not hold, for `refusal`."""
+        return wire.Range(self._key, keys_only=True), wire.Range(self._checkpoint)
+
+    def refusal(self, answer: wire.Answer | None) -> errors.EtcdError:
+        """Why a Txn with `compares` was not applied."""
+        if answer is not None:
+            try:
+                self.check(Standing(self.token, self.mark, answer))
+            except errors.EtcdError as error:
+                return error
+        return errors.Fenced("another owner took the shard: a write failed its fence compare")
+
+    def acknowledged(self, checkpoint: bytes, revision: int) -> None:
+        """Our checkpoint was put with this value, at this revision."""
+        self.mark = self.mark.later(marks.Mark(checkpoint, revision))
 
     def write(self, ops: Sequence[wire.Op], token: int | None = None) -> None:
         """Write keys of our own in one Txn, which every other owner makes fail.
@@ -204,11 +237,15 @@ class Fence:
         :param token: that under which the reason for it was found out, which must still be ours.
         :raises errors.Fenced: the shard is not ours any more.
         """
-        ours = self.compare()
-        if token not in (None, ours.operand):
+        ours = self.compares()
+        if token not in (None, ours[0].operand):
             raise errors.Fenced("the ownership under which this walk began is over")
-        if not self._client.txn(wire.Txn([ours], ops)).succeeded:
-            raise errors.Fenced("another owner took the shard")
+        answer = self._client.txn(wire.Txn(ours, ops, self.asks()))
+        if not answer.succeeded:
+            raise self.refusal(answer)
+        for op in ops:
+            if isinstance(op, wire.Put) and op.key == self._checkpoint:
+                self.acknowledged(op.value, answer.revision)
 
     def _must_be_free(self, kv: wire.Present, reaped: Mapping[str, int]) -> None:
         owner = records.decode(kv.value, kv.key)
@@ -227,34 +264,25 @@ class Fence:
         own = slot == self._identity.slot and incarnation == self._identity.incarnation
         return own or incarnation <= reaped.get(slot, 0)
 
-    def _put_owner(self, *conditions: wire.Compare) -> None:
-        """Put the key with the next epoch under `conditions`; settle an ambiguous answer by reading
-        the key: it holds our epoch, or the put is tried again with the same conditions."""
+    def _put_owner(self, *conditions: wire.Compare) -> Sequence[wire.Present]:
+        """Put the key with the next epoch under `conditions`, and read all checkpoints in the same
+        Txn: what a former owner wrote is in it, and nothing of them can come after it. A range by
+        itself might answer from before (etcd-io/etcd#20418: linearizable reads could be stale until
+        3.4.42, 3.5.28 and 3.6.9)."""
         lease = self._lease.obtain()
         self._epoch = next(_EPOCHS)
         self._in_doubt = True
-        checkpoint = self._keys.checkpoint(self._shard.id)
-        absent = wire.Compare(checkpoint, "create", "=", 0)
-        first = wire.Txn([absent], [wire.Put(checkpoint, records.encode_zxid(0))])
+        absent = wire.Compare(self._checkpoint, "create", "=", 0)
+        first = wire.Txn([absent], [wire.Put(self._checkpoint, records.encode_zxid(0))])
         owner = wire.Put(self._key, self._document(), lease)
-        try:
-            answer = self._client.txn(wire.Txn(list(conditions), [owner, first]))
-        except errors.AmbiguousWrite:
-            self.token = self._settled()
-            return
+        every = wire.Range(*self._keys.all_of("checkpoints"))
+        answer = self._client.txn(wire.Txn(conditions, [owner, first, every]))
         if not answer.succeeded:
             raise errors.Fenced("the shard's owner changed meanwhile")
-        self.token = answer.revision
-
-    def _settled(self) -> int:
-        """The token if our put was applied.
-
-        :raises errors.AmbiguousWrite: it was not, yet; claim again.
-        """
-        page = self._client.range(self._key)
-        if page.kvs and page.kvs[0].value == self._document():
-            return page.kvs[0].revision
-        raise errors.AmbiguousWrite("taking the shard was not answered")
+        self.token, checkpoints = answer.revision, answer.kvs(2)
+        own = next(kv for kv in checkpoints if kv.key == self._checkpoint)
+        self.mark = marks.Mark(own.value, own.revision)
+        return checkpoints
 
     def _unclaimed(self) -> int:
         """The revision of an owner key that is ours although we hold no token: a put of ours was
@@ -277,6 +305,11 @@ class Fence:
                 "range": [part.decode() for part in below],
             }
         )
+
+
+def _is_older(owners: Sequence[wire.Present], token: int) -> bool:
+    """Only a state from before our token has an owner key with a lower one."""
+    return any(kv.revision < token for kv in owners)
 
 
 def _part(shard: messages.Shard) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import dataclasses
 import json
 import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from zk2etcd import errors, messages
@@ -141,14 +141,19 @@ def check_format(value: bytes, key: bytes) -> None:
 
 
 def read_checkpoints(client: etcd.Client, keys: Keys, since: int = 0) -> dict[bytes, int]:
-    """All checkpoints of the state prefix, by key, read linearizably. Their maximum is the floor:
-    zxids are ensemble-wide, so no shard may read from a server that is behind any of them.
+    """`checkpoints` of those that a range finds. Whoever is about to write takes them from its
+    claim instead (`fence.Fence`), which no stale read can lower."""
+    return checkpoints(client.range(*keys.all_of("checkpoints")).kvs, since)
+
+
+def checkpoints(kvs: Iterable[wire.Present], since: int = 0) -> dict[bytes, int]:
+    """The zxids of all checkpoints of a state prefix, by key. Their maximum is the floor: zxids are
+    ensemble-wide, so no shard may read from a server that is behind any of them.
 
     :param since: those last written at this revision or before speak of an ensemble that is gone.
+    :raises errors.NewerFormat: one cannot be read.
     """
-    start, end = keys.all_of("checkpoints")
-    kvs = [kv for kv in client.range(start, end).kvs if kv.revision > since]
-    return {kv.key: decode_zxid(kv.value) for kv in kvs}
+    return {kv.key: decode_zxid(kv.value) for kv in kvs if kv.revision > since}
 
 
 class Birth(NamedTuple):

@@ -29,6 +29,7 @@ class Pausing:
         self._lock = threading.Lock()
         self._wanted: messages.Pause | messages.Resume | None = None
         self._looked = False
+        self._kept: messages.Paused | None = None
 
     def ask(self, order: messages.Pause | messages.Resume) -> None:
         """Have it carried out at the start of the shard's next cycle, which begins now. The same
@@ -52,6 +53,11 @@ class Pausing:
         with self._lock:
             self._wanted = None
 
+    def rolled_back(self) -> None:
+        """etcd went back to an earlier state of itself, from before the pause perhaps. That is
+        nobody's wish to resume: it is put there again."""
+        self._kept = self._kept or self._facts.pause
+
     def settle(self) -> messages.Paused | None:
         """Carry out what is wanted; the pause that stands. The shard has a token of its own.
 
@@ -62,10 +68,12 @@ class Pausing:
         self._ctx.turn.calm()
         wanted = self._wanted
         stands = standing(self._ctx)
+        if stands is None and self._kept is not None and not isinstance(wanted, messages.Resume):
+            stands = self._kept
+            self._put(stands)
         if isinstance(wanted, messages.Pause) and stands is None:
             stands = messages.Paused(wanted.by, time.time())
-            self._ctx.fence.write([wire.Put(self._key, records.encode_pause(stands))])
-            self._ctx.log.warning("shard paused: nothing is written", by=wanted.by)
+            self._put(stands)
         elif isinstance(wanted, messages.Resume) and stands is not None:
             self._ctx.fence.write([wire.Delete(self._key)])
             self._ctx.log.warning("shard resumed", by=wanted.by, paused_by=stands.by)
@@ -74,10 +82,15 @@ class Pausing:
             self._facts.pause, self._looked = stands, True
             if stands is None:
                 self._facts.resumed()
+            self._kept = None
             if wanted is not None:
                 self._facts.ordered = wanted.order
                 self._wanted = None if self._wanted == wanted else self._wanted
         return stands
+
+    def _put(self, pause: messages.Paused) -> None:
+        self._ctx.fence.write([wire.Put(self._key, records.encode_pause(pause))])
+        self._ctx.log.warning("shard paused: nothing is written", by=pause.by)
 
     def rest(self) -> None:
         """Write nothing, until `turn.Interrupted`.

@@ -38,6 +38,7 @@ class Sent:
     ranged: Sequence[plan.Write]
     guarded: bool
     number: int = 0
+    checkpoint: bytes = b""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,29 +175,29 @@ class Applier:
     def _send(
         self, writes: Sequence[plan.Write], *, ranged: bool = False, guarded: bool = False
     ) -> None:
-        compare = self._fence.compare()
+        compares = self._fence.compares()
         zxid = max(self.zxid, max((write.zxid for write in writes), default=0))
         self.zxid = zxid
         asks = _topmost(writes) if ranged else ()
-        sent = Sent(writes, zxid, asks, guarded, next(self._numbers))
+        checkpoint = records.encode_zxid(zxid, self._fence.token)
+        sent = Sent(writes, zxid, asks, guarded, next(self._numbers), checkpoint)
         ops = [_op(write, guarded=guarded) for write in writes]
         for write in asks:
             start, end = self._below(write.path)
             ops.append(wire.Range(start, end, BELOW_LIMIT, keys_only=True))
-        success = [self._checkpoint_put(zxid, self._fence.token), *self._grouped(ops)]
+        success = [self._checkpoint_put(checkpoint), *self._grouped(ops)]
         self.in_flight += 1
         self._sent_at[sent.number] = time.monotonic()
         self._client.txn_soon(
-            wire.Txn([compare], success),
+            wire.Txn(compares, success, self._fence.asks()),
             lambda answer, error: self._deliver(Ack(sent, answer, error)),
         )
 
-    def _checkpoint_put(self, zxid: int, token: int) -> wire.Txn:
-        value = records.encode_zxid(zxid, token)
-        rises = wire.Compare(self._checkpoint, "value", "<", value)
-        return wire.Txn(
-            [rises], [wire.Put(self._checkpoint, value)], [wire.Range(self._checkpoint)]
-        )
+    def _checkpoint_put(self, value: bytes) -> wire.Txn:
+        """It never falls; put again where it stays, so that its revision is the last write's."""
+        key = self._checkpoint
+        falls_not = wire.Compare(key, "value", "<", value + b"\0")
+        return wire.Txn([falls_not], [wire.Put(key, value)], [wire.Range(key)])
 
     def _grouped(self, ops: Sequence[wire.Op]) -> Sequence[wire.Op]:
         if len(ops) <= _FLAT or self._learned.operations:
@@ -250,12 +251,12 @@ class Applier:
 
     def _succeeded(self, sent: Sent, answer: wire.Answer | None) -> Settled:
         if answer is None or not answer.succeeded:
-            raise errors.Fenced("another owner took the shard: a write failed its fence compare")
+            raise self._fence.refusal(answer)
         checkpoint = answer.inner(0)
-        if not checkpoint.succeeded:
-            stored = checkpoint.kvs(0)
-            if not stored or stored[0].value < records.encode_zxid(sent.zxid):
-                raise errors.Fenced("the shard's checkpoint is gone from etcd")
+        if checkpoint.succeeded:
+            self._fence.acknowledged(sent.checkpoint, answer.revision)
+        elif not (stored := checkpoint.kvs(0)) or stored[0].value < sent.checkpoint:
+            raise errors.Fenced("the shard's checkpoint is gone from etcd")
         if sent.guarded:
             return self._each(sent, answer)
         self._count(sent.writes, "success")

@@ -116,10 +116,23 @@ class Owned:
     lost = False
     token = TOKEN
 
-    def compare(self) -> wire.Compare:
+    def __init__(self) -> None:
+        self.marks: list[bytes] = []
+
+    def compares(self) -> tuple[wire.Compare, ...]:
         if self.lost:
             raise errors.LeaseDoubt("too old")
-        return wire.Compare(OWNER, "mod", "=", self.token)
+        return (wire.Compare(OWNER, "mod", "=", self.token),)
+
+    def asks(self) -> tuple[wire.Op, ...]:
+        return (wire.Range(OWNER), wire.Range(CHECKPOINT))
+
+    def refusal(self, answer: wire.Answer | None) -> errors.EtcdError:
+        assert answer is None or not answer.succeeded
+        return errors.Fenced("another owner")
+
+    def acknowledged(self, checkpoint: bytes, _revision: int) -> None:
+        self.marks.append(checkpoint)
 
 
 @dataclasses.dataclass
@@ -292,7 +305,7 @@ def test_every_txn_carries_the_fence_and_the_checkpoint() -> None:
     run.applier.seal()
     run.settle()
     for txn in run.store.sent:
-        assert txn.compare == [wire.Compare(OWNER, "mod", "=", TOKEN)]
+        assert txn.compare == (wire.Compare(OWNER, "mod", "=", TOKEN),)
         assert txn.success[0].compare[0].key == CHECKPOINT
 
 

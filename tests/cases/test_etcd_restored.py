@@ -1,0 +1,206 @@
+"""etcd is put back to an earlier state of itself while the mirror runs, with its revision lifted.
+
+`etcdutl snapshot restore --bump-revision --mark-compacted` is what etcd's own guide advises where
+clients watch: no revision goes back, and every key keeps its mod_revision, owner keys too.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import subprocess
+import time
+
+import pytest
+
+from tests import etcd_cluster, polling, releases
+from tests.acceptance import both_sides, installed
+from tests.acceptance.conftest import Supervise
+from zk2etcd.sandbox import servers
+
+ROOT = "/restored"
+WITHIN = 5.0
+"""Seconds after etcd answers again (docs/guarantees.md, I4)."""
+
+
+class Restorable(servers.Etcd):
+    """A single 3.5 member whose snapshots can be restored."""
+
+    def snapshot(self) -> pathlib.Path:
+        path = self.folder / f"snapshot-{time.monotonic_ns()}"
+        etcd_cluster.etcdctl(self.url, "snapshot", "save", str(path))
+        return path
+
+    def restore(self, snapshot: pathlib.Path, *flags: str) -> None:
+        """In place of the data; the process must be down."""
+        self.wipe()
+        subprocess.run(
+            [
+                *(str(releases.unpacked(releases.ETCD_3_5_30) / "usr/bin/etcdutl"),),
+                *("snapshot", "restore", str(snapshot), "--data-dir", str(self.data), *flags),
+            ],
+            check=True,
+            capture_output=True,
+            timeout=60,
+        )
+
+    def same(self) -> tuple[str, ...]:
+        """Flags of a restore by which it stays the same cluster."""
+        peer = f"http://127.0.0.1:{self._peer_port}"
+        cluster = ("--name", "sandbox", "--initial-cluster", f"sandbox={peer}")
+        return (*cluster, "--initial-advertise-peer-urls", peer)
+
+
+BUMPED = ("--bump-revision", "1000000", "--mark-compacted")
+
+
+class World:
+    """One mirror of `ROOT`, following, on a ZooKeeper and an etcd of the test's own."""
+
+    def __init__(
+        self,
+        zookeeper: servers.ZooKeeper,
+        etcd: Restorable,
+        sides: both_sides.Sides,
+        supervisor: installed.Supervisor,
+    ) -> None:
+        self.zookeeper = zookeeper
+        self.etcd = etcd
+        self.sides = sides
+        self.supervisor = supervisor
+
+    def changes(self, mark: bytes) -> None:
+        """20 sets, 5 creates, 5 deletes, mirrored."""
+        for number in range(20):
+            self.sides.zk.set(f"{ROOT}/n{number}", mark)
+        for number in range(5):
+            self.sides.zk.create(f"{ROOT}/{mark.decode()}{number}", mark)
+            self.sides.zk.delete(f"{ROOT}/n{number + 20}")
+        self.sides.wait_equal(ROOT)
+
+    def restored(self, snapshot: pathlib.Path, *flags: str, away: float = 0.0) -> None:
+        down = time.monotonic()
+        self.etcd.kill()
+        self.etcd.restore(snapshot, *flags)
+        polling.until(lambda: time.monotonic() - down >= away, away + 5)
+        self.etcd.start()
+
+    def heals(self, seconds: float = WITHIN) -> None:
+        started = time.monotonic()
+        self.sides.wait_equal(ROOT, timeout=seconds)
+        assert time.monotonic() - started <= seconds
+        self.supervisor.wait_following()
+
+
+@pytest.fixture
+def etcd_3_5(sandbox: servers.Sandbox) -> Restorable:
+    binary = releases.etcd(releases.ETCD_3_5_30)
+    made = sandbox.adopt(Restorable(sandbox.subfolder("etcd"), durable=False, binary=binary))
+    made.start()
+    return made
+
+
+def _following(
+    zookeeper: servers.ZooKeeper,
+    etcd: Restorable,
+    supervise: Supervise,
+    **state: str,
+) -> World:
+    sides = both_sides.Sides(zookeeper.address, etcd.address)
+    sides.zk.delete(ROOT, recursive=True) if sides.zk.exists(ROOT) else None
+    sides.seed(ROOT, 30)
+    content = installed.settings(zookeeper, etcd, [ROOT], state=state)
+    supervisor = supervise(content)
+    supervisor.start()
+    supervisor.wait_following()
+    sides.wait_equal(ROOT)
+    return World(zookeeper, etcd, sides, supervisor)
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("cluster", ["same", "new"])
+def test_a_restore_with_its_revision_lifted_is_noticed_on_a_quiet_prefix(
+    zookeeper: servers.ZooKeeper, etcd_3_5: Restorable, supervise: Supervise, cluster: str
+) -> None:
+    """E1: a snapshot, 30 changes mirrored, kill, restored with a bump, started; nothing more
+    changes. Also where the restore makes it a cluster of a new id, as it does without flags."""
+    world = _following(zookeeper, etcd_3_5, supervise)
+    snapshot = etcd_3_5.snapshot()
+    world.changes(b"later")
+    world.restored(snapshot, *BUMPED, *(etcd_3_5.same() if cluster == "same" else ()))
+    world.heals()
+
+
+@pytest.mark.slow
+@pytest.mark.alone
+def test_a_restore_is_noticed_where_the_lease_outlives_it(
+    zookeeper: servers.ZooKeeper, etcd_3_5: Restorable, supervise: Supervise
+) -> None:
+    """E1: the same with `lease_ttl: 60s` and 25 s away: nothing was in doubt meanwhile."""
+    world = _following(zookeeper, etcd_3_5, supervise, lease_ttl="60s")
+    snapshot = etcd_3_5.snapshot()
+    world.changes(b"later")
+    world.restored(snapshot, *BUMPED, *etcd_3_5.same(), away=25.0)
+    world.heals()
+
+
+@pytest.mark.alone
+def test_a_change_right_after_the_restore_does_not_hide_it(
+    zookeeper: servers.ZooKeeper, etcd_3_5: Restorable, supervise: Supervise
+) -> None:
+    """E1, kind: the first thing that etcd gets after the restore is a write of ours, whose
+    checkpoint would stand above all that was acknowledged before."""
+    world = _following(zookeeper, etcd_3_5, supervise, lease_ttl="60s")
+    snapshot = etcd_3_5.snapshot()
+    world.changes(b"later")
+    etcd_3_5.kill()
+    etcd_3_5.restore(snapshot, *BUMPED, *etcd_3_5.same())
+    etcd_3_5.start()
+    started = time.monotonic()
+    while time.monotonic() - started < 1.5:
+        world.sides.zk.set(f"{ROOT}/n29", b"%f" % time.monotonic())
+    world.heals()
+
+
+@pytest.mark.alone
+def test_a_restore_to_the_middle_of_what_one_zxid_covers_is_noticed(
+    zookeeper: servers.ZooKeeper, etcd_3_5: Restorable, supervise: Supervise
+) -> None:
+    """E1, kind: what was lost had raised no checkpoint. A full sync wrote it, after somebody had
+    changed keys by hand, and nothing had happened in ZooKeeper since the snapshot."""
+    world = _following(zookeeper, etcd_3_5, supervise, lease_ttl="60s")
+    keys = [f"{ROOT}/n{number}" for number in range(3)]
+    for key in keys:
+        etcd_cluster.etcdctl(etcd_3_5.url, "put", key, "by hand")
+    snapshot = etcd_3_5.snapshot()
+    world.supervisor.ask("/full-sync", {})
+    world.sides.wait_equal(ROOT)
+    world.restored(snapshot, *BUMPED, *etcd_3_5.same())
+    world.heals()
+
+
+@pytest.mark.alone
+def test_a_pause_outlives_a_restore_from_before_it(
+    zookeeper: servers.ZooKeeper, etcd_3_5: Restorable, supervise: Supervise
+) -> None:
+    """E1, kind: a shard is paused, etcd is put back to before that: it must not be mirrored."""
+    world = _following(zookeeper, etcd_3_5, supervise, lease_ttl="60s")
+    snapshot = etcd_3_5.snapshot()
+    shard = world.supervisor.shard_id(ROOT)
+    done = installed.run("pause", "--url", world.supervisor.url, "--wait", shard)
+    assert done.returncode == 0, done.stderr
+    tokens = world.sides.owners(f"zk2etcd{ROOT}")
+    world.restored(snapshot, *BUMPED, *etcd_3_5.same())
+    polling.until(
+        lambda: (
+            world.sides.owners(f"zk2etcd{ROOT}") not in (tokens, {})
+            and world.supervisor.shards()[ROOT]["phase"] == "paused"
+            and world.supervisor.shards()[ROOT]["owned"]
+            and bool(world.sides.etcd.range(f"zk2etcd{ROOT}/pauses/".encode(), b"zk2etcd0"))
+        ),
+        15,
+        what="paused, and in etcd again",
+    )
+    world.sides.zk.set(f"{ROOT}/n0", b"while paused")
+    seen = time.monotonic()
+    polling.until(lambda: time.monotonic() - seen > 3, 5)
+    assert world.sides.etcd.values(ROOT)[f"{ROOT}/n0".encode()] != b"while paused"

@@ -1,0 +1,39 @@
+"""What etcd must still have of a shard: its checkpoint, as it was last acknowledged.
+
+A restore with `--bump-revision --mark-compacted` never lets the store's revision go back, and every
+key keeps the mod_revision that it had in the snapshot, an owner key and its lease too: neither
+`rollbacks` nor the token tells. But each write Txn of a shard puts its checkpoint, so one that is
+older than the last that was acknowledged means that etcd lost what had been written since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from zk2etcd_workers.etcd import wire
+
+
+class Mark(NamedTuple):
+    """The checkpoint's value, and the etcd revision at which it was put."""
+
+    value: bytes
+    revision: int
+
+    def later(self, other: Mark) -> Mark:
+        """Answers may come in any order."""
+        return max(self, other, key=lambda mark: mark.revision)
+
+    def stands(self, key: bytes) -> wire.Compare:
+        """The compare that etcd has this checkpoint, at `key`, or a later one."""
+        return wire.Compare(key, "mod", ">", self.revision - 1)
+
+    def is_lost(self, found: Sequence[wire.Present]) -> bool:
+        """Whether `found`, what etcd has at the checkpoint's key, is older than this."""
+        if not found:
+            return True
+        return found[0].revision < self.revision or found[0].value < self.value
+
+
+NOTHING = Mark(b"", 0)
+"""Nothing was acknowledged yet."""
