@@ -77,9 +77,11 @@ class Supervisor(supervisors.Supervisor):
     """`zk2etcd -c <folder>/config.yaml`, installed. `stdout` and `log` (stderr) are files."""
 
     variables: Mapping[str, str] = {}
+    under: Sequence[str] = ()
+    """What the command is started by, such as `prlimit` with its options."""
 
     def command(self) -> list[str]:
-        return [command(), "-c", str(self.config)]
+        return [*self.under, command(), "-c", str(self.config)]
 
     def environment(self) -> dict[str, str]:
         return {**os.environ, **self.variables}

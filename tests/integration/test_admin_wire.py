@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from tests import polling
 from tests.unit import controls
-from zk2etcd.admin import server
+from zk2etcd.admin import http_channel, server
 from zk2etcd.config import models
 from zk2etcd.logs import logger
 from zk2etcd.view import control
@@ -102,7 +102,8 @@ class Served:
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(server._LIMITS, "channel_timeout", SLOW_TIMEOUT)
+        patch.setattr(http_channel, "RECEIVE", SLOW_TIMEOUT)
+        patch.setattr(http_channel, "STALL", SLOW_TIMEOUT)
         logger.set_level("error")
         made = Served(str(tmp_path_factory.mktemp("metrics")))
         yield made

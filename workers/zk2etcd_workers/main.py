@@ -18,7 +18,7 @@ from zk2etcd.logs import logger
 from zk2etcd_workers import turn
 from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.mirror import mirror
-from zk2etcd_workers.model import mapping, steps
+from zk2etcd_workers.model import mapping, steps, told
 from zk2etcd_workers.ownership import fence, member, records
 from zk2etcd_workers.shard import context
 from zk2etcd_workers.zookeeper import session as sessions
@@ -252,12 +252,13 @@ class Worker:
         running = list(self._mirrors.items())
         for _, each in running:
             each.look(now)
+        room = told.room(len(running))
         report = messages.Report(
             slot=self._spec.identity.slot,
             incarnation=self._spec.identity.incarnation,
             generation=self._generation,
             held=tuple(shard for shard, _ in running),
-            shards=tuple(each.facts.report(shard, protocol, why) for shard, each in running),
+            shards=tuple(each.facts.report(shard, protocol, why, room) for shard, each in running),
             oldest_turn_seconds=max(
                 (each.context.turn.age() for _, each in running if each.alive), default=0.0
             ),

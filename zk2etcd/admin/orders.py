@@ -4,9 +4,7 @@ raises into an answer. `access` has let the request in by then."""
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,12 +15,9 @@ from werkzeug import exceptions
 from zk2etcd.admin import answers
 from zk2etcd.logs import logger
 from zk2etcd.process import stacks
-from zk2etcd.view import control
+from zk2etcd.view import control, strict_json
 
 _LONGEST_NAME = 100
-# What is asked waits for the supervisor's loop, in one of the threads that answer probes too.
-_ASKING = threading.BoundedSemaphore(2)
-_ASKING_WAIT = 1.0
 
 
 def add(app: flask.Flask, control: control.Control, directory: str) -> None:
@@ -109,8 +104,6 @@ def _pausing(ask: Callable[[list[str] | None, str], tuple[str, ...]]) -> answers
 def _answered() -> Iterator[None]:
     """Turn what `Control` raises into HTTP answers, and log who asked."""
     request = flask.request
-    if not _ASKING.acquire(timeout=_ASKING_WAIT):
-        raise exceptions.ServiceUnavailable("other requests are under way: try again")
     logger.get().info("asked over HTTP", path=request.path, remote=request.remote_addr)
     try:
         yield
@@ -122,17 +115,15 @@ def _answered() -> Iterator[None]:
         raise exceptions.ServiceUnavailable(str(error)) from error
     except ValueError as error:
         raise exceptions.BadRequest(str(error)) from error
-    finally:
-        _ASKING.release()
 
 
 def _body(*known: str) -> dict[str, Any]:
     """The request's JSON object; an empty body is an empty one. Raises BadRequest."""
     raw = flask.request.get_data(cache=False)
     try:
-        body = json.loads(raw) if raw.strip() else {}
-    except (ValueError, RecursionError) as error:
-        raise exceptions.BadRequest("the body is not JSON") from error
+        body = strict_json.loads(raw) if raw.strip() else {}
+    except ValueError as error:
+        raise exceptions.BadRequest("the body is not plain JSON") from error
     if not isinstance(body, dict) or set(body) - set(known):
         takes = f"takes {', '.join(known)}" if known else "takes no keys"
         raise exceptions.BadRequest(f"the body must be a JSON object; it {takes}")

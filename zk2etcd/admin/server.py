@@ -15,50 +15,57 @@ from collections.abc import Callable
 from typing import Any
 
 import flask
-import waitress.server
-from waitress import wasyncore
+from waitress import adjustments, wasyncore
 
 from zk2etcd import errors
-from zk2etcd.admin import access, answers, http_channel, orders, routes
+from zk2etcd.admin import access, answers, http_door, http_lanes, orders, routes
 from zk2etcd.config import models
+from zk2etcd.process import limits
 from zk2etcd.view import control
 
 BODY_LIMIT = 64 * 1024
-_LIMITS = {
-    "threads": 4,
-    # Many and briefly: clients that send half a request must not keep a probe from its answer.
-    "connection_limit": 1000,
-    "channel_timeout": 5,
-    "cleanup_interval": 1,
-    "asyncore_use_poll": True,
+_IN_MEMORY = 1024 * 1024 * 1024
+_SETTINGS = {
     "max_request_header_size": 16 * 1024,
     "max_request_body_size": 4 * BODY_LIMIT,
+    # The next request is looked at when the last answer has gone out.
+    "channel_request_lookahead": 0,
+    # No thread waits for a client that takes nothing, and no file is opened for it: how many bytes
+    # may wait is `http_door`'s.
+    "outbuf_high_watermark": _IN_MEMORY,
+    "outbuf_overflow": _IN_MEMORY,
     "ident": "zk2etcd",
 }
 
 
 class Server:
-    """A running admin server. `address` is what it bound, with the port that port 0 became."""
+    """A running admin server. `address` is what it bound, with the port that port 0 became.
 
-    def __init__(self, app: flask.Flask, sockets: list[socket.socket]) -> None:
+    :param most: how many connections there may be now.
+    """
+
+    def __init__(
+        self, app: Any, sockets: list[socket.socket], most: Callable[[], int] = lambda: 100
+    ) -> None:
         host, port = sockets[0].getsockname()[:2]
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        self._map: dict[int, Any] = {}
-        self._server = waitress.server.create_server(app, map=self._map, sockets=sockets, **_LIMITS)
-        http_channel.use(self._map)
-        self._thread = threading.Thread(target=self._server.run, name="admin", daemon=True)
+        self._map: http_door.Sockets = {}
+        self._lanes = http_lanes.Lanes(http_door.MOST)
+        adj = adjustments.Adjustments(sockets=sockets, **_SETTINGS)
+        for sock in sockets:
+            self._door = http_door.Door(app, sock, self._map, self._lanes, adj, most)
+        self._thread = threading.Thread(
+            target=http_door.run, args=(self._map,), name="admin", daemon=True
+        )
         self._thread.start()
 
     def close(self) -> None:
         """Stop serving and free the port; returns when that is done. May be called twice."""
-        for served in list(self._map.values()):
-            # Only the server's own thread may touch its sockets.
-            if isinstance(served, waitress.server.BaseWSGIServer):
-                with contextlib.suppress(OSError):
-                    served.trigger.pull_trigger(lambda: wasyncore.close_all(self._map, True))
-                break
+        # Only the server's own thread may touch its sockets.
+        with contextlib.suppress(OSError):
+            self._door.trigger.pull_trigger(lambda: wasyncore.close_all(self._map, True))
         self._thread.join(5.0)
-        self._server.task_dispatcher.shutdown(timeout=1)
+        self._lanes.shutdown()
 
 
 def serve(control: control.Control, http: Callable[[], models.Http], directory: str) -> Server:
@@ -67,7 +74,12 @@ def serve(control: control.Control, http: Callable[[], models.Http], directory: 
     `http` is asked at each request, so a reload changes token and hosts at once. `directory` is
     the metrics' folder. Raises errors.StartError when the address cannot be bound.
     """
-    return Server(application(control, http, directory), bind(http().listen))
+
+    def most() -> int:
+        return http_door.room(limits.descriptors(), len(control.snapshot().workers))
+
+    app = application(control, http, directory)
+    return Server(_without_files(app), bind(http().listen), most)
 
 
 def application(
@@ -83,6 +95,16 @@ def application(
     routes.add(app, control, directory)
     orders.add(app, control, directory)
     return app
+
+
+def _without_files(app: flask.Flask) -> Any:
+    """The same, whose answers are bytes: none keeps a file open until a client has taken it."""
+
+    def served(environ: dict[str, Any], start: Any) -> Any:
+        environ.pop("wsgi.file_wrapper", None)
+        return app(environ, start)
+
+    return served
 
 
 def bind(listen: str) -> list[socket.socket]:

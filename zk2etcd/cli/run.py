@@ -11,6 +11,7 @@ from zk2etcd import errors, metrics, version
 from zk2etcd.cli import options
 from zk2etcd.config import loader
 from zk2etcd.logs import logger
+from zk2etcd.process import limits
 from zk2etcd.supervisor import instance, reloading, supervisor
 from zk2etcd.view import control
 
@@ -41,6 +42,7 @@ def start(
     def load() -> loader.Loaded:
         return loader.load(paths, sets)
 
+    limits.raise_descriptors()
     loaded = load()
     logger.check(loaded.config.log)
     logger.setup("supervisor", loaded.config.log)

@@ -51,7 +51,8 @@ class Child:
         assert self._process.pid is not None
         self.pid: int = self._process.pid
         self.channel = channel.Channel(ours)
-        self._psutil = psutil.Process(self.pid)
+        # Looked up when first asked for: it needs a descriptor, and the child runs without it.
+        self._psutil: psutil.Process | None = None
 
     @property
     def sentinel(self) -> int:
@@ -67,11 +68,15 @@ class Child:
         self._process.kill()
 
     def usage(self) -> tuple[int, float] | None:
-        """(resident bytes, CPU seconds), None when the process has ended."""
+        """(resident bytes, CPU seconds), None when the process has ended.
+
+        Raises OSError when the system does not let us look: for want of a descriptor, of memory.
+        """
         try:
-            with self._psutil.oneshot():
-                times = self._psutil.cpu_times()
-                return self._psutil.memory_info().rss, times.user + times.system
+            known = self._psutil = self._psutil or psutil.Process(self.pid)
+            with known.oneshot():
+                times = known.cpu_times()
+                return known.memory_info().rss, times.user + times.system
         except psutil.Error:
             return None
 

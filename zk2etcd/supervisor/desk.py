@@ -108,8 +108,9 @@ class Desk:
         try:
             return future.result(timeout)
         except concurrent.futures.TimeoutError:
-            future.cancel()
-            raise control.Unavailable(f"the supervisor did not answer in {timeout:g} s") from None
+            undone = "nothing was done" if future.cancel() else "it may still be done"
+            what = f"the supervisor did not answer in {timeout:g} s: {undone}"
+            raise control.Unavailable(what) from None
 
     def _taken(self) -> list[Request]:
         return [self._asked.get() for _ in range(self._asked.qsize())]

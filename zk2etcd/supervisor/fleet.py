@@ -6,7 +6,7 @@ import dataclasses
 import math
 import selectors
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from multiprocessing import connection
 
 from zk2etcd import messages
@@ -84,6 +84,7 @@ class Fleet:
         self.reaped: dict[str, int] = {}
         self._usage: dict[str, tuple[int, float]] = {}
         self._usage_at = -math.inf
+        self._measured: Set[str] = frozenset()
 
     def want(self, names: Iterable[str], now: float, cause: str = "") -> None:
         """Run exactly these slots: others drain and stop. `cause` is the trace id of what made it
@@ -133,9 +134,13 @@ class Fleet:
     def usage(self, now: float) -> Mapping[str, tuple[int, float]]:
         """Resident bytes and CPU seconds by slot, measured anew once a second at most."""
         children = self.children()
-        if now - self._usage_at >= _USAGE_EVERY or children.keys() != self._usage.keys():
-            self._usage_at = now
-            found = {slot: child.usage() for slot, child in children.items()}
+        if now - self._usage_at >= _USAGE_EVERY or children.keys() != self._measured:
+            self._usage_at, self._measured = now, children.keys()
+            try:
+                found = {slot: child.usage() for slot, child in children.items()}
+            except OSError as error:  # it is for a gauge, and workers run on without
+                found, why = {}, error.strerror or str(error)
+                logger.get().warning("cannot measure the workers: tried again", error=why)
             self._usage = {slot: usage for slot, usage in found.items() if usage is not None}
         return self._usage
 

@@ -15,7 +15,7 @@ from typing import Protocol
 from zk2etcd import messages
 from zk2etcd.logs import logger
 from zk2etcd.policy import roster
-from zk2etcd.supervisor import fleet, pause_orders, reloading
+from zk2etcd.supervisor import fleet, pause_orders, releasing, reloading
 from zk2etcd.view import control
 
 
@@ -38,6 +38,7 @@ class Requests:
     configuration: reloading.Configuration
     roster: roster.Roster
     wishes: pause_orders.Wishes
+    releases: releasing.Releases
     fleet: fleet.Fleet
     single: bool
 
@@ -51,7 +52,10 @@ class Requests:
     def release(self, shard: str, trip: str, by: str) -> messages.Guard:
         """See control.Control.request_release."""
         guard = self._released(shard, trip)
-        self.fleet.send(self.roster.assignment[shard], messages.Release(shard, trip, by))
+        order, slot = messages.Release(shard, trip, by), self.roster.assignment[shard]
+        self.fleet.send(slot, order)
+        told = slot, self.fleet.slots[slot].life.incarnation
+        self.releases.take(order, told, self.loop.turned_at)
         logger.get().warning("release asked for", shard=shard, guard=trip, by=by)
         return guard
 

@@ -23,6 +23,7 @@ from zk2etcd.supervisor import (
     instance,
     overview,
     pause_orders,
+    releasing,
     reloading,
     requests,
     signals,
@@ -70,11 +71,18 @@ class Supervisor:
         self._refusal: str | None = None
         self._handover = handover.Handover()
         self._wishes = pause_orders.Wishes()
+        self._releases = releasing.Releases()
         self._fleet = fleet.Fleet(self._spawned, lifecycle.policy(cfg.workers))
         self._inbox = signals.Inbox(children=os.getpid() == 1)
         single = setup.once or setup.dry_run
         self.requests = requests.Requests(
-            self, self._configuration, self._roster, self._wishes, self._fleet, single
+            self,
+            self._configuration,
+            self._roster,
+            self._wishes,
+            self._releases,
+            self._fleet,
+            single,
         )
         self.take_over()
         self.desk = desk.Desk(self.requests, self._view(), self._inbox.wake)
@@ -171,8 +179,10 @@ class Supervisor:
         for told in report.shards:
             if slot not in self._handover.holders(told.id):
                 continue
-            if (order := self._wishes.heard(told, now)) is not None:
-                self._fleet.send(slot, order)
+            worker = slot, report.incarnation
+            for order in self._wishes.heard(told, now), self._releases.heard(told, worker, now):
+                if order is not None:
+                    self._fleet.send(slot, order)
             shard = self._wishes.shown(told)
             if self._roster.heard(shard, now):
                 self._refused(shard)
@@ -209,6 +219,7 @@ class Supervisor:
         self._roster.reshape(cfg, cpus.usable, self.turned_at)
         self._fleet.rules = lifecycle.policy(cfg.workers)
         self._wishes.keep(self._roster.shards)
+        self._releases.keep(self._roster.shards)
 
     def _reconcile(self, now: float) -> None:
         """Run the slots that have work, tell each its shards, start the full syncs that are due."""

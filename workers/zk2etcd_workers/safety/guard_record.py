@@ -9,9 +9,9 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from zk2etcd import messages
+from zk2etcd import messages, text
 from zk2etcd_workers.etcd import wire
-from zk2etcd_workers.model import guard, tree
+from zk2etcd_workers.model import guard, told
 from zk2etcd_workers.ownership import records
 from zk2etcd_workers.shard import context, facts as shard_facts
 
@@ -46,6 +46,7 @@ class Guarding:
 
         :param lowers: that ensemble is behind the floor.
         """
+        reason = text.shortened(reason, told.LONGEST_TEXT)
         trip = records.new_trip(reason, 0, present, (), time.time(), "identity")
         self._record = records.GuardRecord(present, first=True, trip=trip, lowers=lowers)
         self._write(self._record)
@@ -153,7 +154,7 @@ class Guarding:
         if old is not None and old.reason == reason and total <= old.deletes:
             # A release allows at most the count that was shown, so the trip is still the same.
             return
-        sample = tuple(tree.shown(path) for path in paths[:_SAMPLE])
+        sample = tuple(told.path(path) for path in paths[:_SAMPLE])
         trip = records.new_trip(reason, total, present, sample, time.time())
         self._record = records.GuardRecord(present, record.first, trip)
         self._write(self._record)

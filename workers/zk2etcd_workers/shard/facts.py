@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 
 from zk2etcd import messages
-from zk2etcd_workers.model import tree
+from zk2etcd_workers.model import told
 from zk2etcd_workers.shard import unsyncable
 from zk2etcd_workers.walk import course, snapshot
 
@@ -124,18 +124,19 @@ class Facts:
 
     # --- what is told of it ------------------------------------------------------------------
 
-    def report(self, shard: str, protocol: str | None, why: str = "") -> messages.ShardReport:
-        """:param why: `protocol` is classic, if bulk would have been preferred."""
-        shown = [
-            messages.Unsyncable(tree.shown(path), reason)
-            for path, reason in self.unsyncable.sample(_UNSYNCABLE_SHOWN)
-        ]
+    def report(
+        self, shard: str, protocol: str | None, why: str = "", room: int = told.MOST_BYTES
+    ) -> messages.ShardReport:
+        """:param why: `protocol` is classic, if bulk would have been preferred.
+        :param room: bytes that what came from the tree may take, each kind of it.
+        """
+        shown = told.unsyncable(self.unsyncable.sample(_UNSYNCABLE_SHOWN), room)
         following, running = self.phase == "following", self.course
         return messages.ShardReport(
             id=shard,
             phase="guarded" if following and self.guard is not None else self.phase,
             owned=self.owned,
-            holder=self.holder,
+            holder=told.sentence(self.holder, room),
             protocol=protocol,
             protocol_reason=why or None,
             progress=self._progress() if running is None else running.progress,
@@ -145,13 +146,13 @@ class Facts:
             synced_at=self.synced_at,
             unsyncable=tuple(shown),
             unsyncable_total=len(self.unsyncable),
-            guard=self.guard,
+            guard=told.guard(self.guard, room),
             pause=self.pause,
             ordered=self.ordered,
             last_full_sync=self.last_full_sync,
             full_sync_running=self.full_sync_running,
-            error=self.error,
-            refusal=self.refusal,
+            error=told.sentence(self.error, room),
+            refusal=told.sentence(self.refusal, room),
             attempt=self.attempt,
             retry_at=self.retry_at,
             error_trace_id=self.error_trace_id if self.error is not None else None,

@@ -13,10 +13,11 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from zk2etcd_workers.model import tree
+from zk2etcd_workers.model import told
 
 DENIED = "ZooKeeper denies the right to read it"
 _KEPT = 10_000
+_KEPT_BYTES = 8 * 1024 * 1024
 _HASHED = 500_000
 _SAY_AGAIN = 60.0
 
@@ -46,10 +47,11 @@ class Unsyncable:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: dict[bytes, _Kept] = {}
+        self._kept_bytes = 0
         self._hashed: dict[int, _Hashed] = {}
         self._base = 0
         self._unlisted = 0
-        self._said: dict[bytes, _Said] = {}
+        self._said: dict[int, _Said] = {}  # by hash, since it outlasts what is kept
 
     def __len__(self) -> int:
         with self._lock:
@@ -79,17 +81,18 @@ class Unsyncable:
         so not more than once a minute."""
         with self._lock:
             known = self._kept.get(path)
-            if known is None and len(self._kept) >= _KEPT:
+            if known is None and self._is_full(path):
                 if len(self._hashed) < _HASHED:
                     self._hashed[hash(path)] = _Hashed(reason == DENIED, self._base)
                 return
             self._hashed.pop(hash(path), None)
             self._kept[path] = _Kept(reason, self._base)
+            self._kept_bytes += len(path) if known is None else 0
             if known is not None and known.reason == reason:
                 return
             unsaid = self._is_unsaid(path, reason, time.monotonic())
         if unsaid:
-            log.warning("path cannot be mirrored", path=tree.shown(path), reason=reason)
+            log.warning("path cannot be mirrored", path=told.path(path), reason=reason)
 
     def discard(self, path: bytes) -> None:
         """It was mirrored, or is gone."""
@@ -113,19 +116,24 @@ class Unsyncable:
         for path in denied:
             self.add(path, DENIED, log)
 
+    def _is_full(self, path: bytes) -> bool:
+        """One more is not kept by name: there are many, or these are long."""
+        return len(self._kept) >= _KEPT or self._kept_bytes + len(path) > _KEPT_BYTES
+
     def _drop(self, path: bytes) -> None:
         del self._kept[path]
-        if (said := self._said.get(path)) is not None:
-            self._said[path] = said._replace(stands=False)
+        self._kept_bytes -= len(path)
+        if (said := self._said.get(hash(path))) is not None:
+            self._said[hash(path)] = said._replace(stands=False)
 
     def _is_unsaid(self, path: bytes, reason: str, now: float) -> bool:
-        said = self._said.pop(path, None)
+        said = self._said.pop(hash(path), None)
         if said is not None:
             same = said.stands and said.reason == reason
             if same or now - said.at < _SAY_AGAIN:
-                self._said[path] = said._replace(reason=reason, stands=True)
+                self._said[hash(path)] = said._replace(reason=reason, stands=True)
                 return False
         elif len(self._said) >= _KEPT:
             del self._said[next(iter(self._said))]
-        self._said[path] = _Said(reason, now, stands=True)
+        self._said[hash(path)] = _Said(reason, now, stands=True)
         return True

@@ -16,6 +16,8 @@ from zk2etcd_workers.walk import readahead
 from zk2etcd_workers.zookeeper import session as sessions
 
 _RUN = 128
+_SAMPLE = 1_000
+_SAMPLE_BYTES = 8 * 1024 * 1024
 
 
 @dataclasses.dataclass
@@ -69,6 +71,7 @@ class Walk:
         self.root: tree.Node | None = None
         self.opaque = 0
         self.opaque_sample: list[bytes] = []
+        self._opaque_bytes = 0
 
     @property
     def zxid(self) -> int:
@@ -186,5 +189,6 @@ class Walk:
 
     def _opaque(self, path: bytes) -> None:
         self.opaque += 1
-        if len(self.opaque_sample) < 1000:
+        self._opaque_bytes += len(path)
+        if len(self.opaque_sample) < _SAMPLE and self._opaque_bytes <= _SAMPLE_BYTES:
             self.opaque_sample.append(path)
