@@ -1,10 +1,19 @@
-"""`python -m zk2etcd`: the same as the installed `zk2etcd`."""
+"""`python -m zk2etcd`, and the installed `zk2etcd`: signals are kept before the rest is loaded."""
 
 from __future__ import annotations
 
 import sys
+from typing import NoReturn
 
-from zk2etcd.cli import main
+from zk2etcd import early
+
+
+def main() -> NoReturn:
+    early.listen(sys.argv[1:])
+    from zk2etcd.cli import main as cli  # noqa: PLC0415
+
+    cli.main()
+
 
 if __name__ == "__main__":
-    sys.exit(main.main())
+    main()

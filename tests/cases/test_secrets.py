@@ -6,6 +6,7 @@ import contextlib
 import http.server
 import json
 import pathlib
+import subprocess
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -165,3 +166,20 @@ def test_a_token_that_is_a_common_word_is_left_out_by_its_key(
     assert json.loads(found["status.json"])["shards"][0]["phase"] == "following"
     assert "token: <redacted>" in found["config.yaml"]
     assert "common word" not in found["README.txt"]
+
+
+@pytest.mark.parametrize("form", ["PKCS#8", "traditional"])
+@pytest.mark.parametrize("side", ["zookeeper", "etcd"])
+def test_nobody_is_asked_for_a_passphrase(tmp_path: pathlib.Path, side: str, form: str) -> None:
+    """A9: an encrypted TLS key prompts on the terminal."""
+    key = str(tmp_path / "client.key")
+    make = ["openssl", "genrsa", "-aes128", "-passout", "pass:secret", "-out", key]
+    make += ["-traditional"] if form == "traditional" else []
+    subprocess.run([*make, "2048"], check=True, capture_output=True, timeout=30)
+    (tmp_path / "client.pem").write_text("")
+    tls = f"{{cert: {tmp_path}/client.pem, key: {key}}}"
+    file = tmp_path / "c.yaml"
+    file.write_text(f"sync: {{prefixes: [/a]}}\n{side}: {{tls: {tls}}}\n")
+    done = installed.run("check", "--offline", "-c", str(file))
+    assert done.returncode == 2
+    assert f"{side}.tls.key: points to an encrypted private key" in done.stderr

@@ -72,6 +72,13 @@ def test_it_stops_and_reloads_as_the_product_does() -> None:
     assert int(service["TimeoutStopSec"]) > models.Workers().stop_timeout
 
 
+def test_it_is_started_again_however_it_ended() -> None:
+    """systemd takes an end by SIGHUP, which may come before we listen, for a clean one."""
+    service = _service()
+    assert service["Restart"] == "always"
+    assert int(service["LimitNOFILE"]) >= 65536
+
+
 def test_a_faulty_configuration_is_not_tried_again(tmp_path: pathlib.Path) -> None:
     faulty = tmp_path / "config.yaml"
     faulty.write_text("sync: {prefixes: []}\n", "utf-8")

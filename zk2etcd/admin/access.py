@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
-import pathlib
 import urllib.parse
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from zk2etcd.config import addresses
+from zk2etcd.config import addresses, files
 
 if TYPE_CHECKING:
     from zk2etcd.config import models
@@ -23,6 +22,9 @@ if TYPE_CHECKING:
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 WILDCARDS = ("0.0.0.0", "::", "[::]")
 """Hosts of `http.listen` that stand for every address."""
+
+
+_LONGEST_TOKEN = 64 * 1024
 
 
 HEADERS = ("Host", "Origin", "Sec-Fetch-Site", "Authorization", "Content-Type")
@@ -75,14 +77,14 @@ def host_known(header: str, http: models.Http) -> bool:
 def token(http: models.Http) -> str | None:
     """The token that every POST must bring, None when none is configured.
 
-    Raises OSError when its file cannot be read, ValueError when the file is empty: neither may
-    ever mean that no token is needed.
+    Raises ValueError when its file cannot be read, or is empty: neither may ever mean that no token
+    is needed.
     """
     if http.token is not None:
         return http.token.get_secret_value()
     if http.token_file is None:
         return None
-    found = pathlib.Path(http.token_file).read_text(encoding="utf-8").strip()
+    found = files.read(http.token_file, _LONGEST_TOKEN).decode().strip()
     if not found:
         raise ValueError("the token file is empty")
     return found
@@ -91,7 +93,7 @@ def token(http: models.Http) -> str | None:
 def _unauthorised(authorization: str, http: models.Http) -> Refusal | None:
     try:
         expected = token(http)
-    except (OSError, ValueError):
+    except ValueError:
         return Refusal(503, "http.token_file cannot be read: nothing can be asked until it can")
     if expected is None:
         if addresses.is_loopback(http.listen):

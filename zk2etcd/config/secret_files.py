@@ -45,7 +45,7 @@ class Files:
             elif shape.model is not None:
                 self.read(data.get(key), shape.model, (*path, key))
             elif issubclass(model, connections.TlsFiles) and isinstance(data.get(key), str):
-                self._content(data[key], (*path, key), _LONGEST_PEM)
+                self._pem(data[key], (*path, key))
 
     def with_digests(self, loaded: models.Config) -> models.Config:
         """The configuration with the digests of its TLS files in it."""
@@ -83,6 +83,11 @@ class Files:
             self.faults.append((path, "points to an empty file; write the secret into it"))
             return None
         return text
+
+    def _pem(self, name: str, path: faults.Path) -> None:
+        content = self._content(name, path, _LONGEST_PEM)
+        if content is not None and files.is_encrypted(content):
+            self.faults.append((path, f"points to {files.ENCRYPTED}"))
 
     def _content(self, name: str, path: faults.Path, limit: int) -> bytes | None:
         try:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import pathlib
 from collections.abc import Callable, Iterable, Sequence
 
 from zk2etcd import errors
-from zk2etcd.config import loader, models
+from zk2etcd.config import files, loader, models
 from zk2etcd.logs import logger
 from zk2etcd.view import control, published
-
-_MOST_BYTES = 1024 * 1024 + 1
-
 
 Load = Callable[[], loader.Loaded]
 # What the supervisor alone acts on: a change here is no reason to disturb a worker. Shards, which
@@ -131,9 +127,10 @@ def fingerprint(paths: Sequence[str]) -> str | None:
     digest = hashlib.sha256()
     for path in paths:
         try:
-            with pathlib.Path(path).open("rb") as file:
-                content = file.read(_MOST_BYTES)
-        except OSError:
+            content = files.read(path, loader.LARGEST)
+        except files.UnfitError as error:  # to be refused, and said, once
+            content = str(error).encode()
+        except ValueError:
             return None
         digest.update(hashlib.sha256(content).digest())
     return digest.hexdigest()

@@ -2,6 +2,11 @@
 
 A pipe that the interpreter itself writes to at a signal ends the loop's wait at once. The same
 pipe lets other threads wake the loop.
+
+A second signal to stop must end the process whatever the loop does. The handler still runs while
+the loop waits for something (Python calls it when a system call was interrupted), so it wakes a
+thread that gives the loop some seconds to kill the workers and to end by itself. The workers die
+with us. Only a wait that no signal interrupts, as for a file on a dead NFS server, is beyond this.
 """
 
 from __future__ import annotations
@@ -9,14 +14,19 @@ from __future__ import annotations
 import collections
 import contextlib
 import os
+import select
 import signal
+import threading
 from types import FrameType
 from typing import Self
 
+from zk2etcd import early
 from zk2etcd.process import stacks
 
-STOP = frozenset({signal.SIGTERM, signal.SIGINT})
-_CAUGHT = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+STOP = early.STOP
+INTERRUPTED = early.INTERRUPTED
+PATIENCE = 3.0
+"""Seconds that the loop has, after a second signal to stop, to end the process itself."""
 
 
 class Inbox:
@@ -27,22 +37,31 @@ class Inbox:
     """
 
     def __init__(self, *, children: bool = False) -> None:
-        self._numbers = _CAUGHT + ((signal.SIGCHLD,) if children else ())
+        self._numbers = early.CAUGHT + ((signal.SIGCHLD,) if children else ())
         self._arrived: collections.deque[signal.Signals] = collections.deque()
         self._restore = contextlib.ExitStack()
         self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._stops = 0
+        watched, self._last_word = os.pipe2(os.O_CLOEXEC)
+        self._watch = threading.Thread(
+            target=_end_anyway, args=(watched,), name="stop-watch", daemon=True
+        )
 
     def __enter__(self) -> Self:
         before = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
         self._restore.callback(signal.set_wakeup_fd, before)
+        self._watch.start()
         for number in self._numbers:
             self._restore.callback(signal.signal, number, signal.signal(number, self._handle))
+        for number in early.taken():
+            self._handle(number, None)
         stacks.install(chain=True)
         self._restore.callback(stacks.uninstall)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._restore.close()
+        os.close(self._last_word)
         os.close(self._writer)
         os.close(self._reader)
 
@@ -63,3 +82,17 @@ class Inbox:
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         self._arrived.append(signal.Signals(number))
+        if number in STOP:
+            self._stops += 1
+            if self._stops == 2:
+                os.write(self._last_word, b"\0")
+
+
+def _end_anyway(watched: int) -> None:
+    """End the process once a second signal to stop came and nothing came of it. The pipe's end says
+    that all went well."""
+    try:
+        if os.read(watched, 1) and not select.select([watched], [], [], PATIENCE)[0]:
+            os._exit(INTERRUPTED)
+    finally:
+        os.close(watched)

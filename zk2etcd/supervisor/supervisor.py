@@ -30,7 +30,6 @@ from zk2etcd.supervisor import (
 )
 from zk2etcd.view import control, published
 
-INTERRUPTED = 130
 # The loop turns at least this often (seconds), so that ages in the view are true.
 LONGEST_WAIT = 0.5
 # A turn this much later than that means that we were frozen, and the workers perhaps with us.
@@ -147,14 +146,14 @@ class Supervisor:
     def _stop(self, number: signal.Signals, now: float) -> None:
         if self.stopping:
             self._log.warning("stopping at once", signal=number.name)
-            self._exit_code = INTERRUPTED
+            self._exit_code = signals.INTERRUPTED
             self._fleet.hurry(now)
             return
         timeout = self._configuration.current.workers.stop_timeout
         self._log.info("stopping", signal=number.name, timeout_seconds=timeout)
         self.stopping = True
         if self._setup.once:
-            self._exit_code = INTERRUPTED
+            self._exit_code = signals.INTERRUPTED
 
     def _watch(self, now: float) -> None:
         every = self._configuration.current.reload.watch

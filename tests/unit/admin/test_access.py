@@ -102,7 +102,7 @@ def test_an_open_address_without_a_token_takes_no_post() -> None:
 def test_a_token_files_content_is_the_token(tmp_path: pathlib.Path) -> None:
     file = tmp_path / "token"
     http = models.Http(token_file=str(file))
-    with pytest.raises(OSError, match="token"):
+    with pytest.raises(ValueError, match="cannot be read"):
         access.token(http)
     file.write_text(" \n")
     with pytest.raises(ValueError, match="empty"):

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import pathlib
 import ssl
 from typing import Any
 
 import grpc
 
 from zk2etcd import errors
-from zk2etcd.config import connections
+from zk2etcd.config import connections, files as small_files
 
 Files = tuple[bytes | None, ...]
+_LONGEST_PEM = 16 * 1024 * 1024
 
 
 def files(endpoint: str, settings: connections.Etcd) -> Files:
@@ -60,7 +60,10 @@ def _content(endpoint: str, path: str | None) -> bytes | None:
     if path is None:
         return None
     try:
-        return pathlib.Path(path).read_bytes()
-    except OSError as error:
-        why = f"{path} of etcd.tls cannot be read: {error.strerror}"
+        content = small_files.read(path, _LONGEST_PEM)
+        if small_files.is_encrypted(content):  # grpc would say no more than that the key is invalid
+            raise ValueError(f"is {small_files.ENCRYPTED}")
+    except ValueError as error:
+        why = f"{path} of etcd.tls {error}"
         raise errors.EtcdUnavailable(f"etcd {endpoint} cannot be reached: {why}") from error
+    return content

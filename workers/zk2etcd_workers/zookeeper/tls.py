@@ -6,11 +6,15 @@ next one. kazoo's own TLS leaks a socket for each failed attempt and leaves a mi
 
 from __future__ import annotations
 
-import pathlib
+import errno
+import os
 import socket
 import ssl
+import stat
 
-from zk2etcd.config import connections
+from zk2etcd.config import connections, files
+
+_LONGEST_PEM = 1024 * 1024
 
 
 def connected(
@@ -33,11 +37,24 @@ def connected(
 
 def _context(tls: connections.ZkTls) -> ssl.SSLContext:
     for path in filter(None, (tls.ca, tls.cert, tls.key)):
-        pathlib.Path(path).open("rb").close()  # OpenSSL's error would not name the file.
+        _must_be_fit(path)
     context = ssl.create_default_context(cafile=tls.ca)
     if not tls.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     if tls.cert:
-        context.load_cert_chain(tls.cert, tls.key)
+        context.load_cert_chain(tls.cert, tls.key, password="")  # never asked for on a terminal
     return context
+
+
+def _must_be_fit(path: str) -> None:
+    """OpenSSL's error would not name the file; and it waits for a pipe, and asks for a passphrase.
+
+    :raises OSError: with the file's name.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise PermissionError(errno.EACCES, "not a regular file", path)
+        if files.is_encrypted(file.read(_LONGEST_PEM)):
+            raise PermissionError(errno.EACCES, files.ENCRYPTED, path)
