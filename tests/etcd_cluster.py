@@ -21,6 +21,8 @@ class Member(servers.Etcd):
 
     number = 0
     peers: Sequence[str] = ()
+    extra: Sequence[str] = ()
+    """Flags of this member alone."""
 
     @property
     def peer(self) -> str:
@@ -36,7 +38,7 @@ class Member(servers.Etcd):
         # Slower than in a single member's: two cores are shared by all of them.
         given[given.index("--heartbeat-interval") + 1] = "100"
         given[given.index("--election-timeout") + 1] = "1000"
-        return given
+        return [*given, *self.extra]
 
 
 class Cluster:
@@ -61,6 +63,18 @@ class Cluster:
     def urls(self) -> list[str]:
         return [member.url for member in self.members]
 
+    def add_learner(self, box: servers.Sandbox) -> Member:
+        """A further member, started, that has no vote."""
+        learner = box.adopt(Member(box.subfolder("learner"), durable=False))
+        learner.number = len(self.members)
+        learner.peers = [*self.members[0].peers, learner.peer]
+        learner.extra = ("--initial-cluster-state", "existing")
+        name, peer = f"m{learner.number}", f"--peer-urls={learner.peer}"
+        etcdctl(self.urls[0], "member", "add", name, "--learner", peer)
+        learner.launch()
+        polling.until(lambda: _answers_alone(learner), 20, what="the learner")
+        return learner
+
     def leader(self) -> Member:
         """The member that leads, once all that live agree."""
         found = polling.until(self._leader, 20, what="a leader")
@@ -77,6 +91,13 @@ class Cluster:
         leaders = {each["leader"] for each in status.values()}
         found = [m for m, each in status.items() if each["header"]["member_id"] in leaders]
         return found[0] if len(leaders) == 1 and len(found) == 1 else None
+
+
+def _answers_alone(member: Member) -> bool:
+    """Whether it answers what a learner answers too."""
+    with contextlib.suppress(AssertionError, subprocess.TimeoutExpired):
+        return bool(etcdctl(member.url, "endpoint", "status", "-w", "json"))
+    return False
 
 
 class TlsEtcd(servers.Etcd):
@@ -150,3 +171,28 @@ def write_pem(source: str, target: pathlib.Path) -> None:
 def unused() -> str:
     """A URL at which nobody answers."""
     return f"http://127.0.0.1:{server_process.free_port()}"
+
+
+ROOT = "root:secret"
+USER = "mirror:word"
+
+
+def logins(url: str, state: str, *targets: str) -> None:
+    """Switch logins on: root, and `mirror` with exactly the rights of docs/etcd.md: each target
+    itself and the keys below it, and those below `state`."""
+    etcdctl(url, "user", "add", ROOT)
+    etcdctl(url, "role", "add", "mirror")
+    for target in targets:
+        etcdctl(url, "role", "grant-permission", "mirror", "readwrite", target)
+    for below in (*(f"{target}/" for target in targets), f"{state}/"):
+        etcdctl(url, "role", "grant-permission", "mirror", "readwrite", "--prefix=true", below)
+    etcdctl(url, "user", "add", USER)
+    etcdctl(url, "user", "grant-role", "mirror", "mirror")
+    etcdctl(url, "user", "grant-role", "root", "root")
+    etcdctl(url, "auth", "enable")
+
+
+def login() -> dict[str, str]:
+    """The keys of an `etcd` section for that user."""
+    name, _, password = USER.partition(":")
+    return {"username": name, "password": password}

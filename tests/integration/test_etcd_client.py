@@ -14,7 +14,7 @@ from zk2etcd import errors, messages
 from zk2etcd.sandbox import servers
 from zk2etcd_workers.etcd import client as engine, wire
 from zk2etcd_workers.model import mapping, plan
-from zk2etcd_workers.ownership import fence, records
+from zk2etcd_workers.ownership import fence, leases, records
 from zk2etcd_workers.walk import etcd_keys
 
 ME = messages.Identity("me", "w0", 1, "http://127.0.0.1:9180")
@@ -151,8 +151,8 @@ def _fence(
     identity: messages.Identity = ME,
     target: str = "",
     ttl: float = 5.0,
-) -> tuple[fence.Fence, fence.Lease]:
-    lease = fence.Lease(client, ttl)
+) -> tuple[fence.Fence, leases.Lease]:
+    lease = leases.Lease(client, ttl)
     shard = mirroring.shard(target or world.root, target or world.root)
     return fence.Fence(client, records.Keys(world.state), lease, identity, shard), lease
 
@@ -260,7 +260,7 @@ def test_a_lease_that_is_not_renewed_stops_the_writes_before_others_may_start(
         outlived = time.monotonic() + lease.ttl + 1
         polling.until(lambda: owned.compares() and time.monotonic() > outlived)
         fresh_etcd.freeze()
-        polling.until(lambda: lease.age() > lease.ttl * fence.WRITABLE)
+        polling.until(lambda: lease.age() > lease.ttl * leases.WRITABLE)
         assert lease.age() < lease.ttl
         with pytest.raises(errors.LeaseDoubt):
             owned.compares()

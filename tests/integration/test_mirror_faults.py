@@ -16,7 +16,7 @@ from zk2etcd import messages, metrics
 from zk2etcd.config import models
 from zk2etcd.sandbox import servers
 from zk2etcd_workers.etcd import client as engine_etcd
-from zk2etcd_workers.ownership import fence, records
+from zk2etcd_workers.ownership import fence, leases, records
 from zk2etcd_workers.shard import dirty_paths
 
 QUICK = {"session_timeout": 2.0, "connect_timeout": 2.0, "request_timeout": 2.0}
@@ -283,7 +283,7 @@ def _abandoned(world: mirroring.World, incarnation: int) -> None:
     """An owner key as a worker leaves it that was killed: alive until its lease ends."""
     settings = world.config(etcd={}, state={"lease_ttl": 60.0})
     client = engine_etcd.Client(settings.etcd, metrics.null())
-    lease = fence.Lease(client, 60.0)
+    lease = leases.Lease(client, 60.0)
     identity = messages.Identity("inst", "w0", incarnation)
     shard = mirroring.shard(world.root, world.root)
     fence.Fence(client, records.Keys(world.state), lease, identity, shard).claim({})
@@ -292,10 +292,10 @@ def _abandoned(world: mirroring.World, incarnation: int) -> None:
 
 
 @contextlib.contextmanager
-def _unrenewed(world: mirroring.World) -> Iterator[tuple[engine_etcd.Client, fence.Lease, int]]:
+def _unrenewed(world: mirroring.World) -> Iterator[tuple[engine_etcd.Client, leases.Lease, int]]:
     """A client, its lease whose renewing thread has ended, and the lease's id."""
     client = engine_etcd.Client(world.config().etcd, metrics.null())
-    lease = fence.Lease(client, 3.0)
+    lease = leases.Lease(client, 3.0)
     first = lease.obtain()
     _stop_renewing(lease, 5)
     yield client, lease, first
@@ -303,7 +303,7 @@ def _unrenewed(world: mirroring.World) -> Iterator[tuple[engine_etcd.Client, fen
     client.close()
 
 
-def _stop_renewing(lease: fence.Lease, timeout: float) -> None:
+def _stop_renewing(lease: leases.Lease, timeout: float) -> None:
     lease._stop.set()
     assert lease._thread is not None
     lease._thread.join(timeout)
@@ -314,7 +314,7 @@ def test_a_lease_that_grew_old_is_renewed_before_the_shard_is_taken(
 ) -> None:
     """When etcd was away, recovery must not wait for the renewing thread's next turn."""
     with _unrenewed(world) as (_, lease, first):
-        polling.until(lambda: lease.age() > lease.ttl * fence.WRITABLE)
+        polling.until(lambda: lease.age() > lease.ttl * leases.WRITABLE)
         assert lease.obtain() == first
         lease.check()
 
@@ -325,7 +325,7 @@ def test_a_lease_that_ended_unnoticed_is_replaced_before_the_shard_is_taken(
     """An owner key without a lease would outlive its owner, and nobody could take the shard."""
     with _unrenewed(world) as (client, lease, first):
         client.revoke(first)
-        polling.until(lambda: lease.age() > lease.ttl * fence.WRITABLE)
+        polling.until(lambda: lease.age() > lease.ttl * leases.WRITABLE)
         assert lease.obtain() not in (0, first)
         lease.check()
 

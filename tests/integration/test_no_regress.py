@@ -19,7 +19,7 @@ from tests.integration import mirroring, observing
 from zk2etcd import messages, metrics
 from zk2etcd_workers.etcd import client as clients
 from zk2etcd_workers.model import plan
-from zk2etcd_workers.ownership import fence, records
+from zk2etcd_workers.ownership import fence, leases, records
 from zk2etcd_workers.shard import apply
 
 SUCCESSOR = messages.Identity("inst", "w0", 2)
@@ -209,7 +209,7 @@ def _of(watch: observing.Watch, key: bytes) -> list[observing.Event]:
 def test_a_checkpoint_never_falls_whatever_order_writes_land_in(world: mirroring.World) -> None:
     settings = world.config()
     client = clients.Client(settings.etcd, metrics.null())
-    lease = fence.Lease(client, 10.0)
+    lease = leases.Lease(client, 10.0)
     keys, shard = records.Keys(world.state), mirroring.shard(world.root, world.root)
     owned = fence.Fence(client, keys, lease, mirroring.FIRST, shard)
     owned.claim({})
@@ -240,7 +240,7 @@ def test_no_two_takings_of_a_shard_look_alike(world: mirroring.World) -> None:
     """An owner key that holds what we meant to put is taken for ours: so a shard that left this
     worker and came back must not be mistaken for what it was before."""
     client = clients.Client(world.config().etcd, metrics.null())
-    lease = fence.Lease(client, 10.0)
+    lease = leases.Lease(client, 10.0)
     shard = mirroring.shard(world.root, world.root)
     keys, values = records.Keys(world.state), []
     for _ in range(2):

@@ -19,7 +19,7 @@ from zk2etcd_workers import turn
 from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.mirror import mirror
 from zk2etcd_workers.model import mapping, steps, told
-from zk2etcd_workers.ownership import fence, member, records
+from zk2etcd_workers.ownership import fence, leases, member, records
 from zk2etcd_workers.shard import context
 from zk2etcd_workers.zookeeper import session as sessions
 
@@ -54,7 +54,7 @@ class _Sides:
         self.settings = settings
         self.session = sessions.Session(settings.zookeeper, instruments)
         self.client = etcd.Client(settings.etcd, instruments)
-        self.lease = fence.Lease(self.client, settings.state.lease_ttl)
+        self.lease = leases.Lease(self.client, settings.state.lease_ttl)
         keys = records.Keys(settings.state.prefix)
         self._member = member.Membership(self.client, keys, self.lease, spec.identity)
         if not spec.dry_run:

@@ -20,7 +20,7 @@ from zk2etcd.config import models
 from zk2etcd_workers import turn
 from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.model import mapping
-from zk2etcd_workers.ownership import fence, records
+from zk2etcd_workers.ownership import fence, leases, records
 from zk2etcd_workers.shard import context
 from zk2etcd_workers.zookeeper import reply as replies, session as sessions
 
@@ -66,7 +66,7 @@ class Sides:
         self._attempts = _Attempts()
         self.session = sessions.Session(settings.zookeeper, self._attempts)
         self.client = etcd.Client(settings.etcd, metrics.null())
-        self._lease = fence.Lease(self.client, settings.state.lease_ttl)
+        self._lease = leases.Lease(self.client, settings.state.lease_ttl)
         self._closed = threading.Event()
 
     def __enter__(self) -> Sides:
@@ -101,7 +101,7 @@ class Sides:
         for left in reversed(range(len(settings.endpoints))):
             try:
                 self.client.range(records.Keys(self.settings.state.prefix).format())
-            except errors.EtcdUnavailable as error:
+            except (errors.EtcdUnavailable, errors.UnfitMember) as error:
                 if left == 0:
                     raise errors.Unreachable(
                         f"{error}; is it running, and right in etcd.endpoints "
@@ -212,4 +212,5 @@ def _gave_up(error: errors.Zk2EtcdError) -> str:
 
 def _is_passing(error: errors.Zk2EtcdError) -> bool:
     """A new connection may help."""
-    return error.reaction is errors.Reaction.RESYNC or isinstance(error, errors.EtcdUnavailable)
+    lost = isinstance(error, errors.EtcdUnavailable | errors.UnfitMember)
+    return lost or error.reaction is errors.Reaction.RESYNC

@@ -52,7 +52,7 @@ def _zookeeper(both: both_sides.Sides, shards: Sequence[messages.Shard]) -> Fact
 
 
 def _etcd(both: both_sides.Sides, shards: Sequence[messages.Shard]) -> Facts:
-    found = list(probe_etcd.endpoints(both.settings.etcd))
+    found = list(probe_etcd.endpoints(both.settings))
     answered = any(fact.status == "ok" for fact in found)
     for fact in found:
         # One that is away is a fault; only when all are, the side is.

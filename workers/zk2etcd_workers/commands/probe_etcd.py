@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from zk2etcd import errors, messages, metrics
-from zk2etcd.config import connections
+from zk2etcd.config import models
 from zk2etcd_workers.commands import both_sides, finding
-from zk2etcd_workers.etcd import client as etcd, wire
+from zk2etcd_workers.etcd import client as etcd, failures, wire
 from zk2etcd_workers.model import mapping, tree
 from zk2etcd_workers.ownership import records
 from zk2etcd_workers.walk import etcd_keys
@@ -33,28 +33,44 @@ _KINDS = ("owners", "checkpoints", "guards", "identities", "pauses", "members")
 # --- the endpoints --------------------------------------------------------------------------------
 
 
-def endpoints(settings: connections.Etcd) -> Iterator[finding.Fact]:
+def endpoints(settings: models.Config) -> Iterator[finding.Fact]:
     """Each endpoint by itself."""
-    for endpoint in settings.endpoints:
-        alone = settings.model_copy(update={"endpoints": (endpoint,)})
+    for endpoint in settings.etcd.endpoints:
+        alone = settings.etcd.model_copy(update={"endpoints": (endpoint,)})
         with contextlib.closing(etcd.Client(alone, metrics.null())) as client:
-            yield _endpoint(endpoint, client)
+            yield _endpoint(endpoint, client, records.Keys(settings.state.prefix).format())
 
 
-def _endpoint(endpoint: str, client: etcd.Client) -> finding.Fact:
+def _endpoint(endpoint: str, client: etcd.Client, key: bytes) -> finding.Fact:
+    """What it answers to a read of `key`, as a mirror asks for it: whether we have the right to
+    is looked at by itself."""
     try:
-        version = client.version()
+        _answered(client, key)
         started = time.monotonic()
-        client.version()
+        _answered(client, key)
+        took = (time.monotonic() - started) * 1000
+        version = client.version()
     except errors.EtcdUnavailable as error:
         remedy = "start it, or correct etcd.endpoints (and etcd.tls)"
         return SIDE.fail(str(error), remedy, unreachable=True)
+    except errors.UnfitMember as error:
+        return SIDE.fail(str(error), "name only voting members of one cluster in etcd.endpoints")
     except errors.EtcdError as error:
         return SIDE.fail(str(error), "correct etcd.username and etcd.password")
-    took = (time.monotonic() - started) * 1000
-    if _numbers(version) < _OLDEST:
+    if version and _numbers(version) < _OLDEST:
         return SIDE.fail(f"{endpoint} is etcd {version}", "upgrade to 3.4 or later")
-    return SIDE.ok(f"{endpoint} is etcd {version}, answers in {took:.1f} ms")
+    known = f"etcd {version}" if version else "an etcd that tells its version to root only"
+    return SIDE.ok(f"{endpoint} is {known}, answers in {took:.1f} ms")
+
+
+def _answered(client: etcd.Client, key: bytes) -> None:
+    """:raises errors.EtcdError: the endpoint, or our login, serves for nothing."""
+    try:
+        client.range(key, keys_only=True)
+    except failures.WrongLogin:
+        raise
+    except errors.EtcdDenied:
+        return
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -163,16 +179,31 @@ def lease(both: both_sides.Sides) -> finding.Fact:
         made, granted = both.client.grant(wanted)
         try:
             _write(both.client, [owner], lease=made)
+            left = _kept_alive(both.client, made, granted)
         finally:
             both.client.revoke(made)
     except errors.EtcdError as error:
         return SIDE.fail(f"a lease cannot be used: {error}", "see the rights above, and etcd's log")
+    if left < granted:
+        return SIDE.fail(
+            f"a lease can be taken, but not renewed through {both.client.endpoint}",
+            "an etcd grpc-proxy with logins cannot since etcd 3.4.42, 3.5.28 and 3.6.9: name the "
+            "members themselves in etcd.endpoints",
+        )
     if granted > wanted:
         return SIDE.note(
             f"a lease of {wanted} s is granted for {granted} s",
             "its election time-out allows no shorter one: raise state.lease_ttl to say the same",
         )
     return SIDE.ok(f"a lease of {granted} s can be taken")
+
+
+def _kept_alive(client: etcd.Client, made: int, granted: int) -> int:
+    """The TTL after a renewal; 0 if there is no answer in the time that a worker gives it."""
+    try:
+        return client.keep_alive(made, granted / 6)
+    except errors.EtcdUnavailable:
+        return 0
 
 
 # --- limits ---------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ import grpc
 
 from zk2etcd import errors, metrics
 from zk2etcd.config import connections
-from zk2etcd_workers.etcd import endpoints, failures, keepalive, limits, login, wire
+from zk2etcd_workers.etcd import endpoints, failures, http_version, keepalive, limits, login, wire
 from zk2etcd_workers.model import pacing
 
 _READS_IN_TXN = 100
@@ -226,16 +226,22 @@ class Client:
             self._login.rejected(token)
             raise
 
-    def ttl(self, lease: int) -> int:
+    def ttl(self, lease: int, deadline: float) -> int:
         """The seconds that a lease has left, below 0 if it is gone; renews nothing."""
-        return int(self._call("Lease/LeaseTimeToLive", rpc.LeaseTimeToLiveRequest(ID=lease)).TTL)
+        method, request = "Lease/LeaseTimeToLive", rpc.LeaseTimeToLiveRequest(ID=lease)
+        started, token = time.monotonic(), self._fresh_token()
+        call = self._endpoints.send(method, request, deadline, token)
+        return int(self._finish(method, request, call, write=False, op="", at=started).TTL)
 
     def revoke(self, lease: int) -> None:
         self._call("Lease/LeaseRevoke", rpc.LeaseRevokeRequest(ID=lease))
 
     def version(self) -> str:
-        """The server's version, as `check` shows it."""
-        return str(self._call("Maintenance/Status", rpc.StatusRequest()).version)
+        """The version of the member in use, as `check` shows it; "" if it is kept from us."""
+        try:
+            return str(self._call("Maintenance/Status", rpc.StatusRequest()).version)
+        except errors.EtcdDenied:
+            return http_version.ask(self.endpoint, self._settings)
 
     # --- calls -------------------------------------------------------------------------------
 

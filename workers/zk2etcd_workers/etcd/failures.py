@@ -18,6 +18,10 @@ class TokenExpired(errors.EtcdDenied):
     unseen, so it may be sent again with a new one."""
 
 
+class WrongLogin(errors.EtcdDenied):
+    """The user or the password is wrong, or there is no such user any more."""
+
+
 class NoLogins(errors.EtcdError):
     """A login was asked for, and etcd has logins switched off."""
 
@@ -57,12 +61,12 @@ SENTENCES: tuple[tuple[str, Kind], ...] = (
     ("etcdserver: user name is empty", TokenExpired),
     ("etcdserver: authentication is not enabled", NoLogins),
     # --- who we are, and what we may ---
-    ("etcdserver: authentication failed", errors.EtcdDenied),
-    ("auth: authentication failed", errors.EtcdDenied),  # a user without a password: has no code
+    ("etcdserver: authentication failed", WrongLogin),
+    ("auth: authentication failed", WrongLogin),  # a user without a password: has no code
     ("etcdserver: permission denied", errors.EtcdDenied),
-    ("etcdserver: user name not found", errors.EtcdDenied),
+    ("etcdserver: user name not found", WrongLogin),
     ("etcdserver: role name not found", errors.EtcdDenied),
-    ("etcdserver: invalid auth management", errors.EtcdDenied),
+    ("etcdserver: invalid auth management", WrongLogin),
     # --- a member that serves nothing of what we need: refused at its door ---
     ("etcdserver: rpc not supported for learner", errors.UnfitMember),
     ("etcdserver: not capable", errors.UnfitMember),
@@ -101,8 +105,9 @@ _CODES: dict[str, Kind] = {
 _REMEDIES: dict[Kind, str] = {
     errors.NoSpace: "compact, defragment and disarm the alarm, or raise --quota-backend-bytes",
     errors.EtcdDenied: "check etcd.username, etcd.password and the user's roles",
-    errors.UnfitMember: "it serves nothing that we need: take it out of etcd.endpoints",
+    errors.UnfitMember: "take it out of etcd.endpoints",
     errors.LeaseGone: "it had ended, or was revoked: a new one is taken",
+    WrongLogin: "check etcd.username and etcd.password",
     TokenExpired: "set etcd.username and etcd.password: it asks for a login",
 }
 _MEANINGS = (
@@ -111,9 +116,10 @@ _MEANINGS = (
     ("security handshaker", "a file of etcd.tls holds no certificate, or not the key to it"),
     ("Unwrap failed", "it refuses our certificate, see etcd.tls.cert"),
     ("WRONG_VERSION_NUMBER", "it speaks no TLS: is it http:// in etcd.endpoints?"),
+    ("Handshake read failed", "it ended the TLS handshake: is it http:// in etcd.endpoints?"),
     ("missing selected ALPN", "it speaks TLS, but no gRPC: is that etcd's client port?"),
     ("Failed parsing HTTP/2", "what answers speaks no gRPC: is that etcd's client port?"),
-    ("rpc not supported for learner", "it is a learner, which does not vote yet"),
+    ("rpc not supported for learner", "a learner: it serves nothing that we need"),
     ("unknown service", "what answers is no etcd v3"),
     ("unknown method", "what answers is no etcd v3"),
     ("Method not found", "what answers is no etcd v3"),

@@ -8,93 +8,18 @@ write that still carries the old token fail its compare, however late it lands
 from __future__ import annotations
 
 import itertools
-import math
-import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from zk2etcd import errors, messages
-from zk2etcd.logs import logger
 from zk2etcd_workers.etcd import client as etcd, wire
 from zk2etcd_workers.model import mapping
-from zk2etcd_workers.ownership import marks, records
+from zk2etcd_workers.ownership import leases, marks, records
 
 # Of the whole process: a shard that left it and came back puts no owner key that it put before.
 _EPOCHS = itertools.count(1)
 LOOK_EVERY = 2.0
 """Seconds between two looks at an owner key that is not written beside, see `Fence.ask`."""
-WRITABLE = 2 / 3
-"""The part of the TTL after which a shard stops writing by itself."""
-
-
-class Lease:
-    """A worker's lease, renewed by a thread of its own. Its age counts from the *sending* of the
-    last keepalive that succeeded, on the monotonic clock."""
-
-    def __init__(self, client: etcd.Client, ttl: float) -> None:
-        self._client = client
-        self._wanted = max(2, math.ceil(ttl))
-        self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._id = 0
-        self._renewed = 0.0
-        self.ttl = float(self._wanted)
-
-    def obtain(self) -> int:
-        """The lease's id, never 0; a new one is granted if there is none or it was lost."""
-        with self._lock:
-            if self._id and self.age() > self.ttl * WRITABLE:
-                # etcd was away; what follows is a write, which need not wait for the thread.
-                self._renew(self._id)
-            # The thread may find the lease gone at any time and set the id to 0; a key that is put
-            # without a lease would keep the shard from everybody, for ever.
-            lease = self._id
-            if lease == 0:
-                sent = time.monotonic()
-                lease, granted = self._client.grant(self._wanted)
-                self._id, self.ttl, self._renewed = lease, float(granted), sent
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
-                self._thread.start()
-            return lease
-
-    def age(self) -> float:
-        return time.monotonic() - self._renewed
-
-    def check(self) -> None:
-        """:raises errors.LeaseDoubt: others may be about to take over; do not write."""
-        if self._id == 0 or self.age() > self.ttl * WRITABLE:
-            raise errors.LeaseDoubt("the lease in etcd was not renewed in time")
-
-    def close(self) -> None:
-        """Stop renewing, and give the lease back if etcd answers."""
-        self._stop.set()
-        lease, self._id = self._id, 0
-        if lease:
-            try:
-                self._client.revoke(lease)
-            except errors.EtcdError as error:
-                logger.get().debug("lease not revoked", error=str(error))
-
-    def _run(self) -> None:
-        while not self._stop.wait(self.ttl / 5):
-            lease = self._id
-            if lease:
-                self._renew(lease)
-
-    def _renew(self, lease: int) -> None:
-        sent = time.monotonic()
-        try:
-            self._client.authenticate(older_than=150.0)
-            left = self._client.keep_alive(lease, self.ttl / 6)
-        except errors.EtcdError:
-            return
-        if left > 0:
-            self._renewed = sent
-        elif self._id == lease:
-            self._id = 0
 
 
 class Standing(NamedTuple):
@@ -113,7 +38,7 @@ class Fence:
         self,
         client: etcd.Client,
         keys: records.Keys,
-        lease: Lease,
+        lease: leases.Lease,
         identity: messages.Identity,
         shard: messages.Shard,
     ) -> None:
@@ -276,7 +201,11 @@ class Fence:
         first = wire.Txn([absent], [wire.Put(self._checkpoint, records.encode_zxid(0))])
         owner = wire.Put(self._key, self._document(), lease)
         every = wire.Range(*self._keys.all_of("checkpoints"))
-        answer = self._client.txn(wire.Txn(conditions, [owner, first, every]))
+        try:
+            answer = self._client.txn(wire.Txn(conditions, [owner, first, every]))
+        except errors.LeaseGone:
+            self._lease.is_gone(lease)
+            raise
         if not answer.succeeded:
             raise errors.Fenced("the shard's owner changed meanwhile")
         self.token, checkpoints = answer.revision, answer.kvs(2)

@@ -12,7 +12,7 @@ import threading
 from zk2etcd import errors, messages
 from zk2etcd.logs import logger
 from zk2etcd_workers.etcd import client as etcd, wire
-from zk2etcd_workers.ownership import fence, records
+from zk2etcd_workers.ownership import leases, records
 
 
 def document(identity: messages.Identity) -> bytes:
@@ -27,7 +27,7 @@ class Membership:
         self,
         client: etcd.Client,
         keys: records.Keys,
-        lease: fence.Lease,
+        lease: leases.Lease,
         identity: messages.Identity,
     ) -> None:
         self._client = client

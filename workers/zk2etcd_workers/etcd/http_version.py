@@ -1,0 +1,39 @@
+"""The version that a member tells everybody over HTTP, at the port where it serves gRPC.
+
+Maintenance/Status tells it as well, but with logins to root only since 3.4.42, 3.5.28 and 3.6.9
+(CVE-2026-33413); `/version` never asks for a login.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import ssl
+
+from zk2etcd.config import connections
+
+_MOST = 10_000
+
+
+def ask(endpoint: str, settings: connections.Etcd) -> str:
+    """Such as "3.5.30"; "" if there is no such answer: a proxy, say, or `--listen-client-http-urls`
+    has HTTP at another port."""
+    try:
+        with contextlib.closing(_connection(endpoint, settings)) as connection:
+            connection.request("GET", "/version")
+            return str(json.loads(connection.getresponse().read(_MOST))["etcdserver"])
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _connection(endpoint: str, settings: connections.Etcd) -> http.client.HTTPConnection:
+    """With the same authorities and certificate as the channel."""
+    scheme, _, address = endpoint.partition("://")
+    if scheme != "https":
+        return http.client.HTTPConnection(address, timeout=settings.request_timeout)
+    tls = settings.tls or connections.EtcdTls()
+    context = ssl.create_default_context(cafile=tls.ca)
+    if tls.cert is not None:
+        context.load_cert_chain(tls.cert, tls.key)
+    return http.client.HTTPSConnection(address, timeout=settings.request_timeout, context=context)
