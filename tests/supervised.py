@@ -11,6 +11,7 @@ import os
 import sys
 import time
 
+from zk2etcd import scratch
 from zk2etcd.config import loader
 from zk2etcd.logs import logger
 from zk2etcd.process import spawned
@@ -52,7 +53,7 @@ def main(target: str, path: str, *flags: str) -> int:
         configuration=reloading.Configuration(loaded, load, [path], time.time()),
         instance="test",
         version="0",
-        multiproc_dir="",
+        folder=scratch.Nowhere(),
         spawn=functools.partial(spawned.Child, target=target),
         once="once" in flags,
     )

@@ -12,7 +12,6 @@ prometheus_client is imported inside functions only: it must find PROMETHEUS_MUL
 
 from __future__ import annotations
 
-import atexit
 import functools
 import json
 import math
@@ -20,11 +19,13 @@ import os
 import pathlib
 import shutil
 import struct
-import tempfile
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from zk2etcd.logs import logger
+
+if TYPE_CHECKING:
+    from zk2etcd import scratch
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 CORRUPT = (ValueError, TypeError, RuntimeError, struct.error)
@@ -71,33 +72,49 @@ class Instruments:
     def guard_trip(self) -> None:
         """The delete guard tripped."""
 
+    def tend(self) -> None:
+        """Called now and then by whoever has a loop: what could not be kept is tried again."""
+
 
 def null() -> Instruments:
     """Instruments that count nothing, for commands that have no supervisor."""
     return Instruments()
 
 
-def prepare_supervisor() -> str:
-    """Make this supervisor's own folder for the files, and say so to all processes it starts.
+def prepare_supervisor() -> scratch.Folder:
+    """Make this supervisor's own folder for the files. Call it before anything imports
+    prometheus_client.
 
-    The folder goes when the process exits. Call it before anything imports prometheus_client.
+    :raises OSError: there is no place for one.
     """
-    directory = tempfile.mkdtemp(prefix="zk2etcd-metrics-")
-    atexit.register(shutil.rmtree, directory, ignore_errors=True)
-    os.environ[DIRECTORY] = directory
-    return directory
+    from zk2etcd import scratch  # noqa: PLC0415
+
+    folder = scratch.Folder()
+    os.environ[DIRECTORY] = folder.where()
+    return folder
 
 
 def for_worker(directory: str, slot: str) -> Instruments:
     """The instruments of the one process that runs in `slot`, going on where the last one ended.
 
-    Call it once a process, in the child. Two processes must never share a slot.
+    Call it once a process, in the child. Two processes must never share a slot. Without a folder
+    ("") nothing is counted; whatever else is wrong with it, counting goes on (`counter_files`).
     """
+    if not directory:
+        return null()
     os.environ[DIRECTORY] = directory
     from prometheus_client import values  # noqa: PLC0415
 
+    from zk2etcd import counter_files  # noqa: PLC0415
+
     for kind in ("counter", "histogram"):
-        _mend(pathlib.Path(directory, f"{kind}_{slot}.db"))
+        path = pathlib.Path(directory, f"{kind}_{slot}.db")
+        try:
+            _mend(path)
+        except OSError as error:
+            what = "metrics file cannot be mended"
+            logger.get().warning(what, path=str(path), error=str(error))
+    values.MmapedDict = counter_files.CounterFile  # type: ignore[attr-defined]
     bound = values.MultiProcessValue(lambda: slot)  # type: ignore[no-untyped-call]
     values.ValueClass = bound
     return _Recording()
@@ -136,13 +153,15 @@ def _mend(path: pathlib.Path) -> None:
 
 
 def _rewrite(path: pathlib.Path, good: dict[str, float]) -> None:
-    from prometheus_client import mmap_dict  # noqa: PLC0415
+    from zk2etcd import counter_files  # noqa: PLC0415
 
     fresh = path.with_suffix(".new")
     fresh.unlink(missing_ok=True)
-    file: Any = mmap_dict.MmapedDict(str(fresh))  # type: ignore[no-untyped-call]
+    file: Any = counter_files.CounterFile(str(fresh))
     for key, value in good.items():
         file.write_value(key, value, 0.0)
+    if file.problem:
+        raise OSError(file.problem)
     file.close()
     fresh.replace(path)  # in one step: a scrape sees the old file or the new one
 
@@ -179,6 +198,8 @@ class _Recording(Instruments):
     def __init__(self) -> None:
         import prometheus_client as prometheus  # noqa: PLC0415
 
+        from zk2etcd import counter_files  # noqa: PLC0415
+
         counter = functools.partial(prometheus.Counter, registry=None)
         histogram = functools.partial(prometheus.Histogram, registry=None)
         self._etcd = _Operations("etcd", "etcd", ETCD_OPS)
@@ -195,6 +216,7 @@ class _Recording(Instruments):
         self._full_sync = histogram("zk2etcd_full_sync_duration_seconds", what, buckets=_FULL_SYNC)
         what = "Times the delete guard tripped."
         self._trips = counter("zk2etcd_delete_guard_trips_total", what)
+        self._tend = counter_files.tend
 
     def etcd_op(self, op: str, status: str, seconds: float) -> None:
         self._etcd.observe(op, status, seconds)
@@ -222,3 +244,6 @@ class _Recording(Instruments):
 
     def guard_trip(self) -> None:
         self._trips.inc()
+
+    def tend(self) -> None:
+        self._tend()

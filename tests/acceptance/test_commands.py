@@ -41,7 +41,7 @@ GAUGES = {
     "zk2etcd_shard_full_sync_last_success_timestamp_seconds",
     *("zk2etcd_shard_synced_timestamp_seconds", "zk2etcd_worker_up"),
     *("zk2etcd_worker_resident_memory_bytes", "zk2etcd_zk_connected"),
-    *("zk2etcd_config_last_reload_successful", "zk2etcd_build_info"),
+    *("zk2etcd_config_last_reload_successful", "zk2etcd_build_info", "zk2etcd_metrics_folder_ok"),
 }
 TOKEN = "a-token-nobody-shall-see"
 PASSWORD = "a-password-nobody-shall-see"

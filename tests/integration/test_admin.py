@@ -122,7 +122,7 @@ def settings() -> Settings:
 def server(
     fake: FakeControl, settings: Settings, tmp_path: pathlib.Path
 ) -> Iterator[servers.Server]:
-    server = servers.serve(fake, lambda: settings.http, str(tmp_path))
+    server = servers.serve(fake, lambda: settings.http, lambda: str(tmp_path))
     yield server
     server.close()
 
@@ -481,7 +481,7 @@ def test_what_answers_but_is_not_zk2etcd_is_said_so() -> None:
 def test_nothing_answers_after_close(
     fake: FakeControl, settings: Settings, tmp_path: pathlib.Path
 ) -> None:
-    server = servers.serve(fake, lambda: settings.http, str(tmp_path))
+    server = servers.serve(fake, lambda: settings.http, lambda: str(tmp_path))
     host, port = server.address.split(":")
     assert admin_client.Client(f"http://{server.address}").status()["pid"] == fake.view.pid
     server.close()
@@ -495,7 +495,7 @@ def test_a_port_in_use_is_a_start_error_with_the_remedy(
 ) -> None:
     taken = models.Http(listen=server.address)
     with pytest.raises(errors.StartError, match="is in use: stop what listens there"):
-        servers.serve(fake, lambda: taken, str(tmp_path))
+        servers.serve(fake, lambda: taken, lambda: str(tmp_path))
 
 
 def test_idle_and_half_sent_requests_do_not_block_others(server: servers.Server, ask: Ask) -> None:
@@ -613,7 +613,7 @@ def test_the_server_runs_on_what_the_supervisor_prepares(
     fake: FakeControl, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(metrics.DIRECTORY, "")
-    server = servers.serve(fake, lambda: settings.http, metrics.prepare_supervisor())
+    server = servers.serve(fake, lambda: settings.http, metrics.prepare_supervisor().where)
     try:
         polling.until(lambda: bool(admin_client.Client(f"http://{server.address}").status()))
     finally:

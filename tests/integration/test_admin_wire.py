@@ -73,7 +73,7 @@ class Served:
 
     def __init__(self, folder: str) -> None:
         self.control = controls.Control()
-        self.server = server.serve(self.control, lambda: SETTINGS, folder)
+        self.server = server.serve(self.control, lambda: SETTINGS, lambda: folder)
         host, _, port = self.server.address.rpartition(":")
         self.address = (host, int(port))
 

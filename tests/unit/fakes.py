@@ -7,7 +7,7 @@ import signal
 from collections.abc import Iterable
 
 from tests.unit import settings
-from zk2etcd import errors, messages
+from zk2etcd import errors, messages, scratch
 from zk2etcd.config import loader, models
 from zk2etcd.process import channel, spawned
 from zk2etcd.supervisor import reloading, supervisor
@@ -125,7 +125,7 @@ class World:
             configuration=reloading.Configuration(Loaded(cfg), self._load, (), 0.0),
             instance="test",
             version="0",
-            multiproc_dir="",
+            folder=scratch.Nowhere(),
             spawn=self._spawn,
             once=once,
         )

@@ -34,7 +34,7 @@ def run_and_kill(directory: pathlib.Path, slot: str) -> None:
 
 def scrape(directory: pathlib.Path) -> dict[str, float]:
     """Every sample of an exposition by its name and labels as they are written."""
-    text = exposition.Aggregator(str(directory), views.view).text().decode()
+    text = exposition.Aggregator(lambda: str(directory), views.view).text().decode()
     return samples(text)
 
 

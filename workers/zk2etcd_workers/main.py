@@ -35,8 +35,8 @@ def main(spec: messages.WorkerSpec, pipe: Connection) -> None:
     sys.setswitchinterval(_SWITCH_INTERVAL)
     # A walk makes many tuples and no cycles: looking for some every 700 tuples is for nothing.
     gc.set_threshold(_COLLECT_EVERY, 20, 50)
-    instruments = metrics.for_worker(spec.multiproc_dir, spec.identity.slot)
     logger.setup(spec.identity.slot, spec.config.log, spec.log_level)
+    instruments = metrics.for_worker(spec.multiproc_dir, spec.identity.slot)
     if spec.dry_run:  # its lines are all that it is for
         logger.be_patient()
     worker = Worker(spec, pipe, instruments)
@@ -110,6 +110,7 @@ class Worker:
             if self._sides is not None:
                 self._sides.session.tend(time.monotonic())
             self._report()
+            self._instruments.tend()
             logger.tend()
         if self._sides is not None:
             self._sides.close()

@@ -20,7 +20,7 @@ from zk2etcd.view import control, strict_json
 _LONGEST_NAME = 100
 
 
-def add(app: flask.Flask, control: control.Control, directory: str) -> None:
+def add(app: flask.Flask, control: control.Control, directory: Callable[[], str]) -> None:
     """The POST routes; `directory` is the metrics' folder, where stacks are gathered too."""
     orders = _Orders(control, directory)
     app.post("/full-sync")(orders.full_sync)
@@ -33,7 +33,7 @@ def add(app: flask.Flask, control: control.Control, directory: str) -> None:
 
 
 class _Orders:
-    def __init__(self, control: control.Control, directory: str) -> None:
+    def __init__(self, control: control.Control, directory: Callable[[], str]) -> None:
         self._control = control
         self._directory = directory
 
@@ -84,7 +84,7 @@ class _Orders:
         workers = self._control.snapshot().workers
         children = {worker.slot: worker.pid for worker in workers if worker.pid}
         with _answered():
-            found = stacks.gather(self._directory, children)
+            found = stacks.gather(self._directory(), children)
             theirs = {f"worker {s} (pid {p})": found.get(s) for s, p in children.items()}
             own = {f"supervisor (pid {os.getpid()})": stacks.own()}
             return answers.of({"stacks": {**own, **theirs}})

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 
 import flask
 from werkzeug import exceptions
@@ -16,7 +17,7 @@ from zk2etcd.view import control, exposition, health, history, status
 _NUMBER = re.compile(r"-1|\d{1,18}", re.ASCII)
 
 
-def add(app: flask.Flask, control: control.Control, directory: str) -> None:
+def add(app: flask.Flask, control: control.Control, directory: Callable[[], str]) -> None:
     """The GET routes; `directory` is the metrics' folder."""
     aggregator = exposition.Aggregator(directory, control.snapshot)
 

@@ -68,7 +68,9 @@ class Server:
         self._lanes.shutdown()
 
 
-def serve(control: control.Control, http: Callable[[], models.Http], directory: str) -> Server:
+def serve(
+    control: control.Control, http: Callable[[], models.Http], directory: Callable[[], str]
+) -> Server:
     """Bind `http().listen` and serve from now on.
 
     `http` is asked at each request, so a reload changes token and hosts at once. `directory` is
@@ -83,7 +85,7 @@ def serve(control: control.Control, http: Callable[[], models.Http], directory: 
 
 
 def application(
-    control: control.Control, http: Callable[[], models.Http], directory: str
+    control: control.Control, http: Callable[[], models.Http], directory: Callable[[], str]
 ) -> flask.Flask:
     """The routes, as a WSGI application."""
     app = flask.Flask("zk2etcd.admin.web", static_folder="static", template_folder="templates")

@@ -7,7 +7,7 @@ import time
 import click
 import setproctitle
 
-from zk2etcd import errors, metrics, version
+from zk2etcd import errors, metrics, scratch, version
 from zk2etcd.cli import options
 from zk2etcd.config import loader
 from zk2etcd.logs import logger
@@ -52,7 +52,7 @@ def start(
         configuration=configuration,
         instance=instance.new(),
         version=version.info().version,
-        multiproc_dir=_metrics_directory(),
+        folder=_metrics_folder(),
         once=once,
         dry_run=dry_run,
     )
@@ -60,7 +60,7 @@ def start(
     return supervisor.Supervisor(setup, time.monotonic()).run(serve)
 
 
-def _metrics_directory() -> str:
+def _metrics_folder() -> scratch.Folder:
     try:
         return metrics.prepare_supervisor()
     except OSError as error:
@@ -75,6 +75,6 @@ def _admin(setup: supervisor.Setup) -> control.Serve:
     from zk2etcd.admin import server  # noqa: PLC0415
 
     def serve(desk: control.Control) -> control.Server:
-        return server.serve(desk, lambda: setup.configuration.current.http, setup.multiproc_dir)
+        return server.serve(desk, lambda: setup.configuration.current.http, setup.folder.where)
 
     return serve

@@ -7,6 +7,7 @@ Nothing here may import what a worker does not need: every worker pays for it in
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib
 import os
@@ -51,7 +52,8 @@ def run(target: str, spec: messages.WorkerSpec, end: connection.Connection, pare
     _set_signals()
     setproctitle.setproctitle(title(spec.identity.slot, ()))
     if spec.multiproc_dir:
-        stacks.keep(spec.multiproc_dir, spec.identity.slot)
+        with contextlib.suppress(OSError):  # the supervisor says what is wrong with the folder
+            stacks.keep(spec.multiproc_dir, spec.identity.slot)
     pipe = TitledConnection(os.dup(end.fileno()))
     pipe.slot = spec.identity.slot
     end.close()

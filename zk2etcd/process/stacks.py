@@ -13,7 +13,6 @@ import functools
 import os
 import pathlib
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Mapping
@@ -65,7 +64,7 @@ def keep(directory: str, slot: str) -> None:
 
 def own() -> str:
     """The stacks of this process. Callable from any of its threads, whatever the others do."""
-    with tempfile.TemporaryFile() as file:
+    with os.fdopen(os.memfd_create("stacks"), "w+b") as file:  # no disk can be full
         faulthandler.dump_traceback(file, all_threads=True)
         file.seek(0)
         return file.read(_MOST).decode("utf-8", "replace")
@@ -101,10 +100,13 @@ def _asked(directory: str, slot: str, pid: int) -> bool:
 
 def _whole(directory: str, slot: str) -> str:
     """What was written, once no more comes."""
-    with _file(directory, slot).open("rb") as file:
-        first = file.read(_MOST)
-        time.sleep(_LOOK_AGAIN)
-        return "" if file.read(1) or not first else first.decode("utf-8", "replace")
+    try:
+        with _file(directory, slot).open("rb") as file:
+            first = file.read(_MOST)
+            time.sleep(_LOOK_AGAIN)
+            return "" if file.read(1) or not first else first.decode("utf-8", "replace")
+    except OSError:  # taken away meanwhile
+        return ""
 
 
 def _file(directory: str, slot: str) -> pathlib.Path:

@@ -13,7 +13,7 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 
-from zk2etcd import cpus, errors, messages
+from zk2etcd import cpus, errors, messages, scratch
 from zk2etcd.logs import logger
 from zk2etcd.policy import handover, lifecycle, roster, run_once, schedule
 from zk2etcd.process import spawned, stacks
@@ -44,7 +44,7 @@ class Setup:
     configuration: reloading.Configuration
     instance: str
     version: str
-    multiproc_dir: str
+    folder: scratch.Nowhere
     spawn: Callable[[messages.WorkerSpec], spawned.Child] = spawned.Child
     once: bool = False
     dry_run: bool = False
@@ -60,8 +60,7 @@ class Supervisor:
         self._configuration = setup.configuration
         self._log = logger.get()
         self._started = (time.time(), now)
-        self.turned_at = now
-        self._looked_at = now
+        self.turned_at = self._looked_at = now
         self._admin_url = self._caused = ""
         self._roster = roster.Roster()
         self._generation = 0
@@ -126,6 +125,7 @@ class Supervisor:
         self._fleet.tick(now, stalled if stalled > STALL_SECONDS else 0.0)
         self._reconcile(now)
         self._conclude(now)
+        self._setup.folder.tend(now)
         self.publish()
         logger.tend()
         return not (self.stopping and not self._fleet.children())
@@ -282,7 +282,7 @@ class Supervisor:
         spec = messages.WorkerSpec(
             identity=identity,
             config=self._configuration.current,
-            multiproc_dir=self._setup.multiproc_dir,
+            multiproc_dir=self._setup.folder.ready(),
             log_level=self._configuration.log_level,
             once=self._setup.once,
             dry_run=self._setup.dry_run,
@@ -326,4 +326,5 @@ class Supervisor:
             reloads=dict(self._configuration.counts),
             log_level=self._configuration.log_level,
             settings=self._configuration.settings,
+            metrics_problem=self._setup.folder.problem,
         )

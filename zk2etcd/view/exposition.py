@@ -7,6 +7,7 @@ fall for a restart and count everything twice).
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import threading
 import typing
@@ -27,10 +28,10 @@ _RESULTS = ("ok", "error")
 class Aggregator:
     """Makes the exposition text of one supervisor; `text` may be called from any thread."""
 
-    def __init__(self, directory: str, view: Callable[[], published.View]) -> None:
+    def __init__(self, directory: Callable[[], str], view: Callable[[], published.View]) -> None:
         self._lock = threading.Lock()
         self._registry = registry.CollectorRegistry()
-        self._registry.register(_Files(pathlib.Path(directory)))
+        self._registry.register(_Files(directory))
         self._registry.register(_Gauges(view))
         prometheus_client.ProcessCollector(registry=self._registry)
 
@@ -43,29 +44,52 @@ class Aggregator:
 class _Files(registry.Collector):
     """The workers' counters and histograms, summed over slots."""
 
-    def __init__(self, directory: pathlib.Path) -> None:
-        self._directory = directory
+    def __init__(self, directory: Callable[[], str]) -> None:
+        self._where = directory
         self._good: dict[str, bytes] = {}
         self._damaged: set[str] = set()
 
     def collect(self) -> Iterable[metrics_core.Metric]:
-        files = [self._readable(path) for path in sorted(self._directory.glob("*.db"))]
-        present = [str(path) for path in files if path is not None]
+        """What can be read: nothing that befalls a file, or the folder, breaks a scrape."""
+        if not (where := self._where()):
+            return []
+        directory = pathlib.Path(where)
+        self._put_back(directory)
+        present = []
+        with contextlib.suppress(OSError):
+            files = [self._readable(path) for path in sorted(directory.glob("*.db"))]
+            present = [str(path) for path in files if path is not None]
         merge = multiprocess.MultiProcessCollector.merge
-        merged: Iterable[metrics_core.Metric] = merge(present)  # type: ignore[no-untyped-call]
-        return merged
+        try:
+            return list(merge(present))  # type: ignore[no-untyped-call]
+        except (OSError, *metrics.CORRUPT):  # taken away or damaged since: the next scrape has it
+            return []
+
+    def _put_back(self, directory: pathlib.Path) -> None:
+        """A file that was removed, with what was last read of it, so that no sum falls. A worker
+        that lives will put its own there, and one that starts goes on from it."""
+        for name, content in self._good.items():
+            path, fresh = directory / name, directory / f"{name}.back"
+            if path.exists():
+                continue
+            with contextlib.suppress(OSError):
+                fresh.write_bytes(content)
+                with contextlib.suppress(FileExistsError):
+                    path.hardlink_to(fresh)
+                fresh.unlink()
 
     def _readable(self, path: pathlib.Path) -> pathlib.Path | None:
         """The file itself, or its last good reading, or None when there is nothing to read."""
         try:
             found = sum(1 for _ in metrics.entries(path))
+            content = path.read_bytes() if found else b""
         except FileNotFoundError:
             return None
-        except metrics.CORRUPT as error:
+        except (OSError, *metrics.CORRUPT) as error:
             return self._stand_in(path, error)
         self._damaged.discard(path.name)
         if found:
-            self._good[path.name] = path.read_bytes()
+            self._good[path.name] = content
         return path if found else None
 
     def _stand_in(self, path: pathlib.Path, error: Exception) -> pathlib.Path | None:
@@ -75,9 +99,12 @@ class _Files(registry.Collector):
             logger.get().error(what, path=str(path), error=str(error))
         if path.name not in self._good:
             return None
-        copy = self._directory / "last-good" / path.name
-        copy.parent.mkdir(exist_ok=True)
-        copy.write_bytes(self._good[path.name])
+        copy = path.parent / "last-good" / path.name
+        try:
+            copy.parent.mkdir(exist_ok=True)
+            copy.write_bytes(self._good[path.name])
+        except OSError:
+            return None
         return copy
 
 
@@ -209,6 +236,11 @@ def _supervisor(view: published.View) -> Iterator[metrics_core.Metric]:
         "zk2etcd_config_last_reload_successful",
         "1 unless the last reload was refused and the old configuration kept.",
         float(view.config.error is None),
+    )
+    yield metrics_core.GaugeMetricFamily(
+        "zk2etcd_metrics_folder_ok",
+        "1 while what workers count can be kept in their folder; else new counts are not shown.",
+        float(view.metrics_problem is None),
     )
     build = metrics_core.GaugeMetricFamily(
         "zk2etcd_build_info", "1, with what runs as labels.", labels=["version", "commit", "python"]

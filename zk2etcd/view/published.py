@@ -79,6 +79,7 @@ class View:
     `last_turn_age` is seconds since the loop last turned (monotonic), measured at the call of
     `Control.snapshot`, so it is true also when the loop hangs. `reloads` counts by result, "ok"
     and "error". `settings` is the configuration in force as plain data, secrets redacted.
+    `metrics_problem` is why new counts cannot be kept in their folder, with its path.
     """
 
     version: str
@@ -93,3 +94,4 @@ class View:
     reloads: Mapping[str, int]
     log_level: str
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    metrics_problem: str | None = None

@@ -40,6 +40,7 @@ def document(view: published.View, now: float) -> Document:
             **vars(view.config),
             "loaded_at": _time(view.config.loaded_at),
         },
+        "metrics_problem": view.metrics_problem,
         "workers": [_worker(worker) for worker in view.workers],
         "shards": [_shard(shard, now) for shard in view.shards],
     }
@@ -56,8 +57,8 @@ def exit_code(found: Mapping[str, Any]) -> int:
 class Problem:
     """One thing a person should know: where, what, and what to do about it.
 
-    `kind`: config, worker, error, guard, pause or unsyncable; `where` is a shard's id for the last
-    four.
+    `kind`: config, metrics, worker, error, guard, pause or unsyncable; `where` is a shard's id for
+    the last four.
     """
 
     where: str
@@ -72,6 +73,9 @@ def problems(found: Mapping[str, Any]) -> list[Problem]:
     if found["config"]["error"]:
         remedy = "the running configuration was kept: correct the file, then `zk2etcd reload`"
         listed.append(Problem("config", found["config"]["error"], remedy, "config"))
+    if found.get("metrics_problem"):
+        remedy = "mirroring goes on: free space there, or set TMPDIR to another folder and restart"
+        listed.append(Problem("metrics", found["metrics_problem"], remedy, "metrics"))
     for worker in found["workers"]:
         listed += _of_worker(worker)
     for shard in found["shards"]:

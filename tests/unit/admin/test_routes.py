@@ -43,7 +43,7 @@ class Routes:
         self.http = http
         self.control = controls.Control()
         self.folder = tempfile.TemporaryDirectory(prefix="zk2etcd-routes-")
-        self.app = server.application(self.control, lambda: self.http, self.folder.name)
+        self.app = server.application(self.control, lambda: self.http, lambda: self.folder.name)
 
     def __call__(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
         path, _, query = target.partition("?")

@@ -21,7 +21,7 @@ def test_a_damaged_file_is_passed_over_and_its_last_good_reading_stands_in(
 ) -> None:
     for slot in ("w0", "w1"):
         scraping.run_and_kill(tmp_path, slot)
-    aggregator = exposition.Aggregator(str(tmp_path), views.view)
+    aggregator = exposition.Aggregator(lambda: str(tmp_path), views.view)
     before = scraping.samples(aggregator.text().decode())
     scraping.damage(tmp_path / "counter_w0.db")
 
@@ -68,7 +68,9 @@ def test_gauges_follow_the_view(tmp_path: pathlib.Path) -> None:
     )
     dead = views.worker("w1", pid=None, state="backoff", restarts=4, resident_bytes=None)
     view = views.view(shards=shards, workers=(views.worker(), dead), reloads={"error": 2})
-    found = scraping.samples(exposition.Aggregator(str(tmp_path), lambda: view).text().decode())
+    found = scraping.samples(
+        exposition.Aggregator(lambda: str(tmp_path), lambda: view).text().decode()
+    )
 
     assert found['zk2etcd_shard_owned{shard="a"}'] == 1
     assert found['zk2etcd_shard_owned{shard="b"}'] == 0
@@ -95,7 +97,7 @@ def test_gauges_follow_the_view(tmp_path: pathlib.Path) -> None:
 
 def test_the_names_users_have_on_their_dashboards_stay(tmp_path: pathlib.Path) -> None:
     scraping.run_and_kill(tmp_path, "w0")
-    text = exposition.Aggregator(str(tmp_path), views.view).text().decode()
+    text = exposition.Aggregator(lambda: str(tmp_path), views.view).text().decode()
     types = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
 
     for name, kind in {
@@ -115,7 +117,7 @@ def test_the_names_users_have_on_their_dashboards_stay(tmp_path: pathlib.Path) -
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 def test_promtool_finds_nothing_to_say(tmp_path: pathlib.Path) -> None:
     scraping.run_and_kill(tmp_path, "w0")
-    text = exposition.Aggregator(str(tmp_path), views.view).text()
+    text = exposition.Aggregator(lambda: str(tmp_path), views.view).text()
     command = ["promtool", "check", "metrics"]
     done = subprocess.run(command, check=False, input=text, capture_output=True, timeout=30)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
