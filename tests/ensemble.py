@@ -19,6 +19,10 @@ _SYNC_LIMIT = 60
 """Ticks that a follower may lag behind before the leader gives it up: half a minute."""
 
 
+_HIGHEST = 255
+"""As myid; a server with it does not start where extended types (TTL nodes) are enabled."""
+
+
 class Member(servers.ZooKeeper):
     """One server of an ensemble. `links` are its proxies to the quorum ports of the others."""
 
@@ -28,8 +32,10 @@ class Member(servers.ZooKeeper):
 
     def command(self) -> list[str]:
         (self.data / "myid").write_text(f"{self.number}\n", "ascii")
-        self._settings = (*self.lines, "initLimit=20", f"syncLimit={_SYNC_LIMIT}")
-        return super().command()
+        alone = "standaloneEnabled=false"  # or one member alone would not use its myid
+        self._settings = (*self.lines, alone, "initLimit=20", f"syncLimit={_SYNC_LIMIT}")
+        extended = "extendedTypesEnabled=" + ("false" if self.number >= _HIGHEST else "true")
+        return [part.replace("extendedTypesEnabled=true", extended) for part in super().command()]
 
     def mode(self) -> str:
         """leader, follower, or nothing."""
@@ -47,9 +53,12 @@ class Member(servers.ZooKeeper):
 
 
 class Ensemble:
-    """`count` members with data, ports and proxies; started, and ended with the sandbox."""
+    """`count` members with data, ports and proxies; started, and ended with the sandbox.
 
-    def __init__(self, box: servers.Sandbox, count: int = 3) -> None:
+    :param first: myid of the first member; the others' go on from it, downwards from 255 on.
+    """
+
+    def __init__(self, box: servers.Sandbox, count: int = 3, first: int = 1) -> None:
         self.members = [
             box.adopt(Member(box.subfolder("member"), durable=False, jvm=_JVM))
             for _ in range(count)
@@ -57,18 +66,20 @@ class Ensemble:
         quorum = [server_process.free_port() for _ in self.members]
         election = [server_process.free_port() for _ in self.members]
         self._proxies: list[proxy.Proxy] = []
-        for number, member in enumerate(self.members, 1):
+        step = 1 if first < _HIGHEST else -1
+        numbers = [first + step * place for place in range(count)]
+        for number, member in zip(numbers, self.members, strict=True):
             member.number = number
             links = {
                 at: proxy.Proxy(f"127.0.0.1:{port}")
-                for at, port in enumerate(quorum, 1)
+                for at, port in zip(numbers, quorum, strict=True)
                 if at != number
             }
             member.links = list(links.values())
             self._proxies += member.links
             member.lines = [
                 f"server.{at}=127.0.0.1:{links[at].port if at in links else port}:{vote}"
-                for at, (port, vote) in enumerate(zip(quorum, election, strict=True), 1)
+                for at, port, vote in zip(numbers, quorum, election, strict=True)
             ]
         for member in self.members:
             member.launch()

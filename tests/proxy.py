@@ -15,6 +15,7 @@ import contextlib
 import dataclasses
 import enum
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from typing import Self
 Rewrite = Callable[[bytes], bytes]
 _DIRECTIONS = {"up": ("up",), "down": ("down",), "both": ("up", "down")}
 KEEP_ALL = float("inf")
+_AT_ONCE = struct.pack("ii", 1, 0)
 _GRACE = 1.0
 """Seconds that a server gets to carry out what was let go late, before its connection ends."""
 
@@ -33,6 +35,14 @@ class Passage(enum.Enum):
     GO = enum.auto()
     VANISH = enum.auto()
     END = enum.auto()
+
+
+class Words(enum.Enum):
+    """What becomes of four-letter words to a ZooKeeper, while sessions pass."""
+
+    PASS = enum.auto()
+    CLOSE = enum.auto()
+    RESET = enum.auto()
 
 
 @dataclasses.dataclass
@@ -59,12 +69,18 @@ class Proxy:
 
     :param at: where it listens; by default on a free port of 127.0.0.1.
     :param rewrite: gets the first bytes of each connection, from the client, and may change them.
+    :param words: a session's first bytes are a length, so what begins with letters is a word.
     """
 
     def __init__(
-        self, target: str, rewrite: Rewrite | None = None, at: tuple[str, int] = ("127.0.0.1", 0)
+        self,
+        target: str,
+        rewrite: Rewrite | None = None,
+        at: tuple[str, int] = ("127.0.0.1", 0),
+        words: Words = Words.PASS,
     ) -> None:
         self.target = target
+        self._words = words
         self._target = _split(target)
         self._rewrite = rewrite
         self._listener = socket.create_server(at)
@@ -192,7 +208,10 @@ class Proxy:
             threading.Thread(target=self._serve, args=(near,), daemon=True).start()
 
     def _serve(self, near: socket.socket) -> None:
-        if self._refusing:
+        if self._refusing or (self._words is not Words.PASS and self._is_word(near)):
+            if self._words is Words.RESET:
+                near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+                near.close()
             _end(near)
             return
         try:
@@ -211,6 +230,13 @@ class Proxy:
         up = _Stream(self, near, far, "up", self._rewrite)
         for stream in (up, _Stream(self, far, near, "down")):
             threading.Thread(target=stream.run, daemon=True).start()
+
+    def _is_word(self, near: socket.socket) -> bool:
+        try:
+            first = near.recv(4, socket.MSG_PEEK | socket.MSG_WAITALL)
+        except OSError:
+            first = b""
+        return first.isalpha()
 
     def wait_passage(self, direction: str, arrived: float) -> Passage:
         """Return when it is known what becomes of bytes that arrived then."""

@@ -12,8 +12,9 @@ ETCD_PORT = 2379
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,253}")
 _BRACKETED = re.compile(r"\[([^\[\]]+)\](?::([0-9]{1,5}))?")
 _PLAIN = re.compile(r"([^:\[\]]+)(?::([0-9]{1,5}))?")
-# PathUtils.validatePath of ZooKeeper works on UTF-16, so what lies above U+FFFF is refused too.
-_REFUSED = re.compile("[\u0000-\u001f\u007f-\u009f\ud800-\uf8ff\ufff0-\uffff\U00010000-\U0010ffff]")
+# What every release refuses (PathUtils.validatePath, see `model.mapping` in the data plane): 3.4
+# takes U+001F, U+007F, U+009F, U+F8FF, U+FFF0 and U+FFFF, which later ones refuse.
+_REFUSED = re.compile("[\u0000-\u001e\u0080-\u009e\ud800-\uf8fe\ufff1-\ufffe\U00010000-\U0010ffff]")
 _LOOPBACK_NAMES = ("localhost", "localhost.")
 
 
@@ -91,7 +92,7 @@ def is_loopback(address: str) -> bool:
 
 
 def path(text: str) -> str:
-    """A ZooKeeper path, by the rules of PathUtils.validatePath.
+    """A ZooKeeper path, by the rules of any release's PathUtils.validatePath.
 
     :raises ValueError: it says which rule is broken.
     """

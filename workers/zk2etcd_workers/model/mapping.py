@@ -19,9 +19,11 @@ from zk2etcd import messages
 RESERVED = b"/zookeeper"
 """ZooKeeper's own subtree (quotas, the ensemble's config) is never mirrored."""
 
-# PathUtils.validatePath of ZooKeeper: control characters, surrogates (so, in UTF-16, all above
-# U+FFFF) and private use, specials.
-_REFUSED = re.compile("[\u0000-\u001f\u007f-\u009f\ud800-\uf8ff\ufff0-\uffff\U00010000-\U0010ffff]")
+# PathUtils.validatePath: control characters, surrogates (so all above U+FFFF, of which a server
+# makes two of them) and private use, specials. 3.4 leaves out the ends of each range, and so takes
+# U+001F, U+007F, U+009F, U+F8FF, U+FFF0 and U+FFFF; 3.5.0 and later refuse those too. What one of
+# them takes is a path: its key would else be foreign, and stay for ever.
+_REFUSED = re.compile("[\u0000-\u001e\u0080-\u009e\ud800-\uf8fe\ufff1-\ufffe\U00010000-\U0010ffff]")
 
 
 def is_below(path: bytes, root: bytes) -> bool:
@@ -32,7 +34,7 @@ def is_below(path: bytes, root: bytes) -> bool:
 
 
 def is_valid_path(path: bytes) -> bool:
-    """ZooKeeper's own rules for a path, on its UTF-8 form."""
+    """The rules of any of ZooKeeper's releases for a path, on its UTF-8 form."""
     if path == b"/":
         return True
     try:

@@ -6,9 +6,6 @@ from __future__ import annotations
 import enum
 from typing import NamedTuple
 
-CONTAINER_OWNER = -(2**63)
-"""`ephemeralOwner` of a container node (ZooKeeper's EphemeralType)."""
-
 ROOT = b"/"
 
 
@@ -38,11 +35,10 @@ Result = Node | Listing | Miss
 
 
 def is_ephemeral(node: Node) -> bool:
-    """True for a true ephemeral: neither a container nor a TTL node (whose high byte is 0xff)."""
-    owner = node.owner
-    if owner in (0, CONTAINER_OWNER):
-        return False
-    return (owner >> 56) & 0xFF != 0xFF
+    """Whether it ends with a session. Clients are shown the owner 0 for containers and TTL nodes
+    (DataNode.copyStat, since 3.5.1 has them), so any other is a session's id; and that of a server
+    with myid 255 begins with 0xff, as does the owner that a server keeps of a TTL node."""
+    return node.owner != 0
 
 
 def join(parent: bytes, name: bytes) -> bytes:

@@ -162,7 +162,7 @@ class Link(abc.ABC):
     def refused(self, host: str, error: BaseException, hung_up_at: int | None = None) -> None:
         """:param hung_up_at: the server closed the connection without a word, as it does to a
         client that has seen a later zxid than its own; the latest that ours has seen."""
-        self._refusals.add(host, error, hung_up_at)
+        self._refusals.add(host, error, self._floor, hung_up_at)
         self.trouble = str(self._refusals)
 
     def _changed(self, client: connection.Client, state: Any) -> None:

@@ -1,6 +1,9 @@
 """What a server is, that would not take our session: asked by four-letter words, which need none,
-and where those do not get through, by a session of one request that is thrown away.
+and where those do not get through, by taking up a session that there never was.
 
+A server refuses such a one as expired, for certain and without a transaction; but before that it
+hangs up if the client says that it has seen a later zxid than the server has
+(`ZooKeeperServer.processConnectRequest`, all releases). So it tells whether it is below any zxid.
 Each is a connection of its own, and nothing else of ours is connected then: a server may allow one
 connection for our address.
 """
@@ -11,11 +14,11 @@ import contextlib
 import re
 import socket
 import struct
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from zk2etcd.config import connections
-from zk2etcd_workers.model import tree
-from zk2etcd_workers.zookeeper import plain_reads, tls
+from zk2etcd_workers.zookeeper import tls
 
 _ZXID = re.compile(rb"Zxid: 0x([0-9a-f]+)")
 _VERSION = re.compile(rb"Zookeeper version: (\d+)\.(\d+)(?:\.(\d+))?")
@@ -23,9 +26,8 @@ _SECONDS = 3.0
 _QUIET_SECONDS = 0.3
 _LENGTH = struct.Struct(">i")
 _CONNECT = struct.Struct(">iqiqi16s")
-_HEADER = struct.Struct(">ii")
-_REPLY = struct.Struct(">iqi")
-_CLOSE = -11
+_NOBODYS = 1
+"""A session id that no server gives: its highest byte would be a myid, of which 0 is none."""
 _AT_LIMIT = (
     "it ends each connection at once: is it at its limit of connections for this address "
     "(maxClientCnxns), or of all (maxCnxns)?"
@@ -36,24 +38,31 @@ Version = tuple[int, ...]
 
 
 class Found(NamedTuple):
-    """`zxid`: the last one, of a server that serves; `trouble`: why one does not, if known."""
+    """Of a server that serves: its last `zxid`, if it tells, and a zxid that it is `below`, if it
+    is; of another: its `trouble`, why it does not serve us."""
 
     zxid: int | None = None
+    below: int | None = None
     trouble: str = ""
 
 
-def look(host: str, settings: connections.ZooKeeper) -> Found:
-    """What there is to find out about one host; waits for some seconds at most."""
+def look(host: str, settings: connections.ZooKeeper, bounds: Sequence[int]) -> Found:
+    """What there is to find out about one host; waits for some seconds at most.
+
+    :param bounds: zxids, the lowest first; `below` is the first of them that the server is below.
+    """
     with contextlib.suppress(OSError):
         answer = srvr(host, settings)
         if trouble := serving(answer):
-            return Found(None, trouble)
+            return Found(trouble=trouble)
         if (last := zxid(answer)) is not None:
-            return Found(last)
+            return Found(last, next((bound for bound in bounds if last < bound), None))
     with contextlib.suppress(OSError):
         if _ends_at_once(host, settings):
-            return Found(None, _AT_LIMIT)
-        return Found(_zxid(host, settings))
+            return Found(trouble=_AT_LIMIT)
+        if _reaches(host, settings, 0):
+            lower = (bound for bound in bounds if not _reaches(host, settings, bound))
+            return Found(below=next(lower, None))
     return Found()
 
 
@@ -104,20 +113,20 @@ def _ends_at_once(host: str, settings: connections.ZooKeeper) -> bool:
             return True
 
 
-def _zxid(host: str, settings: connections.ZooKeeper) -> int | None:
-    """The last zxid, by a session that has seen none.
+def _reaches(host: str, settings: connections.ZooKeeper, zxid: int) -> bool:
+    """Whether it answers one who has seen this zxid; if not, it is below, or serves nobody.
 
-    :raises OSError: there was no session.
+    :raises OSError: it cannot be connected to, or is silent.
     """
     with _connected(host, settings) as sock:
-        _send(sock, _CONNECT.pack(0, 0, int(_SECONDS * 1000), 0, 16, b"") + b"\0")
-        _receive(sock)
-        asked = plain_reads.Exists(tree.ROOT, watch=False)
-        _send(sock, _HEADER.pack(1, asked.type) + asked.serialize())
-        _, zxid, error = _REPLY.unpack_from(_receive(sock))
-        with contextlib.suppress(OSError):
-            _send(sock, _HEADER.pack(2, _CLOSE))
-        return zxid if not error else None
+        asked = _CONNECT.pack(0, zxid, int(_SECONDS * 1000), _NOBODYS, 16, b"") + b"\0"
+        try:
+            sock.sendall(_LENGTH.pack(len(asked)) + asked)
+            return bool(sock.recv(1))
+        except TimeoutError:
+            raise
+        except OSError:
+            return False
 
 
 def _connected(host: str, settings: connections.ZooKeeper) -> socket.socket:
@@ -125,23 +134,3 @@ def _connected(host: str, settings: connections.ZooKeeper) -> socket.socket:
     bare = name.strip("[]")
     timeout = min(settings.connect_timeout, _SECONDS)
     return tls.connected((bare, int(port)), timeout, bare, settings.tls)
-
-
-def _send(sock: socket.socket, message: bytes) -> None:
-    sock.sendall(_LENGTH.pack(len(message)) + message)
-
-
-def _receive(sock: socket.socket) -> bytes:
-    (length,) = _LENGTH.unpack(_exactly(sock, 4))
-    return _exactly(sock, length)
-
-
-def _exactly(sock: socket.socket, count: int) -> bytes:
-    """:raises ConnectionError: the other side closed."""
-    got = b""
-    while len(got) < count:
-        part = sock.recv(count - len(got))
-        if not part:
-            raise ConnectionError("the server closed the connection")
-        got += part
-    return got

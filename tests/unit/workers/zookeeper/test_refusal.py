@@ -64,3 +64,4 @@ def test_a_server_that_is_behind_is_told_with_both_zxids() -> None:
     assert "0x10" in told
     assert "0x2a" in told
     assert "nothing is written or deleted" in told
+    assert "0x2a" in refusal.told_behind(None, 0x2A)
