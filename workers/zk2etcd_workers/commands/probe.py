@@ -23,7 +23,7 @@ def facts(settings: models.Config, shards: Sequence[messages.Shard]) -> Facts:
     with both_sides.Sides(settings, both_sides.identity("check")) as both:
         here = yield from _seen(zookeeper, _zookeeper(both, shards))
         there = yield from _seen(etcd, _etcd(both, shards))
-        if here and there:
+        if here and there and both.session.connected:
             yield from _seen(zookeeper, _history(both, shards[0]))
 
 
