@@ -29,6 +29,7 @@ class Session:
         self.random = random.Random(seed)
         self.epoch = 1
         self.budget = pacing.Budget()
+        self.request_size = pacing.RequestSize()
         self.under_way: list[tuple[Sequence[protocol.Op], Any, Any, bool]] = []
         self.requests: list[Sequence[protocol.Op]] = []
         self.most_unknown = 0

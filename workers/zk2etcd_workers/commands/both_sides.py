@@ -19,7 +19,7 @@ from zk2etcd import errors, messages, metrics
 from zk2etcd.config import models
 from zk2etcd_workers import turn
 from zk2etcd_workers.etcd import client as etcd
-from zk2etcd_workers.model import mapping
+from zk2etcd_workers.model import mapping, pacing
 from zk2etcd_workers.ownership import fence, leases, records
 from zk2etcd_workers.shard import context
 from zk2etcd_workers.zookeeper import reply as replies, session as sessions
@@ -191,8 +191,10 @@ def attempt(settings: models.Config, who: messages.Identity, work: Callable[[Sid
 
     :raises errors.Unreachable: a side does not answer, or broke off each time.
     """
+    learnt = pacing.RequestSize()
     for left in reversed(range(_TRIES)):
         with Sides(settings, who) as sides:
+            sides.session.request_size = learnt
             try:
                 sides.reach()
                 return work(sides)

@@ -197,7 +197,7 @@ def _look_again(
 ) -> spool.Spool:
     """What of `before` differs now. `looked` is told of how many were looked at."""
     still, done = spool.Spool(), 0
-    for chunk in _chunks(before):
+    for chunk in _chunks(before, ctx.session.request_size.most):
         looked(done)
         done += len(chunk)
         theirs = _in_etcd(ctx, [record.path for record in chunk])
@@ -242,13 +242,13 @@ def _judge(ctx: context.Context, found: Found, differing: spool.Spool) -> None:
     differing.close()
 
 
-def _chunks(records: Iterable[spool.Record]) -> Iterator[list[spool.Record]]:
-    """Few enough for one request, also when their paths are long."""
+def _chunks(records: Iterable[spool.Record], most: int) -> Iterator[list[spool.Record]]:
+    """Few enough for one request of at most so many bytes, also when their paths are long."""
     chunk: list[spool.Record] = []
     size = 0
     for record in records:
         cost = len(record.path) + pacing.OP_BYTES
-        if len(chunk) == _CHUNK or (chunk and size + cost > pacing.REQUEST_BYTES):
+        if len(chunk) == _CHUNK or (chunk and size + cost > most):
             yield chunk
             chunk, size = [], 0
         chunk.append(record)

@@ -58,7 +58,8 @@ class Pipeline:
             if not granted:
                 return
             paths = self._fresh(granted)
-            for path in paths[(fitting := pacing.fitting(paths)) :]:
+            fitting = pacing.fitting(paths, self._ctx.session.request_size.most)
+            for path in paths[fitting:]:
                 self._dirty.put_back(path, self.busy.pop(path))
             del paths[fitting:]
             self._ctx.session.give(granted - len(paths))

@@ -148,7 +148,7 @@ class Repairs:
 
     def _read(self, batch: Batch) -> None:
         # Walks of other shards may hold all permits for a moment; repairs are in no hurry.
-        wanted = pacing.fitting(batch.paths)
+        wanted = pacing.fitting(batch.paths, self._ctx.session.request_size.most)
         while not (granted := self._ctx.session.take(wanted, live=True)):
             self._ctx.turn.pause(0.002)
         now, later = batch.paths[:granted], batch.paths[granted:]

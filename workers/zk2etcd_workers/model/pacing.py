@@ -18,6 +18,10 @@ WALK_IN_FLIGHT = 224
 REQUEST_BYTES = 512 * 1024
 """A request must stay under the server's jute.maxbuffer (1 MiB by default), whatever its paths."""
 
+LARGE_REQUEST = 32 * 1024
+_LEAST_REQUEST = 1024
+_SHRINK = 4
+
 OP_BYTES = 14
 """What a read adds to a request beside its path (MultiHeader, length, watch flag)."""
 
@@ -60,6 +64,37 @@ class Budget:
 
     def give(self, count: int) -> None:
         self.used -= count
+
+
+class RequestSize:
+    """How many bytes one request may have: `most`. A server ends the connection for one above its
+    jute.maxbuffer, before it has read it, and says nothing. So a connection that ends under a
+    request larger than any that passed on it leaves a quarter of that as the most there may be: at
+    once if it was a large one, else if that happens twice in a row, since most connections end for
+    other reasons.
+    """
+
+    def __init__(self) -> None:
+        self.most = REQUEST_BYTES
+        self._passed = 0
+        self._lost = 0
+        self._suspected = False
+
+    def passed(self, size: int) -> None:
+        """A request of this size was answered."""
+        self._passed = max(self._passed, size)
+
+    def lost(self, size: int) -> None:
+        """The connection ended with a request of this size under way."""
+        self._lost = max(self._lost, size)
+
+    def reconnected(self) -> None:
+        """Learn from how the last connection ended."""
+        lost, suspicious = self._lost, self._lost > self._passed
+        if suspicious and (self._suspected or lost > LARGE_REQUEST):
+            self.most = min(self.most, max(_LEAST_REQUEST, lost // _SHRINK))
+        self._suspected = suspicious
+        self._passed = self._lost = 0
 
 
 class Ramp:
@@ -108,11 +143,12 @@ class Rate:
         return granted
 
 
-def fitting(paths: Sequence[bytes]) -> int:
-    """How many of these paths, from the first on, one request may read; at least one."""
+def fitting(paths: Sequence[bytes], most: int = REQUEST_BYTES) -> int:
+    """How many of these paths, from the first on, one request of at most so many bytes may read;
+    at least one."""
     size = 0
     for count, path in enumerate(paths):
         size += len(path) + OP_BYTES
-        if size > REQUEST_BYTES and count:
+        if size > most and count:
             return count
     return len(paths)

@@ -34,7 +34,7 @@ def read_again(
     at = 0
     while at < len(paths):
         ctx.turn.beat()
-        wanted = pacing.fitting(paths[at : at + _BATCH])
+        wanted = pacing.fitting(paths[at : at + _BATCH], ctx.session.request_size.most)
         granted = ctx.session.take(wanted, live=False)
         if not granted:
             ctx.turn.pause(0.002)

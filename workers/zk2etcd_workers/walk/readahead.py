@@ -206,7 +206,7 @@ class Reader:
             if directory.names is None:
                 alone = directory.expected > pacing.LARGE_LISTING
                 self._request_bytes += len(directory.path) + pacing.OP_BYTES
-                if ops and (alone or self._request_bytes > pacing.REQUEST_BYTES):
+                if ops and (alone or self._request_bytes > self._session.request_size.most):
                     break
                 heapq.heappop(self._heap)
                 ops.append((protocol.GET_CHILDREN, directory.path))
@@ -245,12 +245,13 @@ class Reader:
     def _fitting(self, paths: list[bytes], *, first: bool) -> int:
         """How many of these fit into the request; the first of all always does."""
         size = sum(map(len, paths)) + len(paths) * pacing.OP_BYTES
-        if self._request_bytes + size <= pacing.REQUEST_BYTES:
+        most = self._session.request_size.most
+        if self._request_bytes + size <= most:
             self._request_bytes += size
             return len(paths)
         for count, path in enumerate(paths):
             size = len(path) + pacing.OP_BYTES
-            if self._request_bytes + size > pacing.REQUEST_BYTES and not (first and count == 0):
+            if self._request_bytes + size > most and not (first and count == 0):
                 return count
             self._request_bytes += size
         return len(paths)

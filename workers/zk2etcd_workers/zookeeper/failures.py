@@ -12,7 +12,7 @@ import enum
 import kazoo.exceptions
 
 from zk2etcd import errors
-from zk2etcd_workers.model import tree
+from zk2etcd_workers.model import pacing, tree
 
 lost = kazoo.exceptions.ConnectionLoss
 """Makes the error of a request that is not sent, since there is no connection."""
@@ -74,8 +74,8 @@ def meaning(error: BaseException) -> Meaning:
     return _MEANINGS.get(type(error), Meaning.DOUBT)
 
 
-def translate(error: BaseException) -> errors.ZooKeeperError:
-    """What the failure of a request means for the shards."""
+def translate(error: BaseException, size: int = 0) -> errors.ZooKeeperError:
+    """What the failure of a request of so many bytes means for the shards."""
     match meaning(error):
         case Meaning.DENIED:
             return errors.ZooKeeperError("ZooKeeper denies the right to read")
@@ -85,7 +85,10 @@ def translate(error: BaseException) -> errors.ZooKeeperError:
             return errors.ZooKeeperError("ZooKeeper is overloaded: it threw a request away unread")
         case _:
             pass
-    return errors.SessionDoubt(f"the ZooKeeper session broke off ({type(error).__name__})")
+    said = f"the ZooKeeper session broke off ({type(error).__name__})"
+    if size > pacing.LARGE_REQUEST:
+        said += f" at a request of {size:,} bytes: is jute.maxbuffer of its server smaller?"
+    return errors.SessionDoubt(said)
 
 
 def login(error: BaseException) -> str:

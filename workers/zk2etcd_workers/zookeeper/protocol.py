@@ -83,6 +83,8 @@ class MultiRead:
     def __init__(self, ops: Sequence[Op]) -> None:
         self.ops = ops
         self.zxid = 0
+        self.size = 0
+        """In bytes, once it is sent."""
 
     def serialize(self) -> bytes:
         pack, heads = _INT.pack, _HEADS
@@ -90,7 +92,9 @@ class MultiRead:
         for kind, path in self.ops:
             parts += (heads[kind], pack(len(path)), path, _NO_WATCH)
         parts.append(_TERMINATOR)
-        return b"".join(parts)
+        whole = b"".join(parts)
+        self.size = len(whole)
+        return whole
 
     def deserialize(self, buffer: bytes, offset: int) -> list[tree.Result]:
         """One `tree.Result` for each op, in order."""

@@ -43,6 +43,7 @@ class Session(link.Link):
         """The epoch in which a count was asked for that has not been answered."""
         self.budget = pacing.Budget()
         self.rate = pacing.Rate(settings.max_reads_per_second)
+        self.request_size = pacing.RequestSize()
 
     def tend(self, now: float) -> None:
         """See `link.Link.tend`; and list what has waited for it, in the classic protocol."""
@@ -77,6 +78,8 @@ class Session(link.Link):
         silently replaced: watches and events in between are gone either way. How it is spoken to
         is known before its epoch is: who saw the epoch goes by the right one."""
         self.connected = self.connected and connected
+        if connected:
+            self.request_size.reconnected()
         self._watches = classic.Watches() if self.protocol == protocol_choice.CLASSIC else None
         self.epoch += 1
         self.connected = connected
@@ -182,7 +185,12 @@ class Session(link.Link):
         status = "success" if error is None else type(error).__name__
         if pending.op:
             self._instruments.zk_op(pending.op, status, time.monotonic() - pending.started)
-        failure = failures.translate(error) if error is not None else None
+        size = getattr(request, "size", 0)
+        failure = failures.translate(error, size) if error is not None else None
+        if failure is None:
+            self.request_size.passed(size)
+        elif isinstance(failure, errors.SessionDoubt):
+            self.request_size.lost(size)
         lowest = getattr(request, "lowest", request.zxid)
         if failure is None and lowest < self._floor:
             failure = errors.StaleRead(

@@ -107,3 +107,47 @@ def test_reads_of_known_size_are_bounded_by_what_they_come_to(batch: int, larges
 def test_small_values_go_many_at_a_time() -> None:
     assert pacing.parallel(256, 12) == 12
     assert pacing.parallel(256, pacing.KNOWN_SMALL) == 4
+
+
+def test_a_large_request_that_ends_its_connection_is_quartered_at_once() -> None:
+    size = pacing.RequestSize()
+    for expected in (100_000, 25_000, 8_000):
+        size.passed(4_000)
+        size.lost(4 * expected)
+        size.lost(5_000)
+        size.reconnected()
+        assert size.most == expected
+
+
+def test_a_small_one_is_suspected_only_when_that_happens_twice_in_a_row() -> None:
+    size = pacing.RequestSize()
+    for _ in range(3):
+        size.lost(20_000)
+        size.reconnected()
+        assert size.most == pacing.REQUEST_BYTES
+        size.passed(20_000)  # so it was not that
+        size.lost(20_000)
+        size.reconnected()
+    assert size.most == pacing.REQUEST_BYTES
+    for expected in (pacing.REQUEST_BYTES, 5_000, 2_500):
+        size.lost(20_000 if expected > 2_500 else 10_000)
+        size.reconnected()
+        assert size.most == expected
+
+
+def test_what_passed_on_the_same_connection_is_not_to_blame() -> None:
+    size = pacing.RequestSize()
+    for _ in range(5):
+        size.passed(300_000)
+        size.lost(300_000)
+        size.reconnected()
+    assert size.most == pacing.REQUEST_BYTES
+
+
+def test_a_request_is_never_asked_to_be_nothing() -> None:
+    size = pacing.RequestSize()
+    for _ in range(50):
+        size.lost(size.most)
+        size.reconnected()
+    assert 0 < size.most <= 1024
+    assert pacing.fitting([b"x" * 70_000, b"y"], size.most) == 1
