@@ -31,7 +31,7 @@ class Meaning(enum.Enum):
 
 
 class Throttled(kazoo.exceptions.ZookeeperError):  # type: ignore[misc]
-    """The server did nothing, since the request had waited for too long (3.6 and later,
+    """The server did nothing, since the request had waited for too long (3.7 and later,
     `zookeeper.throttled_op_wait_time`)."""
 
 
