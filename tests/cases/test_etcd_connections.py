@@ -15,7 +15,7 @@ TIME = 15.0
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize("others", [0, 1])
+@pytest.mark.parametrize("others", [0, pytest.param(1, marks=pytest.mark.long)])
 def test_a_silent_connection_is_replaced(
     mirrors: fixtures.Mirrors, prefix: str, others: int
 ) -> None:

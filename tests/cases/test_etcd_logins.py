@@ -51,12 +51,15 @@ def _checked(folder: pathlib.Path, content: Mapping[str, Any]) -> tuple[int, lis
 
 # --- rights ---------------------------------------------------------------------------------------
 
-OLDER = [releases.ETCD_3_3, "", releases.ETCD_3_5_16]
+OTHERS = {"3.3": releases.ETCD_3_3, "3.5.16": releases.ETCD_3_5_16}
+RELEASES = [
+    pytest.param(releases.ETCD_3_5_30, id="3.5.30"),
+    pytest.param("", id="3.4"),
+    *(pytest.param(suite, id=name, marks=pytest.mark.long) for name, suite in OTHERS.items()),
+]
 
 
-@pytest.mark.parametrize(
-    "suite", [releases.ETCD_3_5_30, *OLDER], ids=["3.5.30", "3.3", "3.4", "3.5.16"]
-)
+@pytest.mark.parametrize("suite", RELEASES)
 def test_the_documented_rights_are_enough(
     sandbox: servers.Sandbox,
     zookeeper: servers.ZooKeeper,
@@ -150,7 +153,13 @@ def _answers(url: str, prefix: str) -> bool:
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize("suite", ["", releases.ETCD_3_5_30], ids=["3.4", "3.5.30"])
+@pytest.mark.parametrize(
+    "suite",
+    [
+        pytest.param("", id="3.4"),
+        pytest.param(releases.ETCD_3_5_30, id="3.5.30", marks=pytest.mark.long),
+    ],
+)
 def test_logins_that_are_switched_off_and_on_stop_nothing(
     sandbox: servers.Sandbox,
     zookeeper: servers.ZooKeeper,

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests import etcd_cluster
+from tests import etcd_cluster, polling
 from tests.acceptance import conftest as fixtures, installed
 from zk2etcd.sandbox import servers
 
@@ -98,3 +98,19 @@ def test_what_is_no_etcd_is_told_and_left(
         supervisor.start()
         supervisor.wait_following(20)
         mirrors.sides.wait_equal(prefix)
+
+
+def test_a_lease_that_is_gone_is_replaced_at_once(
+    fresh_etcd: servers.Etcd, mirrors: fixtures.Mirrors, prefix: str
+) -> None:
+    """E7, of the kind: somebody revoked it. It would be renewed in 12 s only, and owner keys cannot
+    be put with it before."""
+    etcd = {"endpoints": [fresh_etcd.url]}
+    supervisor = mirrors.following(prefix, etcd=etcd, state={"lease_ttl": "60s"})
+    leases = etcd_cluster.etcdctl(fresh_etcd.url, "lease", "list").split()
+    for lease in leases[leases.index("leases") + 1 :]:
+        etcd_cluster.etcdctl(fresh_etcd.url, "lease", "revoke", lease)
+    mirrors.sides.zk.set(f"{prefix}/n7", b"after")
+    key = ("get", "--print-value-only", f"{prefix}/n7")
+    polling.until(lambda: etcd_cluster.etcdctl(fresh_etcd.url, *key) == "after\n", 7)
+    assert supervisor.events("lease gone: a new one is taken")

@@ -115,7 +115,7 @@ def test_a_proxy_that_renews_no_lease_is_named_and_mirrored_through(
             lambda: _value(member, f"{prefix}/n1", etcd_cluster.ROOT) == f"{value}\n", 5, what=value
         )
 
-    until, number = time.monotonic() + 25, 0
+    until, number = time.monotonic() + 15, 0
     while time.monotonic() < until:
         mirrored(f"change {number}")
         number += 1

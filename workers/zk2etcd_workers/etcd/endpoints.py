@@ -21,7 +21,12 @@ from zk2etcd.config import connections
 from zk2etcd_workers import turn
 from zk2etcd_workers.etcd import channel, failures
 
-_LEAVES = (errors.EtcdUnavailable, errors.AmbiguousWrite, errors.UnfitMember)
+_LEAVES = (
+    errors.EtcdUnavailable,
+    errors.AmbiguousWrite,
+    errors.UnfitMember,
+    failures.WrongLogin,
+)
 """What a member answers that is left for the next one."""
 
 

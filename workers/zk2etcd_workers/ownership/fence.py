@@ -117,7 +117,11 @@ class Fence:
             return
         for kv in standing.answer.kvs(2):
             records.check_format(kv.value, kv.key)
-        owners, checkpoints = standing.answer.kvs(0), standing.answer.kvs(1)
+        self._compare(standing, standing.answer)
+
+    def _compare(self, standing: Standing, answer: wire.Answer) -> None:
+        """What `check` says of an answer to `asks`."""
+        owners, checkpoints = answer.kvs(0), answer.kvs(1)
         if standing.mark.is_lost(checkpoints) or _is_older(owners, standing.token):
             raise errors.RolledBack(
                 "etcd has lost what it had acknowledged for this shard: "
@@ -147,7 +151,7 @@ class Fence:
         """Why a Txn with `compares` was not applied."""
         if answer is not None:
             try:
-                self.check(Standing(self.token, self.mark, answer))
+                self._compare(Standing(self.token, self.mark, answer), answer)
             except errors.EtcdError as error:
                 return error
         return errors.Fenced("another owner took the shard: a write failed its fence compare")

@@ -70,9 +70,7 @@ class Lease:
         """etcd does not know it any more; the next shard that needs one is granted a new one."""
         if self._id == lease:
             self._id = 0
-            logger.get().warning(
-                "the lease in etcd is gone: a new one is taken", lease=f"{lease:x}"
-            )
+            logger.get().warning("lease gone: a new one is taken", lease=f"{lease:x}")
 
     def close(self) -> None:
         """Stop renewing, and give the lease back if etcd answers."""
