@@ -19,6 +19,7 @@ from zk2etcd.admin import http_channel
 
 PROBES = ("/livez", "/healthz", "/readyz")
 _READS = ("GET", "HEAD", "OPTIONS")
+_STACKS = "/stacks"  # asked for when the loop hangs, and answered without it
 _BUSY = "other requests are under way: try again"
 
 
@@ -99,7 +100,8 @@ class Lanes:
     def _lane(self, request: Any) -> Lane:
         if request.error is not None or (request.command in _READS and request.path in PROBES):
             return self._probes
-        return self._looks if request.command in _READS else self._orders
+        looks = request.command in _READS or request.path == _STACKS
+        return self._looks if looks else self._orders
 
     def shutdown(self, *, timeout: float = 1.0) -> None:
         for lane in (self._probes, self._looks, self._orders):

@@ -86,7 +86,7 @@ def of_shards(found: dict[str, Any], shards: tuple[str, ...], key: str) -> dict[
 
     :raises errors.UsageError: a shard is unknown.
     """
-    every = {shard["id"]: shard[key] for shard in found["shards"]}
+    every = {shard["id"]: shard.get(key) for shard in found["shards"]}
     if unknown := [shard for shard in shards if shard not in every]:
         raise errors.UsageError(f"no such shard: {', '.join(unknown)} (zk2etcd status shows them)")
     return {shard: every[shard] for shard in every if not shards or shard in shards}

@@ -1,23 +1,18 @@
-"""Asks a running supervisor over its admin address: the other half of `admin`.
-
-It uses the plain HTTP client of the standard library: an environment's proxy settings must not
-come between an operator and loopback, and `zk2etcd status` has to start fast.
-"""
+"""Asks a running supervisor over its admin address: the other half of `admin`."""
 
 from __future__ import annotations
 
-import http.client
 import json
 import re
-import ssl
 import time
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from zk2etcd import errors
+from zk2etcd.client import answers, exchange
 from zk2etcd.config import addresses
-from zk2etcd.view import status
+from zk2etcd.view import status, strict_json
 
 # No user part, no query, nothing that two readers could take for two different hosts.
 _URL = re.compile(
@@ -26,8 +21,9 @@ _URL = re.compile(
 )
 DEFAULT_URL = "http://127.0.0.1:9180"
 _POLL = 0.2
-_READ_LIMIT = 256 * 1024 * 1024
-_CONFIG_DEADLINE = 30.0
+# Longer than the supervisor's own for the same, whose words are better than ours.
+_ORDER_DEADLINE = 7.0
+_CONFIG_DEADLINE = 33.0
 _STACKS_DEADLINE = 15.0
 
 Document = dict[str, Any]
@@ -80,18 +76,22 @@ class Client:
         self.url = str(self.place)
         self._token = token
         self._timeout = timeout
+        self._patience = max(timeout, _ORDER_DEADLINE)
         self._asked: dict[str, float] = {}
 
     def status(self) -> dict[str, Any]:
         """The /status document (`status.document`)."""
-        found = self._ask("GET", "/status")
-        if found.get("schema_version") != 1:
+        found = self._ask("GET", "/status", answers.VERSIONED)
+        if found["schema_version"] != 1:
             raise errors.Unreachable(f"what answers at {self.url} is not a zk2etcd of our kind")
+        if not answers.STATUS(found):
+            raise self._strange(200)
         return found
 
     def full_sync(self, shards: Sequence[str] | None = None) -> tuple[str, ...]:
         """Ask for a full sync of these shards now, of all with None; the ids accepted."""
-        answer = self._ask("POST", "/full-sync", {} if shards is None else {"shards": [*shards]})
+        body = {} if shards is None else {"shards": [*shards]}
+        answer = self._ask("POST", "/full-sync", answers.ACCEPTED, body, self._patience)
         accepted = tuple(answer["accepted"])
         self._asked.update(dict.fromkeys(accepted, float(answer["requested_at"])))
         return accepted
@@ -112,7 +112,8 @@ class Client:
         Raises errors.Zk2EtcdError when it is another by now, or none.
         """
         place = urllib.parse.quote(shard, safe="")
-        return self._ask("POST", f"/shards/{place}/release", {"trip": trip})
+        path = f"/shards/{place}/release"
+        return self._ask("POST", path, answers.RELEASED, {"trip": trip}, self._patience)
 
     def wait_released(
         self, trips: Mapping[str, str], timeout: float, progress: Seen = lambda _: None
@@ -143,7 +144,8 @@ class Client:
 
     def _named(self, path: str, shards: Sequence[str] | None, by: str) -> tuple[str, ...]:
         named = None if shards is None else list(shards)
-        return tuple(self._ask("POST", path, {"shards": named, "by": by})["accepted"])
+        body = {"shards": named, "by": by}
+        return tuple(self._ask("POST", path, answers.ACCEPTED, body, self._patience)["accepted"])
 
     def wait_for(
         self,
@@ -185,11 +187,13 @@ class Client:
 
         Raises errors.ConfigError with the faults when it was refused and the old one kept.
         """
-        return tuple(self._ask("POST", "/reload", {}, _CONFIG_DEADLINE)["changed"])
+        return tuple(
+            self._ask("POST", "/reload", answers.RELOADED, {}, _CONFIG_DEADLINE)["changed"]
+        )
 
     def stacks(self) -> dict[str, Any]:
         """{"stacks": {process: its threads' stacks, None if it did not write them}}."""
-        return self._ask("POST", "/stacks", {}, _STACKS_DEADLINE)
+        return self._ask("POST", "/stacks", answers.STACKS, {}, _STACKS_DEADLINE)
 
     def fetch(self, path: str) -> bytes:
         """What stands at `path`, whatever the HTTP status."""
@@ -197,7 +201,7 @@ class Client:
 
     def log(self, level: str) -> None:
         """Change the log level of every process (debug, info, warning, error)."""
-        self._ask("POST", "/log", {"level": level})
+        self._ask("POST", "/log", answers.LOGGED, {"level": level}, self._patience)
 
     def _finished(self, shard: dict[str, Any]) -> bool:
         last = shard["last_full_sync"]
@@ -208,25 +212,34 @@ class Client:
         return bool(began + slack >= self._asked.get(shard["id"], 0.0))
 
     def _ask(
-        self, method: str, path: str, body: object = None, timeout: float | None = None
+        self,
+        method: str,
+        path: str,
+        form: answers.Check,
+        body: object = None,
+        timeout: float | None = None,
     ) -> dict[str, Any]:
         code, raw = self.exchange(method, path, body, timeout)
         try:
-            answer = json.loads(raw)
-        except ValueError:
+            answer = _printable(strict_json.loads(raw))
+        except (ValueError, RecursionError):
             answer = None
-        if not isinstance(answer, dict):
-            raise errors.Unreachable(
-                f"what answers at {self.url} is not zk2etcd (HTTP {code}): check the address"
-            )
+        if not (answers.ERROR if code >= 300 else form)(answer):
+            raise self._strange(code)
         if code >= 300:
             raise self._refusal(code, answer)
-        return answer
+        found: dict[str, Any] = answer
+        return found
+
+    def _strange(self, code: int) -> errors.Unreachable:
+        return errors.Unreachable(
+            f"what answers at {self.url} is not zk2etcd (HTTP {code}): check the address"
+        )
 
     def _refusal(self, code: int, answer: dict[str, Any]) -> errors.Zk2EtcdError:
-        said = str(answer.get("error", f"HTTP {code}"))
+        said = str(answer["error"])
         if code == 422:
-            return errors.ConfigError([str(fault) for fault in answer.get("faults", [said])])
+            return errors.ConfigError(answer.get("faults", [said]))
         if code == 409:
             return errors.Zk2EtcdError(said)
         if code == 401:
@@ -243,32 +256,28 @@ class Client:
         headers = {"Accept": "application/json", "Connection": "close"}
         if self._token:
             headers["Authorization"] = b"Bearer " + self._token.encode()
-        data = None
         if body is not None:
-            data = json.dumps(body).encode()
             headers["Content-Type"] = "application/json"
+        to, limit = self.place, timeout or self._timeout
         try:
-            connection = self._connection(timeout or self._timeout)
-            try:
-                connection.request(method, self.place.path + path, data, headers)
-                answer = connection.getresponse()
-                return answer.status, answer.read(_READ_LIMIT)
-            finally:
-                connection.close()
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            return exchange.exchange(
+                to.scheme, to.address, method, to.path + path, headers, body, limit
+            )
+        except exchange.Unanswered as error:
+            what = f"no supervisor answers at {self.url}: {error}; "
+            if body is not None and error.sent:
+                what += "what was asked may still be done: see `zk2etcd status`; "
             raise errors.Unreachable(
-                f"no supervisor answers at {self.url}: {reason}; "
-                "is it running, and is this its http.listen? (--url, or -c with its file)"
+                f"{what}is it running, and is this its http.listen? (--url, or -c with its file)"
             ) from error
 
-    def _connection(self, timeout: float) -> http.client.HTTPConnection:
-        host, _, port = self.place.address.rpartition(":")
-        host = host.strip("[]")
-        if self.place.scheme == "https":
-            context = ssl.create_default_context()
-            return http.client.HTTPSConnection(host, int(port), timeout=timeout, context=context)
-        return http.client.HTTPConnection(host, int(port), timeout=timeout)
+
+def _printable(answer: Any) -> Any:
+    """The same without halves of characters, which JSON may hold and no terminal takes."""
+    whole = json.dumps(answer, ensure_ascii=False)
+    if whole.isascii():
+        return answer
+    return json.loads(whole.encode("utf-8", "replace"))
 
 
 def _stands(shard: dict[str, Any], trips: Mapping[str, str]) -> bool:

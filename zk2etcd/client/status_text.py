@@ -151,11 +151,13 @@ def draw(found: Mapping[str, Any], width: int, *, bars: bool = False) -> rich.co
 def _headline(found: Mapping[str, Any], now: float) -> rich.text.Text:
     state = found["state"]
     line = rich.text.Text()
-    line.append(f" {state.upper()} ", style=f"bold reverse {_COLOURS[state]}")
+    line.append(
+        f" {text.printable(state).upper()} ", style=f"bold reverse {_COLOURS.get(state, 'white')}"
+    )
     line.append(f"  {status.summary(found)}\n", style="bold")
     up = text.duration(max(0.0, now - status.seconds(found["started_at"])))
     facts = f"zk2etcd {found['version']}, pid {found['pid']}, up {up}, {found['config']['path']}"
-    line.append(f"{text.printable(facts)}, instance {found['instance']}\n", style="dim")
+    line.append(text.printable(f"{facts}, instance {found['instance']}") + "\n", style="dim")
     return line
 
 
@@ -215,7 +217,7 @@ def _table(
         justify = "right" if column.right else "left"
         table.add_column(column.title, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for row in rows:
-        cells = [rich.text.Text(column.value(row, now)) for column in shown]
+        cells = [rich.text.Text(text.printable(column.value(row, now))) for column in shown]
         for column, cell in zip(shown, cells, strict=True):
             if column.title == coloured_by:
                 cell.stylize(_COLOURS.get(row[coloured_by], ""))
