@@ -119,3 +119,11 @@ def slowest(address: str, path: str, seconds: float) -> float:
         worst = max(worst, time.monotonic() - began)
         threading.Event().wait(0.1)
     return worst
+
+
+def posted(address: str, path: str, body: bytes) -> int:
+    """The HTTP status of a POST of these bytes as JSON."""
+    line = http.client.HTTPConnection(*split(address), timeout=10.0)
+    with contextlib.closing(line):
+        line.request("POST", path, body, {"Content-Type": "application/json"})
+        return line.getresponse().status

@@ -54,7 +54,9 @@ def mounted(kind: str, folder: pathlib.Path) -> pathlib.Path:
         if "configMap" in volume:
             data = _named("ConfigMap", volume["configMap"]["name"])["data"]
         elif "secret" in volume:
-            data = _named("Secret", volume["secret"]["secretName"])["stringData"]
+            given = _named("Secret", volume["secret"]["secretName"])["stringData"]
+            assert not any(given.values()), "a secret that works as it stands is one for everybody"
+            data = dict.fromkeys(given, "s3cret")
         else:
             data = {}
         place.mkdir(parents=True)

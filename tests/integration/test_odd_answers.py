@@ -128,7 +128,7 @@ def test_an_answer_that_drips_in_is_not_waited_for(
 
 # --- a document of ours, with one thing in it that is none ---------------------------------------
 
-HELD = {
+HELD: dict[str, Any] = {
     "guard": views.GUARD,
     "pause": messages.Paused("anna", views.NOW - 5),
     "unsyncable": (messages.Unsyncable("/a", "denied"),),

@@ -77,7 +77,7 @@ def view(**changes: Any) -> published.View:
         pid=4241,
         started_at=NOW - 3600,
         state="ready",
-        config=published.ConfigView("zk2etcd.yaml", NOW - 3600, "ab" * 32),
+        config=published.ConfigView("zk2etcd.yaml", NOW - 3600, "ab" * 32, paths=("zk2etcd.yaml",)),
         workers=(worker(),),
         shards=(shard(),),
         last_turn_age=0.1,

@@ -7,12 +7,19 @@ not hide that two prefixes overlap: all faults are listed at once.
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from zk2etcd.config import addresses, faults, units
 
 Fault = tuple[faults.Path, str]
+# What stands in examples and templates of all kinds in the place of a secret.
+_PLACEHOLDER = re.compile(
+    r"<.*>|\{\{.*\}\}|x{3,}|\*+|\.{3,}|(to)?do|tbd|fixme|placeholder|example"
+    r"|(please[-_. ]?)?(change|replace)[-_. ]?(me|it|this)?([-_. !]?(please|now))*[!.]*"
+    r"|(your|my|some|the)[-_. ]?(own[-_. ]?)?(admin[-_. ]?)?(secret|token|password)([-_. ]?here)?"
+)
 
 
 def check(data: Any) -> Iterator[Fault]:
@@ -25,6 +32,7 @@ def check(data: Any) -> Iterator[Fault]:
     yield from _overlaps(prefixes, "to")
     yield from _excludes(prefixes, sync)
     yield from _backoff(_section(data, "workers", "restart_backoff"))
+    yield from _token(_section(data, "http"))
 
 
 def _section(data: Any, *path: str) -> dict[str, Any]:
@@ -40,6 +48,15 @@ def _list(section: dict[str, Any], key: str) -> list[Any]:
 
 def _has(section: dict[str, Any], key: str) -> bool:
     return section.get(key) is not None
+
+
+def _token(section: dict[str, Any]) -> Iterator[Fault]:
+    token = section.get("token")
+    if not isinstance(token, str) or not _PLACEHOLDER.fullmatch(token.strip().casefold()):
+        return
+    key = "token_file" if _has(section, "token_file") else "token"
+    what = "is a placeholder that everybody knows; put a secret of your own in its place"
+    yield ("http", key), f"{what} (openssl rand -hex 24 makes one)"
 
 
 def _zookeeper(section: dict[str, Any]) -> Iterator[Fault]:

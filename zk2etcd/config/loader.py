@@ -10,10 +10,10 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import json
 import os
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from zk2etcd.config import (
     checks,
@@ -37,7 +37,9 @@ _SET = re.compile(r"([A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)=(.*)",
 class Loaded:
     """A configuration and where it came from.
 
-    `sha256` is of the content of all files and sets, for status. `secrets_sha256` is of the
+    `sha256` is of what they amount to, with no secret in it, so that two supervisors, or a reload,
+    can be seen to have the same: whoever sees it can confirm nothing that they guess of a secret.
+    `secrets_sha256` is of the
     content of the secret and TLS files that these name, so that a change is noticed: never show it.
     """
 
@@ -54,12 +56,11 @@ def load(
     :raises errors.ConfigError: with one line for each fault, `file:line: key.path: what`.
     """
     found: list[faults.Fault] = []
-    digest = hashlib.sha256()
-    roots = [root for path in paths if (root := _file(path, digest, found)) is not None]
+    roots = [root for path in paths if (root := _file(path, found)) is not None]
     whole = len(roots) == len(paths) and bool(paths)
     if not paths:
         found.append(faults.Fault(faults.Mark("zk2etcd"), (), "no file given; name one with -c"))
-    roots += [root for text in sets if (root := _set(text, digest, found)) is not None]
+    roots += [root for text in sets if (root := _set(text, found)) is not None]
     outcome = None
     if whole:
         root = functools.reduce(yaml_source.merged, roots)
@@ -67,7 +68,7 @@ def load(
     if outcome is None or found:
         raise faults.error(faults.without_consequences(found), (*paths, _ARGUMENTS))
     loaded, named = outcome
-    return Loaded(loaded, digest.hexdigest(), named.sha256)
+    return Loaded(loaded, _digest(loaded), named.sha256)
 
 
 def _evaluated(
@@ -92,7 +93,7 @@ def _at(root: yaml_source.Node, path: faults.Path, what: str) -> faults.Fault:
     return faults.Fault(node.mark, reached if isinstance(node, yaml_source.Scalar) else path, what)
 
 
-def _file(path: str, digest: Any, found: list[faults.Fault]) -> yaml_source.Node | None:
+def _file(path: str, found: list[faults.Fault]) -> yaml_source.Node | None:
     mark = faults.Mark(path)
     try:
         content = files.read(path, LARGEST)
@@ -103,7 +104,6 @@ def _file(path: str, digest: Any, found: list[faults.Fault]) -> yaml_source.Node
     except ValueError as error:
         found.append(faults.Fault(mark, (), f"{error}; name a readable configuration with -c"))
         return None
-    _add(digest, content)
     parsed = yaml_source.parse(text, path)
     found += parsed.faults
     if parsed.faults and parsed.root is None:
@@ -124,8 +124,7 @@ def _is_nothing(root: yaml_source.Node | None) -> bool:
     )
 
 
-def _set(text: str, digest: Any, found: list[faults.Fault]) -> yaml_source.Node | None:
-    _add(digest, text.encode("utf-8", "surrogateescape"))
+def _set(text: str, found: list[faults.Fault]) -> yaml_source.Node | None:
     mark = faults.Mark(_ARGUMENTS)
     match = _SET.fullmatch(text)
     if match is None:
@@ -143,5 +142,6 @@ def _set(text: str, digest: Any, found: list[faults.Fault]) -> yaml_source.Node 
     return node
 
 
-def _add(digest: Any, content: bytes) -> None:
-    digest.update(len(content).to_bytes(8, "big") + content)
+def _digest(loaded: models.Config) -> str:
+    plain = json.dumps(models.redacted(loaded), sort_keys=True)
+    return hashlib.sha256(plain.encode()).hexdigest()

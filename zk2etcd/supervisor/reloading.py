@@ -57,7 +57,7 @@ class Configuration:
 
     def view(self) -> published.ConfigView:
         return published.ConfigView(
-            self.path, self.loaded_at, self.sha256, self.error, self.trace_id
+            self.path, self.loaded_at, self.sha256, self.error, self.trace_id, self._paths
         )
 
     def reload(self, wall_now: float, trace_id: str | None = None) -> control.ReloadResult:

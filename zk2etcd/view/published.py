@@ -20,7 +20,8 @@ WorkerState = Literal["starting", "running", "backoff", "stopping", "stopped"]
 class ConfigView:
     """Where the running configuration came from; `error` is the last reload's, None when good.
 
-    `loaded_at` in wall-clock seconds; `sha256` of the content in force, not of a refused one.
+    `path` is for people, all `paths` in one. `loaded_at` in wall-clock seconds; `sha256` of what is
+    in force, not of a refused one, and of no secret.
     `trace_id` stands in the log lines about the last reload, None before any.
     """
 
@@ -29,6 +30,7 @@ class ConfigView:
     sha256: str
     error: str | None = None
     trace_id: str | None = None
+    paths: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

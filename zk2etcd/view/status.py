@@ -38,6 +38,7 @@ def document(view: published.View, now: float) -> Document:
         "log_level": view.log_level,
         "config": {
             **vars(view.config),
+            "paths": list(view.config.paths),
             "loaded_at": _time(view.config.loaded_at),
         },
         "metrics_problem": view.metrics_problem,

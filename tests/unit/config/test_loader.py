@@ -217,14 +217,55 @@ def test_a_renewed_certificate_makes_the_configuration_differ(files: Files) -> N
     )
 
 
-def test_the_digest_is_of_all_files_and_sets(files: Files) -> None:
+def test_the_digest_is_of_what_is_in_force(files: Files) -> None:
     one, two = files.write(MINIMAL, "1.yaml"), files.write("log: {level: debug}\n", "2.yaml")
-    seen = {
-        loader.load([one], environ={}).sha256,
-        loader.load([one, two], environ={}).sha256,
-        loader.load([one], ["log.level=debug"], {}).sha256,
-    }
-    assert len(seen) == 3
+    commented = files.write("# why\n" + MINIMAL, "3.yaml")
+    plain = loader.load([one], environ={}).sha256
+    debug = loader.load([one, two], environ={}).sha256
+    assert plain != debug
+    assert loader.load([one], ["log.level=debug"], {}).sha256 == debug
+    assert loader.load([commented], environ={}).sha256 == plain
+
+
+def test_the_digest_confirms_no_guess_of_a_secret(files: Files) -> None:
+    def of(secret: str) -> str:
+        text = (
+            f"http: {{token: '{secret}'}}\netcd: {{username: u, password: '{secret}'}}\n"
+            f"zookeeper: {{auth: [{{scheme: digest, credentials: 'u:{secret}'}}]}}\n"
+        )
+        return loader.load([files.write(MINIMAL + text)], environ={}).sha256
+
+    assert of("hunter2") == of("guessed")
+    filled = files.write(MINIMAL + "http: {token: '${T}'}\n")
+    assert len({loader.load([filled], environ={"T": t}).sha256 for t in ("one", "two")}) == 1
+
+
+@pytest.mark.parametrize(
+    "token",
+    ["change-me", "CHANGEME", "Change_Me!", "please-change-me", "replace-me", "your-token-here",
+     "<token>", "xxxx", "placeholder", "${T}"],
+)  # fmt: skip
+def test_a_placeholder_is_no_token(files: Files, token: str) -> None:
+    path = files.write(MINIMAL + f"http: {{token: '{token}'}}\n")
+    with pytest.raises(errors.ConfigError) as raised:
+        loader.load([path], environ={"T": "change-me"})
+    (fault,) = raised.value.faults
+    assert "http.token: is a placeholder that everybody knows; put a secret of your own" in fault
+
+
+def test_a_placeholder_in_a_file_is_none_either(files: Files) -> None:
+    secret = files.write("change-me\n", "token")
+    path = files.write(MINIMAL + f"http: {{token_file: {secret}}}\n")
+    with pytest.raises(errors.ConfigError) as raised:
+        loader.load([path], environ={})
+    (fault,) = raised.value.faults
+    assert "http.token_file: is a placeholder" in fault
+
+
+def test_a_token_that_has_such_a_word_in_it_is_one(files: Files) -> None:
+    for token in ("change-me-4711", "xxy", "exchange-me", "do-it", "s3cret", "t"):
+        path = files.write(MINIMAL + f"http: {{token: '{token}'}}\n")
+        assert models.revealed(loader.load([path], environ={}).config.http.token) == token
 
 
 def test_ten_megabytes_are_refused_at_once(files: Files) -> None:

@@ -30,7 +30,7 @@ def test_the_document_has_the_keys_of_the_contract() -> None:
     assert set(found) >= {
         "version", "instance", "pid", "started_at", "state", "config", "workers", "shards"
     }  # fmt: skip
-    assert set(found["config"]) == {"path", "loaded_at", "sha256", "error", "trace_id"}
+    assert set(found["config"]) == {"path", "paths", "loaded_at", "sha256", "error", "trace_id"}
     assert set(found["workers"][0]) >= {
         "slot", "pid", "state", "restarts", "last_exit", "heartbeat_age_seconds",
         "resident_bytes", "shards",

@@ -87,7 +87,7 @@ def tone(state: str) -> str:
 
 def commands(found: Mapping[str, Any], shard: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What to type about the trip of this shard's guard: (what it does, command)."""
-    options = " ".join(f"-c {shlex.quote(path)}" for path in found["config"]["path"].split(", "))
+    options = " ".join(f"-c {shlex.quote(path)}" for path in found["config"]["paths"])
     allow = "Let it happen, once; shows it and asks first"
     if shard["guard"]["kind"] == "identity":
         allow = "Say that this ZooKeeper is the right one; asks first"

@@ -57,10 +57,10 @@ def test_totals_count_keys_changes_and_workers() -> None:
 
 
 def test_commands_name_the_files_that_are_in_force() -> None:
-    config = dataclasses.replace(views.view().config, path="a.yaml, my conf.yaml")
+    config = dataclasses.replace(views.view().config, paths=("a.yaml", "my, own conf.yaml"))
     document = found(config=config, shards=(views.shard("dubbo-1", guard=views.GUARD),))
     typed = [command for _, command in wording.commands(document, document["shards"][0])]
-    options = "-c a.yaml -c 'my conf.yaml'"
+    options = "-c a.yaml -c 'my, own conf.yaml'"
     assert typed == [f"zk2etcd diff {options}", f"zk2etcd release dubbo-1 {options}"]
 
 
