@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import pathlib
 from collections.abc import Callable, Iterator
+from concurrent import futures
 
 import grpc
 import pytest
@@ -105,7 +106,7 @@ def test_what_logins_refuse_is_told_whatever_stands_before_them(
 
 
 def test_another_grpc_server_is_left(fresh_etcd: servers.Etcd) -> None:
-    other = grpc.server(None)
+    other = grpc.server(futures.ThreadPoolExecutor(1))
     port = other.add_insecure_port("127.0.0.1:0")
     other.start()
     urls = [f"http://127.0.0.1:{port}", fresh_etcd.url]
