@@ -25,7 +25,7 @@ packages() { # packages SUITE: what its servers need; Java itself is the install
             echo "libnetty-java libnetty-common-java libnetty-buffer-java libsnappy-java"
             echo "libjackson2-core-java libjackson2-databind-java libjackson2-annotations-java"
             echo "libcommons-cli-java libcommons-io-java libdropwizard-metrics-java"
-            echo "libjetty9-java libfindbugs-annotations-java"
+            echo "libjetty9-java libservlet-api-java libfindbugs-annotations-java"
             ;;
         *)
             return 1

@@ -75,6 +75,10 @@ class SessionDoubt(ZooKeeperError):
     reaction = Reaction.RESYNC
 
 
+class PutBack(SessionDoubt):
+    """The server behind a session that lives on was put back to an earlier state of itself."""
+
+
 class StaleRead(ZooKeeperError):
     """A server answered from before the shard's floor: it lags, or was restored from a backup."""
 

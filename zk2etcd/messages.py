@@ -178,13 +178,26 @@ class Paused:
 @dataclasses.dataclass(frozen=True)
 class FullSyncResult:
     """How the last completed base or full sync ended. `sequence` grows by one for each, and
-    `trace_id` stands in each line that was logged about it."""
+    `trace_id` stands in each line that was logged about it. `missed`: of how many changes that it
+    found no event had told.
+    """
 
     sequence: int
     at: float
     took_seconds: float
     put: int
     delete: int
+    trace_id: str = ""
+    missed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class StartedOver:
+    """When, in wall-clock seconds, and why a shard last took stock again, without being in error:
+    events may have been missing. `trace_id` stands in the lines about it."""
+
+    at: float
+    reason: str
     trace_id: str = ""
 
 
@@ -208,16 +221,17 @@ class ShardReport:
     """One shard as its mirror sees it.
 
     `progress` is (done, total) in nodes, total 0 when unknown. `zxid` is the checkpoint.
-    `synced_at` is the last moment (wall-clock seconds) at which a `sync` had answered and every
-    change seen before it was written; None before the first. `attempt` counts failed starts since
-    the last good one, `retry_at` is when the next one begins (wall clock), None when not backing
-    off. `refusal`: why no shard of this configuration may be mirrored by this release; the
-    supervisor ends with it.
+    `synced_at` is the last moment (wall-clock seconds) of which it is proven that everything that
+    had changed by then is in etcd (docs/guarantees.md); None before the first. `attempt` counts
+    failed starts since the last good one, `retry_at` is when the next one begins (wall clock), None
+    when not backing off. `refusal`: why no shard of this configuration may be mirrored by this
+    release; the supervisor ends with it.
     `work` is None while neither a base nor a full sync runs; `written` counts the keys put and
     deleted since the mirror started; `error_trace_id` stands in the log lines about `error`.
     `pause` is what etcd knows; only with phase "paused" has everything under way ended. `ordered`
     is the last order to pause or to resume that is done. `protocol_reason`: why it is classic,
-    where bulk would have been preferred.
+    where bulk would have been preferred. `orphaned`: the supervisor says it, for a worker that
+    ended.
     """
 
     id: str
@@ -245,6 +259,8 @@ class ShardReport:
     error_trace_id: str | None = None
     pause: Paused | None = None
     ordered: str = ""
+    orphaned: bool = False
+    started_over: StartedOver | None = None
 
 
 @dataclasses.dataclass(frozen=True)

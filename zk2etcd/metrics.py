@@ -57,6 +57,9 @@ class Instruments:
     def fixed(self, kind: Literal["put", "delete"], n: int = 1) -> None:
         """A full sync or a resync (not the first base) had to repair `n` keys in etcd."""
 
+    def missed(self, n: int = 1) -> None:
+        """A full sync found `n` changes of which ZooKeeper had sent no event."""
+
     def zk_connected(self) -> None:
         """A connection to ZooKeeper stands."""
 
@@ -207,6 +210,8 @@ class _Recording(Instruments):
         what = "Keys that a full sync or a resync had to repair in etcd."
         fixed = counter("zk2etcd_fixed_total", what, ("type",))
         self._fixed = {kind: fixed.labels(kind) for kind in KINDS}
+        what = "Changes found by full syncs of which ZooKeeper had sent no event."
+        self._missed = counter("zk2etcd_missed_events_total", what)
         what = "Connections to ZooKeeper established."
         self._connected = counter("zk2etcd_zk_conn_total", what)
         self._connecting = counter("zk2etcd_zk_connect_total", "Connections to ZooKeeper tried.")
@@ -229,6 +234,9 @@ class _Recording(Instruments):
 
     def fixed(self, kind: Literal["put", "delete"], n: int = 1) -> None:
         self._fixed[kind].inc(n)
+
+    def missed(self, n: int = 1) -> None:
+        self._missed.inc(n)
 
     def zk_connected(self) -> None:
         self._connected.inc()

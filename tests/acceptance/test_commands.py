@@ -29,6 +29,7 @@ COUNTERS = {
     *("zk2etcd_etcd_op_total", "zk2etcd_zk_op_total", "zk2etcd_fixed_total"),
     *("zk2etcd_zk_conn_total", "zk2etcd_zk_connect_total", "zk2etcd_delete_guard_trips_total"),
     *("zk2etcd_worker_restarts_total", "zk2etcd_config_reloads_total"),
+    "zk2etcd_missed_events_total",
 }
 HISTOGRAMS = {
     *("zk2etcd_etcd_op_duration_seconds", "zk2etcd_zk_op_duration_seconds"),

@@ -21,6 +21,7 @@ def released(report: messages.ShardReport) -> messages.ShardReport:
     return dataclasses.replace(
         _stopped(report),
         phase="waiting",
+        orphaned=False,
         holder=None,
         error=None,
         error_trace_id=None,
@@ -36,6 +37,7 @@ def orphaned(
     return dataclasses.replace(
         _stopped(report),
         phase="error",
+        orphaned=True,
         error=f"worker {slot} ended with {exit_status(code)}; it is restarted",
         error_trace_id=trace_id,
     )
@@ -49,6 +51,11 @@ def is_settled(report: messages.ShardReport) -> bool:
 def stands_by(report: messages.ShardReport) -> bool:
     """The shard waits for another, who owns it."""
     return report.phase == "waiting" and report.holder is not None
+
+
+def is_served(report: messages.ShardReport) -> bool:
+    """Somebody mirrors the shard, or holds it for a person: we, or the one that it waits for."""
+    return report.owned or report.phase not in ("waiting", "error") or stands_by(report)
 
 
 def exit_status(code: int | None) -> str:

@@ -21,6 +21,8 @@ class Roster:
         # Those that were in order at least once.
         self.settled: set[str] = set()
         self.schedule = schedule.Schedule()
+        self.down_since: dict[str, float] = {}
+        """Monotonic: since when a shard is not in order; a start that fails again ends it not."""
 
     def reshape(self, cfg: models.Config, usable: Callable[[], int], now: float) -> None:
         """Take the shards and slots of this configuration; what is unaffected stays."""
@@ -36,6 +38,15 @@ class Roster:
         for shard, slot in self.assignment.items():
             if before.get(shard, slot) != slot:
                 self.unschedule(shard)
+
+    def look(self, now: float) -> list[messages.ShardReport]:
+        """What is known of all; from here on, since when those that are down are so (monotonic)."""
+        self.down_since = {
+            shard: self.down_since.get(shard, now)
+            for shard, report in self.reports.items()
+            if not reports.is_settled(report)
+        }
+        return list(self.reports.values())
 
     def of(self, shards: Iterable[str]) -> tuple[messages.Shard, ...]:
         return tuple(self.shards[shard] for shard in shards)

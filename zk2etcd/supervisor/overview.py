@@ -67,16 +67,20 @@ def shards(known: roster.Roster, now: float, wall_now: float) -> tuple[published
 def _shard(
     shard: messages.Shard, known: roster.Roster, due_at: float | None, now: float, wall_now: float
 ) -> published.ShardView:
+    report = known.reports[shard.id]
+    down_since = known.down_since.get(shard.id)
+    served = down_since is None or reports.is_served(report)
     return published.ShardView(
         id=shard.id,
         source=shard.source,
         target=shard.target,
         worker=known.assignment.get(shard.id),
-        report=known.reports[shard.id],
+        report=report,
         next_full_sync_at=None if due_at is None else wall_now + due_at - now,
         full_sync_due=due_at is not None and due_at <= now,
         bucket=shard.bucket,
         buckets=shard.buckets,
+        unserved_seconds=None if served or down_since is None else now - down_since,
     )
 
 

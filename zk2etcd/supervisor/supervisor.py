@@ -308,7 +308,7 @@ class Supervisor:
 
     def _view(self) -> published.View:
         now, wall_now = self.turned_at, time.time()
-        slots, reports = list(self._fleet.slots.values()), list(self._roster.reports.values())
+        slots, reports = list(self._fleet.slots.values()), self._roster.look(now)
         state: published.State = "stopping"
         if not self.stopping:
             waits, uptime = overview.backing_off(slots), now - self._started[1]

@@ -1,8 +1,8 @@
 """Alive and ready, as an orchestrator asks: pure answers from one view of the supervisor.
 
 Alive says that the supervisor's loop turns, whatever the servers do: restarting the process does
-not bring etcd back. Ready says that what this supervisor owns is being mirrored; a standby owns
-nothing, and is ready to.
+not bring etcd back. Ready says that each shard is being mirrored, here or by the supervisor that it
+waits for: one that can be neither had nor waited for, with etcd away say, is not.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from zk2etcd.view import published
 
 LOOP_DEADLINE = 10.0
+RESTART_GRACE = 3.0
+"""Seconds for which a shard without a worker is no outage: it is being restarted, or moved."""
 EXCLUDABLE = ("guarded", "error")
 
 
@@ -34,17 +36,20 @@ def live(view: published.View) -> Check:
 
 
 def ready(view: published.View, exclude: Collection[str] = ()) -> list[Check]:
-    """The state of the supervisor, then each owned shard; ready when every check is good.
+    """The state of the supervisor, then each shard; ready when every check is good.
 
     `exclude` names what is not counted: "guarded", "error".
     """
     running = view.state not in ("starting", "stopping")
     checks = [live(view), Check("supervisor", running, view.state)]
-    return checks + [_shard(shard, exclude) for shard in view.shards if shard.report.owned]
+    return checks + [_shard(shard, exclude) for shard in view.shards]
 
 
 def _shard(shard: published.ShardView, exclude: Collection[str]) -> Check:
-    report = shard.report
+    report, unserved = shard.report, shard.unserved_seconds
+    restarts = unserved is not None and unserved < RESTART_GRACE
+    if restarts and report.orphaned:
+        return Check(shard.id, True, f"restarting: {report.error}")
     # While it tries again it is in other phases for moments; the error stands until one went well.
     failing = report.phase == "error" or report.error is not None
     if failing and "error" not in exclude:
@@ -53,6 +58,8 @@ def _shard(shard: published.ShardView, exclude: Collection[str]) -> Check:
     if guarded and "guarded" not in exclude:
         why = f": {report.guard.reason}" if report.guard else ""
         return Check(shard.id, False, f"guarded{why} (zk2etcd release {shard.id})")
+    if unserved is not None and not restarts and "error" not in exclude:
+        return Check(shard.id, False, f"{report.phase}: not mirrored for {unserved:.0f} s")
     if report.pause is not None:
         return Check(shard.id, True, f"{report.phase}: by {report.pause.by}")
     return Check(shard.id, True, report.phase)

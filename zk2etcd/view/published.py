@@ -61,6 +61,7 @@ class ShardView:
     Before a mirror's first report, and after its worker died, `report` is one of phase "waiting"
     or "error" made by the supervisor. `worker` is the slot meant to mirror it, None while no
     worker can. `next_full_sync_at` in wall-clock seconds, None when the schedule is off.
+    `unserved_seconds`: for how long it has been out of order, if now nobody mirrors it; else None.
     """
 
     id: str
@@ -72,6 +73,7 @@ class ShardView:
     full_sync_due: bool = False
     bucket: int = 0
     buckets: int = 1
+    unserved_seconds: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)

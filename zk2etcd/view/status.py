@@ -58,8 +58,8 @@ def exit_code(found: Mapping[str, Any]) -> int:
 class Problem:
     """One thing a person should know: where, what, and what to do about it.
 
-    `kind`: config, metrics, worker, error, guard, pause or unsyncable; `where` is a shard's id for
-    the last four.
+    `kind`: config, metrics, worker, error, guard, pause, missed or unsyncable; `where` is a shard's
+    id for the last five.
     """
 
     where: str
@@ -167,6 +167,7 @@ def _shard(shard: published.ShardView, now: float) -> Document:
         "next_full_sync_at": _time(shard.next_full_sync_at),
         "error": report.error,
         "error_trace_id": report.error_trace_id,
+        "started_over": _started_over(report.started_over),
         "attempt": report.attempt,
         "retry_at": _time(report.retry_at),
     }
@@ -204,6 +205,12 @@ def _full_sync(result: messages.FullSyncResult | None) -> Document | None:
     }
 
 
+def _started_over(last: messages.StartedOver | None) -> Document | None:
+    if last is None:
+        return None
+    return {**vars(last), "at": _time(last.at), "trace_id": last.trace_id or None}
+
+
 def _troubled(shard: Mapping[str, Any]) -> bool:
     bad = shard["phase"] in ("guarded", "error") or shard["guard"] is not None
     return bad or shard["unsyncable_total"] > 0
@@ -230,12 +237,23 @@ def _of_shard(shard: Mapping[str, Any], now: float) -> list[Problem]:
         listed.append(_of_guard(shard["id"], shard["guard"]))
     if shard.get("pause"):
         listed.append(_of_pause(shard, now))
+    if (shard["last_full_sync"] or {}).get("missed"):
+        listed.append(_of_missed(shard))
     if shard["unsyncable_total"]:
         first = "; ".join(f"{e['path']}: {e['reason']}" for e in shard["unsyncable"][:3])
         what = f"{shard['unsyncable_total']} paths cannot be mirrored: {first}"
         remedy = "the rest is mirrored; correct or exclude them"
         listed.append(Problem(shard["id"], what, remedy, "unsyncable"))
     return listed
+
+
+def _of_missed(shard: Mapping[str, Any]) -> Problem:
+    what = (
+        f"the last full sync found {shard['last_full_sync']['missed']} changes of which ZooKeeper "
+        "had sent no event: what is called fresh may not have been"
+    )
+    remedy = "after the next such one it is read the classic way; see what stands between us"
+    return Problem(shard["id"], what, remedy, "missed")
 
 
 def _of_guard(where: str, guard: Mapping[str, Any]) -> Problem:

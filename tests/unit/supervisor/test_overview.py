@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from tests.unit import fakes
 from zk2etcd import messages
-from zk2etcd.policy import lifecycle, reports
+from zk2etcd.policy import lifecycle, reports, roster
 from zk2etcd.supervisor import fleet, overview
 from zk2etcd.view import published
 
@@ -66,3 +66,24 @@ def test_heartbeat_age_counts_from_the_slowest_mirror() -> None:
     (view,) = overview.workers([slot], {}, {"w0": (100, 2.0)}, 10.0)
     assert view.heartbeat_age_seconds == 3.5
     assert (view.resident_bytes, view.cpu_seconds, view.zk_connected) == (100, 2.0, True)
+
+
+def seen(known: roster.Roster, report: messages.ShardReport, now: float) -> float | None:
+    known.show(report)
+    known.look(now)
+    (view,) = overview.shards(known, now, 0.0)
+    return view.unserved_seconds
+
+
+def test_how_long_nobody_mirrors_a_shard_counts_from_when_it_was_last_in_order() -> None:
+    known = roster.Roster()
+    known.shards = {"a": messages.Shard("a", "/a", "/a")}
+    good = fakes.follows("a")
+    assert seen(known, good, 1.0) is None
+    assert seen(known, reports.orphaned(good, "w0", -9), 2.0) == 0.0
+    assert seen(known, messages.ShardReport("a", "waiting"), 3.0) == 1.0
+    assert seen(known, messages.ShardReport("a", "full_sync", owned=True), 4.0) is None
+    assert seen(known, reports.orphaned(good, "w0", -9), 5.0) == 3.0
+    assert seen(known, good, 6.0) is None
+    assert seen(known, reports.orphaned(good, "w0", -9), 7.0) == 0.0
+    assert seen(known, STANDBY, 8.0) is None

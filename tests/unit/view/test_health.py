@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -50,9 +51,30 @@ def test_an_owned_shard_in_trouble_is_not_ready() -> None:
     assert not ready(with_shard(phase="guarded"))
 
 
-def test_a_shard_that_others_own_does_not_count() -> None:
-    assert ready(with_shard(phase="error", owned=False))
-    assert ready(with_shard(phase="waiting", owned=False))
+def unserved(seconds: float, **changes: Any) -> published.View:
+    shard = views.shard("bad", owned=False, **changes)
+    return views.view(shards=(dataclasses.replace(shard, unserved_seconds=seconds),))
+
+
+def test_a_shard_that_waits_for_its_owner_is_ready() -> None:
+    assert ready(with_shard(phase="waiting", owned=False, holder="other/w0.1"))
+
+
+def test_a_shard_that_cannot_be_had_is_not_ready() -> None:
+    """With etcd away nobody's token is known, so none is owned."""
+    assert not ready(with_shard(phase="error", owned=False, error="no etcd"))
+    assert not ready(unserved(0.1, phase="error", error="no etcd"))
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(0.0, True), (2.9, True), (3.0, False)])
+def test_a_worker_that_is_restarted_is_no_outage_for_a_while(
+    seconds: float, expected: bool
+) -> None:
+    gone = unserved(seconds, phase="error", error="worker w0 ended", orphaned=True)
+    assert ready(gone) is expected
+    assert ready(unserved(seconds, phase="waiting")) is expected
+    assert ready(gone, "error")
+    assert ready(unserved(seconds, phase="waiting"), "error")
 
 
 def test_unsyncable_paths_do_not_make_it_unready() -> None:

@@ -155,3 +155,19 @@ def test_a_bucket_is_told_apart_from_the_others_of_its_prefix() -> None:
 def test_a_full_sync_shows_while_the_shard_follows() -> None:
     (shard,) = views.document(views.running("a", 450, 1000, phase="following"))["shards"]
     assert status.progress(shard) == "following, full sync 45%"
+
+
+def test_missed_events_are_a_problem() -> None:
+    missed = dataclasses.replace(views.RESULT, missed=3)
+    (problem,) = status.problems(document(last_full_sync=missed))
+    assert problem.kind == "missed"
+    assert "3 changes" in problem.what
+    assert status.problems(document()) == []
+
+
+def test_why_a_shard_last_started_over() -> None:
+    last = messages.StartedOver(views.NOW, "put back", "t1")
+    (shard,) = document(started_over=last)["shards"]
+    assert shard["started_over"]["reason"] == "put back"
+    assert shard["started_over"]["at"].endswith("Z")
+    assert document()["shards"][0]["started_over"] is None

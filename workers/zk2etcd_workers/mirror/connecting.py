@@ -71,9 +71,24 @@ def watch(
     session, root = ctx.session, ctx.root
     session.subscribe(root, dirty.event, doubt)
     dirty.restart()
-    ctx = dataclasses.replace(ctx, epoch=session.epoch)
+    ctx, since = dataclasses.replace(ctx, epoch=session.epoch), 0
     for send in (session.watch, session.sync):
-        confirm.ask(ctx, functools.partial(send, root))
-        if session.epoch != ctx.epoch:
-            raise errors.SessionDoubt("the ZooKeeper session changed")
-    return ctx
+        since = confirm.ask(ctx, functools.partial(send, root)).zxid
+        _require(ctx)
+    told = _tells_of_watches(ctx)
+    _require(ctx)
+    return dataclasses.replace(ctx, since=since, watch_told=told)
+
+
+def _require(ctx: context.Context) -> None:
+    if ctx.session.epoch != ctx.epoch:
+        raise errors.SessionDoubt("the ZooKeeper session changed")
+
+
+def _tells_of_watches(ctx: context.Context) -> bool:
+    """Whether this server says of our watch, which stands, that it does: then it is worth asking
+    later. Before 3.9 it says so of anybody's watch there: its no is what counts."""
+    if not ctx.session.may_check_watches:
+        return False
+    reply = confirm.ask(ctx, functools.partial(ctx.session.check_watch, ctx.root))
+    return bool(reply.results)

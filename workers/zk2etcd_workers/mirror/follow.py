@@ -25,11 +25,15 @@ from zk2etcd_workers.shard import (
     dirty_paths,
     event_log,
     facts as shard_facts,
+    freshness,
     gauges,
     inbox as inboxes,
     unsyncable,
+    untold,
 )
 from zk2etcd_workers.zookeeper import reply as replies
+
+_MISSED = 2
 
 
 class _Below(NamedTuple):
@@ -38,6 +42,13 @@ class _Below(NamedTuple):
     end: bytes
     answer: wire.Answer | None
     error: errors.EtcdError | None
+
+
+class _Looked(NamedTuple):
+    """What etcd said of the owner key when it was asked at `sent`, wall clock."""
+
+    sent: float
+    standing: fence.Standing
 
 
 class Follow:
@@ -58,11 +69,16 @@ class Follow:
         self._identity = identity
         self._rollbacks = ctx.etcd.rollbacks
         self._stand_at = 0.0
+        self._revision: int | None = None
         self._applier = base.applier(ctx, inbox.put)
         self._pipeline = pipeline.Pipeline(ctx, dirty, self._applier, inbox.put)
-        self._freshness = gauges.Freshness(ctx, facts, dirty)
+        self._freshness = freshness.Freshness(ctx, facts, dirty)
         self._tally = gauges.Tally(ctx, facts)
-        self.repairs = repair.Repairs(ctx, self._applier, self._pipeline.busy, dirty, inbox.put)
+        self._told = untold.Untold(dirty.heard, ctx.since)
+        self._missing = 0
+        """Full syncs in a row that found what no event had told of."""
+        busy = self._pipeline.busy
+        self.repairs = repair.Repairs(ctx, self._applier, busy, dirty, self._told, inbox.put)
         self.full_sync: full_sync.FullSync | None = None
 
     def run(self, zxid: int, due: Callable[[], str | None]) -> None:
@@ -110,8 +126,8 @@ class Follow:
             self._replied(item)
         elif isinstance(item, apply.Ack):
             self._acknowledged(item)
-        elif isinstance(item, fence.Standing):
-            self._ctx.fence.check(item)
+        elif isinstance(item, _Looked):
+            self._looked_at_owner(item)
         elif isinstance(item, gauges.Counted):
             self._tally.counted(item, self._inbox.put)
         elif isinstance(item, _Below):
@@ -124,8 +140,9 @@ class Follow:
             self._nominated_all(item)
 
     def _replied(self, reply: replies.Reply) -> None:
-        if isinstance(reply.tag, gauges.Synced):
-            self._freshness.answered(reply)
+        if isinstance(reply.tag, freshness.Asked):
+            if self._freshness.answered(reply):
+                self._told.synced(reply.zxid)
             return
         if not isinstance(reply.tag, repair.Batch):
             self._pipeline.answered()
@@ -176,6 +193,15 @@ class Follow:
             self._identity.saw(path, result)
         elif result is tree.Miss.NO_NODE:
             self._identity.saw(path, None)
+
+    def _looked_at_owner(self, looked: _Looked) -> None:
+        self._ctx.fence.check(looked.standing)
+        if looked.standing.answer is None:
+            self._freshness.etcd_silent()
+        else:
+            self._freshness.etcd_answered(looked.sent)
+            self._revision = looked.standing.answer.revision
+            self._told.etcd_at(self._revision)
 
     def _acknowledged(self, ack: apply.Ack) -> None:
         settled = self._applier.settle(ack)
@@ -231,9 +257,7 @@ class Follow:
 
     def _doubt(self) -> None:
         if self._ctx.session.epoch != self._ctx.epoch:
-            raise errors.SessionDoubt(
-                f"the ZooKeeper session changed ({self._ctx.session.trouble or 'reconnected'})"
-            )
+            self._ctx.session.require(self._ctx.epoch)
         self._dirty.check()
         if self._ctx.grants.names(self._facts.guard):
             raise errors.Released("a person released the guard")
@@ -250,7 +274,8 @@ class Follow:
         self._tally.ask(now, self._inbox.put)
         if now >= self._stand_at and not self._ctx.dry_run:
             self._stand_at = now + fence.LOOK_EVERY
-            self._ctx.fence.ask(self._inbox.put)
+            sent = time.time()
+            self._ctx.fence.ask(lambda standing: self._inbox.put(_Looked(sent, standing)))
         self.repairs.begin()
         if self.full_sync is not None:
             self.full_sync.taken = self.repairs.taken
@@ -263,6 +288,7 @@ class Follow:
         self._facts.full_sync_running = True
         self._facts.trace_id = ctx.trace_id
         self.repairs.reset(ctx)
+        self._told.begins(self._revision, self._facts.unsyncable.denied())
         self.full_sync = full_sync.FullSync(ctx, self._facts, self._inbox.put)
         self._facts.course = self.full_sync.course(self.repairs.written)
         self.full_sync.start()
@@ -272,12 +298,29 @@ class Follow:
         ended = self.repairs.close()
         self.full_sync = self._facts.course = None
         self._tally.restart(ended.keys)
-        self._facts.completed(ended.took, self.repairs.put, self.repairs.deleted)
+        missed = self.repairs.missed
+        self._facts.completed(ended.took, self.repairs.put, self.repairs.deleted, missed)
         self._ctx.instruments.full_sync(ended.took)
         self.repairs.log.info(
             "full sync done",
             keys=ended.keys,
             put=self.repairs.put,
             delete=self.repairs.deleted,
+            missed=missed,
             seconds=round(ended.took, 3),
         )
+        self._missing = self._missing + 1 if missed else 0
+        if missed:
+            self._missed_events(missed)
+
+    def _missed_events(self, count: int) -> None:
+        """:raises errors.SessionDoubt: it was so before: the watch cannot be trusted."""
+        session = self._ctx.session
+        why = f"ZooKeeper sent no event of {count} changes that a full sync found"
+        self.repairs.log.warning(
+            "events missing", error=why, protocol=session.protocol, in_a_row=self._missing
+        )
+        if self._missing >= _MISSED and session.protocol != "classic":
+            why = f"{why}, and of others before: its recursive watch does not tell of everything"
+            session.fall_back(why)
+            raise errors.SessionDoubt(why)

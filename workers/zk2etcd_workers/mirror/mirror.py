@@ -239,7 +239,10 @@ class Mirror:
         facts.full_sync_running = self._due.is_set()
         self._owning.doubt(ctx, error)
         if error.reaction is errors.Reaction.RESYNC and facts.attempt == 1:
-            ctx.log.info("starting over", reason=str(error))
+            # Its first attempt is no error; but that a server was put back should be known.
+            say = ctx.log.warning if isinstance(error, errors.PutBack) else ctx.log.info
+            say("starting over", reason=str(error))
+            facts.starts_over(str(error), ctx.trace_id)
             return
         ctx.log.warning("shard in error", error=str(error), attempt=facts.attempt)
         delays = _SLOW if isinstance(error, errors.ZooKeeperDenied) else _DELAYS

@@ -1,8 +1,8 @@
 """Repairs: what a full sync nominates is read again on both sides, etcd first, and written only if
 it still differs and its key is still at the revision that was compared.
 
-What is repaired here was missed by the live pipeline, so it is evidence of a bug (or of somebody
-who wrote into etcd by hand): it is counted and logged with its path.
+What is repaired here was missed by the live pipeline, or somebody wrote into etcd: it is counted
+and logged with its path, and which of the two it was (`shard/untold`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from zk2etcd import errors
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.mirror import full_sync
 from zk2etcd_workers.model import pacing, plan, tree
-from zk2etcd_workers.shard import apply, confirm, context, dirty_paths
+from zk2etcd_workers.shard import apply, confirm, context, dirty_paths, untold
 from zk2etcd_workers.zookeeper import protocol, reply as replies
 
 
@@ -43,23 +43,25 @@ class Repairs:
         applier: apply.Applier,
         busy: MutableMapping[bytes, int],
         dirty: dirty_paths.Dirty,
+        told: untold.Untold,
         deliver: Callable[[Any], None],
     ) -> None:
         self._ctx = ctx
         self._applier = applier
         self._busy = busy
         self._dirty = dirty
+        self._told = told
         self._deliver = deliver
         self._nominated: list[bytes] = []
         self._received = 0
         self._reading = False
         self._began = 0.0
-        self._writing: set[bytes] = set()
+        self._writing: dict[bytes, bool] = {}
+        """Whether no event had told of it."""
         self._ended: full_sync.Ended | None = None
         self.trace_id = ctx.trace_id
         self.log = ctx.log
-        self.put = 0
-        self.deleted = 0
+        self.put = self.deleted = self.missed = 0
 
     def nominate(self, paths: Sequence[bytes]) -> None:
         self._nominated += paths
@@ -77,7 +79,7 @@ class Repairs:
     def reset(self, ctx: context.Context) -> None:
         """A full sync starts: count from nought, and log in its name."""
         self.trace_id, self.log = ctx.trace_id, ctx.log
-        self.put = self.deleted = self._received = 0
+        self.put = self.deleted = self.missed = self._received = 0
 
     def written(self) -> int:
         """Keys put and deleted in this full sync."""
@@ -164,11 +166,12 @@ class Repairs:
         self._reading = False
         writes = []
         for (_, path), node in zip(reply.ops, reply.results, strict=True):
-            write = self._compare(path, node, reply.tag.there.get(path))
+            there = reply.tag.there.get(path)
+            write = self._compare(path, node, there)
             if write is None or path in self._dirty:
                 self._busy.pop(path, None)
             else:
-                self._writing.add(path)
+                self._writing[path] = self._told.is_untold(path, node, there)
                 writes.append(write)
         if writes:
             self._applier.guarded(writes)
@@ -189,15 +192,17 @@ class Repairs:
     def applied(self, settled: apply.Settled) -> None:
         """A Txn of repairs has ended; what moved meanwhile is looked at once more."""
         for write in settled.done:
-            self._writing.discard(write.path)
+            missed = self._writing.pop(write.path, False)
             kind: Literal["put", "delete"] = "delete" if write.value is None else "put"
             self.put += kind == "put"
             self.deleted += kind == "delete"
             self._ctx.instruments.fixed(kind)
-            self.log.warning("repaired", path=tree.shown(write.path), op=kind)
+            self.missed += missed
+            self._ctx.instruments.missed(int(missed))
+            self.log.warning("repaired", path=tree.shown(write.path), op=kind, missed=missed)
         for write, _ in settled.refused:
-            self._writing.discard(write.path)
+            self._writing.pop(write.path, None)
         for write in settled.moved:
-            self._writing.discard(write.path)
+            self._writing.pop(write.path, None)
             self._busy.pop(write.path, None)
             self._nominated.append(write.path)

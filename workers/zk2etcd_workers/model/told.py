@@ -45,6 +45,13 @@ def unsyncable(entries: Iterable[tuple[bytes, str]], most: int) -> Iterator[mess
         yield each
 
 
+def started_over(last: messages.StartedOver | None, most: int) -> messages.StartedOver | None:
+    """With a shorter reason, which may name a path."""
+    if last is None:
+        return None
+    return dataclasses.replace(last, reason=sentence(last.reason, most) or "")
+
+
 def guard(trip: messages.Guard | None, most: int) -> messages.Guard | None:
     """The trip with a shorter sample, and reason: it may be from another release."""
     if trip is None:

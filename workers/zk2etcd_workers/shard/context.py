@@ -25,7 +25,8 @@ class Context:
     base, or a full sync. `dry_run`: own nothing, write nothing. `released`:
     how many deletes a person allowed for this one run, whatever the guard says; `grants`: the
     release of a trip, as it came from the supervisor; `epoch`: the session's, to which all reads
-    must belong, since another connection may lead to another ensemble."""
+    must belong, since another connection may lead to another ensemble; `watch_told`: its
+    server says, when asked, whether our watch stands; `since`: the zxid of a `sync` on it."""
 
     shard: messages.Shard
     mapping: mapping.Mapping
@@ -41,6 +42,8 @@ class Context:
     dry_run: bool = False
     released: int | None = None
     epoch: int | None = None
+    watch_told: bool = False
+    since: int = 0
     grants: grants.Grants = dataclasses.field(default_factory=grants.Grants)
 
     @property

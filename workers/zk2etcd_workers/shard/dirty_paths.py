@@ -16,6 +16,7 @@ from zk2etcd_workers.model import mapping
 MOST = 200_000
 DELETED = 2
 _DELETED_KEPT = 500_000
+_BITS = 1 << 19
 
 
 class Dirty:
@@ -32,11 +33,13 @@ class Dirty:
         self._deleted: set[int] = set()
         self._overflowed = False
         self._sequence = 0
+        self.heard = Heard()
 
     def event(self, kind: int, path: bytes) -> None:
         """The watch sink: it runs in the connection thread and only appends."""
         if self._mapping.narrows and not self._mapping.concerns(path):
             return
+        self.heard.add(path)
         self.mark(path, deleted=kind == DELETED)
 
     def mark(self, path: bytes, *, deleted: bool = False) -> None:
@@ -136,3 +139,31 @@ class Dirty:
 
     def __len__(self) -> int:
         return len(self._paths)
+
+
+class Heard:
+    """Of which paths an event came since the comparison before the last began. In a fixed 128 KiB:
+    it may say yes by chance, the more often the more paths change, and never no. One thread adds,
+    another one asks and `turn`s."""
+
+    def __init__(self) -> None:
+        self._now = bytearray(_BITS // 8)
+        self._before = bytearray(_BITS // 8)
+
+    def add(self, path: bytes) -> None:
+        mark = hash(path)
+        bits = self._now
+        for bit in (mark % _BITS, (mark >> 20) % _BITS):
+            bits[bit >> 3] |= 1 << (bit & 7)
+
+    def __contains__(self, path: bytes) -> bool:
+        mark = hash(path)
+        both = (mark % _BITS, (mark >> 20) % _BITS)
+        return any(
+            all(bits[bit >> 3] & 1 << (bit & 7) for bit in both)
+            for bits in (self._now, self._before)
+        )
+
+    def turn(self) -> None:
+        """A comparison begins: forget what came before the last one did."""
+        self._now, self._before = bytearray(_BITS // 8), self._now

@@ -42,6 +42,9 @@ class Facts:
         self.trace_id = ""
         self.error: str | None = None
         self.error_trace_id: str | None = None
+        self.blind: str | None = None
+        """Why changes may go untold although the shard follows."""
+        self.started_over: messages.StartedOver | None = None
         self.refusal: str | None = None
         self.attempt = 0
         self.retry_at: float | None = None
@@ -90,6 +93,17 @@ class Facts:
             self.error_trace_id = trace_id
         self.phase, self.error, self.retry_at = "error", error, retry_at
 
+    def goes_blind(self, why: str, trace_id: str) -> None:
+        """Changes may go untold from now on, also after a start anew, until it `sees`."""
+        self.blind, self.error_trace_id = why, trace_id
+
+    def sees(self) -> None:
+        self.blind = None
+
+    def starts_over(self, why: str, trace_id: str) -> None:
+        """It was in doubt, and takes stock again at once."""
+        self.started_over = messages.StartedOver(time.time(), why, trace_id)
+
     # --- what was found and done -------------------------------------------------------------
 
     def wrote(self, count: int, zxid: int) -> None:
@@ -102,11 +116,11 @@ class Facts:
         self.walked = (walk.nodes, wanted)
         self.largest = walk.largest
 
-    def completed(self, took: float, put: int, delete: int) -> None:
+    def completed(self, took: float, put: int, delete: int, missed: int = 0) -> None:
         """A base or full sync ended well."""
         sequence = self.last_full_sync.sequence + 1 if self.last_full_sync else 1
         self.last_full_sync = messages.FullSyncResult(
-            sequence, time.time(), took, put, delete, self.trace_id
+            sequence, time.time(), took, put, delete, self.trace_id, missed
         )
         self.full_sync_running = False
 
@@ -132,9 +146,11 @@ class Facts:
         """
         shown = told.unsyncable(self.unsyncable.sample(_UNSYNCABLE_SHOWN), room)
         following, running = self.phase == "following", self.course
+        error = self.error if self.error is not None else self.blind
+        phase: messages.Phase = "guarded" if following and self.guard is not None else self.phase
         return messages.ShardReport(
             id=shard,
-            phase="guarded" if following and self.guard is not None else self.phase,
+            phase="error" if following and error is not None else phase,
             owned=self.owned,
             holder=told.sentence(self.holder, room),
             protocol=protocol,
@@ -151,11 +167,12 @@ class Facts:
             ordered=self.ordered,
             last_full_sync=self.last_full_sync,
             full_sync_running=self.full_sync_running,
-            error=told.sentence(self.error, room),
+            error=told.sentence(error, room),
             refusal=told.sentence(self.refusal, room),
             attempt=self.attempt,
             retry_at=self.retry_at,
-            error_trace_id=self.error_trace_id if self.error is not None else None,
+            error_trace_id=self.error_trace_id if error is not None else None,
+            started_over=told.started_over(self.started_over, room),
             work=None if running is None else running.work,
             written=self.written,
         )

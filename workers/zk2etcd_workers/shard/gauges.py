@@ -1,61 +1,17 @@
-"""What a following shard measures of itself: how fresh it is, and how many keys there are."""
+"""What a following shard counts: the keys it has in etcd (how fresh it is: `freshness`)."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from zk2etcd_workers.etcd import wire
-from zk2etcd_workers.shard import context, dirty_paths, facts as shard_facts
-from zk2etcd_workers.zookeeper import reply as replies
+from zk2etcd_workers.shard import context, facts as shard_facts
 
-_SYNC_EVERY = 1.0
 _COUNT_EVERY = 5.0
 _BIG_SHARD = 100_000
 _BIG_PREFIX = 20_000
 _PAGE = 5_000
-
-
-class Synced(NamedTuple):
-    """The tag of a `sync`: `sent` in wall-clock seconds."""
-
-    sent: float
-
-
-class Freshness:
-    """The truth about freshness, on a quiet prefix too: every second a `sync`, and once all that
-    was dirty when it was answered has been written, the shard is as new as when it was sent."""
-
-    def __init__(
-        self, ctx: context.Context, facts: shard_facts.Facts, dirty: dirty_paths.Dirty
-    ) -> None:
-        self._ctx = ctx
-        self._facts = facts
-        self._dirty = dirty
-        self._at = 0.0
-        self._awaited: tuple[float, int] | None = None
-
-    def ask(self, now: float, sink: replies.ReplySink) -> None:
-        """Send the next `sync` if it is time: a second after an answer, or when one is overdue."""
-        if now >= self._at:
-            self._at = now + self._ctx.config.zookeeper.request_timeout
-            self._ctx.session.sync(self._ctx.root, sink, Synced(time.time()))
-
-    def answered(self, reply: replies.Reply) -> None:
-        if reply.error is None:
-            self._awaited = (reply.tag.sent, self._dirty.sequence)
-            self._at = time.monotonic() + _SYNC_EVERY
-
-    def look(self, busy: Mapping[bytes, int]) -> None:
-        """Has everything been written that was dirty or busy at the last answer?"""
-        if self._awaited is None:
-            return
-        sent, mark = self._awaited
-        if self._dirty.any_until(mark) or any(each <= mark for each in busy.values()):
-            return
-        self._awaited = None
-        self._facts.synced_at = sent
 
 
 class Counted(NamedTuple):

@@ -94,6 +94,13 @@ class Unsyncable:
         if unsaid:
             log.warning("path cannot be mirrored", path=told.path(path), reason=reason)
 
+    def denied(self) -> frozenset[bytes] | None:
+        """What may not be read; None if not all of it is known by name."""
+        with self._lock:
+            if self._unlisted or self._hashed:
+                return None
+            return frozenset(path for path, kept in self._kept.items() if kept.reason == DENIED)
+
     def discard(self, path: bytes) -> None:
         """It was mirrored, or is gone."""
         with self._lock:

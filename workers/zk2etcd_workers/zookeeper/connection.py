@@ -51,6 +51,7 @@ class Owner(Protocol):
     def established(self, client: Any, choice: protocol_choice.Choice) -> None: ...
     def refused(self, host: str, error: BaseException, hung_up_at: int | None = None) -> None: ...
     def event(self, kind: int, path: bytes) -> None: ...
+    def fell(self, zxid: int, to: int) -> None: ...
 
 
 class Handler(kazoo.handlers.threading.SequentialThreadingHandler):  # type: ignore[misc]
@@ -105,6 +106,7 @@ class Connection(kazoo.protocol.connection.ConnectionHandler):  # type: ignore[m
             kazoo.exceptions.AuthFailedError,
             self.handler.timeout_exception,
         )
+        self._zxid = 0
 
     def _connect_loop(self, retry: Any) -> Any:
         """One round over the hosts, resolved just now. A connection that came about ends its
@@ -130,6 +132,7 @@ class Connection(kazoo.protocol.connection.ConnectionHandler):  # type: ignore[m
 
     def _connect(self, host: str, hostip: str, port: int) -> Any:
         self._received.clear()
+        self._zxid = 0
         self._forget_wakes()
         self._greeting = False
         self._owner.connecting()
@@ -240,8 +243,17 @@ class Connection(kazoo.protocol.connection.ConnectionHandler):  # type: ignore[m
             # A server answers what it does not know before what it still works on. kazoo would let
             # this thread die of it, and nobody would notice until a deadline.
             raise kazoo.exceptions.ConnectionDropped(f"answer {header.xid} came before {xid}")
+        if 0 < header.zxid < self._zxid:
+            # A server's zxid only grows, and it answers a session in order: it was put back.
+            self._owner.fell(self._zxid, header.zxid)
+            raise kazoo.exceptions.ConnectionDropped("the server was put back")
+        self._zxid = max(self._zxid, header.zxid)
         if hasattr(request, "zxid"):
             request.zxid = header.zxid
+        if header.err == protocol.CheckWatch.NO_WATCHER and isinstance(
+            request, protocol.CheckWatch
+        ):
+            request.stands, header = False, header._replace(err=0)
         return super()._read_response(header, buffer, offset)
 
 

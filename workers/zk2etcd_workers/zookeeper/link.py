@@ -48,6 +48,8 @@ class Link(abc.ABC):
         self.epoch = 0
         self.connected = False
         self.trouble = "not connected yet"
+        self._fell: tuple[int, str] = (0, "")
+        """The last epoch that ended because its server was put back, and the words for it."""
 
     def open(self, floor: int) -> None:
         """Connect in the background, to servers at or above `floor` only. Safe to call again.
@@ -158,6 +160,29 @@ class Link(abc.ABC):
             self._refusals = refusal.Refusals(self._settings)
             self._agreed(choice)
             self._turned(connected=True)
+
+    def fell(self, zxid: int, to: int) -> None:
+        """The connection's answers went back from one zxid to a lower one."""
+        self.trouble = (
+            f"the ZooKeeper server was put back under our session: its answers went back from zxid "
+            f"{zxid:#x} to {to:#x}"
+        )
+        self._fell = (self.epoch, self.trouble)
+
+    def require(self, epoch: int | None) -> None:
+        """This epoch goes on.
+
+        :raises errors.PutBack: it has ended, since the server was put back.
+        :raises errors.SessionDoubt: it has ended.
+        """
+        if epoch == self.epoch:
+            return
+        ended, why = self._fell
+        if why and ended == epoch:
+            raise errors.PutBack(why)
+        raise errors.SessionDoubt(
+            f"the ZooKeeper session changed ({self.trouble or 'reconnected'})"
+        )
 
     def refused(self, host: str, error: BaseException, hung_up_at: int | None = None) -> None:
         """:param hung_up_at: the server closed the connection without a word, as it does to a

@@ -1,7 +1,8 @@
 """The requests that kazoo lacks, on the wire of ZooKeeper 3.6 and later.
 
-addWatch is opcode 106, multiRead opcode 22, getAllChildrenNumber opcode 104 (ZooKeeper's
-ZooDefs.OpCode; jute records AddWatchRequest, MultiHeader, GetDataResponse, GetChildrenResponse).
+addWatch is opcode 106, multiRead opcode 22, getAllChildrenNumber opcode 104, checkWatches opcode 17
+(ZooKeeper's ZooDefs.OpCode; jute records AddWatchRequest, MultiHeader, GetDataResponse,
+GetChildrenResponse, CheckWatchesRequest).
 The classes are shaped like kazoo's own requests (`type`, `serialize`, `deserialize`), so that its
 queue carries them.
 """
@@ -17,6 +18,7 @@ from zk2etcd_workers.model import tree
 GET_DATA = 4
 GET_CHILDREN = 8
 RECURSIVE = 1
+ANY_WATCH = 3
 
 Op = tuple[int, bytes]
 """(GET_DATA or GET_CHILDREN, path)"""
@@ -63,6 +65,24 @@ class Sync(_OfPath):
     """Bring the connected server up to the leader's state when the leader saw this request."""
 
     type = 9
+
+
+class CheckWatch(_OfPath):
+    """Ask whether this session watches `path`, in any way. The answer tells whether; kazoo does not
+    know the error by which it is denied, so the connection takes it for an answer."""
+
+    type = 17
+    NO_WATCHER = -121
+
+    def __init__(self, path: bytes) -> None:
+        super().__init__(path)
+        self.stands = True
+
+    def serialize(self) -> bytes:
+        return super().serialize() + _INT.pack(ANY_WATCH)
+
+    def deserialize(self, _buffer: bytes, _offset: int) -> list[bool]:
+        return [True] if self.stands else []
 
 
 class CountBelow(_OfPath):

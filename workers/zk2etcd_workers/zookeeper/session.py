@@ -27,6 +27,9 @@ from zk2etcd_workers.zookeeper import (
     watch_routes,
 )
 
+_CHECKS_LOST = 3
+"""Connections in a row that ended on the question whether a watch stands, before it is given up."""
+
 
 class Session(link.Link):
     """What the shards ask of ZooKeeper and hear from it, over a link that they share."""
@@ -41,6 +44,8 @@ class Session(link.Link):
         self._watches: classic.Watches | None = None
         self._uncounted: int | None = None
         """The epoch in which a count was asked for that has not been answered."""
+        self._unchecked: list[int] = []
+        """The epochs in which a watch was asked for in vain, since it was last answered."""
         self.budget = pacing.Budget()
         self.rate = pacing.Rate(settings.max_reads_per_second)
         self.request_size = pacing.RequestSize()
@@ -124,6 +129,8 @@ class Session(link.Link):
         sink: reply.ReplySink,
         tag: Any,
         permits: int,
+        *,
+        watch: bool = True,
         **how: bool,
     ) -> None:
         """:param how: `walks` and `again` of `classic.Bulk`."""
@@ -131,7 +138,7 @@ class Session(link.Link):
         bulk = classic.Bulk(
             ops,
             cast(connection.Client, client),
-            watches if roots else None,
+            watches if roots and watch else None,
             self._routes.tell,
             self._instruments,
             roots=roots,
@@ -153,6 +160,23 @@ class Session(link.Link):
 
     def sync(self, root: bytes, sink: reply.ReplySink, tag: Any = None) -> None:
         self._send(protocol.Sync(root), "", sink, tag)
+
+    def look(self, path: bytes, sink: reply.ReplySink, tag: Any) -> None:
+        """Read one node, which sets no watch, costs no permit, and is not counted."""
+        ops = [(protocol.GET_DATA, path)]
+        if self._watches is not None:
+            self._read_plainly(ops, sink, tag, 0, watch=False)
+        else:
+            self._send(protocol.MultiRead(ops), "", sink, tag)
+
+    @property
+    def may_check_watches(self) -> bool:
+        """A server that does not know the question ends the session for it."""
+        return self.protocol == protocol_choice.BULK and len(self._unchecked) < _CHECKS_LOST
+
+    def check_watch(self, root: bytes, sink: reply.ReplySink, tag: Any = None) -> None:
+        """Ask whether our watch of `root` stands: the reply's results are not empty if it does."""
+        self._send(protocol.CheckWatch(root), "", sink, tag)
 
     def count(self, path: bytes, sink: reply.ReplySink) -> None:
         """Ask how many nodes there are below `path`, which is the reply's tag. It is not asked
@@ -182,6 +206,8 @@ class Session(link.Link):
             self.give(pending.permits)
         if isinstance(request, protocol.CountBelow) and (error is None or failures.says_no(error)):
             self._uncounted = None
+        if isinstance(request, protocol.CheckWatch):
+            self._checked(pending.epoch, answered=error is None)
         status = "success" if error is None else type(error).__name__
         if pending.op:
             self._instruments.zk_op(pending.op, status, time.monotonic() - pending.started)
@@ -198,6 +224,12 @@ class Session(link.Link):
             )
             self.drop(str(failure))
         pending.sink(reply.Reply(ops, pending.tag, pending.epoch, request.zxid, value, failure))
+
+    def _checked(self, epoch: int, *, answered: bool) -> None:
+        if answered:
+            self._unchecked = []
+        elif epoch not in self._unchecked:
+            self._unchecked.append(epoch)
 
     def take(self, wanted: int, *, live: bool, known: bool = False) -> int:
         """Permits for up to `wanted` reads, now; 0 means: ask again in a few milliseconds.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import pytest
@@ -24,9 +24,11 @@ SHARD = messages.Shard("s-1", "/s", "/s")
 class Watched(Session):
     """Answers at once; behind the answer to `lost_after` there is another connection."""
 
-    def __init__(self, lost_after: str = "") -> None:
+    def __init__(self, lost_after: str = "", *, stands: bool | None = True) -> None:
         super().__init__({b"/s": b""})
         self.lost_after = lost_after
+        self.may_check_watches = stands is not None
+        self._stands = bool(stands)
         self.asked: list[str] = []
 
     def subscribe(self, root: bytes, _sink: object, _doubt: Callable[[], None]) -> None:
@@ -38,10 +40,15 @@ class Watched(Session):
     def sync(self, root: bytes, sink: replies.ReplySink) -> None:
         self._answer("sync", root, sink)
 
-    def _answer(self, what: str, root: bytes, sink: replies.ReplySink) -> None:
+    def check_watch(self, root: bytes, sink: replies.ReplySink) -> None:
+        self._answer("check", root, sink, [True] if self._stands else [])
+
+    def _answer(
+        self, what: str, root: bytes, sink: replies.ReplySink, results: Sequence[bool] = ()
+    ) -> None:
         self.asked.append(f"{what} {root.decode()}")
         epoch, self.epoch = self.epoch, self.epoch + (what == self.lost_after)
-        sink(replies.Reply((), None, epoch, 7, (), None))
+        sink(replies.Reply((), None, epoch, 7, results, None))
 
 
 def watched(session: Watched) -> context.Context:
@@ -64,10 +71,20 @@ def watched(session: Watched) -> context.Context:
 def test_the_watch_is_asked_before_the_sync_and_all_is_of_that_connection() -> None:
     session = Watched()
     assert watched(session).epoch == session.epoch
-    assert session.asked == ["subscribe /s", "watch /s", "sync /s"]
+    assert session.asked == ["subscribe /s", "watch /s", "sync /s", "check /s"]
 
 
-@pytest.mark.parametrize("lost_after", ["watch", "sync"])
+@pytest.mark.parametrize("stands", [True, False, None])
+def test_a_server_is_believed_about_our_watch_that_says_yes_while_it_stands(
+    stands: bool | None,
+) -> None:
+    session = Watched(stands=stands)
+    ctx = watched(session)
+    assert (ctx.watch_told, ctx.since) == (bool(stands), 7)
+    assert ("check /s" in session.asked) is (stands is not None)
+
+
+@pytest.mark.parametrize("lost_after", ["watch", "sync", "check"])
 def test_a_connection_lost_at_the_answer_is_doubt(lost_after: str) -> None:
     with pytest.raises(errors.SessionDoubt, match="the ZooKeeper session changed"):
         watched(Watched(lost_after))

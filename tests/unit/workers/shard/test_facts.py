@@ -143,3 +143,26 @@ def test_each_full_sync_that_ends_well_is_counted() -> None:
     assert last is not None
     assert (last.sequence, last.put, last.delete) == (2, 0, 0)
     assert not told(one).full_sync_running
+
+
+def test_a_blind_shard_is_in_error_although_it_follows_and_stays_so_over_a_start() -> None:
+    one = failed()
+    one.follows()
+    one.goes_blind("the root may not be read", "t9")
+    assert (told(one).phase, told(one).error) == ("error", "the root may not be read")
+    assert told(one).error_trace_id == "t9"
+    one.walks("t10")
+    assert (told(one).phase, told(one).error) == ("full_sync", "the root may not be read")
+    one.follows()
+    assert told(one).phase == "error"
+    one.sees()
+    assert (told(one).phase, told(one).error) == ("following", None)
+
+
+def test_why_it_took_stock_again_stays_known() -> None:
+    one = facts.Facts()
+    one.starts_over("the server was put back", "t1")
+    one.follows()
+    last = told(one).started_over
+    assert last is not None
+    assert (last.reason, last.trace_id) == ("the server was put back", "t1")

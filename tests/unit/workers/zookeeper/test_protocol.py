@@ -108,3 +108,12 @@ def test_events(kind: int) -> None:
 
 def test_an_event_without_a_path() -> None:
     assert protocol.event(struct.pack(">iii", -1, 3, -1), 0) == (-1, b"")
+
+
+def test_check_watch() -> None:
+    request = protocol.CheckWatch(b"/a")
+    assert request.type == 17
+    assert request.serialize() == bytes.fromhex("00000002 2f61 00000003")
+    assert request.deserialize(b"", 0) == [True]
+    request.stands = False
+    assert request.deserialize(b"", 0) == []

@@ -1,0 +1,136 @@
+"""A ZooKeeper that is put back to a snapshot while it runs, under our live session: what the admin
+server of 3.9 does for a POST to /commands/restore. All watches die with the old tree, and nobody is
+told."""
+
+from __future__ import annotations
+
+import dataclasses
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+
+from tests import polling, releases
+from tests.acceptance import both_sides, conftest, installed
+from zk2etcd.sandbox import server_process, servers
+
+SECONDS = 5.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Restorable:
+    """ZooKeeper 3.9 and a way to its admin server."""
+
+    server: servers.ZooKeeper
+    admin: str
+
+    def snapshot(self) -> bytes:
+        return self._ask("snapshot?streaming=true", None)
+
+    def restore(self, snapshot: bytes) -> None:
+        self._ask("restore", snapshot)
+
+    def _ask(self, command: str, body: bytes | None) -> bytes:
+        headers = {
+            "Authorization": "digest some:body",
+            "Content-Type": "application/octet-stream",
+        }
+        request = urllib.request.Request(f"{self.admin}/commands/{command}", body, headers)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            found: bytes = answer.read()
+            return found
+
+
+@pytest.fixture
+def restorable(sandbox: servers.Sandbox) -> Restorable:
+    port = server_process.free_port()
+    options = {
+        "admin.enableServer": "true",
+        "admin.serverPort": str(port),
+        "admin.serverAddress": "127.0.0.1",
+        "admin.rateLimiterIntervalInMS": "10",
+    }
+    server = sandbox.zookeeper(
+        durable=False,
+        class_path=releases.class_path(releases.ZOOKEEPER_3_9),
+        jvm=(*servers.QUICK_JVM, *(f"-Dzookeeper.{key}={value}" for key, value in options.items())),
+        settings=[f"{key}={value}" for key, value in options.items()],
+    )
+    server.start()
+    return Restorable(server, f"http://127.0.0.1:{port}")
+
+
+@pytest.fixture
+def own(restorable: Restorable, fresh_etcd: servers.Etcd) -> Iterator[both_sides.Sides]:
+    opened = both_sides.Sides(restorable.server.address, fresh_etcd.address)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def supervisor(
+    supervise: conftest.Supervise,
+    restorable: Restorable,
+    fresh_etcd: servers.Etcd,
+    own: both_sides.Sides,
+) -> installed.Supervisor:
+    """It follows /a, with a session time-out that outlasts the test."""
+    own.seed("/a", 20)
+    content = installed.settings(
+        restorable.server,
+        fresh_etcd,
+        ["/a"],
+        zookeeper={"hosts": [restorable.server.address], "session_timeout": "40s"},
+        workers={"count": 1},
+    )
+    made = supervise(content)
+    made.start()
+    made.wait_following()
+    own.wait_equal("/a")
+    return made
+
+
+def _said(supervisor: installed.Supervisor) -> int:
+    """How often the log warned of it."""
+    warnings = supervisor.events(level="warning")
+    told = (str(entry.get("reason") or entry.get("error")) for entry in warnings)
+    return sum("restored, it seems" in why or "was put back" in why for why in told)
+
+
+@pytest.mark.slow
+def test_a_restore_under_a_live_session_is_noticed_each_time(
+    restorable: Restorable, fresh_etcd: servers.Etcd, supervisor: installed.Supervisor
+) -> None:
+    """Z2: snapshot, restore in place, a set: equal within seconds, said in the log and by `status`;
+    and so the second time, when the session is one of the snapshot's."""
+    for number in range(2):
+        restorable.restore(restorable.snapshot())
+        writer = both_sides.Sides(restorable.server.address, fresh_etcd.address)
+        try:
+            writer.zk.set("/a/n7", b"after restore %d" % number)
+            writer.zk.create(f"/a/new{number}", b"made")
+            writer.wait_equal("/a", timeout=SECONDS)
+            polling.until(lambda: supervisor.shards()["/a"]["started_over"], what="in status")
+        finally:
+            writer.close()
+        polling.until(
+            lambda seen=number: _said(supervisor) > seen,  # type: ignore[misc]
+            SECONDS,
+            what="said",
+        )
+        supervisor.wait_following()
+    assert supervisor.shards()["/a"]["guard"] is None
+
+
+def test_a_restore_that_takes_back_what_was_mirrored_is_noticed(
+    restorable: Restorable, own: both_sides.Sides, supervisor: installed.Supervisor
+) -> None:
+    """Z2, the kind: what was mirrored since the snapshot is gone from ZooKeeper: its answers go
+    back below earlier ones, which is said at once."""
+    snapshot = restorable.snapshot()
+    for number in range(5):
+        own.zk.set("/a/n1", b"newer %d" % number)
+    own.wait_equal("/a")
+    restorable.restore(snapshot)
+    polling.until(lambda: _said(supervisor), SECONDS, what="said")
+    assert "went back from zxid" in supervisor.shards()["/a"]["started_over"]["reason"]
