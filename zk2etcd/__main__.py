@@ -5,14 +5,18 @@ from __future__ import annotations
 import sys
 from typing import NoReturn
 
-from zk2etcd import early
+from zk2etcd import early, ending
 
 
 def main() -> NoReturn:
     early.listen(sys.argv[1:])
-    from zk2etcd.cli import main as cli  # noqa: PLC0415
+    ending.by_interrupts()
+    try:
+        from zk2etcd.cli import main as cli  # noqa: PLC0415
 
-    cli.main()
+        cli.main()
+    except KeyboardInterrupt:
+        sys.exit(ending.INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -15,9 +15,10 @@ import signal
 from collections.abc import Sequence
 from types import FrameType
 
+from zk2etcd import ending
+
 STOP = frozenset({signal.SIGTERM, signal.SIGINT})
 CAUGHT = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-INTERRUPTED = 130
 _arrived: list[int] = []
 
 
@@ -47,5 +48,5 @@ def _supervises(arguments: Sequence[str]) -> bool:
 
 def _keep(number: int, _frame: FrameType | None) -> None:
     if number in STOP and not STOP.isdisjoint(_arrived):  # a second one does not wait
-        os._exit(INTERRUPTED)
+        os._exit(ending.INTERRUPTED)
     _arrived.append(number)

@@ -8,6 +8,7 @@ code (None is 0) or raises: what is raised becomes one clear line here, never a 
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 import itertools
@@ -19,7 +20,7 @@ from typing import NoReturn
 
 import click
 
-from zk2etcd import errors, text
+from zk2etcd import ending, errors, text
 from zk2etcd.cli import examples
 
 NAME = "zk2etcd"
@@ -110,7 +111,19 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     if f"_{NAME.upper()}_COMPLETE" in os.environ:
         group.main(arguments, NAME)  # a shell asks for completions
     debug = "--debug" in arguments
-    sys.exit(run([one for one in arguments if one != "--debug"], debug))
+    code = run([one for one in arguments if one != "--debug"], debug)
+    if code == INTERRUPTED and ending.is_asked_for():
+        _end_at_once(code)
+    sys.exit(code)
+
+
+def _end_at_once(code: int) -> NoReturn:
+    """What was to be tidied up has been; Python's own end waits for threads of libraries, which one
+    that was interrupted may have left in any state."""
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
 
 
 def run(arguments: list[str], debug: bool = False) -> int:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 _MODE = 0o640
 _LOOK_AGAIN = 0.0005
+_ROTATE_AGAIN = 30.0
+_SAID_FOR = 60.0
+"""Seconds for which it is not said again that lines are lost, or no more."""
 _FLAGS = os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # a FIFO must not be waited for
 
 
@@ -40,8 +43,10 @@ class File:
         self._patience = stderr.Patience(time.monotonic)
         self._fd: int | None = None
         self._lock_fd: int | None = None
-        self._torn = False
+        self._rotate_at = 0.0
+        self._stuck = False
         self._failing = False
+        self._silent_until = 0.0
         self._lost = 0
 
     def write(self, data: bytes) -> None:
@@ -77,18 +82,14 @@ class File:
         with self._locked() as held:
             size = self._follow()
             if held and size and size + len(data) > self._settings.max_bytes:
-                size = self._rotate(size)
+                size = self._rotated(size)
             assert self._fd is not None
-            if self._torn:
+            # A full disk takes a part of a line, of ours or of another process. What stands there
+            # is never cut off: somebody may have written behind it.
+            if not _ends_a_line(self._fd, size):
                 data = b"\n" + data
-            written = os.write(self._fd, data)
-            if written < len(data):
-                self._torn = True
-                if held:
-                    os.ftruncate(self._fd, size)
-                    self._torn = False
+            if os.write(self._fd, data) < len(data):
                 raise OSError("the disk is full")
-            self._torn = False
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[bool]:
@@ -124,22 +125,45 @@ class File:
         fresh = _opened(path)
         if self._fd is not None:
             os.close(self._fd)
-        self._fd, self._torn = fresh, False
+        self._fd = fresh
         return os.fstat(fresh).st_size
 
+    def _rotated(self, size: int) -> int:
+        """Begin a new file, or go on in this one where that cannot be, and say so once; the size of
+        the file that is written to after it."""
+        now = time.monotonic()
+        if self._rotate_at > now:
+            return size
+        try:
+            size = self._rotate(size)
+        except OSError as error:
+            self._rotate_at = now + _ROTATE_AGAIN
+            if not self._stuck:
+                self._stuck = True
+                what = "log file cannot be rotated, and grows"
+                self._say(what, path=self._settings.path, error=error.strerror or str(error))
+            return self._follow()
+        if self._stuck:
+            self._stuck = False
+            self._say("log file is rotated again", path=self._settings.path)
+        return size
+
     def _rotate(self, size: int) -> int:
-        """Under the lock; the size of the file that is written to after it."""
+        """Under the lock. The file itself moves first: where it cannot, no old one is moved for
+        nothing, and in the end over the oldest."""
         path, backups = self._settings.path, self._settings.backups
         if self._lost_lock():
             return size
         if not backups:
-            os.close(_opened(path + ".new"))
-            pathlib.Path(path + ".new").replace(path)
+            _emptied(path)
+            return self._follow()
+        aside = pathlib.Path(path + ".rotating")
+        if not aside.exists():  # else whoever began that did not come to the end of it
+            pathlib.Path(path).replace(aside)
         for number in range(backups - 1, 0, -1):
             with contextlib.suppress(FileNotFoundError):
                 pathlib.Path(f"{path}.{number}").replace(f"{path}.{number + 1}")
-        if backups:
-            pathlib.Path(path).replace(path + ".1")
+        aside.replace(path + ".1")
         return self._follow()
 
     def _lost_lock(self) -> bool:
@@ -160,12 +184,18 @@ class File:
         self._lost += data.count(b"\n")
         if not self._failing:
             self._failing = True
+            if self._silent_until > time.monotonic():
+                return
             what = error.strerror or str(error)
             self._say("log file cannot be written", path=self._settings.path, error=what)
 
     def _succeeded(self) -> None:
         if self._failing:
-            lost, self._lost, self._failing = self._lost, 0, False
+            self._failing = False
+            if self._silent_until > time.monotonic():
+                return  # by turns: short lines find room, long ones do not
+            lost, self._lost = self._lost, 0
+            self._silent_until = time.monotonic() + _SAID_FOR
             self._say("log file is written again", path=self._settings.path, lines_lost=lost)
 
 
@@ -183,8 +213,28 @@ def check(settings: models.LogFile | None) -> None:
         ) from error
 
 
+def _ends_a_line(fd: int, size: int) -> bool:
+    try:
+        return size == 0 or os.pread(fd, 1, size - 1) in (b"\n", b"")
+    except OSError:  # a file that may be written, not read
+        return True
+
+
+def _emptied(path: str) -> None:
+    fresh = path + ".new"
+    os.close(_opened(fresh))
+    try:
+        pathlib.Path(fresh).replace(path)
+    except OSError:
+        pathlib.Path(fresh).unlink()
+        raise
+
+
 def _opened(path: str) -> int:
-    fd = os.open(path, os.O_WRONLY | os.O_APPEND | _FLAGS, _MODE)
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_APPEND | _FLAGS, _MODE)
+    except PermissionError:
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | _FLAGS, _MODE)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise OSError(f"{path} is not a regular file")

@@ -7,6 +7,7 @@ never break a line or steer a terminal.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import MutableMapping, Sequence
 from typing import Any
 
@@ -47,6 +48,8 @@ def json_lines(head: Event, rows: Sequence[Event]) -> bytes:
     except TypeError:  # a value or a key that takes more
         return _one_by_one(head, rows)
     lines = first + ends + b"\n"
+    if _is_unclean(lines):
+        return _one_by_one(head, rows)
     fits = lines.count(b"\n") == len(rows) and _all_short(lines)
     return lines if fits else _one_by_one(head, rows)
 
@@ -81,10 +84,32 @@ def console_line(event: Event, coloured: bool) -> bytes:
 
 def _json(event: Event) -> bytes:
     try:
-        return orjson.dumps(event, default=_plain, option=_OPTIONS)
+        line = orjson.dumps(event, default=_plain, option=_OPTIONS)
     except TypeError:  # a lone surrogate, or an integer over 64 bits
         safe = {key: _cut(_safe(value), LINE_LIMIT) for key, value in event.items()}
-        return orjson.dumps(safe, option=_OPTIONS)
+        line = orjson.dumps(safe, option=_OPTIONS)
+    return _shown_only(line) if _is_unclean(line) else line
+
+
+def _is_unclean(lines: bytes) -> bool:
+    """Whether there may be what a terminal obeys; nearly all lines are ASCII, and tell at once."""
+    if lines.isascii():
+        return b"\x7f" in lines
+    return not lines.replace(b"\n", b" ").decode().isprintable()
+
+
+def _shown_only(line: bytes) -> bytes:
+    """JSON escapes for what is not printable: C1 controls, marks that turn the reading direction.
+    It means the same, and whoever reads the log with `less -r` or `cat` sees it."""
+    return "".join(map(_escaped, line[:-1].decode())).encode() + line[-1:]
+
+
+def _escaped(char: str) -> str:
+    if char.isprintable():
+        return char
+    return "".join(
+        f"\\u{unit:04x}" for (unit,) in struct.iter_unpack(">H", char.encode("utf-16-be"))
+    )
 
 
 def _safe(value: object) -> object:

@@ -14,17 +14,15 @@ from __future__ import annotations
 import collections
 import contextlib
 import os
-import select
 import signal
-import threading
 from types import FrameType
 from typing import Self
 
-from zk2etcd import early
+from zk2etcd import early, ending
 from zk2etcd.process import stacks
 
 STOP = early.STOP
-INTERRUPTED = early.INTERRUPTED
+INTERRUPTED = ending.INTERRUPTED
 PATIENCE = 3.0
 """Seconds that the loop has, after a second signal to stop, to end the process itself."""
 
@@ -42,15 +40,12 @@ class Inbox:
         self._restore = contextlib.ExitStack()
         self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._stops = 0
-        watched, self._last_word = os.pipe2(os.O_CLOEXEC)
-        self._watch = threading.Thread(
-            target=_end_anyway, args=(watched,), name="stop-watch", daemon=True
-        )
+        self._last_resort = ending.LastResort(PATIENCE)
 
     def __enter__(self) -> Self:
         before = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
         self._restore.callback(signal.set_wakeup_fd, before)
-        self._watch.start()
+        self._last_resort.start()
         for number in self._numbers:
             self._restore.callback(signal.signal, number, signal.signal(number, self._handle))
         for number in early.taken():
@@ -61,7 +56,7 @@ class Inbox:
 
     def __exit__(self, *_: object) -> None:
         self._restore.close()
-        os.close(self._last_word)
+        self._last_resort.close()
         os.close(self._writer)
         os.close(self._reader)
 
@@ -85,14 +80,4 @@ class Inbox:
         if number in STOP:
             self._stops += 1
             if self._stops == 2:
-                os.write(self._last_word, b"\0")
-
-
-def _end_anyway(watched: int) -> None:
-    """End the process once a second signal to stop came and nothing came of it. The pipe's end says
-    that all went well."""
-    try:
-        if os.read(watched, 1) and not select.select([watched], [], [], PATIENCE)[0]:
-            os._exit(INTERRUPTED)
-    finally:
-        os.close(watched)
+                self._last_resort.arm()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import errno
 import json
 import os
 import pathlib
@@ -176,10 +177,13 @@ def test_a_removed_folder_stops_nothing_is_said_once_and_recovered_from(
     assert {each.name for each in folder.iterdir()} == {"log", "log.lock"}
 
 
-def test_a_full_disk_splits_no_line(tmp_path: pathlib.Path) -> None:
+def test_a_line_that_a_full_disk_tore_is_ended_and_none_is_erased(tmp_path: pathlib.Path) -> None:
+    """O4: a line that another process wrote behind a torn one was cut off with it. Two processes at
+    the very moment at which a disk fills up cannot be had from outside."""
     path = tmp_path / "log"
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    with opened(settings(path, max_bytes=1_000_000)) as (file, said):
+    config = settings(path, max_bytes=1_000_000)
+    with opened(config) as (file, said), opened(config) as (other, _):
         file.write(b"whole\n")
         resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
         try:
@@ -187,10 +191,70 @@ def test_a_full_disk_splits_no_line(tmp_path: pathlib.Path) -> None:
             file.write(b"nor this\n")
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        assert path.read_bytes() == b"whole\n"
+        assert path.read_bytes() == b"whole\nthis"
+        other.write(b"another's\n")
         file.write(b"later\n")
     assert said.events == ["log file cannot be written", "log file is written again"]
-    assert _lines(path) == [b"whole", b"later"]
+    assert _lines(path) == [b"whole", b"this", b"another's", b"later"]
+
+
+def test_a_disk_with_room_for_short_lines_alone_is_not_said_by_turns(
+    tmp_path: pathlib.Path,
+) -> None:
+    path = tmp_path / "log"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with opened(settings(path, max_bytes=1_000_000)) as (file, said):
+        for size in range(10, 60, 10):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+            try:
+                file.write(b"x" * 100 + b"\n")
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, before)
+            file.write(b"s\n")
+    assert said.events == ["log file cannot be written", "log file is written again"]
+
+
+@pytest.mark.parametrize("backups", [0, 2])
+def test_one_that_cannot_be_rotated_grows_and_that_is_said_once(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, backups: int
+) -> None:
+    path = tmp_path / "log"
+    (tmp_path / "log.1").write_text("the last one")
+    cannot = [True]
+    replace = pathlib.Path.replace
+
+    def tried(self: pathlib.Path, target: pathlib.Path | str) -> pathlib.Path:
+        if cannot[0] and path in (self, pathlib.Path(target)):  # as of a file that is mounted there
+            raise OSError(errno.EBUSY, "Device or resource busy")
+        return replace(self, target)
+
+    monkeypatch.setattr(pathlib.Path, "replace", tried)
+    monkeypatch.setattr(log_file, "_ROTATE_AGAIN", 0.0)
+    lines = [b"%04d %s" % (number, b"x" * 500) for number in range(40)]
+    with opened(settings(path, max_bytes=4096, backups=backups)) as (file, said):
+        for line in lines[:-1]:
+            file.write(line + b"\n")
+        assert _lines(path) == lines[:-1]
+        assert (tmp_path / "log.1").read_text() == "the last one"
+        assert said.events == ["log file cannot be rotated, and grows"]
+        cannot[0] = False
+        file.write(lines[-1] + b"\n")
+        assert said.events[1:] == ["log file is rotated again"]
+    assert _lines(path) == lines[-1:]
+    rest = [each for each in tmp_path.iterdir() if each.suffix in (".new", ".rotating")]
+    assert rest == []
+
+
+def test_a_rotation_that_was_broken_off_is_ended_first(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "log"
+    (tmp_path / "log.rotating").write_bytes(b"older\n")
+    path.write_bytes(b"x" * 5000 + b"\n")
+    with opened(settings(path, max_bytes=4096)) as (file, _):
+        file.write(b"one\n")
+        assert (tmp_path / "log.1").read_bytes() == b"older\n"
+        file.write(b"two\n")
+    assert _lines(tmp_path / "log.2") == [b"older"]
+    assert _lines(path) == [b"two"]
 
 
 def test_a_process_that_was_stopped_with_the_lock_is_not_waited_for(

@@ -88,3 +88,37 @@ def test_many_lines_are_each_below_the_limit(size: int) -> None:
     head = {"event": "x"}
     alone = [log_lines.json_line({**head, **row}) for row in rows]
     assert log_lines.json_lines(head, rows) == b"".join(alone)
+
+
+_OBEYED = (
+    "\x7f",
+    "\x85",
+    "\x9b31m",
+    "\u202e",
+    "\u2066",
+    "\u200f",
+    "\u2028",
+    "\ufeff",
+    "\U000e0041",
+)
+
+
+@pytest.mark.parametrize("char", _OBEYED)
+def test_json_holds_nothing_that_a_terminal_obeys(char: str) -> None:
+    """A9: bidirectional and C1 characters raw in JSON log lines."""
+    event = {"timestamp": "t", "level": "info", "event": f"e{char}", "path": f"/\u4e2d\u6587{char}"}
+    rows = [{"path": f"/{char}x"}, {"path": "/\u00e9"}, {"path": "/plain"}]
+    whole = log_lines.json_line(dict(event))
+    many = log_lines.json_lines(dict(event), rows)
+    for line in (whole + many).splitlines():
+        assert line.decode().isprintable(), line
+    assert json.loads(whole) == event
+    assert [json.loads(line)["path"] for line in many.splitlines()] == [row["path"] for row in rows]
+    assert "\u4e2d\u6587".encode() in whole  # what a person can read stays as it is
+
+
+def test_escapes_do_not_make_a_line_too_long() -> None:
+    event = {"timestamp": "t", "level": "info", "event": "e", "path": "\u202e" * 4000}
+    line = log_lines.json_line(dict(event))
+    assert len(line) < log_lines.LINE_LIMIT
+    assert json.loads(line)["event"] == "e"
