@@ -56,12 +56,22 @@ class Ensemble:
     """`count` members with data, ports and proxies; started, and ended with the sandbox.
 
     :param first: myid of the first member; the others' go on from it, downwards from 255 on.
+    :param older: the class path of another release, which the first member is of.
     """
 
-    def __init__(self, box: servers.Sandbox, count: int = 3, first: int = 1) -> None:
+    def __init__(
+        self, box: servers.Sandbox, count: int = 3, first: int = 1, older: str | None = None
+    ) -> None:
         self.members = [
-            box.adopt(Member(box.subfolder("member"), durable=False, jvm=_JVM))
-            for _ in range(count)
+            box.adopt(
+                Member(
+                    box.subfolder("member"),
+                    durable=False,
+                    jvm=_JVM,
+                    class_path=older if place == 0 else None,
+                )
+            )
+            for place in range(count)
         ]
         quorum = [server_process.free_port() for _ in self.members]
         election = [server_process.free_port() for _ in self.members]

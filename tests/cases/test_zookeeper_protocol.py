@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests import polling, releases
+from tests import ensemble, polling, proxy, releases
 from tests.acceptance import both_sides, conftest, installed
 from tests.integration import observing
 from zk2etcd.sandbox import servers
@@ -47,6 +47,33 @@ def test_z4_a_release_put_back_and_forward_again_is_followed(
         sides.zk.create(f"{root}/{protocol}", b"made")
         sides.wait_equal(root)
     sides.close()
+
+
+@pytest.mark.slow
+def test_z4_a_session_that_moves_between_releases_is_spoken_to_as_each_wants(
+    sandbox: servers.Sandbox, etcd: servers.Etcd, supervise: conftest.Supervise
+) -> None:
+    """Z4: one server of three is 3.4 still, or again: wherever the session goes, the mirror goes on
+    as that server is spoken to."""
+    root = "/z4-mixed"
+    mixed = ensemble.Ensemble(sandbox, older=releases.class_path(releases.ZOOKEEPER_3_4))
+    sides = both_sides.Sides(mixed.members[1].address, etcd.address)
+    sides.seed(root, 20)
+    with proxy.Proxy(mixed.members[0].address) as relay:
+        settings = installed.settings(
+            mixed.members[0], etcd, [root], zookeeper={**QUICK, "hosts": [relay.address]}
+        )
+        supervisor = supervise(settings)
+        supervisor.start()
+        for number, protocol in ((0, "classic"), (1, "bulk"), (0, "classic"), (2, "bulk")):
+            relay.retarget(mixed.members[number].address)
+            polling.until(lambda: _spoken(supervisor, root) == protocol, 20, what=protocol)  # noqa: B023
+            sides.zk.set(f"{root}/n1", b"at %d" % number)
+            sides.zk.create(f"{root}/made-", b"", sequence=True)
+            sides.wait_equal(root)
+        supervisor.stop()
+    sides.close()
+    mixed.close()
 
 
 @pytest.mark.parametrize("suite", [None, releases.ZOOKEEPER_3_9])

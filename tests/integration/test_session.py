@@ -227,3 +227,25 @@ def test_a_walk_of_a_real_tree(opened: sessions.Opened, world: mirroring.World) 
 
 def test_the_protocol_is_found_out(opened: sessions.Opened) -> None:
     assert opened.session.protocol == "bulk"
+
+
+def test_a_request_that_the_server_throws_away_is_overload_and_no_doubt(
+    sandbox: servers.Sandbox,
+) -> None:
+    """ThrottledOp, which kazoo has no class for: its thread would end of it."""
+    throttle = ("request_throttle_max_requests=1", "request_throttle_stall_time=20")
+    keys = (*throttle, "throttled_op_wait_time=5")
+    server = sandbox.zookeeper(
+        durable=False, jvm=(*servers.QUICK_JVM, *(f"-Dzookeeper.{key}" for key in keys))
+    )
+    server.start()
+    made = sessions.Opened(server.address).connected()
+    for _ in range(100):
+        made.session.read([(protocol.GET_CHILDREN, b"/")] * 200, made.replies.put, known=True)
+    said = {str(made.answer().error) for _ in range(100)}
+    assert "ZooKeeper is overloaded: it threw a request away unread" in said
+    assert not any("broke off" in each for each in said)
+    assert made.session.connected
+    assert made.session.epoch == 1
+    assert made.read([(protocol.GET_DATA, b"/")]).error is None
+    made.session.close()

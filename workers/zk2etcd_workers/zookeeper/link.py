@@ -87,7 +87,7 @@ class Link(abc.ABC):
     @property
     def is_denied(self) -> bool:
         """Every host that was tried since the last connection wants another login."""
-        return self._refusals.denials > 0
+        return self._refusals.all_deny
 
     def close(self) -> None:
         with self._lock:
@@ -113,6 +113,8 @@ class Link(abc.ABC):
             self.drop(f"no answer within {self._settings.request_timeout:g} s")
         away = now - self._down_since
         patience = max(self._settings.session_timeout, self._settings.connect_timeout) + 1
+        if self.is_denied:
+            patience += _DENIED.maximum  # it rests
         if client.has_ended:
             patience = _TRY_AGAIN
         if not self.connected and away > patience:
@@ -144,8 +146,10 @@ class Link(abc.ABC):
 
     def rest(self) -> float:
         """Seconds to wait before all hosts are tried once more."""
-        denials = self._refusals.denials // max(1, len(self._settings.hosts))
-        return _DENIED.delay(denials, self._rng) if denials else 0.0
+        if not self.is_denied:
+            return 0.0
+        rounds = self._refusals.denials // len(self._settings.hosts)
+        return _DENIED.delay(max(1, rounds), self._rng)
 
     def connecting(self) -> None:
         self._instruments.zk_connecting()

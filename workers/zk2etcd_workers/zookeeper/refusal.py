@@ -50,13 +50,13 @@ def told_behind(zxid: int | None, seen: int) -> str:
 class Refusals:
     """Why each host refused us, since the last connection. `behind` are those that serve an
     ensemble which is behind what we have seen, and a zxid that each is below; `denials` counts the
-    attempts, as long as each of them ended with a server that wants another login."""
+    attempts in a row that ended with a server that wants another login."""
 
     def __init__(self, settings: connections.ZooKeeper) -> None:
         self._settings = settings
         self._reasons: dict[str, str] = {}
         self._looked: dict[str, tuple[float, probing.Found]] = {}
-        self._others = False
+        self._denying: frozenset[str] = frozenset()
         self.behind: dict[str, int] = {}
         self.denials = 0
 
@@ -65,8 +65,12 @@ class Refusals:
         :param hung_up_at: the server closed the connection without a word, as it does to a
         client that has seen a later zxid than its own; the latest that ours has seen."""
         why = reason(error)
-        self._others = self._others or not failures.is_refusal(error)
-        self.denials = 0 if self._others else self.denials + 1
+        if failures.is_refusal(error):
+            self._denying |= {host}
+            self.denials += 1
+        else:
+            self._denying -= {host}
+            self.denials = 0
         if hung_up_at is not None:
             why = self._closer(host, why, (floor, hung_up_at))
         self._reasons = {**self._reasons, host: f"{host}: {why}"}
@@ -81,6 +85,11 @@ class Refusals:
             self.behind = {**self.behind, host: found.below}
             return told_behind(found.zxid, found.below)
         return found.trouble or why
+
+    @property
+    def all_deny(self) -> bool:
+        """Each host that was tried wanted another login, the last time."""
+        return bool(self._denying) and self._reasons.keys() == self._denying
 
     def all_behind(self, floor: int, hosts: int) -> bool:
         """All of `hosts` hosts refused, each because it is behind the floor."""

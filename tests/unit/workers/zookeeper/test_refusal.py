@@ -9,6 +9,7 @@ import ssl
 import kazoo.exceptions
 import pytest
 
+from zk2etcd.config import connections
 from zk2etcd_workers.zookeeper import refusal
 
 
@@ -65,3 +66,17 @@ def test_a_server_that_is_behind_is_told_with_both_zxids() -> None:
     assert "0x2a" in told
     assert "nothing is written or deleted" in told
     assert "0x2a" in refusal.told_behind(None, 0x2A)
+
+
+def test_only_where_each_host_wants_another_login_all_deny() -> None:
+    wanted = kazoo.exceptions.SessionClosedRequireSaslError()
+    dead = ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+    found = refusal.Refusals(connections.ZooKeeper())
+    assert not found.all_deny
+    found.add("a:2181", wanted, 0, None)
+    found.add("a:2181", wanted, 0, None)
+    assert (found.all_deny, found.denials) == (True, 2)
+    found.add("b:2181", dead, 0, None)
+    assert (found.all_deny, found.denials) == (False, 0)
+    found.add("b:2181", wanted, 0, None)
+    assert (found.all_deny, found.denials) == (True, 1)
