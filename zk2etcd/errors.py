@@ -134,6 +134,11 @@ class UnfitMember(EtcdError):
     Another one is asked."""
 
 
+class OtherCluster(EtcdError):
+    """Another etcd cluster answered than the one that is mirrored to, or it cannot be told which of
+    them is that one. Nothing is written to it."""
+
+
 class LeaseGone(EtcdError):
     """etcd does not know our lease any more: what hangs on it is gone, a new one is needed."""
 

@@ -61,7 +61,8 @@ class Identity:
 @dataclasses.dataclass(frozen=True)
 class WorkerSpec:
     """All that a spawned worker needs: one picklable value. `trace_id` stands in each line that is
-    logged about this start of it."""
+    logged about this start of it. `cluster`: the id of the etcd cluster that workers of the same
+    supervisor met at these endpoints, "" for none yet."""
 
     identity: Identity
     config: models.Config
@@ -70,6 +71,7 @@ class WorkerSpec:
     once: bool = False
     dry_run: bool = False
     trace_id: str = ""
+    cluster: str = ""
 
 
 # --- supervisor -> worker -----------------------------------------------------------------------
@@ -264,6 +266,14 @@ class ShardReport:
 
 
 @dataclasses.dataclass(frozen=True)
+class Etcd:
+    """The endpoint that is asked, and the id of its cluster in hexadecimal, "" until it said so."""
+
+    endpoint: str
+    cluster_id: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Report:
     """A worker's heartbeat, sent by the loop that also turns the mirrors.
 
@@ -279,3 +289,4 @@ class Report:
     shards: tuple[ShardReport, ...]
     oldest_turn_seconds: float
     zk_connected: bool
+    etcd: Etcd | None = None

@@ -242,6 +242,25 @@ def put_back_unseen(on: stage.Stage) -> None:
         on.zk.set(stage.ROOT, b"2")
 
 
+def stray_cluster(on: stage.Stage) -> None:
+    """The member that is in use goes away, and what answers at the next endpoint is a cluster by
+    itself, with nothing in it."""
+    on.create()
+    with on.stray() as stray:
+        ways = [f"http://{on.etcd_proxy.address}", f"http://{stray.address}"]
+        supervisor = on.follows(etcd={"endpoints": ways, "request_timeout": "2s"})
+        stray.start()
+        on.etcd_proxy.refuse()
+        on.zk.set(stage.ROOT, b"1")
+        told = stray.cluster_id()
+        polling.until(lambda: stray.revision() > 1 or told in str(on.shard(supervisor)), 40)
+        if stray.revision() > 1:
+            text = f"{stray.address} is another cluster, and was written to"
+            on.violations.append(oracle.Violation("I5", "astray", stage.ROOT, text))
+        on.etcd_proxy.accept()
+        on.arrived(b"1", timeout=30.0)
+
+
 def swapped_ensemble(on: stage.Stage) -> None:
     """Another ensemble answers, with the same root, other contents, and a higher zxid."""
     names = [f"n{number}" for number in range(5)]
@@ -305,6 +324,7 @@ SCENARIOS: Mapping[str, Callable[[stage.Stage], None]] = {
         full_sync_beside_a_change,
         guard_over_a_crash,
         put_back_unseen,
+        stray_cluster,
         swapped_ensemble,
     )
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import http.client
+import json
 import pathlib
 import shutil
 
@@ -93,6 +94,21 @@ class Etcd(sandboxes.Etcd):
             connection.request("POST", "/v3/kv/range", b'{"key": "AA=="}')
             return connection.getresponse().status == 200
         return False
+
+    def revision(self) -> int:
+        """1 as long as nothing was written."""
+        return int(self._header()["revision"])
+
+    def cluster_id(self) -> str:
+        """As its log has it."""
+        return f"{int(self._header()['cluster_id']):x}"
+
+    def _header(self) -> dict[str, str]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5.0)
+        with contextlib.closing(connection):
+            connection.request("POST", "/v3/kv/range", b'{"key": "AA=="}')
+            found: dict[str, str] = json.loads(connection.getresponse().read())["header"]
+            return found
 
     def command(self) -> list[str]:
         command = super().command()

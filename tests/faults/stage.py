@@ -217,6 +217,16 @@ class Stage:
         copy.rename(self.etcd.data)
         self.etcd.start()
 
+    @contextlib.contextmanager
+    def stray(self) -> Iterator[servers.Etcd]:
+        """Another etcd, not yet started: a cluster by itself, with nothing in it."""
+        folder = self._box.subfolder("stray")
+        made = self._box.adopt(servers.Etcd(folder, "stray", servers.Servers()))
+        try:
+            yield made
+        finally:
+            made.kill()
+
     # --- the end -----------------------------------------------------------------------------
 
     def converges(self) -> bool:

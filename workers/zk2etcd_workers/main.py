@@ -49,13 +49,18 @@ class _Sides:
     """The connections, made for one set of connection settings."""
 
     def __init__(
-        self, settings: models.Config, spec: messages.WorkerSpec, instruments: metrics.Instruments
+        self,
+        settings: models.Config,
+        spec: messages.WorkerSpec,
+        instruments: metrics.Instruments,
+        cluster: str,
     ) -> None:
+        """:param cluster: the id of the etcd cluster that these endpoints are known to be of."""
         self.settings = settings
         self.session = sessions.Session(settings.zookeeper, instruments)
-        self.client = etcd.Client(settings.etcd, instruments)
-        self.lease = leases.Lease(self.client, settings.state.lease_ttl)
         keys = records.Keys(settings.state.prefix)
+        self.client = etcd.Client(settings.etcd, instruments, keys.home(cluster))
+        self.lease = leases.Lease(self.client, settings.state.lease_ttl)
         self._member = member.Membership(self.client, keys, self.lease, spec.identity)
         if not spec.dry_run:
             self._member.start()
@@ -203,10 +208,15 @@ class Worker:
         }
 
     def _reconnect(self, settings: models.Config) -> None:
+        known, cluster = self._spec.config.etcd.endpoints, self._spec.cluster
         if self._sides is not None:
             self._log.info("connection settings changed: connecting anew", trace_id=self._trace)
+            known = self._sides.settings.etcd.endpoints
+            cluster = self._sides.client.cluster.id
             self._sides.close()
-        self._sides = _Sides(settings, self._spec, self._instruments)
+        # Other endpoints are a person's word that it is to be another cluster, perhaps.
+        cluster = cluster if settings.etcd.endpoints == known else ""
+        self._sides = _Sides(settings, self._spec, self._instruments, cluster)
 
     def _start(self, shard: messages.Shard, target: messages.Assign) -> None:
         sides = self._sides
@@ -264,6 +274,7 @@ class Worker:
                 (each.context.turn.age() for _, each in running if each.alive), default=0.0
             ),
             zk_connected=bool(sides and sides.session.connected),
+            etcd=messages.Etcd(sides.client.endpoint, sides.client.cluster.id) if sides else None,
         )
         try:
             self._pipe.send(report)

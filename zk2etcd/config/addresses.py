@@ -135,3 +135,22 @@ def _ipv6(text: str) -> str:
         return str(ipaddress.IPv6Address(text))
     except ValueError:
         raise ValueError('holds brackets around what is no IPv6 address; write "[::1]"') from None
+
+
+_HEXADECIMAL = re.compile("(0x)?[0-9a-fA-F]{1,16}")
+_DECIMAL = re.compile("[0-9]{17,20}")
+
+
+def cluster_id(text: str) -> str:
+    """An etcd cluster's id as etcd's log prints it. etcdctl prints it in decimal.
+
+    :raises ValueError: it is none, and what to write instead.
+    """
+    if _HEXADECIMAL.fullmatch(text) and (number := int(text, 16)):
+        return f"{number:x}"
+    if _DECIMAL.fullmatch(text):
+        raise ValueError(f"is decimal, as etcdctl prints it; in hexadecimal it is {int(text):x}")
+    raise ValueError(
+        "is no cluster id in hexadecimal, such as cdf818194e3a8c32: see `zk2etcd check`, "
+        "cluster-id in etcd's log, or `etcdctl member list -w json --hex`"
+    )

@@ -165,6 +165,12 @@ class Etcd(fields.Reconnect):
         " http; https checks the server against tls.ca, or the system's authorities.",
         examples=[["https://etcd-1:2379", "https://etcd-2:2379", "https://etcd-3:2379"]],
     )
+    cluster_id: fields.ClusterId | None = Field(
+        None,
+        description="The only cluster that is ever written to, in hexadecimal, as etcd's log has it"
+        " (`check` prints it). null: the one that answers first, from then on.",
+        examples=["cdf818194e3a8c32"],
+    )
     username: fields.Text | None = Field(
         None,
         description="The etcd user. null: no login.",

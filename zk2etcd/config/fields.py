@@ -200,6 +200,9 @@ StatePrefix = Annotated[
     str, pydantic.BeforeValidator(_told(addresses.state_prefix)), Takes("key without leading slash")
 ]
 Listen = Annotated[str, pydantic.BeforeValidator(_told(addresses.listen)), Takes("host:port")]
+ClusterId = Annotated[
+    str, pydantic.BeforeValidator(_told(addresses.cluster_id)), Takes("hexadecimal")
+]
 Hosts = Annotated[
     tuple[Annotated[str, pydantic.BeforeValidator(_told(addresses.zookeeper_host))], ...],
     pydantic.Field(min_length=1),

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import selectors
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from multiprocessing import connection
 
 from zk2etcd import messages
@@ -37,6 +37,8 @@ class Slot:
     child: spawned.Child | None = None
     last_exit: int | None = None
     report: messages.Report | None = None
+    etcd: messages.Etcd | None = None
+    """What its workers last said of etcd, those before this one too."""
     heard_at: float | None = None
     told: object = None
     killed: bool = False
@@ -165,6 +167,11 @@ class Fleet:
                     selector.register(child.channel, selectors.EVENT_READ | writing)
             selector.select(timeout)
 
+    def etcd_cluster(self, endpoints: Sequence[str]) -> str:
+        """The id of the cluster that workers met at these endpoints, "" if none said so yet."""
+        told = (slot.etcd for slot in self.slots.values() if slot.etcd is not None)
+        return next((e.cluster_id for e in told if e.cluster_id and e.endpoint in endpoints), "")
+
     def wakes_at(self) -> float | None:
         times = (lifecycle.wakes_at(slot.life, self.rules) for slot in self.slots.values())
         return min((time for time in times if time is not None), default=None)
@@ -174,6 +181,7 @@ class Fleet:
         for message in slot.child.channel.receive():
             if isinstance(message, messages.Report):
                 slot.report, slot.heard_at = message, now
+                slot.etcd = message.etcd or slot.etcd
                 self._feed(slot, lifecycle.Reported(message.oldest_turn_seconds), now)
                 yield Heard(slot.name, message)
 

@@ -103,4 +103,5 @@ def _worker(
         zk_connected=bool(slot.child and slot.report and slot.report.zk_connected),
         shards=shards,
         trace_id=slot.trace_id,
+        etcd=slot.report.etcd if slot.child and slot.report else None,
     )

@@ -278,21 +278,21 @@ class Supervisor:
     # --- the world outside ----------------------------------------------------------------------
 
     def _spawned(self, slot: str, incarnation: int) -> spawned.Child:
-        identity = messages.Identity(self._setup.instance, slot, incarnation, self._admin_url)
         spec = messages.WorkerSpec(
-            identity=identity,
+            identity=messages.Identity(self._setup.instance, slot, incarnation, self._admin_url),
             config=self._configuration.current,
             multiproc_dir=self._setup.folder.ready(),
             log_level=self._configuration.log_level,
             once=self._setup.once,
             dry_run=self._setup.dry_run,
             trace_id=self._fleet.slots[slot].trace_id or "",
+            cluster=self._fleet.etcd_cluster(self._configuration.current.etcd.endpoints),
         )
         return self._setup.spawn(spec)
 
     def _wait(self, now: float) -> None:
         """Until a signal, a request, a message, an exit, or the next time that matters."""
-        times = [self._fleet.wakes_at(), schedule.wakes_at(self._roster.schedule)]
+        times = self._fleet.wakes_at(), schedule.wakes_at(self._roster.schedule)
         soonest = min((at for at in times if at is not None), default=now + LONGEST_WAIT)
         timeout = min(max(soonest - now, _SHORTEST_WAIT), LONGEST_WAIT)
         self._fleet.wait(self._inbox.fileno(), timeout)

@@ -52,6 +52,7 @@ class WorkerView:
     zk_connected: bool
     shards: tuple[str, ...]
     trace_id: str | None = None
+    etcd: messages.Etcd | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -132,6 +132,7 @@ def _worker(worker: published.WorkerView) -> Document:
         "heartbeat_age_seconds": None if age is None else round(age, 3),
         "cpu_seconds": None if cpu is None else round(cpu, 3),
         "shards": list(worker.shards),
+        "etcd": worker.etcd and dataclasses.asdict(worker.etcd),
     }
 
 

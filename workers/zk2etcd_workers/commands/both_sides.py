@@ -65,7 +65,8 @@ class Sides:
         self._who = who
         self._attempts = _Attempts()
         self.session = sessions.Session(settings.zookeeper, self._attempts)
-        self.client = etcd.Client(settings.etcd, metrics.null())
+        home = records.Keys(settings.state.prefix).home()
+        self.client = etcd.Client(settings.etcd, metrics.null(), home)
         self._lease = leases.Lease(self.client, settings.state.lease_ttl)
         self._closed = threading.Event()
 

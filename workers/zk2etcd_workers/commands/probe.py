@@ -12,7 +12,13 @@ from collections.abc import Generator, Iterator, Sequence
 
 from zk2etcd import errors, messages
 from zk2etcd.config import models
-from zk2etcd_workers.commands import both_sides, finding, probe_etcd, probe_zookeeper
+from zk2etcd_workers.commands import (
+    both_sides,
+    finding,
+    probe_cluster,
+    probe_etcd,
+    probe_zookeeper,
+)
 
 Facts = Iterator[finding.Fact]
 
@@ -60,6 +66,10 @@ def _etcd(both: both_sides.Sides, shards: Sequence[messages.Shard]) -> Facts:
     if not answered:
         return
     with contextlib.suppress(errors.EtcdDenied):  # the rights are looked at by themselves
+        cluster = list(probe_cluster.facts(both))
+        yield from cluster
+        if any(fact.status == "FAIL" for fact in cluster):
+            return
         both.reach_etcd()
     ours = probe_etcd.state_rights(both)
     yield ours

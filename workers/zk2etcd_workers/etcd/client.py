@@ -17,7 +17,17 @@ import grpc
 
 from zk2etcd import errors, metrics
 from zk2etcd.config import connections
-from zk2etcd_workers.etcd import endpoints, failures, http_version, keepalive, limits, login, wire
+from zk2etcd_workers.etcd import (
+    cluster,
+    endpoints,
+    failures,
+    http_version,
+    keepalive,
+    limits,
+    login,
+    seen,
+    wire,
+)
 from zk2etcd_workers.model import pacing
 
 _READS_IN_TXN = 100
@@ -28,22 +38,33 @@ Done = Callable[[wire.Answer | None, errors.EtcdError | None], None]
 class Client:
     """One client for all shards of a worker; safe to use from several threads."""
 
-    def __init__(self, settings: connections.Etcd, instruments: metrics.Instruments) -> None:
+    def __init__(
+        self,
+        settings: connections.Etcd,
+        instruments: metrics.Instruments,
+        home: cluster.Home | None = None,
+    ) -> None:
         self._settings = settings
         self._instruments = instruments
         self._lock = threading.Lock()
+        self._seen = seen.Seen()
         self._endpoints = endpoints.Endpoints(settings)
         self._login = login.Login(settings, self._endpoints)
+        self.cluster = cluster.Cluster(
+            settings, self._endpoints, self._login, home, self._seen.put_back
+        )
         self.reads_in_txn = _READS_IN_TXN
         self.learned = limits.Learned()
-        self._revision = 0
-        # How often etcd was found to be behind itself: whoever relied on it starts over.
-        self.rollbacks = 0
         self._rate = pacing.Rate(settings.max_writes_per_second)
 
     @property
     def endpoint(self) -> str:
         return self._endpoints.current.endpoint
+
+    @property
+    def rollbacks(self) -> int:
+        """How often etcd was found to be put back: whoever relied on it starts over."""
+        return self._seen.rollbacks
 
     def close(self) -> None:
         self._endpoints.close()
@@ -72,7 +93,7 @@ class Client:
     def range_soon(self, key: bytes, end: bytes = b"", **options: Any) -> Callable[[], wire.Page]:
         """Send a range now; call the result to wait for its page."""
         request = rpc.RangeRequest(key=key, range_end=end, **options)
-        started, known = time.monotonic(), self._revision
+        started, known = time.monotonic(), self._seen.revision
         call = self._begin("KV/Range", request)
         columns: list[Sequence[bytes]] = []
         apart = threading.Event()
@@ -89,7 +110,7 @@ class Client:
 
         def finish() -> wire.Page:
             reply = self._finish("KV/Range", request, call, write=False, op="get", at=started)
-            self._saw(reply, known)
+            self._seen.saw(reply, known)
             apart.wait()
             # Not there if it was asked a second time, with a new token.
             keys, values = columns or wire.columns(reply)
@@ -107,10 +128,10 @@ class Client:
         :raises errors.AmbiguousWrite: `write`, and the answer was lost.
         """
         request = wire.request(txn)
-        started, known = time.monotonic(), self._revision
+        started, known = time.monotonic(), self._seen.revision
         call = self._begin("KV/Txn", request)
         reply = self._finish("KV/Txn", request, call, write=write, op="txn", at=started)
-        self._saw(reply, known)
+        self._seen.saw(reply, known)
         return wire.Answer(reply)
 
     def lookup(
@@ -140,7 +161,7 @@ class Client:
 
     def txn_soon(self, txn: wire.Txn, done: Done) -> None:
         """Send a write Txn; `done` gets its answer or its error, in a thread of grpc's."""
-        since = time.monotonic(), self._revision
+        since = time.monotonic(), self._seen.revision
         try:
             call = self._begin("KV/Txn", request := wire.request(txn))
         except errors.EtcdError as error:
@@ -162,17 +183,18 @@ class Client:
 
         def settled(future: Any) -> None:
             failure = self._endpoints.failure(call, write=True)
+            failure = failure or self.cluster.stranger(call.member, future)
             if isinstance(failure, failures.TokenExpired) and self._login.configured:
                 if first:
                     self._anew(call, request, done, failure)
                     return
-                failure = self._refuses_its_own(call)
+                failure = self._login.refuses_its_own(call)
             status = "success" if failure is None else type(failure).__name__
             self._instruments.etcd_op("txn", status, time.monotonic() - started)
             if failure is not None:
                 done(None, failure)
                 return
-            self._saw(future.result(), known)
+            self._seen.saw(future.result(), known)
             done(wire.Answer(future.result()), None)
 
         call.future.add_done_callback(settled)
@@ -188,7 +210,7 @@ class Client:
             if failure is not None or self._login.lacking:
                 done(None, failure or refusal)
                 return
-            since = time.monotonic(), self._revision
+            since = time.monotonic(), self._seen.revision
             try:
                 again = self._sent("KV/Txn", request)
             except errors.EtcdError as error:
@@ -221,7 +243,7 @@ class Client:
         """
         token = self._fresh_token()
         try:
-            return keepalive.renew(self._endpoints, lease, deadline, token)
+            return keepalive.renew(self._endpoints, self.cluster, lease, deadline, token)
         except failures.TokenExpired:
             self._login.rejected(token)
             raise
@@ -230,6 +252,7 @@ class Client:
         """The seconds that a lease has left, below 0 if it is gone; renews nothing."""
         method, request = "Lease/LeaseTimeToLive", rpc.LeaseTimeToLiveRequest(ID=lease)
         started, token = time.monotonic(), self._fresh_token()
+        self.cluster.vouch()
         call = self._endpoints.send(method, request, deadline, token)
         return int(self._finish(method, request, call, write=False, op="", at=started).TTL)
 
@@ -257,6 +280,7 @@ class Client:
 
     def _begin(self, method: str, request: Any) -> endpoints.Call:
         self._fresh_token()
+        self.cluster.vouch()
         return self._sent(method, request)
 
     def _sent(self, method: str, request: Any) -> endpoints.Call:
@@ -281,10 +305,11 @@ class Client:
             call = self._begin(method, request)
             failure = self._outcome(call, write=write)
             if isinstance(failure, failures.TokenExpired):
-                failure = self._refuses_its_own(call)
+                failure = self._login.refuses_its_own(call)
         if op:
             status = "success" if failure is None else type(failure).__name__
             self._instruments.etcd_op(op, status, time.monotonic() - at)
+        failure = failure or self.cluster.stranger(call.member, call.future)
         if failure is not None:
             raise failure
         return call.future.result()
@@ -300,24 +325,3 @@ class Client:
         if self._login.lacking:
             self._login.now()
         return self._login.token
-
-    def _refuses_its_own(self, call: endpoints.Call) -> errors.EtcdError:
-        """A member does not take the token that it gave a moment ago: it is left, as one that does
-        not answer. What it refused it refused unseen."""
-        self._login.rejected(call.token)
-        self._endpoints.failed(call.member)
-        return errors.UnfitMember(
-            f"etcd {call.member.endpoint}: it refuses the token of the login that it took just "
-            "before: see its --auth-token, and that its clock is right"
-        )
-
-    def _saw(self, reply: Any, known: int) -> None:
-        """A linearizable answer is never behind what was known when it was asked for; if it is,
-        etcd was put back to an earlier state, and all that was written since is gone."""
-        revision = int(reply.header.revision)
-        with self._lock:
-            if revision >= known:
-                self._revision = max(self._revision, revision)
-            elif self._revision >= known:
-                self.rollbacks += 1
-                self._revision = revision

@@ -105,6 +105,19 @@ class Endpoints:
         self._members = [Member(endpoint, settings) for endpoint in settings.endpoints]
         self._lock = threading.Lock()
         self._at = 0
+        self.moves = 0
+        """How often a member was left: whoever answers next may be another."""
+
+    def all(self) -> list[Member]:
+        """Every one, beginning with the current."""
+        at = self._at
+        return self._members[at:] + self._members[:at]
+
+    def choose(self, endpoint: str) -> Member:
+        """Make this one the current."""
+        with self._lock:
+            self._at = next(at for at, m in enumerate(self._members) if m.endpoint == endpoint)
+            return self._members[self._at]
 
     @property
     def current(self) -> Member:
@@ -119,13 +132,24 @@ class Endpoints:
 
         :raises errors.EtcdUnavailable: it was not sent.
         """
-        member, at = self.current, time.monotonic()
-        metadata = [("token", token)] if token else None
+        member = self.current
         try:
-            future = member.method(method).future(request, timeout=seconds, metadata=metadata)
+            return self.ask(member, method, request, seconds, token)
         except errors.EtcdUnavailable:
             self.failed(member)
             raise
+
+    def ask(
+        self, member: Member, method: str, request: Any, seconds: float, token: str | None
+    ) -> Call:
+        """Send `request` to this member; nothing follows from what becomes of it.
+
+        :raises errors.EtcdUnavailable: it was not sent.
+        """
+        at = time.monotonic()
+        metadata = [("token", token)] if token else None
+        try:
+            future = member.method(method).future(request, timeout=seconds, metadata=metadata)
         except ValueError as error:
             # The channel was closed meanwhile: its certificates were replaced, or we are ending.
             raise errors.EtcdUnavailable(f"etcd {member.endpoint}: {error}") from error
@@ -138,6 +162,7 @@ class Endpoints:
         :param silent_since: when the call was sent, if nothing at all came back.
         """
         with self._lock:
+            self.moves += 1
             if self._members[self._at] is member:
                 self._at = (self._at + 1) % len(self._members)
         member.refresh(silent_since)
@@ -152,6 +177,14 @@ class Endpoints:
         if future.code() is grpc.StatusCode.OK:
             return None
         return self.refused(future, member, call.at, write=write)
+
+    def meaning(self, call: Call) -> errors.EtcdError | None:
+        """What the end of a read means, by itself; None if it was answered well."""
+        future = call.future
+        if future.cancelled() or future.code() is grpc.StatusCode.OK:
+            return None
+        details = future.details() or ""
+        return failures.translate(future.code().name, details, call.member.endpoint, False)
 
     def refused(self, status: Any, member: Member, at: float, *, write: bool) -> errors.EtcdError:
         """What a status other than OK means; a member that cannot be reached is left.

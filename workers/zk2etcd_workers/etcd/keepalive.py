@@ -15,15 +15,22 @@ import etcd3.etcdrpc as rpc
 import grpc
 
 from zk2etcd import errors
-from zk2etcd_workers.etcd import endpoints as members
+from zk2etcd_workers.etcd import cluster as clusters, endpoints as members
 
 
-def renew(endpoints: members.Endpoints, lease: int, deadline: float, token: str | None) -> int:
+def renew(
+    endpoints: members.Endpoints,
+    cluster: clusters.Cluster,
+    lease: int,
+    deadline: float,
+    token: str | None,
+) -> int:
     """The TTL that the current member answers.
 
     :param deadline: seconds.
     :raises errors.EtcdError: refused; `EtcdUnavailable`: no answer before the deadline.
     """
+    cluster.vouch()
     answered = threading.Event()
 
     def requests() -> Iterator[Any]:
@@ -40,7 +47,7 @@ def renew(endpoints: members.Endpoints, lease: int, deadline: float, token: str 
         # Closed meanwhile: its certificates were replaced, or we are ending.
         raise errors.EtcdUnavailable(f"etcd {member.endpoint}: {error}") from error
     try:
-        return int(next(iter(call)).TTL)
+        reply = next(iter(call))
     except grpc.RpcError as error:
         raise endpoints.refused(error, member, at, write=False) from error
     except StopIteration as error:
@@ -49,3 +56,6 @@ def renew(endpoints: members.Endpoints, lease: int, deadline: float, token: str 
     finally:
         answered.set()
         call.cancel()
+    if (stranger := cluster.other(member, reply)) is not None:
+        raise stranger
+    return int(reply.TTL)

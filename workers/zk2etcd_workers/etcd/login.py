@@ -54,6 +54,16 @@ class Login:
             if self.token == token:
                 self.token, self._off = None, False
 
+    def refuses_its_own(self, call: members.Call) -> errors.EtcdError:
+        """A member does not take the token that it gave a moment ago: it is left, as one that does
+        not answer. What it refused it refused unseen."""
+        self.rejected(call.token)
+        self._endpoints.failed(call.member)
+        return errors.UnfitMember(
+            f"etcd {call.member.endpoint}: it refuses the token of the login that it took just "
+            "before: see its --auth-token, and that its clock is right"
+        )
+
     def now(self) -> None:
         """Fetch a token and wait for it.
 

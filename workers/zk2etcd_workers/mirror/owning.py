@@ -39,15 +39,22 @@ class Owning:
     def take(self, ctx: context.Context) -> Sequence[wire.Present]:
         """Take the shard, or a new token if it is ours already; waits while another has it. All
         checkpoints, as they were when that was done."""
-        facts = self._facts
         if ctx.dry_run:
             records.require_reader(ctx.etcd, ctx.keys)
             return ctx.etcd.range(*ctx.keys.all_of("checkpoints")).kvs
         if not self._formatted:
             records.ensure_format(ctx.etcd, ctx.keys)
             self._formatted = True
-        if ctx.fence.token:
-            return ctx.fence.renew_token()
+        checkpoints = ctx.fence.renew_token() if ctx.fence.token else self._claim(ctx)
+        if ctx.etcd.cluster.untold:
+            # A copy of this cluster, restored or gone astray, can then be told from it.
+            kept = records.encode({"id": ctx.etcd.cluster.id})
+            ctx.fence.write([wire.Put(ctx.keys.cluster_id(), kept)])
+            ctx.etcd.cluster.told()
+        return checkpoints
+
+    def _claim(self, ctx: context.Context) -> Sequence[wire.Present]:
+        facts = self._facts
         facts.owned = False
         while True:
             ctx.turn.beat()

@@ -65,14 +65,14 @@ class Fence:
         :raises errors.NewerReader: a newer release has our keys by now.
         """
         self.token = 0
-        looked = records.require_reader(self._client, self._keys)
+        formatted = records.ensure_format(self._client, self._keys)
         start, end = self._keys.all_of("owners")
         page = self._client.range(start, end)
         for kv in page.kvs:
             self._must_be_free(kv, reaped)
         unchanged = wire.Compare(start, "mod", "<", page.revision + 1, end)
-        readable = wire.Compare(self._keys.format(), "mod", "<", looked + 1)
-        return self._put_owner(unchanged, readable)
+        ours = wire.Compare(self._keys.format(), "mod", "=", formatted)
+        return self._put_owner(unchanged, ours)
 
     def renew_token(self) -> Sequence[wire.Present]:
         """Re-put the owner key, so that no write under way with the old token can land.

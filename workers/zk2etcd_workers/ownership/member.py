@@ -57,12 +57,11 @@ class Membership:
         key = self._keys.member(self._identity.instance)
         if self._client.range(key).kvs:
             return
-        records.ensure_format(self._client, self._keys)
-        looked = records.require_reader(self._client, self._keys)
+        formatted = records.ensure_format(self._client, self._keys)
         lease = self._lease.obtain()
         if self._stop.is_set():
             return
         absent = wire.Compare(key, "create", "=", 0)
-        readable = wire.Compare(self._keys.format(), "mod", "<", looked + 1)
+        ours = wire.Compare(self._keys.format(), "mod", "=", formatted)
         put = wire.Put(key, document(self._identity), lease)
-        self._client.txn(wire.Txn([absent, readable], [put]))
+        self._client.txn(wire.Txn([absent, ours], [put]))

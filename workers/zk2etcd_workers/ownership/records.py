@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from zk2etcd import errors, messages
-from zk2etcd_workers.etcd import client as etcd, wire
+from zk2etcd_workers.etcd import client as etcd, cluster, wire
 
 FORMAT = 1
 _HEX = 16
@@ -48,6 +48,13 @@ class Keys:
 
     def format(self) -> bytes:
         return self.prefix + b"/format"
+
+    def cluster_id(self) -> bytes:
+        return self.prefix + b"/cluster"
+
+    def home(self, remembered: str = "") -> cluster.Home:
+        """Where the cluster tells that it is ours."""
+        return cluster.Home(self.cluster_id(), self.format(), remembered)
 
     def all_of(self, kind: str) -> tuple[bytes, bytes]:
         """The range [start, end) of all keys of one kind, such as "owners"."""
@@ -99,18 +106,23 @@ def of_worker(identity: messages.Identity) -> dict[str, Any]:
     }
 
 
-def ensure_format(client: etcd.Client, keys: Keys, written_by: str = "zk2etcd") -> None:
-    """Write `format` if it is absent; refuse to go on if it demands a newer reader.
+def ensure_format(client: etcd.Client, keys: Keys, written_by: str = "zk2etcd") -> int:
+    """Write `format` if it is absent; refuse to go on if it demands a newer reader. The etcd
+    revision at which it was put: whoever compares it writes to no cluster but this one.
 
     :raises errors.NewerReader: its `min_reader` is above ours.
     """
     key = keys.format()
+    for kv in client.range(key).kvs:
+        check_format(kv.value, key)
+        return kv.revision
     value = encode({"min_reader": FORMAT, "written_by": written_by})
     absent = wire.Compare(key, "create", "=", 0)
     answer = client.txn(wire.Txn([absent], [wire.Put(key, value)], [wire.Range(key)]))
     if answer.succeeded:
-        return
+        return answer.revision
     check_format(answer.kvs(0)[0].value, key)
+    return answer.kvs(0)[0].revision
 
 
 def require_reader(client: etcd.Client, keys: Keys) -> int:
