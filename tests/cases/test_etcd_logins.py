@@ -70,8 +70,8 @@ def test_the_documented_rights_are_enough(
     suite: str,
 ) -> None:
     """E4: `check` has nothing to say, and a base with nested Txns and small changes is written.
-    Maintenance/Status is root's since 3.4.42, 3.5.28 and 3.6.9, and rights of nested operations
-    are looked at from the same releases on."""
+    Maintenance/Status is root's in 3.4.42 and later, 3.5.28 to 3.5.31 and 3.6.0 to 3.6.11; rights
+    of nested operations are looked at since 3.4.42, 3.5.28 and 3.6.9."""
     quick = () if suite == releases.ETCD_3_3 else CHEAP
     member = _guarded(sandbox, prefix, *quick, binary=releases.etcd(suite) if suite else "etcd")
     sides.seed(prefix, 300)

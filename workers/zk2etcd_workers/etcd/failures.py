@@ -57,7 +57,7 @@ SENTENCES: tuple[tuple[str, Kind], ...] = (
     # --- logged out: the token, or that there is none ---
     ("etcdserver: invalid auth token", TokenExpired),
     ("etcdserver: revision of auth store is old", TokenExpired),
-    ("auth: revision in header is old", TokenExpired),  # until 3.4.23, where it had no code
+    ("auth: revision in header is old", TokenExpired),  # no code before 3.4.19, 3.5.2
     ("etcdserver: user name is empty", TokenExpired),
     ("etcdserver: authentication is not enabled", NoLogins),
     # --- who we are, and what we may ---

@@ -1,7 +1,7 @@
 """The version that a member tells everybody over HTTP, at the port where it serves gRPC.
 
-Maintenance/Status tells it as well, but with logins to root only since 3.4.42, 3.5.28 and 3.6.9
-(CVE-2026-33413); `/version` never asks for a login.
+Maintenance/Status tells it as well, but with logins to root only in 3.4.42 and later, 3.5.28 to
+3.5.31 and 3.6.0 to 3.6.11 (CVE-2026-33413); `/version` never asks for a login.
 """
 
 from __future__ import annotations
