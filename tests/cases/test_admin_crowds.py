@@ -10,11 +10,13 @@ import socket
 import time
 
 import psutil
+import pytest
 
 from tests import polling
 from tests.acceptance import conftest, installed
 from tests.cases import crowds
 
+pytestmark = pytest.mark.alone
 FEW = ("prlimit", "--nofile=128:128")
 
 

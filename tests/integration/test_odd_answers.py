@@ -55,7 +55,7 @@ class Answering:
     """Gives everybody the same answer; `code` is its status."""
 
     def __init__(self) -> None:
-        self.body, self.code, self.drips = b"", 200, False
+        self.body, self.code, self.drips, self.cut = b"", 200, False, False
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -65,7 +65,7 @@ class Answering:
                 self.end_headers()
                 if outer.drips:
                     self._drip()
-                self.wfile.write(outer.body)
+                self.wfile.write(outer.body[: 20 if outer.cut else None])
 
             def _drip(self) -> None:
                 for letter in outer.body:
@@ -104,6 +104,18 @@ def test_it_is_not_zk2etcd(
         assert main.run([*command, "--url", answering.url]) == 3, command
         said = capsys.readouterr().err
         assert "is not zk2etcd" in said or "is not a zk2etcd of our kind" in said, (command, said)
+
+
+def test_an_answer_that_breaks_off_is_none(
+    answering: Answering, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answering.code, answering.drips, answering.cut = 200, False, True
+    answering.body = json.dumps(WHOLE).encode()
+    try:
+        assert main.run(["status", "--url", answering.url]) == 3
+    finally:
+        answering.cut = False
+    assert "no supervisor answers" in capsys.readouterr().err
 
 
 def test_refusals_of_another_form_are_not_ours_either(

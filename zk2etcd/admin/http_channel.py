@@ -21,6 +21,8 @@ RECEIVE = 5.0
 """Seconds for one request, and for a connection between two of them."""
 STALL = 5.0
 """Seconds in which a client takes nothing of an answer."""
+BRISK = 1.0
+"""Seconds; who takes something of an answer as often as that leaves last when there is no room."""
 ANSWER = 60.0
 """Seconds for one answer, however slowly it is taken."""
 
@@ -69,8 +71,10 @@ class Channel(waitress.channel.HTTPChannel):  # type: ignore[misc]
 
     @property
     def busy(self) -> bool:
-        """A request of it is being answered, or waits for that."""
-        return bool(self.requests) and not self.total_outbufs_len
+        """A request of it is being answered, or waits for that, or its answer is being taken."""
+        if self.total_outbufs_len:
+            return time.monotonic() - self._moved < BRISK
+        return bool(self.requests)
 
     def overdue(self, now: float) -> bool:
         """It has had its time."""

@@ -20,11 +20,11 @@ from zk2etcd.logs import logger
 
 MOST = 1000
 """Connections, however many descriptors there are."""
-_FEWEST = 4
+_FEWEST = 8
 # What the process has open itself, or may open at any moment: logs, files of the configuration and
 # the metrics, the pipes of a worker that is being started.
-_OURS = 48
-_WORKERS = 8
+_OURS = 32
+_WORKERS = 5
 MOST_BYTES = 64 * 1024 * 1024
 """Of requests and answers, all clients together."""
 _KERNEL_BYTES = 64 * 1024

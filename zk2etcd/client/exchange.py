@@ -60,7 +60,10 @@ def exchange(
             with _ended_after(line.sock, timeout - (time.monotonic() - began)):
                 line.request(method, path, data, headers)
                 answer = line.getresponse()
-                return Answer(answer.status, answer.read(_READ_LIMIT))
+                found = answer.read(_READ_LIMIT)
+                if answer.length:  # what is left: the connection broke, or it is endless
+                    raise http.client.IncompleteRead(found, answer.length)
+                return Answer(answer.status, found)
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise Unanswered(reason, sent) from error

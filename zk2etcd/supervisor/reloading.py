@@ -105,6 +105,9 @@ class Configuration:
             return self._load().secrets_sha256
         except (errors.ConfigError, OSError):
             return self._loaded.secrets_sha256
+        except Exception:  # as at a reload: a look ends nothing, whatever a file does to a parser
+            logger.get().exception("looking at the configuration failed in an unforeseen way")
+            return self._loaded.secrets_sha256
 
     def _refused(self, reason: str, changed: tuple[str, ...] = ()) -> control.ReloadResult:
         self.error = reason

@@ -35,6 +35,7 @@ def test_room_leaves_what_we_need_ourselves() -> None:
     assert http_door.room(1024, 8) > 800
     assert http_door.room(2**31, 2) == http_door.MOST
     assert 0 < http_door.room(32, 8) < 10
+    assert http_door.room(128, 2) > 50
     assert http_door.room(1024, 16) < http_door.room(1024, 2)
 
 
