@@ -9,7 +9,6 @@ writer holds the lock that prometheus_client keeps over all of them.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import mmap
 import os
@@ -20,6 +19,7 @@ from typing import Any
 
 from prometheus_client import mmap_dict
 
+from zk2etcd.config import files
 from zk2etcd.logs import logger
 
 _FIRST = 1 << 16  # as prometheus_client has it
@@ -142,17 +142,18 @@ class CounterFile(mmap_dict.MmapedDict):
         """Write the file anew from what is mapped, in one step for whoever reads it."""
         fresh = f"{self._fname}.again"
         try:
-            descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            descriptor = _opened(fresh)
             try:
                 _allocate(descriptor, self._capacity)
                 os.pwrite(descriptor, self._m[:], 0)
+                os.replace(fresh, self._fname)  # noqa: PTH105
+            except OSError:
+                os.unlink(fresh)  # noqa: PTH108
+                raise
             finally:
                 os.close(descriptor)
-            os.replace(fresh, self._fname)  # noqa: PTH105
         except OSError as error:
             self.problem = f"{self._fname}: {error.strerror or error}"
-            with contextlib.suppress(OSError):
-                os.unlink(fresh)  # noqa: PTH108
             return
         self.close()  # type: ignore[no-untyped-call]
         self._begin()
@@ -164,9 +165,9 @@ def tend() -> None:
     if time.monotonic() - _looked_at < _LOOK_EVERY:
         return
     _looked_at = time.monotonic()
-    files = list(_open)
-    problem = next((each.problem for each in files if each.problem), None)
-    for each in files:
+    mapped = list(_open)
+    problem = next((each.problem for each in mapped if each.problem), None)
+    for each in mapped:
         each.asked = each.asked or each.is_lost()
     if problem and not _said:
         what = "metrics file cannot be written: what is new is counted in memory, and not shown"
@@ -178,11 +179,22 @@ def tend() -> None:
 
 def _grow(path: str) -> None:
     """Have a file there that is as long as a new one at least, with a page for each byte."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = _opened(path)
     try:
         _allocate(descriptor, max(_FIRST, os.fstat(descriptor).st_size))
     finally:
         os.close(descriptor)
+
+
+def _opened(path: str) -> int:
+    """Where a cleaner took our folder away, others may have put something in its place.
+
+    :raises OSError: the folder is not ours alone.
+    """
+    if not files.is_private_folder(os.path.dirname(path)):  # noqa: PTH120
+        raise FileNotFoundError(errno.ENOENT, "its folder is gone, or not ours alone")
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.open(path, flags, 0o600)
 
 
 def _allocate(descriptor: int, size: int) -> None:

@@ -19,6 +19,7 @@ import stat
 import tempfile
 import time
 
+from zk2etcd.config import files
 from zk2etcd.logs import logger
 
 _PREFIX = "zk2etcd-metrics-"
@@ -83,7 +84,10 @@ class Folder(Nowhere):
             return False
         ours = os.fstat(self._lock)
         same = (found.st_dev, found.st_ino) == (ours.st_dev, ours.st_ino)
-        return same and found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) == 0o700
+        if same and stat.S_IMODE(found.st_mode) != 0o700:
+            with contextlib.suppress(OSError):
+                os.fchmod(self._lock, 0o700)
+        return same and files.is_private_folder(self._path)
 
     def _again(self) -> None:
         before = self._path

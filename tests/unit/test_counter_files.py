@@ -116,7 +116,7 @@ def test_a_disk_that_fills_up_later(tmp_path: pathlib.Path, full: list[bool], ma
 @pytest.mark.parametrize("how", ["file", "folder", "another"])
 def test_one_that_was_taken_is_put_back_whole(tmp_path: pathlib.Path, how: str, made: Made) -> None:
     folder = tmp_path / "metrics"
-    folder.mkdir()
+    folder.mkdir(0o700)
     path = folder / "counter_w0.db"
     file = made(path)
     for number in range(2000):
@@ -130,8 +130,8 @@ def test_one_that_was_taken_is_put_back_whole(tmp_path: pathlib.Path, how: str, 
     file.asked = True
     file.write_value(key("n1"), 7.0, 0.0)
     if how == "folder":
-        assert "No such file" in str(file.problem)
-        folder.mkdir()
+        assert "its folder is gone" in str(file.problem)
+        folder.mkdir(0o700)
         file.asked = True
         file.write_value(key("n1"), 7.0, 0.0)
     assert (file.problem, file.is_lost()) == (None, False)
@@ -162,3 +162,27 @@ def test_a_file_system_that_cannot_allocate_is_written_to(
         file.write_value(key(f"n{number}"), 1.0, 0.0)
     assert len(counted(path)) == 3000
     assert path.stat().st_blocks * 512 >= path.stat().st_size
+
+
+def test_nothing_is_written_where_somebody_put_another_folder(
+    tmp_path: pathlib.Path, made: Made
+) -> None:
+    folder = tmp_path / "metrics"
+    folder.mkdir(0o700)
+    path = folder / "counter_w0.db"
+    file = made(path)
+    file.write_value(key("a"), 1.0, 0.0)
+    folder.rename(tmp_path / "before")
+    (tmp_path / "theirs").mkdir(0o700)
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / "theirs" / "counter_w0.db.again").symlink_to(tmp_path / "precious")
+    folder.symlink_to(tmp_path / "theirs")
+    file.asked = True
+    file.write_value(key("a"), 2.0, 0.0)
+    folder.unlink()
+    (tmp_path / "theirs").rename(folder)
+    file.asked = True
+    file.write_value(key("a"), 3.0, 0.0)
+    assert (tmp_path / "precious").read_text() == "precious"
+    assert file.problem
+    assert file.read_value(key("a")) == (3.0, 0.0)

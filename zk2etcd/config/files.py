@@ -23,6 +23,16 @@ def is_encrypted(pem: bytes) -> bool:
     return any(mark in pem for mark in _ENCRYPTED)
 
 
+def is_private_folder(path: str) -> bool:
+    """Whether it is a folder, no link to one, that is this user's and closed to all others."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return False
+    mine = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+    return mine and stat.S_IMODE(found.st_mode) == 0o700
+
+
 def read(path: str, limit: int) -> bytes:
     """The content of a regular file of at most `limit` bytes.
 

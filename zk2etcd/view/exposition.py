@@ -17,6 +17,7 @@ import prometheus_client
 from prometheus_client import metrics_core, multiprocess, registry
 
 from zk2etcd import messages, metrics, version
+from zk2etcd.config import files
 from zk2etcd.logs import logger
 from zk2etcd.view import advance, published
 
@@ -57,8 +58,8 @@ class _Files(registry.Collector):
         self._put_back(directory)
         present = []
         with contextlib.suppress(OSError):
-            files = [self._readable(path) for path in sorted(directory.glob("*.db"))]
-            present = [str(path) for path in files if path is not None]
+            found = [self._readable(path) for path in sorted(directory.glob("*.db"))]
+            present = [str(path) for path in found if path is not None]
         merge = multiprocess.MultiProcessCollector.merge
         try:
             return list(merge(present))  # type: ignore[no-untyped-call]
@@ -68,6 +69,8 @@ class _Files(registry.Collector):
     def _put_back(self, directory: pathlib.Path) -> None:
         """A file that was removed, with what was last read of it, so that no sum falls. A worker
         that lives will put its own there, and one that starts goes on from it."""
+        if not files.is_private_folder(str(directory)):
+            return
         for name, content in self._good.items():
             path, fresh = directory / name, directory / f"{name}.back"
             if path.exists():
