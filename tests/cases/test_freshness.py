@@ -153,6 +153,7 @@ def test_a_missing_root_is_fresh(
 # --- an etcd that does not answer ----------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_etcd_that_is_away_is_noticed_although_nothing_changes(
     supervise: conftest.Supervise,
     fresh_zookeeper: servers.ZooKeeper,

@@ -133,4 +133,6 @@ def test_a_restore_that_takes_back_what_was_mirrored_is_noticed(
     own.wait_equal("/a")
     restorable.restore(snapshot)
     polling.until(lambda: _said(supervisor), SECONDS, what="said")
-    assert "went back from zxid" in supervisor.shards()["/a"]["started_over"]["reason"]
+    last = polling.until(lambda: supervisor.shards()["/a"].get("started_over"), what="in status")
+    assert last is not None
+    assert "went back from zxid" in last["reason"]
