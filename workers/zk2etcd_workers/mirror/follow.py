@@ -176,8 +176,10 @@ class Follow:
                 return
         elif isinstance(result, tree.Node):
             self._facts.largest = max(self._facts.largest or 0, len(result.data))
-            self._applier.add(plan.put(key, result, mtime=result.mtime, batch=batch))
-            return
+            if not self._pipeline.stands(path, result.data):
+                self._applier.add(plan.put(key, result, mtime=result.mtime, batch=batch))
+                return
+            self._facts.unsyncable.discard(path)
         else:
             self._facts.unsyncable.add(path, unsyncable.DENIED, ctx.log)
         self._pipeline.release(path)
@@ -210,7 +212,7 @@ class Follow:
         now = time.time() * 1000
         guarded = ack.sent.guarded
         for write in settled.done:
-            self._pipeline.release(write.path)
+            self._pipeline.wrote(write)
             self._facts.unsyncable.discard(write.path)
             if write.mtime and not guarded:
                 self._ctx.instruments.lag(max(0.0, (now - write.mtime) / 1000))

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from zk2etcd import errors
-from zk2etcd_workers.model import pacing, tree
-from zk2etcd_workers.shard import apply, context, dirty_paths
+from zk2etcd_workers.model import pacing, plan, tree
+from zk2etcd_workers.shard import apply, context, dirty_paths, unchanged
 from zk2etcd_workers.zookeeper import protocol
 
 _READS_IN_FLIGHT = 4
@@ -42,6 +42,7 @@ class Pipeline:
         self._batch = 0
         self._read_at = 0.0
         self._ramp = pacing.Ramp(_BATCH)
+        self._unchanged = unchanged.Unchanged()
         self.busy: dict[bytes, int] = {}
 
     @property
@@ -102,6 +103,15 @@ class Pipeline:
         ):
             if not applier.flush(ranged=True):
                 return
+
+    def wrote(self, write: plan.Write) -> None:
+        """It was acknowledged."""
+        self._unchanged.wrote(write.path, write.value)
+        self.release(write.path)
+
+    def stands(self, path: bytes, value: bytes) -> bool:
+        """A put of it would change nothing."""
+        return self._unchanged.stands(path, value)
 
     def release(self, path: bytes) -> None:
         """Its write was acknowledged, or there is nothing to write."""
