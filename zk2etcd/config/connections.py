@@ -134,7 +134,7 @@ class ZooKeeper(fields.Reconnect):
         "auto",
         description="How to read: bulk (multiRead and recursive watches, ZooKeeper 3.6 and later),"
         " classic (plain reads and one-shot watches, any ZooKeeper, much slower), or auto, which"
-        " asks the servers.",
+        " finds out at each connection what its server takes.",
     )
     read_batch: fields.Count = Field(
         256,

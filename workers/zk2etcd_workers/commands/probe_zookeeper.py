@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from zk2etcd import errors, messages
 from zk2etcd.config import connections, models
 from zk2etcd_workers.commands import both_sides, finding
-from zk2etcd_workers.model import tree
+from zk2etcd_workers.model import pacing, tree
 from zk2etcd_workers.zookeeper import (
     probing,
     protocol as protocols,
@@ -19,6 +19,7 @@ from zk2etcd_workers.zookeeper import (
 
 SIDE = finding.Side("ZooKeeper")
 _LOOKED_AT = 64
+_REQUEST_BYTES = 8192
 _ANYONE = "world:anyone"
 _MODE = re.compile(rb"Mode: ([a-z-]+)")
 
@@ -141,7 +142,11 @@ def _children(
     kept = [path for path in paths if path.decode(errors="replace") not in shard.exclude]
     if not kept:
         return
-    found = read(both, [(protocols.GET_DATA, path) for path in kept])
+    found: list[tree.Result] = []
+    while len(found) < len(kept):  # in requests that a small jute.maxbuffer lets pass
+        left = kept[len(found) :]
+        part = left[: pacing.fitting(left, _REQUEST_BYTES)]
+        found += read(both, [(protocols.GET_DATA, path) for path in part])
     denied = [path for path, node in zip(kept, found, strict=True) if node is tree.Miss.NO_AUTH]
     if denied:
         who = identity(both.settings.zookeeper)
