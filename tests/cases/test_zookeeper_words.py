@@ -78,8 +78,9 @@ def test_z9_a_wiped_server_is_known_where_words_do_not_get_through(
         sides = both_sides.Sides(server.address, etcd.address)
         assert sides.etcd.values(root) == before
         sides.seed(root, 60)
-        done = installed.run("release", "--url", supervisor.url, "--yes", "--wait", timeout=60)
+        done = installed.run("release", "--url", supervisor.url, "--yes", timeout=60)
         assert done.returncode == 0, done.stdout + done.stderr
+        supervisor.wait_following(20)
         sides.wait_equal(root)
         supervisor.stop()
         sides.close()
