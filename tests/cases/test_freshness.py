@@ -70,13 +70,14 @@ def _set_all(zk: kazoo.client.KazooClient, root: str, acl: list[object]) -> None
         zk.set_acls(path, acl)
 
 
-@pytest.mark.parametrize("buckets", [1, 2])
+@pytest.mark.parametrize(("buckets", "protocol"), [(1, "auto"), (2, "auto"), (1, "classic")])
 def test_a_tree_that_may_not_be_read_any_more_is_not_fresh(
     supervise: conftest.Supervise,
     fresh_zookeeper: servers.ZooKeeper,
     fresh_etcd: servers.Etcd,
     own: both_sides.Sides,
     buckets: int,
+    protocol: str,
 ) -> None:
     """Z6: the rights of a whole tree, its root too, go to another user, while sets go on: a server
     that filters sends no event. It is named at once; freshness stops; the right that is back leads
@@ -84,7 +85,8 @@ def test_a_tree_that_may_not_be_read_any_more_is_not_fresh(
     own.seed("/a", 10)
     own.zk.add_auth("digest", "other:secret")
     prefix: dict[str, object] = {"from": "/a", "to": "/a", "buckets": buckets}
-    supervisor = started(supervise, fresh_zookeeper, fresh_etcd, prefix)
+    zookeeper: dict[str, object] = {"hosts": [fresh_zookeeper.address], "protocol": protocol}
+    supervisor = started(supervise, fresh_zookeeper, fresh_etcd, prefix, zookeeper=zookeeper)
 
     def shards() -> list[dict[str, object]]:
         return list(supervisor.status()["shards"])
