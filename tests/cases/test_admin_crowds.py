@@ -56,6 +56,16 @@ def test_idle_connections_end_nothing(mirrors: conftest.Mirrors) -> None:
     assert supervisor.stop_with(signal.SIGTERM)[0] == 0
 
 
+def test_a_thousand_idle_connections(mirrors: conftest.Mirrors) -> None:
+    """A1: as many as were met; nor does looking after them keep the supervisor from its workers."""
+    supervisor = _limited(mirrors, "/admin-many", ("prlimit", "--nofile=1024:1024"), workers=4)
+    with crowds.Idlers(supervisor.address, 1_100) as idlers:
+        polling.until(lambda: idlers.opened > 1_300, 30.0, what="a crowd")
+        assert crowds.slowest(supervisor.address, "/livez", 2.0) < 2.0
+    assert supervisor.alive
+    assert not supervisor.events("killing worker")
+
+
 def test_half_requests_keep_nobody_out(mirrors: conftest.Mirrors) -> None:
     """A1: connections that say something and never end it are the same."""
     supervisor = _limited(mirrors, "/admin-half", FEW, workers=1)

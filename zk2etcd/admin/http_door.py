@@ -18,8 +18,9 @@ from waitress import adjustments, server, wasyncore
 from zk2etcd.admin import http_channel
 from zk2etcd.logs import logger
 
-MOST = 1000
-"""Connections, however many descriptors there are."""
+MOST = 200
+"""Connections, however many descriptors there are: each costs a look at every turn of the server,
+in a process whose own loop must not wait for that."""
 _FEWEST = 8
 # What the process has open itself, or may open at any moment: logs, files of the configuration and
 # the metrics, the pipes of a worker that is being started.
