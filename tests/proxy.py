@@ -91,6 +91,8 @@ class Proxy:
         self._mute: set[socket.socket] = set()
         self._refusing = False
         self._closed = False
+        self.most: float = KEEP_ALL
+        """Bytes of answers after which a connection ends."""
         host, self.port = self._listener.getsockname()
         self.address = f"{host}:{self.port}"
         self.connections = 0
@@ -292,6 +294,7 @@ class _Stream:
         self._rewrite = rewrite
         self._waiting: collections.deque[tuple[float, bytes]] = collections.deque()
         self._arrival = threading.Semaphore(0)
+        self._sent = 0
 
     def run(self) -> None:
         threading.Thread(target=self._give_out, daemon=True).start()
@@ -319,11 +322,14 @@ class _Stream:
                     break
                 if passage is Passage.GO and not self._proxy.is_mute(self._sink):
                     self._send(part)
+                if self._direction == "down" and self._sent > self._proxy.most:
+                    break
             self._proxy.forget(self._sink)
             _end(self._sink)
 
     def _send(self, part: bytes) -> None:
         rewrite, self._rewrite = self._rewrite, None
+        self._sent += len(part)
         self._proxy.count(self._direction, len(part))
         self._sink.sendall(part if rewrite is None else rewrite(part))
 

@@ -158,7 +158,8 @@ class Unsyncable:
 @dataclasses.dataclass(frozen=True)
 class Guard:
     """A standing trip of the guard. `since` in wall-clock seconds. `kind`: "deletes" are held, or
-    the ensemble's "identity" is in doubt, and nothing at all is written."""
+    the ensemble's "identity" is in doubt, and nothing at all is written. `creates`: how many nodes
+    came in the places where the deletes are."""
 
     id: str
     reason: str
@@ -167,6 +168,7 @@ class Guard:
     sample: tuple[str, ...]
     since: float
     kind: GuardKind = "deletes"
+    creates: int = 0
 
 
 @dataclasses.dataclass(frozen=True)

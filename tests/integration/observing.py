@@ -100,6 +100,12 @@ class Etcd:
     def values(self, root: str) -> dict[bytes, bytes]:
         return {key: kv.value for key, kv in self.below(root).items()}
 
+    def count(self, root: str) -> int:
+        """How many keys there are below `root`, by path element."""
+        start, end = f"{root}/".encode(), f"{root}0".encode()
+        request = rpc.RangeRequest(key=start, range_end=end, count_only=True)
+        return int(self._kv.Range(request, timeout=_TIMEOUT).count)
+
     def revision(self) -> int:
         return int(self._kv.Range(rpc.RangeRequest(key=b"\0"), timeout=_TIMEOUT).header.revision)
 

@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection, wait
 from zk2etcd import messages, metrics
 from zk2etcd.config import models
 from zk2etcd.logs import logger
-from zk2etcd_workers import turn
+from zk2etcd_workers import heap, turn
 from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.mirror import mirror
 from zk2etcd_workers.model import mapping, steps, told
@@ -27,6 +27,7 @@ _TURN = 0.2
 _REPORT_EVERY = 0.5
 _SWITCH_INTERVAL = 0.0005
 _COLLECT_EVERY = 50_000
+_SWEEP_EVERY = 5.0
 
 
 def main(spec: messages.WorkerSpec, pipe: Connection) -> None:
@@ -35,6 +36,7 @@ def main(spec: messages.WorkerSpec, pipe: Connection) -> None:
     sys.setswitchinterval(_SWITCH_INTERVAL)
     # A walk makes many tuples and no cycles: looking for some every 700 tuples is for nothing.
     gc.set_threshold(_COLLECT_EVERY, 20, 50)
+    heap.settle()
     logger.setup(spec.identity.slot, spec.config.log, spec.log_level)
     instruments = metrics.for_worker(spec.multiproc_dir, spec.identity.slot)
     if spec.dry_run:  # its lines are all that it is for
@@ -95,6 +97,7 @@ class Worker:
         self._trace = spec.trace_id
         self._deadline: float | None = None
         self._reported = 0.0
+        self._swept, self._swept_at = 0, 0.0
         self._supervised = True
         self._terminated = False
         self._log_level = spec.log_level
@@ -116,6 +119,7 @@ class Worker:
                 self._sides.session.tend(time.monotonic())
             self._report()
             self._instruments.tend()
+            self._sweep(time.monotonic())
             logger.tend()
         if self._sides is not None:
             self._sides.close()
@@ -249,6 +253,14 @@ class Worker:
     def _reaped(self) -> dict[str, int]:
         target = self._target
         return dict(target.reaped) if target is not None else {}
+
+    def _sweep(self, now: float) -> None:
+        """See to it that attempts which fail one after another leave nothing behind, whatever
+        it was that failed."""
+        failures = sum(each.failures for each in self._mirrors.values())
+        if failures != self._swept and now - self._swept_at > _SWEEP_EVERY:
+            self._swept, self._swept_at = failures, now
+            heap.sweep()
 
     # --- reports -----------------------------------------------------------------------------
 

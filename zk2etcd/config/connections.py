@@ -203,7 +203,7 @@ class Etcd(fields.Reconnect):
         ge=1,
         le=4032,
         description="Puts and deletes in one Txn at most. They are nested, as etcd takes 128 a"
-        " level; 63 times 64 is the most that fits.",
+        " level; no more than 62 times 64 fit, whatever stands here.",
     )
     txn_bytes: fields.Size = Field(
         512 * 1024,

@@ -41,7 +41,8 @@ class DeleteGuard(fields.Live):
     """When a full sync finds so much missing in ZooKeeper that a person should look first.
 
     The deletes are held when there are more than `min_deletes` and they are more than `max_ratio`
-    of the keys, or when there are more than `max_deletes`. Deletes seen live are not concerned.
+    of the keys, or when there are more than `max_deletes`. Deletes seen live are not concerned, and
+    what new nodes replace in the same folder does not count.
     Each bucket of a prefix judges by itself, by its part of both numbers.
     """
 

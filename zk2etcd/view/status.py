@@ -265,7 +265,9 @@ def _of_guard(where: str, guard: Mapping[str, Any]) -> Problem:
         )
         return Problem(where, f"guarded: {guard['reason']}", remedy, "guard")
     sample = f", such as {guard['sample'][0]}" if guard["sample"] else ""
-    what = f"guarded: {guard['reason']} ({guard['deletes']} of {guard['present']} keys{sample})"
+    came = f", {guard['creates']} new in the same places" if guard["creates"] else ""
+    held = f"{guard['deletes']} of {guard['present']} keys{came}{sample}"
+    what = f"guarded: {guard['reason']} ({held})"
     remedy = (
         "nothing is deleted while this stands: `zk2etcd diff -c F` shows what it holds back, "
         f"`zk2etcd release {where}` lets it happen"

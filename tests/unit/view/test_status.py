@@ -41,7 +41,9 @@ def test_the_document_has_the_keys_of_the_contract() -> None:
         "zxid", "lag_seconds", "unsyncable", "guard", "last_full_sync", "next_full_sync_at",
         "error",
     }  # fmt: skip
-    assert set(shard["guard"]) == {"id", "kind", "reason", "deletes", "present", "sample", "since"}
+    assert set(shard["guard"]) == {
+        "id", "kind", "reason", "deletes", "creates", "present", "sample", "since"
+    }  # fmt: skip
     assert set(shard["last_full_sync"]) >= {"at", "took_seconds", "put", "delete"}
     assert (shard["progress"]["done"], shard["progress"]["total"]) == (1000, 1000)
     assert set(shard["progress"]) >= {"read", "compared", "written", "rate", "remaining_seconds"}

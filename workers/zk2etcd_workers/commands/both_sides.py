@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from zk2etcd import errors, messages, metrics
 from zk2etcd.config import models
-from zk2etcd_workers import turn
+from zk2etcd_workers import heap, turn
 from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.model import mapping, pacing
 from zk2etcd_workers.ownership import fence, leases, records
@@ -61,6 +61,7 @@ class Sides:
     """A session and a client, made at once and connected by `reach`. Use it in a `with`."""
 
     def __init__(self, settings: models.Config, who: messages.Identity) -> None:
+        heap.settle()
         self.settings = settings
         self._who = who
         self._attempts = _Attempts()

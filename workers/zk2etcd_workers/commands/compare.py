@@ -19,7 +19,7 @@ from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.mirror import base
 from zk2etcd_workers.model import pacing, plan, tree
 from zk2etcd_workers.shard import confirm, context
-from zk2etcd_workers.walk import course, etcd_keys, snapshot
+from zk2etcd_workers.walk import beside, course, snapshot
 
 _CHUNK = 64
 _SAMPLE = 20
@@ -147,8 +147,8 @@ def _from(told: Tell, done: int, total: int) -> Callable[[int], None]:
 def _first_look(ctx: context.Context, found: Found, told: Tell) -> spool.Spool:
     walk = ctx.walk()
     differing, counts = spool.Spool(), plan.Counts()
-    theirs = etcd_keys.stream(ctx.etcd, ctx.mapping)
-    for change in plan.merge(_watched(ctx, walk, told), theirs, counts):
+    watched = _watched(ctx, walk, told)
+    for change in beside.differences(watched, ctx.etcd, ctx.mapping, counts):
         if isinstance(change, plan.Write):
             # Whether the key is there at all is known at the next look.
             differing.add(spool.Record(spool.DIFFERS, change.path))

@@ -137,13 +137,15 @@ class Client:
     def lookup(
         self, keys: Sequence[bytes], *, keys_only: bool = False
     ) -> list[wire.Present | None]:
-        """Each key as it is now, None where it is absent; in Txns as large as the server takes.
+        """Each key as it is now, None where absent; in Txns as large as server and memory take.
 
         :raises errors.EtcdError: a Txn was refused or not answered.
         """
         found: list[wire.Present | None] = []
+        ramp = pacing.Ramp(_READS_IN_TXN)
         while len(found) < len(keys):
-            chunk = keys[len(found) : len(found) + self.reads_in_txn]
+            most = self.reads_in_txn if keys_only else min(self.reads_in_txn, ramp.batch)
+            chunk = keys[len(found) : len(found) + most]
             reads = [wire.Range(key, keys_only=keys_only) for key in chunk]
             try:
                 answer = self.txn(wire.Txn((), reads), write=False)
@@ -152,6 +154,7 @@ class Client:
                     raise refusal
                 continue
             found += (next(iter(answer.kvs(at)), None) for at in range(len(chunk)))
+            ramp.saw(sum(len(each.value) for each in found[-len(chunk) :] if each is not None))
         return found
 
     def fewer_reads(self, refused: int) -> bool:

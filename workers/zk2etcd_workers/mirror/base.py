@@ -16,7 +16,7 @@ from zk2etcd_workers import turn
 from zk2etcd_workers.model import plan, tree
 from zk2etcd_workers.safety import guard_record
 from zk2etcd_workers.shard import apply, confirm, context, event_log, facts as shard_facts
-from zk2etcd_workers.walk import course, etcd_keys, snapshot
+from zk2etcd_workers.walk import beside, course, etcd_keys, snapshot
 
 _CONFIRM_AT = 2048
 _BEAT_EVERY = 128
@@ -78,10 +78,13 @@ class Base:
         walk = ctx.walk()
         self._facts.course = self._course(walk, total)
         counts = plan.Counts()
-        differing = plan.merge(walk, etcd_keys.stream(ctx.etcd, ctx.mapping), counts)
+        wanted = self._guard.recount(walk) if self._guard.was_cut_off else walk
+        differing = beside.differences(wanted, ctx.etcd, ctx.mapping, counts)
         for changes, change in enumerate(differing, 1):
             if isinstance(change, plan.Write):
                 self._put += 1
+                if total:
+                    self._guard.creates(change)
                 self._write(change, walk.zxid)
             elif not self._is_ours(change.key):
                 counts.present -= 1
@@ -185,6 +188,7 @@ class Base:
                     self._seen.append(verdict.path)
                     continue
                 self._unseen_total += 1
+                self._guard.went.saw(verdict.path)
                 if len(self._unseen) < cap:
                     self._unseen.append(verdict.path)
             elif isinstance(verdict.node, tree.Node):

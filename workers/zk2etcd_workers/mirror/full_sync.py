@@ -17,7 +17,7 @@ from zk2etcd_workers import turn
 from zk2etcd_workers.model import plan, tree
 from zk2etcd_workers.safety import guard_record
 from zk2etcd_workers.shard import confirm, context, facts as shard_facts
-from zk2etcd_workers.walk import course, etcd_keys, snapshot
+from zk2etcd_workers.walk import beside, course, snapshot
 
 _NOMINATE_AT = 100
 _CONFIRM_AT = 2048
@@ -55,6 +55,7 @@ class FullSync:
         self._extras: list[bytes] = []
         self._absent: list[bytes] = []
         self._absent_total = 0
+        self._guard = guard_record.Guarding(ctx, facts)
 
     def start(self) -> None:
         self._thread.start()
@@ -88,13 +89,14 @@ class FullSync:
 
     def _compare(self) -> int:
         ctx = self._ctx
-        guard = guard_record.Guarding(ctx, self._facts)
+        guard = self._guard
         guard.resume()
         walk = self._walk = ctx.walk(self._facts.largest)
         counts = plan.Counts()
         shown = time.monotonic()
-        for change in plan.merge(walk, etcd_keys.stream(ctx.etcd, ctx.mapping), counts):
+        for change in beside.differences(walk, ctx.etcd, ctx.mapping, counts):
             if isinstance(change, plan.Write):
+                guard.creates(change)
                 self._nominate(change.path)
             elif not self._hold(change.key):
                 counts.present -= 1
@@ -139,7 +141,7 @@ class FullSync:
         `max_deletes` the guard trips anyway and only their number matters."""
         paths, self._extras = self._extras, []
         absent = self._still_absent(paths)
-        room = self._ctx.delete_guard.max_deletes + 1 - len(self._absent)
+        room = self._guard.room + 1 - len(self._absent)
         self._absent_total += len(absent)
         self._absent += absent[: max(0, room)]
 
@@ -154,6 +156,8 @@ class FullSync:
             self._turn.pause(_SETTLE)
             self._absent = self._still_absent(self._absent)
             self._absent_total = len(self._absent)
+        for path in self._absent:
+            guard.went.saw(path)
         if guard.allows(self._absent, self._absent_total, present_keys, root=root):
             for path in self._absent:
                 self._nominate(path)

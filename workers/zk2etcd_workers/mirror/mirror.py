@@ -11,6 +11,7 @@ import contextlib
 import random
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 
 from zk2etcd import backoff, errors, messages
@@ -56,6 +57,8 @@ class Mirror:
         self._following_since = 0.0
         self._follow: follow.Follow | None = None
         self._rng = random.Random()
+        self.failures = 0
+        """How many attempts have ended in an error, since the start."""
         self.facts = shard_facts.Facts()
         self.context = ctx
         self.pausing = pause_key.Pausing(ctx, self.facts)
@@ -132,7 +135,7 @@ class Mirror:
 
     def _cycle(self) -> None:
         ctx, facts = self._ctx, self.facts
-        self._inbox = inbox.Inbox()
+        self._inbox, self._follow = inbox.Inbox(), None
         owned = self._own()
         guard = guard_record.Guarding(ctx, facts)
         identity = identities.Identity(ctx)
@@ -226,6 +229,8 @@ class Mirror:
 
     def _failed(self, error: errors.Zk2EtcdError) -> None:
         """Note it and wait. The first resync after a stable time is immediate and no error."""
+        _forget(error)
+        self.failures += 1
         ctx, facts = self._ctx, self.facts
         if self._following_since:
             if time.monotonic() - self._following_since > _STABLE:
@@ -261,3 +266,13 @@ class Mirror:
         except errors.Zk2EtcdError as error:
             ctx.log.info("writes under way were abandoned", reason=str(error))
         self._owning.release(ctx)
+
+
+def _forget(error: BaseException | None) -> None:
+    """Let go of what a failed attempt worked with. An error refers to its frames, those to a reply,
+    and the reply to the error: a circle, which keeps a listing of any size until Python's garbage
+    collector has seen enough objects, however large they are."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__

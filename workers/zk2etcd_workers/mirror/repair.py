@@ -53,6 +53,7 @@ class Repairs:
         self._told = told
         self._deliver = deliver
         self._nominated: list[bytes] = []
+        self._ramp = pacing.Ramp(ctx.etcd.reads_in_txn)
         self._received = 0
         self._reading = False
         self._began = 0.0
@@ -106,7 +107,7 @@ class Repairs:
         if self._reading or self._writing or not self._nominated:
             return
         batch, later = [], []
-        most = self._ctx.etcd.reads_in_txn
+        most = min(self._ctx.etcd.reads_in_txn, self._ramp.batch)
         for path in self._nominated[:most]:
             if path in self._busy:
                 later.append(path)
@@ -139,6 +140,7 @@ class Repairs:
         for at, path in enumerate(found.paths):
             for kv in found.answer.kvs(at):
                 there[path] = kv
+        self._ramp.saw(sum(len(kv.value) for kv in there.values()))
         self._read(Batch(found.paths, there))
 
     def _later(self, paths: Sequence[bytes]) -> None:
@@ -164,6 +166,7 @@ class Repairs:
         """Both sides are known; write what differs. An event comes before any reply that shows
         its change: a path that is dirty by now differs because it has just changed."""
         self._reading = False
+        self._ramp.saw(sum(len(node.data) for node in reply.results if type(node) is tree.Node))
         writes = []
         for (_, path), node in zip(reply.ops, reply.results, strict=True):
             there = reply.tag.there.get(path)

@@ -14,12 +14,20 @@ from zk2etcd.config import mirroring
 @dataclasses.dataclass(frozen=True)
 class Walk:
     """What a base or full sync found. `present` counts keys before the walk, `deletes` those of
-    them that ZooKeeper confirmed absent. `first`: the shard never finished a sync before."""
+    them that ZooKeeper confirmed absent. `first`: the shard never finished a sync before.
+    `replaced`: how many of the deletes are made good by new nodes in the same places
+    (`turnover`)."""
 
     deletes: int
     present: int
     first: bool
     root_missing: bool
+    replaced: int = 0
+
+    @property
+    def lost(self) -> int:
+        """The net loss, which the thresholds judge."""
+        return self.deletes - self.replaced
 
 
 def share(limits: mirroring.DeleteGuard, buckets: int) -> mirroring.DeleteGuard:
@@ -51,11 +59,12 @@ def _odd(walk: Walk, limits: mirroring.DeleteGuard) -> str | None:
 
 
 def _too_many(walk: Walk, limits: mirroring.DeleteGuard) -> str | None:
-    ratio = walk.deletes / max(walk.present, 1)
-    if walk.deletes > limits.max_deletes:
-        return f"more than max_deletes ({limits.max_deletes}) keys would go"
-    if walk.deletes > limits.min_deletes and ratio > limits.max_ratio:
-        return f"{ratio:.0%} of the keys would go (max_ratio {limits.max_ratio:.0%})"
-    if walk.deletes >= 10 and ratio >= 0.9:
-        return f"{ratio:.0%} of the keys would go"
+    lost, ratio = walk.lost, walk.lost / max(walk.present, 1)
+    what = "keys would go" if not walk.replaced else "keys would go, with none in their place"
+    if lost > limits.max_deletes:
+        return f"more than max_deletes ({limits.max_deletes}) {what}"
+    if lost > limits.min_deletes and ratio > limits.max_ratio:
+        return f"{ratio:.0%} of the {what} (max_ratio {limits.max_ratio:.0%})"
+    if lost >= 10 and ratio >= 0.9:
+        return f"{ratio:.0%} of the {what}"
     return None

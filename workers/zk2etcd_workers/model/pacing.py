@@ -11,8 +11,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-UNKNOWN_IN_FLIGHT = 256
-WALK_IN_FLIGHT = 224
+UNKNOWN_IN_FLIGHT = 112
+WALK_IN_FLIGHT = 96
 """What walks may use of it; the rest is kept for live changes, which must not wait for a walk."""
 
 REQUEST_BYTES = 512 * 1024
@@ -35,7 +35,7 @@ _LEAST_PARALLEL = 4
 _MOST_PARALLEL = 12
 
 LARGE_ANSWERS = 4 * 1024 * 1024
-LARGE_BATCH = 8
+LARGE_BATCH = 4
 _FIRST = 8
 LARGE_LISTING = 10_000
 

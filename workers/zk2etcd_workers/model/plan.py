@@ -44,7 +44,8 @@ class Held(NamedTuple):
 class Write(NamedTuple):
     """One change to one key. `value` None deletes it. `mtime` in milliseconds since 1970, 0 when
     there is none to report. `expect`: only if the key's mod_revision is still this (0: absent);
-    None in a stream that is the only writer. `batch`: the number of the read that it comes of."""
+    None in a stream that is the only writer. `batch`: the number of the read that it comes of.
+    `born`: the czxid of a node whose key a walk found missing in etcd, else 0."""
 
     key: bytes
     value: bytes | None
@@ -53,13 +54,21 @@ class Write(NamedTuple):
     mtime: int = 0
     expect: int | None = None
     batch: int = 0
+    born: int = 0
 
 
 def put(
-    key: bytes, node: tree.Node, *, mtime: int = 0, expect: int | None = None, batch: int = 0
+    key: bytes,
+    node: tree.Node,
+    *,
+    mtime: int = 0,
+    expect: int | None = None,
+    batch: int = 0,
+    born: int = 0,
 ) -> Write:
     """The write that makes `key` what `node` is."""
-    return Write(key, node.data, node.path, max(node.czxid, node.mzxid), mtime, expect, batch)
+    zxid = max(node.czxid, node.mzxid)
+    return Write(key, node.data, node.path, zxid, mtime, expect, batch, born)
 
 
 class Extra(NamedTuple):
@@ -127,7 +136,7 @@ def _differences(
         found = theirs[there] == ours[at]
         node = run.nodes[at]
         if node is not None and not (found and page.values[there] == node.data):
-            yield put(ours[at], node)
+            yield put(ours[at], node, born=0 if found else node.czxid)
         at, there = at + 1, there + found
     return at, there
 
@@ -135,4 +144,4 @@ def _differences(
 def _writes(run: Run, at: int) -> Iterator[Write]:
     for key, node in zip(run.keys[at:], run.nodes[at:], strict=True):
         if node is not None:
-            yield put(key, node)
+            yield put(key, node, born=node.czxid)

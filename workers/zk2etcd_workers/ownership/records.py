@@ -229,20 +229,27 @@ class GuardRecord:
     """What `guards/<id>` says: a walk that is under way or was cut off (`trip` None), or a trip.
 
     `lowers`: the trip is about an ensemble behind the floor; its release lowers the checkpoint.
-    `first` survives a crash in the middle of a shard's first base, and `present` one in any.
+    `first` survives a crash in the middle of a shard's first base, and `present` one in any; so
+    does `since`, the checkpoint before the walk: what was created after it is new.
     """
 
     present: int
     first: bool
     trip: messages.Guard | None = None
     lowers: bool = False
+    since: int = 0
 
     def to_bytes(self) -> bytes:
         document: dict[str, Any] = {"present": self.present, "first": self.first}
         if self.trip is None:
-            return encode({"walking": True, **document})
+            began = {"since": self.since} if self.since else {}
+            return encode({"walking": True, **began, **document})
         document["lowers"] = self.lowers
-        return encode({"trip": dataclasses.asdict(self.trip), **document})
+        trip = dataclasses.asdict(self.trip)
+        # Not inside: releases before it take no field of a trip that they do not know.
+        if creates := trip.pop("creates"):
+            document["creates"] = creates
+        return encode({"trip": trip, **document})
 
     @classmethod
     def from_bytes(cls, value: bytes, key: bytes) -> GuardRecord:
@@ -250,9 +257,11 @@ class GuardRecord:
         with _decoded(value, key) as document:
             trip = document.get("trip")
             if trip is not None:
-                trip = messages.Guard(**{**trip, "sample": tuple(trip["sample"])})
-            lowers = bool(document.get("lowers"))
-            return cls(int(document["present"]), bool(document["first"]), trip, lowers)
+                shown = {"sample": tuple(trip["sample"]), "creates": document.get("creates", 0)}
+                trip = messages.Guard(**{**trip, **shown})
+            present, first = int(document["present"]), bool(document["first"])
+            lowers, since = bool(document.get("lowers")), int(document.get("since", 0))
+            return cls(present, first, trip, lowers, since)
 
 
 def encode_pause(pause: messages.Paused) -> bytes:
@@ -273,6 +282,8 @@ def new_trip(
     sample: tuple[str, ...],
     now: float,
     kind: messages.GuardKind = "deletes",
+    creates: int = 0,
 ) -> messages.Guard:
     """A trip with an id of its own; `now` in wall-clock seconds."""
-    return messages.Guard(uuid.uuid4().hex[:12], reason, deletes, present, sample, now, kind)
+    name = uuid.uuid4().hex[:12]
+    return messages.Guard(name, reason, deletes, present, sample, now, kind, creates)

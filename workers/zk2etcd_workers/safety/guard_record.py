@@ -7,15 +7,17 @@ crash nor another worker forgets it.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from zk2etcd import messages, text
 from zk2etcd_workers.etcd import wire
-from zk2etcd_workers.model import guard, told
+from zk2etcd_workers.model import guard, plan, told, turnover
 from zk2etcd_workers.ownership import records
 from zk2etcd_workers.shard import context, facts as shard_facts
 
 _SAMPLE = 20
+_TURNOVER = 100_000
+"""Deletes that may be replaced, and are remembered for that, beyond `max_deletes`."""
 
 
 class Guarding:
@@ -29,6 +31,10 @@ class Guarding:
         self._inherited: int | None = None
         self._writes = False
         self._token = ctx.fence.token
+        self.went, self.came = turnover.Side(), turnover.Side()
+        self.since = facts.zxid
+        """The checkpoint before the walk, or before the first one that was cut off."""
+        self.was_cut_off = False
         self.released = False
         """A person let the deletes of this base happen: they are no repairs."""
 
@@ -81,11 +87,14 @@ class Guarding:
         """A base starts. What a walk that was cut off knew goes on to count, and so does a trip."""
         self._writes = True
         page = self._ctx.etcd.range(self._key)
-        self._record = records.GuardRecord(present, first)
         if page.kvs:
             old = records.GuardRecord.from_bytes(page.kvs[0].value, self._key)
-            self._inherited = old.present if old.trip is None else None
-            self._record = records.GuardRecord(self._before(present), first or old.first, old.trip)
+            if old.trip is None:
+                self._inherited, self.was_cut_off = old.present, True
+                self.since = min(self.since, old.since)
+            first = first or old.first
+        trip = old.trip if page.kvs else None
+        self._record = records.GuardRecord(self._before(present), first, trip, since=self.since)
         self._facts.guard = self._record.trip
         if self._record.trip is None:
             self._write(self._record)
@@ -96,7 +105,9 @@ class Guarding:
         return present if self._inherited is None else min(present, self._inherited)
 
     def resume(self) -> None:
-        """A full sync starts: a standing trip holds its deletes too."""
+        """A full sync starts: a standing trip holds its deletes too. What it finds came and went
+        while the pipeline looked, so no checkpoint tells what is new."""
+        self.since = 0
         page = self._ctx.etcd.range(self._key)
         if page.kvs:
             self._record = records.GuardRecord.from_bytes(page.kvs[0].value, self._key)
@@ -105,8 +116,22 @@ class Guarding:
     def room(self) -> int:
         """How many absent paths are worth remembering: with one more, no delete happens."""
         trip = self._record.trip if self._record is not None else None
-        most = self._ctx.delete_guard.max_deletes
+        most = self._ctx.delete_guard.max_deletes + _TURNOVER
         return max(most, trip.deletes) if trip and self._ctx.grants.names(trip) else most
+
+    def creates(self, write: plan.Write) -> None:
+        """A walk puts a key that etcd has not: a new node, perhaps, in the place of another."""
+        if write.born > self.since and not self.was_cut_off:
+            self.came.saw(write.path)
+
+    def recount(self, walk: Iterable[plan.Run]) -> Iterator[plan.Run]:
+        """The walk. What is new was put already, in part, by one that was cut off: so all of its
+        nodes are looked at."""
+        for run in walk:
+            for node in run.nodes:
+                if node is not None and node.czxid > self.since:
+                    self.came.saw(node.path)
+            yield run
 
     def allows(self, paths: Sequence[bytes], total: int, present: int, *, root: bool) -> bool:
         """May `total` confirmed deletes happen, of which `paths` are known? A trip is written
@@ -116,8 +141,11 @@ class Guarding:
         """
         record = self._record or records.GuardRecord(present, first=False)
         present = self._before(present)
-        found = guard.Walk(total, present, record.first, root_missing=not root)
+        replaced = turnover.replaced(self.went, self.came)
+        found = guard.Walk(total, present, record.first, not root, replaced)
         reason = guard.trips(found, self._ctx.delete_guard)
+        if reason is None and total > len(paths):
+            reason = f"more than {len(paths)} keys would go"
         if total and record.trip is not None:
             # A trip stands until a person releases it, or nothing is left to delete.
             reason = record.trip.reason
@@ -155,7 +183,8 @@ class Guarding:
             # A release allows at most the count that was shown, so the trip is still the same.
             return
         sample = tuple(told.path(path) for path in paths[:_SAMPLE])
-        trip = records.new_trip(reason, total, present, sample, time.time())
+        creates = turnover.beside(self.went, self.came)
+        trip = records.new_trip(reason, total, present, sample, time.time(), creates=creates)
         self._record = records.GuardRecord(present, record.first, trip)
         self._write(self._record)
         self._facts.guard = trip
@@ -165,6 +194,7 @@ class Guarding:
             "delete guard tripped: deletes are held",
             reason=reason,
             deletes=total,
+            creates=creates,
             present=present,
             sample=list(sample[:5]),
             guard=trip.id,

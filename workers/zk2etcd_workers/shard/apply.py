@@ -1,9 +1,7 @@
 """Writes to bounded, fenced Txns: what is sent, how much of it at once, what its answer means.
 
-Every Txn compares the shard's token and raises its checkpoint. A nested Txn carries far more
-operations than etcd's limit of 128, which holds for each level (an inner one may have 128 minus
-the outer's): 63 inner ones of 64, and the checkpoint, are one Txn. Nothing is ever sent twice
-unless etcd refused it for certain.
+Every Txn compares the shard's token and raises its checkpoint. Nothing is ever sent twice unless
+etcd refused it for certain.
 """
 
 from __future__ import annotations
@@ -20,11 +18,8 @@ from zk2etcd.logs import logger
 from zk2etcd_workers.etcd import client as etcd, wire
 from zk2etcd_workers.model import plan, tree
 from zk2etcd_workers.ownership import fence, records
+from zk2etcd_workers.shard import grouping
 
-_INNER = 32
-_GROUPS = 63
-_MOST_OPS = 64 * _GROUPS
-_FLAT = 100
 BELOW_LIMIT = 1000
 _AHEAD = 2
 
@@ -39,6 +34,8 @@ class Sent:
     guarded: bool
     number: int = 0
     checkpoint: bytes = b""
+    size: int = 0
+    """Bytes of its keys and values."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +92,7 @@ class Applier:
         self._numbers = itertools.count()
         self._sent_at: dict[int, float] = {}
         self.in_flight = 0
+        self._bytes_in_flight = 0
         self.zxid = 0
 
     def add(self, write: plan.Write) -> None:
@@ -107,7 +105,7 @@ class Applier:
 
     def _adapt(self) -> None:
         """Take over what was learned; asked for each write, so they are plain numbers."""
-        most, size = min(self._settings.txn_ops, _MOST_OPS), self._settings.txn_bytes
+        most, size = min(self._settings.txn_ops, grouping.MOST_OPS), self._settings.txn_bytes
         self._limit = min(most, self._learned.operations or most)
         self._most_bytes = min(size, self._learned.bytes or size)
 
@@ -122,7 +120,10 @@ class Applier:
         )
 
     def has_room(self) -> bool:
-        return self.in_flight < self._settings.txn_in_flight
+        """By number, and by bytes: of values larger than a Txn should be, fewer go at once."""
+        settings = self._settings
+        most_bytes = settings.txn_in_flight * settings.txn_bytes
+        return self.in_flight < settings.txn_in_flight and self._bytes_in_flight < most_bytes
 
     def oldest(self, now: float) -> float:
         """Seconds that the oldest Txn has been under way."""
@@ -141,13 +142,13 @@ class Applier:
         if not self._waiting or not self.has_room():
             return False
         # A ranged delete is two operations.
-        limit = min(self._limit, _MOST_OPS // 2) if ranged else self._limit
+        limit = min(self._limit, grouping.MOST_OPS // 2) if ranged else self._limit
         count = self._client.take(self._fitting(limit))
         if count == 0:
             return False
         writes = self._waiting[:count]
         del self._waiting[:count]
-        self._bytes -= sum(_size(write) for write in writes)
+        self._bytes -= sum(grouping.size(write) for write in writes)
         self._send(writes, ranged=ranged)
         return True
 
@@ -155,18 +156,14 @@ class Applier:
         """How many of the waiting writes go into one Txn; a large value travels alone."""
         if self._bytes <= self._most_bytes:
             return min(limit, len(self._waiting))
-        count = size = 0
-        for write in self._waiting[:limit]:
-            size += _size(write)
-            if count and size > self._most_bytes:
-                break
-            count += 1
-        return count
+        return grouping.fitting(self._waiting, limit, self._most_bytes)
 
     def guarded(self, writes: Sequence[plan.Write]) -> None:
         """Send repairs: each only if its key is still at the revision that it `expect`s."""
-        for start in range(0, len(writes), _FLAT):
-            self._send(writes[start : start + _FLAT], guarded=True)
+        while writes:
+            count = grouping.fitting(writes, grouping.FLAT, self._most_bytes)
+            self._send(writes[:count], guarded=True)
+            writes = writes[count:]
 
     def seal(self) -> None:
         """Raise the checkpoint alone: a walk that changed nothing is worth remembering too."""
@@ -178,15 +175,18 @@ class Applier:
         compares = self._fence.compares()
         zxid = max(self.zxid, max((write.zxid for write in writes), default=0))
         self.zxid = zxid
-        asks = _topmost(writes) if ranged else ()
+        asks = grouping.topmost(writes) if ranged else ()
         checkpoint = records.encode_zxid(zxid, self._fence.token)
-        sent = Sent(writes, zxid, asks, guarded, next(self._numbers), checkpoint)
-        ops = [_op(write, guarded=guarded) for write in writes]
+        size = sum(map(grouping.size, writes))
+        number = next(self._numbers)
+        sent = Sent(writes, zxid, asks, guarded, number, checkpoint, size)
+        ops = [grouping.op(write, guarded=guarded) for write in writes]
         for write in asks:
             start, end = self._below(write.path)
             ops.append(wire.Range(start, end, BELOW_LIMIT, keys_only=True))
         success = [self._checkpoint_put(checkpoint), *self._grouped(ops)]
         self.in_flight += 1
+        self._bytes_in_flight += sent.size
         self._sent_at[sent.number] = time.monotonic()
         self._client.txn_soon(
             wire.Txn(compares, success, self._fence.asks()),
@@ -200,10 +200,7 @@ class Applier:
         return wire.Txn([falls_not], [wire.Put(key, value)], [wire.Range(key)])
 
     def _grouped(self, ops: Sequence[wire.Op]) -> Sequence[wire.Op]:
-        if len(ops) <= _FLAT or self._learned.operations:
-            return ops
-        per = max(_INNER, -(-len(ops) // _GROUPS))
-        return [wire.Txn((), ops[at : at + per]) for at in range(0, len(ops), per)]
+        return ops if self._learned.operations else grouping.grouped(ops)
 
     # --- answers -----------------------------------------------------------------------------
 
@@ -214,6 +211,7 @@ class Applier:
         :raises errors.EtcdError: any other refusal, or an answer that was lost.
         """
         self.in_flight -= 1
+        self._bytes_in_flight -= ack.sent.size
         self._sent_at.pop(ack.sent.number, None)
         settled = self._meaning(ack.sent, ack)
         # There is room for one at least, so nothing is left here once nothing is under way.
@@ -225,13 +223,13 @@ class Applier:
     def _meaning(self, sent: Sent, ack: Ack) -> Settled:
         count, error = len(sent.writes), ack.error
         if isinstance(error, errors.TooManyOperations) and self._learned.fewer_operations(
-            count, _FLAT
+            count, grouping.FLAT
         ):
             self._adapt()
             return self._split(sent, self._limit)
         if isinstance(error, errors.TooLarge):
             if count > 1:
-                self._learned.fewer_bytes(sum(map(_size, sent.writes)))
+                self._learned.fewer_bytes(sum(map(grouping.size, sent.writes)))
                 self._adapt()
                 return self._split(sent, count // 2)
             if count:
@@ -245,7 +243,7 @@ class Applier:
         """One write alone is too large. The reason names no endpoint, so that it is the same
         whichever of them refuses it."""
         self._count(sent.writes, errors.TooLarge.__name__)
-        size = _size(sent.writes[0])
+        size = grouping.size(sent.writes[0])
         reason = f"etcd takes no request of its size, {size:,} bytes (see --max-request-bytes)"
         return Settled(refused=[(sent.writes[0], reason)], zxid=sent.zxid)
 
@@ -288,24 +286,6 @@ class Applier:
             self._instruments.etcd_count("delete", status, deletes)
         if deletes < len(writes):
             self._instruments.etcd_count("put", status, len(writes) - deletes)
-
-
-def _op(write: plan.Write, *, guarded: bool) -> wire.Op:
-    op: wire.Op
-    op = wire.Delete(write.key) if write.value is None else wire.Put(write.key, write.value)
-    if not guarded:
-        return op
-    return wire.Txn([wire.Compare(write.key, "mod", "=", write.expect or 0)], [op])
-
-
-def _size(write: plan.Write) -> int:
-    return len(write.key) + len(write.value or b"")
-
-
-def _topmost(writes: Sequence[plan.Write]) -> list[plan.Write]:
-    """The deletes that no other delete of the same Txn lies directly above of."""
-    deleted = {write.path for write in writes if write.value is None}
-    return [w for w in writes if w.value is None and w.path.rpartition(b"/")[0] not in deleted]
 
 
 class DryApplier(Applier):

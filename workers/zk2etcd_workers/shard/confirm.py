@@ -31,10 +31,10 @@ def read_again(
     :raises errors.SessionDoubt: the session changed, or did not answer.
     """
     answers: queue.SimpleQueue[replies.Reply] = queue.SimpleQueue()
-    at = 0
+    at, ramp = 0, pacing.Ramp(_BATCH)
     while at < len(paths):
         ctx.turn.beat()
-        wanted = pacing.fitting(paths[at : at + _BATCH], ctx.session.request_size.most)
+        wanted = pacing.fitting(paths[at : at + ramp.batch], ctx.session.request_size.most)
         granted = ctx.session.take(wanted, live=False)
         if not granted:
             ctx.turn.pause(0.002)
@@ -42,6 +42,7 @@ def read_again(
         ops = [(protocol.GET_DATA, path) for path in paths[at : at + granted]]
         ctx.session.read(ops, answers.put, walks=walks)
         reply = _wait(ctx, answers)
+        ramp.saw(sum(len(each.data) for each in reply.results if type(each) is tree.Node))
         for (_, path), node in zip(ops, reply.results, strict=True):
             yield Verdict(path, node, reply.zxid)
         at += granted

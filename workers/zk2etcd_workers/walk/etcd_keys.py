@@ -1,53 +1,109 @@
-"""The keys of a shard as etcd has them, as one ascending stream at a pinned revision."""
+"""The keys of a shard as etcd has them, in ascending order, at a pinned revision."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from zk2etcd import errors
 from zk2etcd_workers.etcd import client as etcd, wire
 from zk2etcd_workers.model import mapping, plan
 
-_FIRST_PAGE = 256
-_LARGEST_PAGE = 5_000
+_FIRST_PAGE = 64
+_LARGEST_PAGE = 4_000
+_LARGEST_OF_KEYS = 10_000
 _PAGE_BYTES = 4 * 1024 * 1024
 
 
-def stream(
-    client: etcd.Client, shard: mapping.Mapping, *, keys_only: bool = False
-) -> Iterator[plan.Held]:
-    """The target's own key, then all below it; foreign and excluded keys included, those of other
-    buckets not.
+class Reader:
+    """Reads the target's own key, then those below it, part by part; foreign and excluded keys
+    included, those of other buckets not.
 
     Pages adapt to the size of what they hold, and the next one is under way while one is used.
     If etcd compacted the revision, it goes on from the last key at a new one.
 
     :raises errors.EtcdError: a page was refused or not answered.
     """
-    start, end = shard.below()
-    own = client.range(shard.target)
-    if start != shard.target:
+
+    def __init__(self, client: etcd.Client, shard: mapping.Mapping) -> None:
+        self._client = client
+        self._shard = shard
+        self._start, self._end = shard.below()
+        own = client.range(shard.target)
+        self._revision = own.revision
         # For `to: /`, whose below-range is [/, 0), the range shows the key `/` itself.
-        yield _own(own, shard)
-    limit = _FIRST_PAGE
-    options: dict[str, Any] = {"revision": own.revision, "keys_only": keys_only}
-    ask = client.range_soon(start, end, limit=limit, **options)
-    while True:
-        try:
-            page = ask()
-        except errors.Compacted:
-            options["revision"] = client.range(shard.target).revision
-            ask = client.range_soon(start, end, limit=limit, **options)
-            continue
-        if page.more:
-            start = shard.after(page.keys[-1])
-            limit = _next_limit(page, limit)
-            ask = client.range_soon(start, end, limit=limit, **options)
-        yield _own(page, shard)
-        if not page.more:
-            return
+        self._own: wire.Page | None = own if self._start != shard.target else None
+        self._limit = _FIRST_PAGE
+
+    def part(self, last: bytes) -> Iterator[plan.Held]:
+        """The keys after those of the part before, up to `last`. The first page is asked for now;
+        the next part may be, before this one is read."""
+        end = min(self._shard.after(last), self._end)
+        start, self._start = self._start, max(self._start, end)
+        return self._pages(start, end)
+
+    def rest(self, *, keys_only: bool = True) -> Iterator[plan.Held]:
+        """All keys after those of the last part."""
+        start, self._start = self._start, self._end
+        return self._pages(start, self._end, keys_only=keys_only)
+
+    def _pages(self, start: bytes, end: bytes, *, keys_only: bool = False) -> Iterator[plan.Held]:
+        own, self._own = self._own, None
+        ask = self._ask(start, end, keys_only) if start < end else None
+        return self._read(own, ask, end, keys_only)
+
+    def _ask(self, start: bytes, end: bytes, keys_only: bool) -> Callable[[], wire.Page]:
+        limit = _LARGEST_OF_KEYS if keys_only else self._limit
+
+        def send() -> Callable[[], wire.Page]:
+            options: dict[str, Any] = {"revision": self._revision, "keys_only": keys_only}
+            return self._client.range_soon(start, end, limit=limit, **options)
+
+        sent = send()
+
+        def answer() -> wire.Page:
+            pending = sent
+            while True:
+                try:
+                    return pending()
+                except errors.Compacted:
+                    self._revision = self._client.range(self._shard.target).revision
+                    pending = send()
+
+        return answer
+
+    def _read(
+        self,
+        own: wire.Page | None,
+        ask: Callable[[], wire.Page] | None,
+        end: bytes,
+        keys_only: bool,
+    ) -> Iterator[plan.Held]:
+        if own is not None:
+            yield self._held(own)
+        while ask is not None:
+            page, ask = ask(), None
+            if not keys_only:
+                self._limit = _next_limit(page, self._limit)
+            if page.more and (start := self._shard.after(page.keys[-1])) < end:
+                ask = self._ask(start, end, keys_only)
+            yield self._held(page)
+
+    def _held(self, page: wire.Page) -> plan.Held:
+        """What of a page is this shard's."""
+        if self._shard.buckets == 1:
+            return plan.Held(page.keys, page.values)
+        own = list(map(self._shard.owns_key, page.keys))
+        keys, values = (list(itertools.compress(each, own)) for each in (page.keys, page.values))
+        return plan.Held(keys, values)
+
+
+def stream(
+    client: etcd.Client, shard: mapping.Mapping, *, keys_only: bool = False
+) -> Iterator[plan.Held]:
+    """All of them, from the first on."""
+    return Reader(client, shard).rest(keys_only=keys_only)
 
 
 def number(client: etcd.Client, shard: mapping.Mapping) -> int:
@@ -55,15 +111,8 @@ def number(client: etcd.Client, shard: mapping.Mapping) -> int:
     return sum(len(page.keys) for page in stream(client, shard, keys_only=True))
 
 
-def _own(page: wire.Page, shard: mapping.Mapping) -> plan.Held:
-    """What of a page is this shard's."""
-    if shard.buckets == 1:
-        return plan.Held(page.keys, page.values)
-    own = list(map(shard.owns_key, page.keys))
-    keys, values = (list(itertools.compress(each, own)) for each in (page.keys, page.values))
-    return plan.Held(keys, values)
-
-
 def _next_limit(page: wire.Page, limit: int) -> int:
+    if not page.keys:
+        return limit
     fitting = _PAGE_BYTES * len(page.keys) // max(page.size, 1)
     return max(8, min(fitting, limit * 4, _LARGEST_PAGE))

@@ -19,7 +19,7 @@ from zk2etcd_workers.model import mapping, pacing, tree
 from zk2etcd_workers.zookeeper import protocol, reply as replies, session as sessions
 
 _IN_FLIGHT = 3
-_BATCH = 112
+_BATCH = 48
 _HELD_NODES = 8192
 _HELD_BYTES = 16 * 1024 * 1024
 
@@ -287,7 +287,8 @@ class Reader:
             node += count
             self.held += count
         self._held_bytes += columns.size
-        self._ramp.saw(columns.size)
+        if columns.nodes:  # a listing says nothing of the sizes of what it lists
+            self._ramp.saw(columns.size)
         if columns.size > pacing.LARGE_ANSWERS:
             self._heavy.update(directory.path for directory, _, _ in reply.tag)
 

@@ -16,6 +16,7 @@ from zk2etcd_workers.walk import readahead
 from zk2etcd_workers.zookeeper import session as sessions
 
 _RUN = 128
+_RUN_BYTES = 2 * 1024 * 1024
 _SAMPLE = 1_000
 _SAMPLE_BYTES = 8 * 1024 * 1024
 
@@ -29,6 +30,23 @@ class _Frame:
     def is_done(self) -> bool:
         names = self.dir.names
         return names is not None and self.at >= len(names) and not self.pending
+
+
+class _Opaque:
+    """The nodes and listings that could not be read. Apart from the walk, so that what reads for
+    the walk needs no way back to it: neither is then left to the garbage collector, which Python
+    calls for a number of objects, however large they are."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.sample: list[bytes] = []
+        self._bytes = 0
+
+    def add(self, path: bytes) -> None:
+        self.count += 1
+        self._bytes += len(path)
+        if len(self.sample) < _SAMPLE and self._bytes <= _SAMPLE_BYTES:
+            self.sample.append(path)
 
 
 class Walk:
@@ -52,11 +70,12 @@ class Walk:
         epoch: int | None = None,
     ) -> None:
         """:param largest: and `epoch`: see `readahead.Reader`."""
+        self._opaque = _Opaque()
         self._reader = readahead.Reader(
             session,
             shard,
             pulse,
-            self._opaque,
+            self._opaque.add,
             skip_ephemeral=skip_ephemeral,
             read_batch=read_batch,
             patience=patience,
@@ -67,11 +86,17 @@ class Walk:
         self._key = shard.key if shard.source != shard.target else None
         self._skip_ephemeral = skip_ephemeral
         self._run = plan.Run()
+        self._run_bytes = 0
         self.nodes = 0
         self.root: tree.Node | None = None
-        self.opaque = 0
-        self.opaque_sample: list[bytes] = []
-        self._opaque_bytes = 0
+
+    @property
+    def opaque(self) -> int:
+        return self._opaque.count
+
+    @property
+    def opaque_sample(self) -> list[bytes]:
+        return self._opaque.sample
 
     @property
     def zxid(self) -> int:
@@ -101,7 +126,7 @@ class Walk:
         elif found is not tree.Miss.NO_NODE and self._mapping.bucket == 0:
             self._unreadable(self._mapping.source)
         elif found is not tree.Miss.NO_NODE:
-            self._opaque(self._mapping.source)
+            self._opaque.add(self._mapping.source)
         yield self._taken()
 
     def _below(self, root: readahead.Dir) -> Iterator[plan.Run]:
@@ -114,7 +139,7 @@ class Walk:
                 stack.append(_Frame(sub))
             elif frame.is_done():
                 stack.pop()
-            elif len(self._run.keys) >= _RUN:
+            elif len(self._run.keys) >= _RUN or self._run_bytes >= _RUN_BYTES:
                 self._reader.absorb()
                 yield self._taken()
             elif self._run.keys:
@@ -123,7 +148,7 @@ class Walk:
                 self._reader.pump()
 
     def _taken(self) -> plan.Run:
-        run, self._run = self._run, plan.Run()
+        run, self._run, self._run_bytes = self._run, plan.Run(), 0
         return run
 
     def _siblings(self, frame: _Frame) -> readahead.Dir | None:
@@ -134,7 +159,7 @@ class Walk:
         if names is None:
             return None
         found, all_leaves, end = directory.found, directory.leaves, len(names)
-        while len(self._run.keys) < _RUN:
+        while len(self._run.keys) < _RUN and self._run_bytes < _RUN_BYTES:
             at = frame.at
             if pending and (at == end or pending[-1][0] < names[at]):
                 sub = pending.pop()[1]
@@ -161,6 +186,7 @@ class Walk:
         run.values += values
         run.nodes += nodes
         self.nodes += len(nodes)
+        self._run_bytes += size
         self._reader.used(len(nodes), size)
 
     def _add_one(self, frame: _Frame, name: bytes) -> None:
@@ -182,13 +208,8 @@ class Walk:
         if not (self._skip_ephemeral and tree.is_ephemeral(node)):
             key = node.path if self._key is None else self._key(node.path)
             self._run.add(key, node)
+            self._run_bytes += len(node.data)
 
     def _unreadable(self, path: bytes) -> None:
-        self._opaque(path)
+        self._opaque.add(path)
         self._run.add(self._mapping.key(path), None)
-
-    def _opaque(self, path: bytes) -> None:
-        self.opaque += 1
-        self._opaque_bytes += len(path)
-        if len(self.opaque_sample) < _SAMPLE and self._opaque_bytes <= _SAMPLE_BYTES:
-            self.opaque_sample.append(path)

@@ -9,6 +9,7 @@ Everything here runs in kazoo's connection thread.
 
 from __future__ import annotations
 
+import io
 import select
 import socket
 import struct
@@ -185,12 +186,33 @@ class Connection(kazoo.protocol.connection.ConnectionHandler):  # type: ignore[m
         return answer
 
     def _read(self, length: int, timeout: float) -> bytes:
+        if length > _RECEIVE:
+            return self._read_large(length, timeout)
         received = self._received
+        while len(received) < length:
+            chunk = self._receive(_RECEIVE, timeout)
+            if not received and len(chunk) == length:
+                return chunk
+            received += chunk
+        taken = bytes(memoryview(received)[:length])
+        del received[:length]
+        return taken
+
+    def _read_large(self, length: int, timeout: float) -> bytes:
+        """No more than the message, and into its place: a BytesIO hands its buffer out."""
+        (whole := io.BytesIO()).write(self._received)
+        self._received.clear()
+        while (left := length - whole.tell()) > 0:
+            whole.write(self._receive(min(_RECEIVE, left), timeout))
+        return whole.getvalue()
+
+    def _receive(self, most: int, timeout: float) -> bytes:
+        """What has arrived, at least one byte."""
         with self._socket_error_handling():
-            while len(received) < length:
+            while True:
                 self._wait_for_bytes(timeout)
                 try:
-                    chunk = self._socket.recv(max(_RECEIVE, length - len(received)))
+                    chunk = self._socket.recv(most)
                 except (BlockingIOError, InterruptedError):
                     continue
                 except OSError as error:
@@ -199,12 +221,7 @@ class Connection(kazoo.protocol.connection.ConnectionHandler):  # type: ignore[m
                     raise
                 if not chunk:
                     raise kazoo.exceptions.ConnectionDropped("the server closed the connection")
-                if not received and len(chunk) == length:
-                    return bytes(chunk)
-                received += chunk
-        taken = bytes(memoryview(received)[:length])
-        del received[:length]
-        return taken
+                return bytes(chunk)
 
     def _wait_for_bytes(self, timeout: float) -> None:
         # A TLS socket may hold bytes that select cannot see.

@@ -121,17 +121,17 @@ class MultiRead:
         results: list[tree.Result] = []
         add, new, node = results.append, tuple.__new__, tree.Node
         stat_and_head = _STAT_AND_HEAD.unpack_from
-        # The terminator is four bytes shorter than the header and number of a further answer.
-        buffer += b"\0\0\0\0"
         answered, _, _, number = _HEADER_AND_INT.unpack_from(buffer, offset)
         offset += 13
         for kind, path in self.ops:
             if answered == GET_DATA and kind == GET_DATA:
                 end = offset + number if number > 0 else offset
                 data = buffer[offset:end]
-                (czxid, mzxid, ctime, mtime, owner, children, answered, number) = stat_and_head(
-                    buffer, end
-                )
+                try:
+                    stat = stat_and_head(buffer, end)
+                except struct.error:
+                    stat = stat_and_head(*_last(buffer, end))
+                czxid, mzxid, ctime, mtime, owner, children, answered, number = stat
                 add(new(node, (path, data, czxid, mzxid, mtime, owner, children, ctime)))
                 offset = end + 81
                 continue
@@ -142,9 +142,18 @@ class MultiRead:
                 add(_MISSES.get(number, tree.Miss.OTHER))
             else:
                 raise ValueError(f"multiRead answered with type {answered} to type {kind}")
-            answered, _, _, number = _HEADER_AND_INT.unpack_from(buffer, offset)
+            try:
+                answered, _, _, number = _HEADER_AND_INT.unpack_from(buffer, offset)
+            except struct.error:
+                answered, _, _, number = _HEADER_AND_INT.unpack_from(*_last(buffer, offset))
             offset += 13
         return results
+
+
+def _last(buffer: bytes, offset: int) -> tuple[bytes, int]:
+    """Where to read what stands at the end: the terminator is four bytes shorter than the header
+    and number of a further answer. (To lengthen a buffer is to copy it, and it may be large.)"""
+    return buffer[offset:] + b"\0\0\0\0", 0
 
 
 def names(buffer: bytes, offset: int, count: int) -> tuple[list[bytes], int]:

@@ -74,3 +74,30 @@ def test_a_bucket_has_its_part_of_the_limits() -> None:
     part = guard.share(limits, 3)
     assert (part.min_deletes, part.max_deletes) == (33, 3333)
     assert (part.max_ratio, part.first_sync) == (limits.max_ratio, "apply")
+
+
+def test_what_is_replaced_is_not_lost() -> None:
+    def trips(deletes: int, replaced: int, present: int) -> str | None:
+        return guard.trips(guard.Walk(deletes, present, False, False, replaced), LIMITS)
+
+    assert trips(171, 171, 171) is None
+    assert trips(20_000, 15_000, 100_000) is None
+    assert trips(20_000, 9_999, 100_000)
+    assert trips(171, 1, 171)
+    said = trips(300, 100, 500)
+    assert said == "40% of the keys would go, with none in their place (max_ratio 30%)"
+
+
+@given(st.integers(0, 20_000), st.integers(0, 20_000), st.integers(0, 20_000))
+def test_the_thresholds_see_the_net_loss_alone(deletes: int, rest: int, replaced: int) -> None:
+    replaced = min(replaced, deletes)
+    net = guard.Walk(deletes, deletes + rest, False, False, replaced)
+    gross = guard.Walk(deletes - replaced, deletes + rest, False, False)
+    assert (guard.trips(net, LIMITS) is None) is (guard.trips(gross, LIMITS) is None)
+
+
+@given(st.integers(1, 20_000), st.integers(0, 20_000))
+def test_what_is_odd_is_held_whatever_came(deletes: int, replaced: int) -> None:
+    replaced = min(replaced, deletes)
+    assert guard.trips(guard.Walk(deletes, 99, True, False, replaced), LIMITS)
+    assert guard.trips(guard.Walk(deletes, 99, False, True, replaced), LIMITS)

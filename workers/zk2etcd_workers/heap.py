@@ -1,0 +1,39 @@
+"""What the C library keeps of memory that Python has freed.
+
+glibc raises, with each large block that is freed, the size from which on a block goes back to the
+system (mallopt(3), M_MMAP_THRESHOLD: up to 32 MiB), and gives threads heaps of their own: after a
+listing of 30 MB, or values of 1 MB, most of it would stay with the process, in pieces.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+
+# malloc.h
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_THRESHOLD = -3
+_M_ARENA_MAX = -8
+
+_LARGE = 512 * 1024
+"""Above what is read from a socket at once, which comes and goes all the time."""
+_SPARE = 8 * 1024 * 1024
+_HEAPS = 2
+
+
+def settle() -> None:
+    """Have large blocks go back to the system when they are freed. Before there are threads; it
+    does nothing where the C library knows no such settings (musl)."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _LARGE)
+        mallopt(_M_TRIM_THRESHOLD, _SPARE)
+        mallopt(_M_ARENA_MAX, _HEAPS)
+
+
+def sweep() -> None:
+    """Give back what an attempt that failed has left behind; some ten milliseconds."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

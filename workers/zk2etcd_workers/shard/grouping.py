@@ -1,0 +1,63 @@
+"""The shape of one Txn: how many operations, in which inner Txns. Pure.
+
+A nested Txn carries far more operations than etcd's limit of 128, which holds for each level (an
+inner one may have 128 minus the outer's): 62 inner ones of 64, the checkpoint and one put are one
+Txn. That put is not nested since etcd counts no nested one against its quota (costTxn in
+etcdserver/quota.go, in 3.4 and before 3.5.33): without it a full etcd would go on taking ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from zk2etcd_workers.etcd import wire
+from zk2etcd_workers.model import plan
+
+_INNER = 32
+_GROUPS = 62
+MOST_OPS = 64 * _GROUPS
+FLAT = 100
+"""Up to so many operations are not nested at all."""
+
+
+def grouped(ops: Sequence[wire.Op]) -> Sequence[wire.Op]:
+    """The operations of the outer Txn, beside the checkpoint."""
+    if len(ops) <= FLAT:
+        return ops
+    per = max(_INNER, -(-len(ops) // _GROUPS))
+    flat = next((at for at, each in enumerate(ops) if type(each) is wire.Put), None)
+    counted: Sequence[wire.Op] = ()
+    if flat is not None:
+        counted, ops = [ops[flat]], [*ops[:flat], *ops[flat + 1 :]]
+    return [*counted, *(wire.Txn((), ops[at : at + per]) for at in range(0, len(ops), per))]
+
+
+def op(write: plan.Write, *, guarded: bool) -> wire.Op:
+    """The operation of a write; `guarded`: only if its key is still at what it `expect`s."""
+    done: wire.Op
+    done = wire.Delete(write.key) if write.value is None else wire.Put(write.key, write.value)
+    if not guarded:
+        return done
+    return wire.Txn([wire.Compare(write.key, "mod", "=", write.expect or 0)], [done])
+
+
+def size(write: plan.Write) -> int:
+    """Bytes of its key and value."""
+    return len(write.key) + len(write.value or b"")
+
+
+def fitting(writes: Sequence[plan.Write], limit: int, most_bytes: int) -> int:
+    """How many of these, from the first on, fit into one Txn; at least one."""
+    count = total = 0
+    for write in writes[:limit]:
+        total += size(write)
+        if count and total > most_bytes:
+            break
+        count += 1
+    return count
+
+
+def topmost(writes: Sequence[plan.Write]) -> list[plan.Write]:
+    """The deletes that no other delete of the same Txn lies directly above of."""
+    deleted = {write.path for write in writes if write.value is None}
+    return [w for w in writes if w.value is None and w.path.rpartition(b"/")[0] not in deleted]

@@ -1,0 +1,78 @@
+"""etcd's side of a walk, beside ZooKeeper's: both are compared piece by piece.
+
+etcd bounds a page by a number of keys, never by bytes, and tells no sizes without the values. But
+what a walk has just read says how large the same keys in etcd will be. So the nodes are gathered
+first, up to a number of bytes, and then etcd is asked for the range of just these keys; nodes of
+the next piece are gathered meanwhile. (A range that ends there also costs etcd less: it counts all
+keys of the range that it is asked for, whatever the limit.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from zk2etcd_workers.etcd import client as etcd
+from zk2etcd_workers.model import mapping, plan
+from zk2etcd_workers.walk import etcd_keys
+
+_FIRST_NODES = 64
+_PIECE_NODES = 4_000
+_PIECE_BYTES = 2 * 1024 * 1024
+
+
+def differences(
+    walk: Iterable[plan.Run], client: etcd.Client, shard: mapping.Mapping, counts: plan.Counts
+) -> Iterator[plan.Write | plan.Extra]:
+    """What differs between a walk and etcd, in key order.
+
+    :raises errors.EtcdError: a page was refused or not answered.
+    """
+    reader = etcd_keys.Reader(client, shard)
+    asked: tuple[list[plan.Run], Iterator[plan.Held]] | None = None
+    for runs in _gathered(walk, shard.buckets):
+        page = reader.part(runs[-1].keys[-1])
+        if asked is not None:
+            yield from plan.merge(*asked, counts)
+        asked = runs, page
+    if asked is not None:
+        yield from plan.merge(*asked, counts)
+    # What only etcd has, after all that ZooKeeper has: nobody will look at the values.
+    yield from plan.merge((), reader.rest(), counts)
+
+
+def _gathered(walk: Iterable[plan.Run], buckets: int) -> Iterator[list[plan.Run]]:
+    """Runs of nodes, some at a time: few at first, so that writing begins soon. A bucket's range
+    holds the keys of the others too."""
+    most, most_bytes = _FIRST_NODES, _PIECE_BYTES // buckets
+    runs: list[plan.Run] = []
+    nodes = size = 0
+    for run, of_run in _cut(walk, most_bytes):
+        if runs and (nodes >= most or size + of_run > most_bytes):
+            yield runs
+            runs, nodes, size = [], 0, 0
+            most = min(most * 4, _PIECE_NODES // buckets)
+        runs.append(run)
+        nodes += len(run.keys)
+        size += of_run
+    if runs:
+        yield runs
+
+
+def _cut(walk: Iterable[plan.Run], most: int) -> Iterator[tuple[plan.Run, int]]:
+    """The runs, those of large values in parts of at most so many bytes: (a part, its bytes)."""
+    for run in walk:
+        sizes = list(map(len, filter(None, run.values)))
+        if (size := sum(sizes)) <= most:
+            if run.keys:
+                yield run, size
+            continue
+        part, size = plan.Run(), 0
+        for key, value, node in zip(run.keys, run.values, run.nodes, strict=True):
+            if part.keys and size + len(value or b"") > most:
+                yield part, size
+                part, size = plan.Run(), 0
+            part.keys.append(key)
+            part.values.append(value)
+            part.nodes.append(node)
+            size += len(value or b"")
+        yield part, size
