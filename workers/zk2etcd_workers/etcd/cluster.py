@@ -61,6 +61,7 @@ class Cluster:
         self.id = self._fixed or (home.remembered if home else "")
         """In hexadecimal, as etcd's log has it; empty before the first answer."""
         self._kept = ""
+        self._unfit: set[str] = set()
 
     @property
     def untold(self) -> bool:
@@ -144,6 +145,7 @@ class Cluster:
         if not found:
             self._nobody(silent)
             return
+        self._tell_unfit(silent)
         total = len(self._settings.endpoints)
         ours = verdict.ours(found, total, self.id, fixed=bool(self._fixed))
         if self.id and ours != self.id:
@@ -171,6 +173,13 @@ class Cluster:
         self._login.rejected(self._login.token)
         self._login.now()
         return self.survey()
+
+    def _tell_unfit(self, silent: dict[str, errors.EtcdError]) -> None:
+        """Once each: nobody meets them any more, as long as another one answers."""
+        for at, why in silent.items():
+            if isinstance(why, errors.UnfitMember) and at not in self._unfit:
+                self._unfit.add(at)
+                logger.get().warning("an endpoint of etcd is left out", error=str(why))
 
     def _nobody(self, silent: dict[str, errors.EtcdError]) -> None:
         """Where we may not read our own keys, that is said of each request by itself."""

@@ -73,11 +73,6 @@ def _first(found: Sequence[Found], total: int) -> str:
             f"{_told(found)}, restored from {found[0].kept}, and {len(found)} of {total} endpoints "
             "say so: not enough to believe it; if it is right, set etcd.cluster_id"
         )
-    if not any(each.ours for each in found) and 2 * len(found) < total:
-        raise errors.OtherCluster(
-            f"{_told(found)}, which holds nothing of ours, and only {len(found)} of {total} "
-            "endpoints answer: waiting for more of them; if it is right, set etcd.cluster_id"
-        )
     return cluster
 
 
