@@ -19,15 +19,15 @@ from zk2etcd.sandbox import servers
 
 def _memory(supervisor: installed.Supervisor, field: str) -> float:
     """MiB of the fattest worker; `field` is VmHWM, the most it ever had, or VmRSS."""
+    return max((_of(pid, field) for pid in supervisor.worker_pids().values()), default=0) / 1024
 
-    def of(pid: int) -> int:
-        with contextlib.suppress(OSError):
-            status = pathlib.Path(f"/proc/{pid}/status").read_text("ascii")
-            found = [line.split()[1] for line in status.splitlines() if line.startswith(field)]
-            return sum(map(int, found))  # a zombie has none
-        return 0
 
-    return max(map(of, supervisor.worker_pids().values()), default=0) / 1024
+def _of(pid: int, field: str) -> int:
+    """KiB of a process; 0 when it has ended."""
+    with contextlib.suppress(OSError):
+        status = pathlib.Path(f"/proc/{pid}/status").read_text("ascii")
+        return sum(int(each.split()[1]) for each in status.splitlines() if each.startswith(field))
+    return 0
 
 
 def _filled(server: servers.ZooKeeper, root: str, values: Sequence[tuple[str, bytes]]) -> None:
@@ -161,8 +161,14 @@ def test_values_of_a_megabyte_fit_into_a_small_container(
 
 
 def _measured(*arguments: str) -> tuple[int, float]:
-    """The exit code of a command, and the most MiB that it had."""
+    """The exit code of a command, and the most MiB that it had. (What wait4 tells counts from the
+    fork on, when it was as large as we are.)"""
     process = subprocess.Popen([installed.command(), *arguments], stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode, usage.ru_maxrss / 1024
+    seen = [0.0]
+
+    def ended() -> bool:
+        seen.append(_of(process.pid, "VmHWM") / 1024)
+        return process.poll() is not None
+
+    polling.until(ended, 60, what="the command ended")
+    return process.returncode, max(seen[3:], default=0.0)
