@@ -172,6 +172,18 @@ class Guard:
 
 
 @dataclasses.dataclass(frozen=True)
+class Ensemble:
+    """By what a shard knows its ensemble: the oldest node of those that tell, with its czxid and
+    birth (wall-clock seconds), how many there are, and how many marks of what was mirrored."""
+
+    path: str
+    zxid: int
+    at: float
+    nodes: int
+    marks: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Paused:
     """A pause that stands, in etcd: who asked for it; `since` in wall-clock seconds."""
 
@@ -235,7 +247,7 @@ class ShardReport:
     `pause` is what etcd knows; only with phase "paused" has everything under way ended. `ordered`
     is the last order to pause or to resume that is done. `protocol_reason`: why it is classic,
     where bulk would have been preferred. `orphaned`: the supervisor says it, for a worker that
-    ended.
+    ended. `ensemble`: as of the last start.
     """
 
     id: str
@@ -265,6 +277,7 @@ class ShardReport:
     ordered: str = ""
     orphaned: bool = False
     started_over: StartedOver | None = None
+    ensemble: Ensemble | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -280,6 +280,27 @@ def swapped_ensemble(on: stage.Stage) -> None:
     on.arrived(b"1")
 
 
+def put_back(on: stage.Stage) -> None:
+    """An earlier state of the ensemble answers, with a higher zxid: all births are the same."""
+    on.create("n")
+    supervisor = on.follows()
+    with on.twin() as other:
+        on.zk.set(stage.ROOT, b"1")
+        on.arrived(b"1")
+        on.log_more(other)
+        on.zk_proxy.retarget(other.address)
+        polling.until(
+            lambda: on.shard(supervisor).get("guard") or on.value() == b"0", 20, what="seen"
+        )
+        # Beyond what the other one told, or the session would not come back.
+        for _ in range(400):
+            on.zk.set_async(stage.ROOT, b"2")
+        on.zk.set(stage.ROOT, b"2")
+        on.zk_proxy.heal()
+    _release(on, supervisor)
+    on.arrived(b"2")
+
+
 def _release(on: stage.Stage, supervisor: world.Supervisor) -> None:
     """What a person does who has looked, if the guard holds."""
     guard = on.shard(supervisor).get("guard")
@@ -326,5 +347,6 @@ SCENARIOS: Mapping[str, Callable[[stage.Stage], None]] = {
         put_back_unseen,
         stray_cluster,
         swapped_ensemble,
+        put_back,
     )
 }

@@ -163,6 +163,16 @@ class Stage:
             client.close()
             made.kill()
 
+    def log_more(self, server: sandboxes.ZooKeeper) -> None:
+        """Have it log as much as ours has by now, and more, of what is not mirrored."""
+        client = observing.connected(server.address)
+        client.create("/more", b"")
+        for _ in range(100):
+            client.set_async("/more", b"")
+        client.set("/more", b"")
+        client.stop()
+        client.close()
+
     # --- etcd --------------------------------------------------------------------------------
 
     def history(self, key: str = ROOT) -> list[bytes | None]:

@@ -387,7 +387,11 @@ def test_what_a_guard_holds_is_held_by_the_next_split_too(world: mirroring.World
     assert whole.follows().guard is None
 
 
-def test_another_ensemble_is_noticed_by_the_next_split_too(world: mirroring.World) -> None:
+def test_another_ensemble_is_noticed_by_the_next_split_too(
+    fresh_world: mirroring.World,
+) -> None:
+    """There is nothing beside the root that could tell."""
+    world = fresh_world
     seed(world)
     (worker,) = spread(world, split(world.root, 1), 1)
     before = world.etcd.values(world.root)

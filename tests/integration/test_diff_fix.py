@@ -27,9 +27,10 @@ def tree(world: mirroring.World) -> mirroring.World:
 
 
 def state(world: mirroring.World) -> set[bytes]:
-    """The names of our own keys, without their prefix."""
+    """The names of our own keys, without their prefix, and without marks of what was written."""
     base = world.state.encode() + b"/"
-    return {key.removeprefix(base) for key in world.etcd.range(base, base[:-1] + b"0")}
+    found = {key.removeprefix(base) for key in world.etcd.range(base, base[:-1] + b"0")}
+    return {key for key in found if not key.startswith(b"marks/")}
 
 
 def own(world: mirroring.World, diff: commands.Command, admin: str) -> observing.KeyValue:

@@ -34,8 +34,11 @@ def _mirrored(world: mirroring.World) -> dict[bytes, bytes]:
     return before
 
 
-def test_a_root_that_may_not_be_read_says_nothing_of_the_ensemble(world: mirroring.World) -> None:
+def test_a_root_that_may_not_be_read_says_nothing_of_the_ensemble(
+    fresh_world: mirroring.World,
+) -> None:
     """NoAuth is neither another identity nor absence: nothing trips, nothing goes."""
+    world = fresh_world
     before = _mirrored(world)
     world.zk.add_auth("digest", "owner:secret")
     world.zk.set_acls(world.root, [make_digest_acl("owner", "secret", all=True)])

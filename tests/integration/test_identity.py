@@ -58,7 +58,11 @@ def anew(world: mirroring.World) -> None:
     )
 
 
-def test_a_root_created_anew_unseen_is_refused_until_released(world: mirroring.World) -> None:
+def test_a_root_created_anew_unseen_is_refused_until_released(
+    fresh_world: mirroring.World,
+) -> None:
+    """There is nothing beside it that could tell."""
+    world = fresh_world
     before = mirrored(world)
     anew(world)
     worker = world.worker(identity=NEXT)
@@ -86,6 +90,31 @@ def test_a_root_created_anew_unseen_is_refused_until_released(world: mirroring.W
     assert third.follows().guard is None
 
 
+def test_a_root_created_anew_beside_what_stands_is_the_guard_s_case(
+    fresh_world: mirroring.World,
+) -> None:
+    """Seen missing first, then unseen. The values are right; what is gone, a person looks at."""
+    world = fresh_world
+    world.zk.create("/stands", b"")
+    before = mirrored(world)
+    world.zk.delete(world.root, recursive=True)
+    worker = world.worker(identity=NEXT)
+    held = worker.trip()
+    assert held.deletes == len(before)
+    observing.seed(world.zk, [(world.root, b"anew"), (world.path("n0"), b"new")])
+    polling.until(lambda: world.etcd.value(world.path("n0")) == b"new")
+    assert world.etcd.value(world.root) == b"anew"
+    assert worker.trip(kind="deletes") == held
+    assert world.etcd.values(world.root).keys() == before.keys()
+    let_delete(worker, held)
+    assert world.etcd.values(world.root) == world.wanted()
+    worker.drain()
+    anew(world)
+    heir = world.worker(identity=messages.Identity("inst", "w0", 3))
+    assert heir.follows().guard is None
+    world.equal()
+
+
 def test_a_root_created_anew_before_our_eyes_is_followed(world: mirroring.World) -> None:
     mirrored(world)
     worker = world.worker(identity=NEXT)
@@ -111,8 +140,11 @@ def test_a_root_deleted_before_our_eyes_may_come_back_unseen(world: mirroring.Wo
     world.equal()
 
 
-def test_a_root_missing_and_then_created_is_another_one(world: mirroring.World) -> None:
+def test_a_root_missing_and_then_created_is_another_one(
+    fresh_world: mirroring.World,
+) -> None:
     """As when a wiped ensemble is filled again while the deletes are held."""
+    world = fresh_world
     before = mirrored(world)
     world.zk.delete(world.root, recursive=True)
     worker = world.worker(identity=NEXT)

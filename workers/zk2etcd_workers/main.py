@@ -21,6 +21,7 @@ from zk2etcd_workers.mirror import mirror
 from zk2etcd_workers.model import mapping, steps, told
 from zk2etcd_workers.ownership import fence, leases, member, records
 from zk2etcd_workers.shard import context
+from zk2etcd_workers.walk import oldest
 from zk2etcd_workers.zookeeper import session as sessions
 
 _TURN = 0.2
@@ -63,6 +64,7 @@ class _Sides:
         keys = records.Keys(settings.state.prefix)
         self.client = etcd.Client(settings.etcd, instruments, keys.home(cluster))
         self.lease = leases.Lease(self.client, settings.state.lease_ttl)
+        self.oldest = oldest.Oldest()
         self._member = member.Membership(self.client, keys, self.lease, spec.identity)
         if not spec.dry_run:
             self._member.start()
@@ -238,6 +240,7 @@ class Worker:
             turn=turn.Turn(),
             log=self._log.bind(shard=shard.id),
             dry_run=self._spec.dry_run,
+            oldest=sides.oldest,
         )
         self._log.info(
             "mirror starts",

@@ -158,6 +158,8 @@ def _headline(found: Mapping[str, Any], now: float) -> rich.text.Text:
     up = text.duration(max(0.0, now - status.seconds(found["started_at"])))
     facts = f"zk2etcd {found['version']}, pid {found['pid']}, up {up}, {found['config']['path']}"
     line.append(text.printable(f"{facts}, instance {found['instance']}") + "\n", style="dim")
+    if known := status.ensemble(found):
+        line.append(f"{text.printable(known)}\n", style="dim")
     return line
 
 

@@ -108,6 +108,15 @@ def progress(shard: Mapping[str, Any]) -> str:
     return f"{phase} {far}" if shard["phase"] == "full_sync" else f"{phase}, full sync {far}"
 
 
+def ensemble(found: Mapping[str, Any]) -> str:
+    """By which node ZooKeeper is known, the oldest of all shards; empty while it is not."""
+    known = [shard["ensemble"] for shard in found["shards"] if shard.get("ensemble")]
+    if not known:
+        return ""
+    oldest = min(known, key=lambda each: seconds(each["at"]))
+    return f"ZooKeeper known by {oldest['path']} of {oldest['at'][:19]}Z, zxid {oldest['zxid']}"
+
+
 def source(shard: Mapping[str, Any]) -> str:
     """See `text.bucket`."""
     return text.bucket(str(shard["from"]), shard.get("bucket", 0), shard.get("buckets", 1))
@@ -162,6 +171,7 @@ def _shard(shard: published.ShardView, now: float) -> Document:
         "unsyncable_total": max(report.unsyncable_total, len(report.unsyncable)),
         "guard": _held(report.guard),
         "pause": _held(report.pause),
+        "ensemble": _ensemble(report.ensemble),
         "full_sync_running": report.full_sync_running,
         "full_sync_due": shard.full_sync_due,
         "last_full_sync": _full_sync(report.last_full_sync),
@@ -193,6 +203,12 @@ def _progress(report: messages.ShardReport) -> Document:
 
 def _held(why: messages.Guard | messages.Paused | None) -> Document | None:
     return None if why is None else {**vars(why), "since": _time(why.since)}
+
+
+def _ensemble(known: messages.Ensemble | None) -> Document | None:
+    if known is None:
+        return None
+    return {**vars(known), "zxid": f"{known.zxid:#x}", "at": _time(known.at)}
 
 
 def _full_sync(result: messages.FullSyncResult | None) -> Document | None:

@@ -51,6 +51,17 @@ def test_the_document_has_the_keys_of_the_contract() -> None:
     assert shard["zxid"] == "0x1234"
 
 
+def test_by_what_the_ensemble_is_known() -> None:
+    known = messages.Ensemble("/other", 0x5, views.NOW - 7200, 7, 21)
+    found = document(ensemble=known)
+    assert found["shards"][0]["ensemble"] == {
+        "path": "/other", "zxid": "0x5", "at": "2023-11-14T20:13:20.000Z", "nodes": 7, "marks": 21
+    }  # fmt: skip
+    said = "ZooKeeper known by /other of 2023-11-14T20:13:20Z, zxid 0x5"
+    assert status.ensemble(found) == said
+    assert status.ensemble(document()) == ""
+
+
 def test_a_pause_is_told_with_who_and_is_no_trouble() -> None:
     pause = messages.Paused("alice@desk (127.0.0.1)", views.NOW - 7200)
     found = document(phase="paused", pause=pause, guard=None)

@@ -17,6 +17,7 @@ from zk2etcd_workers.commands import (
     finding,
     probe_cluster,
     probe_etcd,
+    probe_history,
     probe_zookeeper,
 )
 
@@ -30,7 +31,7 @@ def facts(settings: models.Config, shards: Sequence[messages.Shard]) -> Facts:
         here = yield from _seen(zookeeper, _zookeeper(both, shards))
         there = yield from _seen(etcd, _etcd(both, shards))
         if here and there and both.session.connected:
-            yield from _seen(zookeeper, _history(both, shards[0]))
+            yield from _seen(zookeeper, probe_history.history(both, shards))
 
 
 def _seen(side: finding.Side, looked: Facts) -> Generator[finding.Fact, None, bool]:
@@ -92,22 +93,3 @@ def _etcd(both: both_sides.Sides, shards: Sequence[messages.Shard]) -> Facts:
 def _prefixes(shards: Sequence[messages.Shard]) -> list[messages.Shard]:
     """One shard of each prefix: what concerns all of its buckets is said once."""
     return [shard for shard in shards if shard.bucket == 0]
-
-
-def _history(both: both_sides.Sides, shard: messages.Shard) -> Facts:
-    """Is this the ensemble that was mirrored before, or an older state of it?"""
-    try:
-        floor = probe_etcd.floor(both)
-    except errors.EtcdDenied:
-        return  # said already
-    zxid = both.sync(shard.source.encode())
-    if zxid < floor:
-        yield probe_zookeeper.SIDE.fail(
-            f"its latest zxid {zxid:#x} is behind {floor:#x}, which was mirrored already",
-            "it was wiped, restored or replaced: nothing is mirrored from it; "
-            "see that zookeeper.hosts is right",
-        )
-    elif floor:
-        yield probe_zookeeper.SIDE.ok(
-            f"its history goes on from what was mirrored, zxid {floor:#x}"
-        )

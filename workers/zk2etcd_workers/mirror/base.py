@@ -6,6 +6,7 @@ is read again in ZooKeeper, and the guard decides about those that are really ab
 
 from __future__ import annotations
 
+import functools
 import queue
 import time
 from collections.abc import Callable, Sequence
@@ -215,13 +216,15 @@ class Base:
 
     def _apply_deletes(self, paths: list[bytes]) -> None:
         """Each is read once more just before it goes."""
+        known = self._applier.zxid
         for verdict in confirm.read_again(self._ctx, paths):
             if not confirm.is_absent(self._ctx, verdict.node):
                 self._again(verdict.path)
                 continue
             self._delete += 1
             key = self._ctx.mapping.key(verdict.path)
-            self._write(plan.Write(key, None, verdict.path, 0), verdict.zxid)
+            zxid = known if verdict.node is tree.Miss.NO_NODE else 0
+            self._write(plan.Write(key, None, verdict.path, zxid), verdict.zxid)
         self._drain()
 
 
@@ -236,6 +239,7 @@ def applier(ctx: context.Context, deliver: Callable[[apply.Ack], None]) -> apply
         ctx.instruments,
         deliver,
         ctx.mapping.below_path,
+        functools.partial(ctx.ring.puts, ctx.keys.marks(ctx.shard.id)),
     )
 
 

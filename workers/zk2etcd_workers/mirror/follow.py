@@ -14,7 +14,7 @@ from zk2etcd import errors
 from zk2etcd.logs import logger
 from zk2etcd_workers import turn
 from zk2etcd_workers.etcd import wire
-from zk2etcd_workers.mirror import base, full_sync, pipeline, repair
+from zk2etcd_workers.mirror import base, full_sync, inbox as inboxes, pipeline, repair
 from zk2etcd_workers.model import plan, tree
 from zk2etcd_workers.ownership import fence
 from zk2etcd_workers.safety import identity as identities
@@ -27,7 +27,6 @@ from zk2etcd_workers.shard import (
     facts as shard_facts,
     freshness,
     gauges,
-    inbox as inboxes,
     unsyncable,
     untold,
 )
@@ -144,8 +143,9 @@ class Follow:
             if self._freshness.answered(reply):
                 self._told.synced(reply.zxid)
             return
+        known = 0
         if not isinstance(reply.tag, repair.Batch):
-            self._pipeline.answered()
+            known = self._pipeline.answered(reply.tag)
         if reply.error is not None:
             raise reply.error
         if reply.epoch != self._ctx.epoch:
@@ -159,9 +159,9 @@ class Follow:
             self._ctx.log.debug("batch read", trace_id=name, paths=len(reply.ops))
         self._pipeline.saw(reply.results)
         for (_, path), result in zip(reply.ops, reply.results, strict=True):
-            self._plan(path, result, reply.tag)
+            self._plan(path, result, reply.tag, known)
 
-    def _plan(self, path: bytes, result: tree.Node | tree.Miss, batch: int) -> None:
+    def _plan(self, path: bytes, result: tree.Node | tree.Miss, batch: int, known: int) -> None:
         ctx = self._ctx
         key = ctx.mapping.key(path)
         if self._identity.concerns(path):
@@ -172,7 +172,8 @@ class Follow:
                 return
         if confirm.is_absent(ctx, result):
             if ctx.config.sync.deletes == "apply":
-                self._applier.add(plan.Write(key, None, path, 0, batch=batch))
+                zxid = known if result is tree.Miss.NO_NODE else 0
+                self._applier.add(plan.Write(key, None, path, zxid, batch=batch))
                 return
         elif isinstance(result, tree.Node):
             self._facts.largest = max(self._facts.largest or 0, len(result.data))

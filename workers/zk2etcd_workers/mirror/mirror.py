@@ -18,10 +18,10 @@ from zk2etcd import backoff, errors, messages
 from zk2etcd.logs import logger
 from zk2etcd_workers import turn
 from zk2etcd_workers.etcd import wire
-from zk2etcd_workers.mirror import base, connecting, follow, owning, splits
+from zk2etcd_workers.mirror import base, connecting, follow, inbox, owning, splits
 from zk2etcd_workers.ownership import records
 from zk2etcd_workers.safety import guard_record, identity as identities, pause_key
-from zk2etcd_workers.shard import context, dirty_paths, facts as shard_facts, inbox
+from zk2etcd_workers.shard import context, dirty_paths, facts as shard_facts
 
 _STABLE = 5.0
 _SETTLE = 2.0
@@ -140,6 +140,7 @@ class Mirror:
         guard = guard_record.Guarding(ctx, facts)
         identity = identities.Identity(ctx)
         identity.load()
+        facts.ensemble = identity.told
         checkpoints = records.checkpoints(owned, identity.since)
         floor = max(checkpoints.values(), default=0)
         if (trip := guard.standing()) is not None and trip.kind == "identity":
@@ -158,7 +159,9 @@ class Mirror:
             trip = guard.distrust(reason, base.count(ctx), lowers=behind)
             self._owning.hold(ctx, guard, trip, self._take_due)
             return
-        zxid = self._base(ctx, floor, identity, first=own == 0 or identity.is_hidden)
+        first = own == 0 or identity.is_hidden
+        identity.settle(held=True)
+        zxid = self._base(ctx, floor, identity, first=first)
         self._following_since = time.monotonic()
         facts.follows()
         if self._once:
@@ -205,6 +208,7 @@ class Mirror:
         run = base.Base(ctx, facts, floor, self._dirty.mark, self._dirty.was_deleted)
         done = run.run(first=first)
         identity.settle(held=facts.guard is not None or ctx.config.sync.deletes == "never")
+        facts.ensemble = identity.told
         facts.unsyncable.base_ended()
         took = time.monotonic() - started
         self._dirty.settle()

@@ -43,6 +43,7 @@ class Pipeline:
         self._read_at = 0.0
         self._ramp = pacing.Ramp(_BATCH)
         self._unchanged = unchanged.Unchanged()
+        self._known: dict[int, int] = {}
         self.busy: dict[bytes, int] = {}
 
     @property
@@ -71,6 +72,7 @@ class Pipeline:
             self._reads += 1
             ops = [(protocol.GET_DATA, path) for path in paths]
             self._batch += 1
+            self._known[self._batch] = self._applier.zxid
             self._ctx.session.read(ops, self._deliver, self._batch)
 
     def _fresh(self, count: int) -> list[bytes]:
@@ -85,10 +87,12 @@ class Pipeline:
                 paths.append(path)
         return paths
 
-    def answered(self) -> None:
-        """A read was answered, or failed."""
+    def answered(self, batch: int) -> int:
+        """A read was answered, or failed: the zxid that the server had reached when it was sent, at
+        least."""
         self._reads -= 1
         self._read_at = time.monotonic()
+        return self._known.pop(batch)
 
     def saw(self, results: Sequence[tree.Result]) -> None:
         """What a read found: how large values are decides how many the next ones ask for."""

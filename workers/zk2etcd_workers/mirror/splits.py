@@ -7,6 +7,10 @@ a first sync. So a shard that has just been taken looks for a whole split that w
 it was itself, and takes over what those shards knew, in one Txn: what follows then is as if it had
 mirrored all the time. What is in doubt there is in doubt here: a guard's record of one of them,
 a trip or a walk that was cut off, makes this base a first one.
+
+A split that never was whole has mirrored nothing that this shard has not; but a person may have
+paused one of its shards, and its guard may have tripped. So pauses and guards count of every shard
+of the prefix, from wherever they are younger than all that is taken over.
 """
 
 from __future__ import annotations
@@ -17,8 +21,11 @@ from typing import NamedTuple
 from zk2etcd import messages
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.mirror import base
+from zk2etcd_workers.model import history
 from zk2etcd_workers.ownership import records as own_keys
-from zk2etcd_workers.shard import context
+from zk2etcd_workers.shard import context, ring
+
+_MOST_BUCKETS = 256
 
 
 class Split(NamedTuple):
@@ -31,6 +38,7 @@ class Split(NamedTuple):
 
 
 _Kept = Mapping[bytes, wire.Present]
+_Ops = list[wire.Put | wire.Delete]
 
 
 def adopt(ctx: context.Context, at_claim: Sequence[wire.Present]) -> Sequence[wire.Present]:
@@ -48,22 +56,80 @@ def adopt(ctx: context.Context, at_claim: Sequence[wire.Present]) -> Sequence[wi
     checkpoints = {kv.key: kv for kv in at_claim}
     mine = [keys.checkpoint(shard.id), keys.identity(shard.id), keys.guard(shard.id)]
     related = [key for key in checkpoints if _slug(key) == _slug(mine[0]) and key != mine[0]]
-    former = _latest(ctx, checkpoints, len(related)) if related else None
-    if former is None:
+    if not related:
         return at_claim
     kept = {**checkpoints, **_all(ctx, "identities"), **_all(ctx, "guards"), **_all(ctx, "pauses")}
     own = kept.get(mine[0])
     zxid = own_keys.decode_zxid(own.value) if own is not None else 0
     known = [key for key in mine if key in kept and (key != mine[0] or zxid)]
-    if former.active <= max((kept[key].revision for key in known), default=0):
+    active = max((kept[key].revision for key in known), default=0)
+    former = _latest(ctx, checkpoints, len(related))
+    if former is not None and former.active > active:
+        ops = _of_split(ctx, former, kept, zxid)
+        active = former.active
+    else:
+        former, ops = None, _again(ctx, kept, zxid)
+    doubts = _doubts(ctx, kept, former, active)
+    if former is None and not doubts:
         return at_claim
-    identity = _identity(ctx, [kept.get(keys.identity(each)) for each in former.ids])
-    if own is not None and own.revision <= identity.since:
-        zxid = 0  # of an ensemble that they were released of
-    ops = _taken_over(ctx, former, kept, identity, max(zxid, former.zxid))
-    ctx.fence.write(ops)
-    ctx.log.info("goes on from another split of the prefix", buckets=len(former.ids))
+    ctx.fence.write([*ops, *_held_by(ctx, kept, doubts, whole=former is not None)])
+    if former is not None:
+        ctx.log.info("goes on from another split of the prefix", buckets=len(former.ids))
+    else:
+        ctx.log.info("what holds a shard of another split of the prefix holds this one")
     return [*({**checkpoints, mine[0]: wire.Present(mine[0], *ctx.fence.mark)}).values()]
+
+
+def _doubts(
+    ctx: context.Context, kept: _Kept, former: Split | None, active: int
+) -> Sequence[wire.Present]:
+    """The pauses and guards' records of other shards of the prefix: all of the split that is taken
+    over, and those that are younger."""
+    slug = _slug(ctx.keys.guard(ctx.shard.id)).rpartition(b"/")[2]
+    kinds = (ctx.keys.all_of("pauses")[0], ctx.keys.all_of("guards")[0])
+    alike = {
+        key.rpartition(b"/")[2].decode(): key
+        for key in kept
+        if key.startswith(kinds) and _slug(key).rpartition(b"/")[2] == slug
+    }
+    if not alike:
+        return ()
+    ids = former.ids if former else ()
+    return [
+        kept[key]
+        for each in _ids(ctx)
+        if each in alike
+        for key in (ctx.keys.pause(each), ctx.keys.guard(each))
+        if key in kept and (each in ids or kept[key].revision > active)
+    ]
+
+
+def _ids(ctx: context.Context) -> Iterator[str]:
+    """All shards of all other splits that the prefix can have had."""
+    source, target, ours = ctx.shard.source, ctx.shard.target, ctx.shard.buckets
+    for buckets in range(1, _MOST_BUCKETS + 1):
+        for number in range(buckets if buckets != ours else 0):
+            yield messages.shard_id(source, target, number, buckets)
+
+
+def _held_by(
+    ctx: context.Context, kept: _Kept, doubts: Sequence[wire.Present], *, whole: bool
+) -> Iterator[wire.Put | wire.Delete]:
+    """What is in doubt elsewhere is in doubt here. From a whole split all is taken over: what this
+    shard had of its own, from long ago, goes. Else a trip of its own stays."""
+    guard, pause = ctx.keys.guard(ctx.shard.id), ctx.keys.pause(ctx.shard.id)
+    pauses = [kv for kv in doubts if kv.key.startswith(ctx.keys.all_of("pauses")[0])]
+    own = None if whole or guard not in kept else kept[guard].value
+    if len(pauses) < len(doubts):
+        if own is None or own_keys.GuardRecord.from_bytes(own, guard).trip is None:
+            record = own_keys.GuardRecord(base.count(ctx), first=True)
+            yield wire.Put(guard, record.to_bytes())
+    elif whole:
+        yield wire.Delete(guard)
+    if pauses:
+        yield wire.Put(pause, pauses[0].value)
+    elif whole:
+        yield wire.Delete(pause)
 
 
 def _all(ctx: context.Context, kind: str) -> _Kept:
@@ -96,24 +162,45 @@ def _written(ctx: context.Context, checkpoints: _Kept, buckets: int) -> Iterator
         yield each
 
 
-def _taken_over(
-    ctx: context.Context, former: Split, kept: _Kept, identity: own_keys.IdentityRecord, zxid: int
-) -> list[wire.Put | wire.Delete]:
+def _again(ctx: context.Context, kept: _Kept, zxid: int) -> _Ops:
+    """What this shard knows itself, put once more: so that what is taken over beside it is not
+    taken over again after a person has ended it."""
     keys, mine = ctx.keys, ctx.shard.id
-    checkpoint = own_keys.encode_zxid(zxid, ctx.fence.token)
-    ops: list[wire.Put | wire.Delete] = [
+    identity = kept.get(keys.identity(mine))
+    record = identity.value if identity is not None else own_keys.IdentityRecord({}).to_bytes()
+    checkpoint = own_keys.encode_zxid(zxid, ctx.fence.token if zxid else 0)
+    return [wire.Put(keys.checkpoint(mine), checkpoint), wire.Put(keys.identity(mine), record)]
+
+
+def _of_split(ctx: context.Context, former: Split, kept: _Kept, zxid: int) -> _Ops:
+    """What a whole split knew."""
+    keys, mine = ctx.keys, ctx.shard.id
+    own = kept.get(keys.checkpoint(mine))
+    theirs = [kept.get(keys.identity(each)) for each in former.ids]
+    identity = _identity(ctx, theirs)
+    if own is not None and own.revision <= identity.since:
+        zxid = 0  # of an ensemble that they were released of
+    checkpoint = own_keys.encode_zxid(max(zxid, former.zxid), ctx.fence.token)
+    return [
         wire.Put(keys.checkpoint(mine), checkpoint),
         wire.Put(keys.identity(mine), identity.to_bytes()),
-        wire.Delete(keys.guard(mine)),
-        wire.Delete(keys.pause(mine)),
+        *_marks(ctx, former, theirs),
     ]
-    if any(keys.guard(each) in kept for each in former.ids):
-        record = own_keys.GuardRecord(base.count(ctx), first=True)
-        ops[2] = wire.Put(keys.guard(mine), record.to_bytes())
-    pauses = [kept[key] for each in former.ids if (key := keys.pause(each)) in kept]
-    if pauses:
-        ops[3] = wire.Put(keys.pause(mine), pauses[0].value)
-    return ops
+
+
+def _marks(
+    ctx: context.Context, former: Split, kept: Sequence[wire.Present | None]
+) -> Iterator[wire.Put]:
+    """Those of their marks that count and are this shard's to see to, the latest first."""
+    found: list[history.Mark] = []
+    for each, identity in zip(former.ids, kept, strict=True):
+        if identity is not None:
+            era = own_keys.IdentityRecord.from_bytes(identity.value, identity.key).era
+            kvs = ring.read(ctx.etcd, ctx.keys.marks(each))
+            found += [mark for kv in kvs for mark in ring.of_era(kv, era)]
+    ours = [mark for mark in found if ctx.mapping.owns(mark.path)]
+    ours.sort(key=lambda mark: mark.zxid, reverse=True)
+    yield from ring.taken_over(ctx.keys.marks(ctx.shard.id), ctx.fence.token, ours)
 
 
 def _identity(ctx: context.Context, kept: Sequence[wire.Present | None]) -> own_keys.IdentityRecord:
@@ -127,4 +214,6 @@ def _identity(ctx: context.Context, kept: Sequence[wire.Present | None]) -> own_
     since = min(record.since for record in records) if len(records) == len(kept) else 0
     mapped = ctx.mapping
     ours = {p: b for p, b in births.items() if p == mapped.source or mapped.owns(p)}
-    return own_keys.IdentityRecord(ours, since)
+    # Of marks, and of what stands for the ensemble, only what belongs to the births that count.
+    kin = records[-1].ensemble if records else {}
+    return own_keys.IdentityRecord(ours, since, kin, ctx.fence.token)

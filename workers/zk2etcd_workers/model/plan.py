@@ -45,7 +45,9 @@ class Write(NamedTuple):
     """One change to one key. `value` None deletes it. `mtime` in milliseconds since 1970, 0 when
     there is none to report. `expect`: only if the key's mod_revision is still this (0: absent);
     None in a stream that is the only writer. `batch`: the number of the read that it comes of.
-    `born`: the czxid of a node whose key a walk found missing in etcd, else 0."""
+    `born`: the czxid of a node whose key a walk found missing in etcd, else 0.
+    `zxid` is the node's mzxid, beside its `czxid`; of a delete, one at or before the state in which
+    there was no node, or 0."""
 
     key: bytes
     value: bytes | None
@@ -55,6 +57,7 @@ class Write(NamedTuple):
     expect: int | None = None
     batch: int = 0
     born: int = 0
+    czxid: int = 0
 
 
 def put(
@@ -68,7 +71,7 @@ def put(
 ) -> Write:
     """The write that makes `key` what `node` is."""
     zxid = max(node.czxid, node.mzxid)
-    return Write(key, node.data, node.path, zxid, mtime, expect, batch, born)
+    return Write(key, node.data, node.path, zxid, mtime, expect, batch, born, node.czxid)
 
 
 class Extra(NamedTuple):

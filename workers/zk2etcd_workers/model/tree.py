@@ -10,7 +10,8 @@ ROOT = b"/"
 
 
 class Node(NamedTuple):
-    """A readable znode. zxids as on the wire, `mtime` and `ctime` in milliseconds since 1970."""
+    """A readable znode. zxids as on the wire, `mtime` and `ctime` in milliseconds since 1970.
+    `pzxid`: the last change of its list of children; 0 if nobody told."""
 
     path: bytes
     data: bytes
@@ -20,6 +21,7 @@ class Node(NamedTuple):
     owner: int
     children: int
     ctime: int = 0
+    pzxid: int = 0
 
 
 class Miss(enum.Enum):

@@ -40,6 +40,10 @@ class Keys:
     def identity(self, shard: str) -> bytes:
         return self._key("identities", shard)
 
+    def marks(self, shard: str) -> bytes:
+        """What the keys of all marks of a shard begin with."""
+        return self._key("marks", shard) + b"/"
+
     def pause(self, shard: str) -> bytes:
         return self._key("pauses", shard)
 
@@ -178,28 +182,45 @@ class Birth(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class IdentityRecord:
-    """What `identities/<id>` says: by path, the birth of a node that stands for the ensemble; and
-    the etcd revision up to which checkpoints speak of a former one, which a person gave up."""
+    """What `identities/<id>` says: by path, the births of what is mirrored and stands for the
+    ensemble; the etcd revision up to which checkpoints speak of a former one, which a person gave
+    up; births of what stands for it beside that, among the oldest children of `/`; and the first
+    token whose marks are of this ensemble. A release that knows only the first two forgets the
+    others when it writes it; then no mark counts."""
 
     births: Mapping[bytes, Birth]
     since: int = 0
+    ensemble: Mapping[bytes, Birth] = dataclasses.field(default_factory=dict)
+    era: int = 0
 
     def to_bytes(self) -> bytes:
-        told = {
-            path.decode("utf-8", "surrogateescape"): {"zxid": f"{birth.zxid:#x}", "at": birth.at}
-            for path, birth in self.births.items()
-        }
-        return encode({"births": told, "since": self.since})
+        told: dict[str, Any] = {"births": _told(self.births), "since": self.since}
+        if self.ensemble:
+            told["ensemble"] = _told(self.ensemble)
+        if self.era:
+            told["era"] = self.era
+        return encode(told)
 
     @classmethod
     def from_bytes(cls, value: bytes, key: bytes) -> IdentityRecord:
         """:raises errors.NewerFormat: it is not one."""
-        with _decoded(value, key) as document:
-            births = {
-                path.encode("utf-8", "surrogateescape"): Birth(int(b["zxid"], 16), int(b["at"]))
-                for path, b in document["births"].items()
-            }
-            return cls(births, int(document["since"]))
+        with decoded(value, key) as document:
+            births, ensemble = _births(document["births"]), _births(document.get("ensemble", {}))
+            return cls(births, int(document["since"]), ensemble, int(document.get("era", 0)))
+
+
+def _told(births: Mapping[bytes, Birth]) -> dict[str, Any]:
+    return {
+        path.decode("utf-8", "surrogateescape"): {"zxid": f"{birth.zxid:#x}", "at": birth.at}
+        for path, birth in births.items()
+    }
+
+
+def _births(told: Mapping[str, Any]) -> dict[bytes, Birth]:
+    return {
+        path.encode("utf-8", "surrogateescape"): Birth(int(birth["zxid"], 16), int(birth["at"]))
+        for path, birth in told.items()
+    }
 
 
 def read_identity(client: etcd.Client, key: bytes) -> IdentityRecord | None:
@@ -212,7 +233,7 @@ def read_identity(client: etcd.Client, key: bytes) -> IdentityRecord | None:
 
 
 @contextlib.contextmanager
-def _decoded(value: bytes, key: bytes) -> Iterator[dict[str, Any]]:
+def decoded(value: bytes, key: bytes) -> Iterator[dict[str, Any]]:
     """The document; what is not as it should be in it is a NewerFormat."""
     try:
         yield decode(value, key)
@@ -254,7 +275,7 @@ class GuardRecord:
     @classmethod
     def from_bytes(cls, value: bytes, key: bytes) -> GuardRecord:
         """:raises errors.NewerFormat: it is not one."""
-        with _decoded(value, key) as document:
+        with decoded(value, key) as document:
             trip = document.get("trip")
             if trip is not None:
                 shown = {"sample": tuple(trip["sample"]), "creates": document.get("creates", 0)}
@@ -271,7 +292,7 @@ def encode_pause(pause: messages.Paused) -> bytes:
 
 def decode_pause(value: bytes, key: bytes) -> messages.Paused:
     """:raises errors.NewerFormat: it is not one."""
-    with _decoded(value, key) as document:
+    with decoded(value, key) as document:
         return messages.Paused(str(document["by"]), float(document["since"]))
 
 

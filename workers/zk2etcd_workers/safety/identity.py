@@ -3,23 +3,21 @@ swapped answers readily, and its tree looks like a mass delete and a mass change
 
 A node's czxid and ctime stay as they are for its whole life, and another ensemble hardly ever gave
 the same ones to the same path. So those of the prefix's root are kept in etcd (ZooKeeper's own `/`
-has none: of up to 16 of its oldest children), and compared before a base writes anything.
+has none: of up to 16 of its oldest children), beside those of what stands for the ensemble in
+general (`ensemble`), and compared before a base writes anything. Where they are the same, it may
+still be an earlier state of it (`history`).
 """
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable, Sequence
 
-from zk2etcd import errors
+from zk2etcd import errors, messages
 from zk2etcd_workers.etcd import wire
-from zk2etcd_workers.model import tree
+from zk2etcd_workers.model import history as histories, tree
 from zk2etcd_workers.ownership import lineage, records
+from zk2etcd_workers.safety import ensemble, history
 from zk2etcd_workers.shard import confirm, context
-from zk2etcd_workers.zookeeper import protocol, reply as replies
-
-_CHILDREN = 16
-_LISTED = 1000
 
 
 class Identity:
@@ -30,6 +28,9 @@ class Identity:
         self._key = ctx.keys.identity(ctx.shard.id)
         self._known: dict[bytes, records.Birth] = {}
         self._stored = records.IdentityRecord({})
+        self._kin: ensemble.Births = {}
+        self._marks: Sequence[histories.Mark] = ()
+        self._era = 0
         # Those that were there on this session as they are known: when they go, we see it.
         self._live: set[bytes] = set()
         # Those that could not be read at the base: no news of them, so they stay known.
@@ -54,10 +55,25 @@ class Identity:
         stored = records.read_identity(ctx.etcd, self._key)
         since = 0 if stored else lineage.read(ctx.etcd, ctx.keys, ctx.shard.id)
         self._stored = stored or records.IdentityRecord({}, since)
-        self._known = dict(self._stored.births)
+        self._known, self._kin = dict(self._stored.births), self._stored.ensemble
+        era, token = self._stored.era, ctx.fence.token
+        # A token from before, in an etcd that was set up anew, counts less than what is kept.
+        self._era = token if not era or 0 < token < era else era
+        self._marks = ctx.ring.load(ctx.etcd, ctx.keys.marks(ctx.shard.id), era)
         if since:
             ctx.log.info("new: earlier checkpoints are of an ensemble that was given up")
             self._store()
+
+    @property
+    def told(self) -> messages.Ensemble | None:
+        """By what the ensemble is known; None if by nothing yet."""
+        births = {**self._kin, **self._known}
+        if not births:
+            return None
+        path = min(births, key=lambda each: births[each].at)
+        zxid, at = births[path]
+        shown, marks = tree.shown(path), len(self._marks)
+        return messages.Ensemble(shown, zxid, at / 1000, len(births), marks)
 
     @property
     def since(self) -> int:
@@ -65,25 +81,40 @@ class Identity:
         return self._stored.since
 
     def changed(self, was_deleted: Callable[[bytes], bool]) -> str | None:
-        """Why this is not the ensemble that was mirrored; None if it is, or nobody can tell.
+        """Why this is not the ensemble that was mirrored, or an earlier state of it; None if it is
+        the same, or nobody can tell.
 
         :param was_deleted: a delete of this path was seen live, so what is there now is another.
         """
+        return self._is_another(was_deleted) or history.refuted(self._ctx, self._marks)
+
+    def _is_another(self, was_deleted: Callable[[bytes], bool]) -> str | None:
         found = {
             v.path: v.node for v in confirm.read_again(self._ctx, list(self._known), walks=True)
         }
         others = []
         for path, node in found.items():
-            if isinstance(node, tree.Node) and _birth(node) == self._known[path]:
+            if isinstance(node, tree.Node) and ensemble.birth(node) == self._known[path]:
                 self._live.add(path)
             elif was_deleted(path):
                 del self._known[path]
-            elif isinstance(node, tree.Node) or (self._is_top and node is tree.Miss.NO_NODE):
+            elif isinstance(node, tree.Node) or node is tree.Miss.NO_NODE:
                 others.append((path, node))
         silent = (tree.Miss.NO_AUTH, tree.Miss.OTHER)
         self._hidden = {path for path, node in found.items() if node in silent} & set(self._known)
         hidden = any(node in silent for node in found.values())
-        if self._live or not others or hidden:
+        if self._live or hidden or not others:
+            return None
+        return self._doubted(others)
+
+    def _doubted(self, others: Sequence[tuple[bytes, tree.Node | tree.Miss]]) -> str | None:
+        """What is mirrored is another one, or gone: so is the ensemble, unless something beside it
+        stands. A missing root alone tells of no other one: that is the delete guard's case."""
+        stands = ensemble.stands(self._ctx, self._kin)
+        missing = not self._is_top and others[0][1] is tree.Miss.NO_NODE
+        if stands or (missing and stands is None):
+            what = "is gone" if missing else "was created anew"
+            self._ctx.log.info(f"{tree.shown(others[0][0])} {what}, in the ensemble that is known")
             return None
         return self._told(*others[0], len(others))
 
@@ -96,9 +127,9 @@ class Identity:
         known = self._known.get(path)
         if known is None:
             if node is not None and not self._known and not tree.is_ephemeral(node):
-                self._learn(path, _birth(node))
+                self._learn(path, ensemble.birth(node))
             return
-        if node is not None and _birth(node) == known:
+        if node is not None and ensemble.birth(node) == known:
             return
         if path not in self._live:
             if node is not None:
@@ -107,7 +138,7 @@ class Identity:
         del self._known[path]
         self._live.discard(path)
         if node is not None:
-            self._known[path] = _birth(node)
+            self._known[path] = ensemble.birth(node)
             self._live.add(path)
         self._store()
 
@@ -118,18 +149,20 @@ class Identity:
         return path == self._ctx.root
 
     def settle(self, *, held: bool) -> None:
-        """A base has ended: what is there now is what was mirrored.
+        """What is there now is what is mirrored: a base is about to begin, or has ended.
 
-        :param held: the guard holds deletes; a root that is missing is not forgotten then.
+        :param held: it has not ended, or the guard holds deletes; a root that is missing is not
+            forgotten then.
         """
         known = {path: self._known[path] for path in self._live | self._hidden}
-        room = (_CHILDREN if self._is_top else 1) - len(known)
+        room = (ensemble.MOST if self._is_top else 1) - len(known)
         nodes = self._candidates() if room else []
-        known.update({node.path: _birth(node) for node in nodes[:room]})
-        if not known and held:
-            return
-        self._known, self._live = known, set(known) - self._hidden
-        if self._known != self._stored.births:
+        known.update({node.path: ensemble.birth(node) for node in nodes[:room]})
+        if known or not held:
+            self._known, self._live = known, set(known) - self._hidden
+        if self._live or not self._known:
+            self._kin = ensemble.oldest(self._ctx) or self._kin
+        if self._record() != self._stored:
             self._store()
 
     @property
@@ -140,26 +173,18 @@ class Identity:
         """What may stand for the ensemble and does not yet, the oldest first."""
         ctx, paths = self._ctx, [self._ctx.root]
         if self._is_top:
-            paths = [tree.join(tree.ROOT, name) for name in self._children()[:_LISTED]]
+            paths = [tree.join(tree.ROOT, name) for name in ensemble.children(ctx)]
             paths = [path for path in paths if not ctx.mapping.is_excluded(path)]
         fresh = [path for path in paths if path not in self._live | self._hidden]
         nodes = [verdict.node for verdict in confirm.read_again(ctx, fresh, walks=True)]
         lasting = [n for n in nodes if isinstance(n, tree.Node) and not tree.is_ephemeral(n)]
         return sorted(lasting, key=lambda node: node.czxid)
 
-    def _children(self) -> Sequence[bytes]:
-        ops = [(protocol.GET_CHILDREN, tree.ROOT)]
-        reply: replies.Reply = confirm.ask(
-            self._ctx, lambda sink: self._ctx.session.read(ops, sink, walks=True)
-        )
-        listing = reply.results[0]
-        return listing if isinstance(listing, list) else ()
-
     def _told(self, path: bytes, node: tree.Node | tree.Miss, count: int) -> str:
-        known = f"{tree.shown(path)} was created at {_told(self._known[path])}"
+        known = f"{tree.shown(path)} was created at {ensemble.told(self._known[path])}"
         now = "now it is not there"
         if isinstance(node, tree.Node):
-            now = f"now at {_told(_birth(node))}"
+            now = f"now at {ensemble.told(ensemble.birth(node))}"
         more = f", and {count - 1} more like it" if count > 1 else ""
         return (
             f"identity: {known}, {now}{more}: ZooKeeper was wiped, restored or replaced, "
@@ -175,16 +200,10 @@ class Identity:
         ctx = self._ctx
         if ctx.dry_run:
             return
-        record = records.IdentityRecord(dict(self._known), self.since)
+        record = self._record()
         put = wire.Put(self._key, record.to_bytes())
         ctx.fence.write([put])
         self._stored = record
 
-
-def _birth(node: tree.Node) -> records.Birth:
-    return records.Birth(node.czxid, node.ctime)
-
-
-def _told(birth: records.Birth) -> str:
-    at = datetime.datetime.fromtimestamp(birth.at / 1000, datetime.UTC)
-    return f"zxid {birth.zxid:#x} ({at.isoformat(timespec='seconds')})"
+    def _record(self) -> records.IdentityRecord:
+        return records.IdentityRecord(dict(self._known), self.since, self._kin, self._era)

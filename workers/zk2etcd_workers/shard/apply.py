@@ -74,6 +74,7 @@ class Applier:
         instruments: metrics.Instruments,
         deliver: Callable[[Ack], None],
         below: Callable[[bytes], tuple[bytes, bytes]],
+        marks: Callable[[int, Sequence[plan.Write]], Sequence[wire.Put]] = lambda *_: (),
     ) -> None:
         self._client = client
         self._fence = owned
@@ -81,14 +82,13 @@ class Applier:
         self._settings = settings
         self._instruments = instruments
         self._deliver = deliver
-        self._below = below
+        self._below, self._marks = below, marks
         self._learned = client.learned
         self._adapt()
         self._waiting: list[plan.Write] = []
         self._bytes = 0
         # Parts of Txns that were refused for their size: (writes, ranged, guarded).
-        self._again: collections.deque[tuple[Sequence[plan.Write], bool, bool]]
-        self._again = collections.deque()
+        self._again = collections.deque[tuple[Sequence[plan.Write], bool, bool]]()
         self._numbers = itertools.count()
         self._sent_at: dict[int, float] = {}
         self.in_flight = 0
@@ -184,7 +184,7 @@ class Applier:
         for write in asks:
             start, end = self._below(write.path)
             ops.append(wire.Range(start, end, BELOW_LIMIT, keys_only=True))
-        success = [self._checkpoint_put(checkpoint), *self._grouped(ops)]
+        success = [self._checkpoint_put(checkpoint, writes), *self._grouped(ops)]
         self.in_flight += 1
         self._bytes_in_flight += sent.size
         self._sent_at[sent.number] = time.monotonic()
@@ -193,11 +193,12 @@ class Applier:
             lambda answer, error: self._deliver(Ack(sent, answer, error)),
         )
 
-    def _checkpoint_put(self, value: bytes) -> wire.Txn:
+    def _checkpoint_put(self, value: bytes, writes: Sequence[plan.Write]) -> wire.Txn:
         """It never falls; put again where it stays, so that its revision is the last write's."""
         key = self._checkpoint
         falls_not = wire.Compare(key, "value", "<", value + b"\0")
-        return wire.Txn([falls_not], [wire.Put(key, value)], [wire.Range(key)])
+        puts = [wire.Put(key, value), *self._marks(self._fence.token, writes)]
+        return wire.Txn([falls_not], puts, [wire.Range(key)])
 
     def _grouped(self, ops: Sequence[wire.Op]) -> Sequence[wire.Op]:
         return ops if self._learned.operations else grouping.grouped(ops)
@@ -240,8 +241,7 @@ class Applier:
         return self._succeeded(sent, ack.answer)
 
     def _refused(self, sent: Sent) -> Settled:
-        """One write alone is too large. The reason names no endpoint, so that it is the same
-        whichever of them refuses it."""
+        """One write alone is too large. No endpoint is named: it is the same whoever refuses it."""
         self._count(sent.writes, errors.TooLarge.__name__)
         size = grouping.size(sent.writes[0])
         reason = f"etcd takes no request of its size, {size:,} bytes (see --max-request-bytes)"

@@ -24,9 +24,10 @@ class Verdict(NamedTuple):
 
 
 def read_again(
-    ctx: context.Context, paths: Sequence[bytes], *, walks: bool = False
+    ctx: context.Context, paths: Sequence[bytes], *, walks: bool = False, watch: bool = True
 ) -> Iterator[Verdict]:
     """Read each path now, in bulk, waiting for the answers. `walks`: a walk is about to list them.
+    `watch`: see `session.Session.read`.
 
     :raises errors.SessionDoubt: the session changed, or did not answer.
     """
@@ -40,7 +41,7 @@ def read_again(
             ctx.turn.pause(0.002)
             continue
         ops = [(protocol.GET_DATA, path) for path in paths[at : at + granted]]
-        ctx.session.read(ops, answers.put, walks=walks)
+        ctx.session.read(ops, answers.put, walks=walks, watch=watch)
         reply = _wait(ctx, answers)
         ramp.saw(sum(len(each.data) for each in reply.results if type(each) is tree.Node))
         for (_, path), node in zip(ops, reply.results, strict=True):

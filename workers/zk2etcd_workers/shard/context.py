@@ -12,8 +12,8 @@ from zk2etcd_workers import turn
 from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.model import guard, mapping
 from zk2etcd_workers.ownership import fence, records
-from zk2etcd_workers.shard import grants
-from zk2etcd_workers.walk import sizing, snapshot
+from zk2etcd_workers.shard import grants, ring
+from zk2etcd_workers.walk import oldest, sizing, snapshot
 from zk2etcd_workers.zookeeper import session as sessions
 
 _Limits = mirroring.DeleteGuard
@@ -26,7 +26,8 @@ class Context:
     how many deletes a person allowed for this one run, whatever the guard says; `grants`: the
     release of a trip, as it came from the supervisor; `epoch`: the session's, to which all reads
     must belong, since another connection may lead to another ensemble; `watch_told`: its
-    server says, when asked, whether our watch stands; `since`: the zxid of a `sync` on it."""
+    server says, when asked, whether our watch stands; `since`: the zxid of a `sync` on it;
+    `ring`: where the next mark of what is written goes."""
 
     shard: messages.Shard
     mapping: mapping.Mapping
@@ -45,6 +46,8 @@ class Context:
     watch_told: bool = False
     since: int = 0
     grants: grants.Grants = dataclasses.field(default_factory=grants.Grants)
+    ring: ring.Ring = dataclasses.field(default_factory=ring.Ring)
+    oldest: oldest.Oldest = dataclasses.field(default_factory=oldest.Oldest)
 
     @property
     def root(self) -> bytes:

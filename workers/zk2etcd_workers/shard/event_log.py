@@ -57,7 +57,7 @@ def _rows(done: Sequence[plan.Write], trace_id: str, now: float | None) -> list[
     """What differs from change to change: the loop is the price of the event log. `now` in
     milliseconds; None where a lag means nothing."""
     number, name, rows = 0, trace_id, []
-    for key, value, path, zxid, mtime, _, read, _ in done:
+    for key, value, path, zxid, mtime, _, read, *_ in done:
         if read != number:
             number, name = read, batch(trace_id, read)
         shown = path.decode("utf-8", "backslashreplace")
@@ -66,7 +66,7 @@ def _rows(done: Sequence[plan.Write], trace_id: str, now: float | None) -> list[
             "op": "delete" if value is None else "put",
             "path": shown,
             "key": shown if key == path else tree.shown(key),
-            "zxid": hex(zxid) if zxid else None,
+            "zxid": hex(zxid) if zxid and value is not None else None,
             "lag": late,
             "bytes": len(value or b""),
             "trace_id": name,

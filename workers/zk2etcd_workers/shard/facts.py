@@ -37,6 +37,7 @@ class Facts:
         self.guard: messages.Guard | None = None
         self.pause: messages.Paused | None = None
         self.ordered = ""
+        self.ensemble: messages.Ensemble | None = None
         self.last_full_sync: messages.FullSyncResult | None = None
         self.full_sync_running = False
         self.trace_id = ""
@@ -175,4 +176,5 @@ class Facts:
             started_over=told.started_over(self.started_over, room),
             work=None if running is None else running.work,
             written=self.written,
+            ensemble=self.ensemble,
         )

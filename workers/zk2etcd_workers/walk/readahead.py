@@ -66,7 +66,7 @@ class _Columns:
         columns: Sequence[Sequence[Any]] = [()] * len(tree.Node._fields)
         if self.nodes:
             columns = list(zip(*self.nodes, strict=True))
-        self.paths, self.values, _, _, _, self.owners, self.children, _ = columns
+        self.paths, self.values, _, _, _, self.owners, self.children, *_ = columns
         self._sizes = list(map(len, self.values))
         self.size = sum(self._sizes)
         self.largest = max(self._sizes, default=0)

@@ -13,8 +13,8 @@ from zk2etcd_workers.model import tree
 from zk2etcd_workers.zookeeper import protocol
 
 _INT = struct.Struct(">i")
-# Stat, of which: czxid mzxid mtime ephemeralOwner numChildren
-_STAT = struct.Struct(">qqqq12xq4xi8x")
+# Stat, of which: czxid mzxid ctime mtime ephemeralOwner numChildren pzxid
+_STAT = struct.Struct(">qqqq12xq4xiq")
 
 
 class Read:
@@ -41,9 +41,9 @@ class GetData(Read):
     def deserialize(self, buffer: bytes, offset: int) -> tree.Node:
         (length,) = _INT.unpack_from(buffer, offset)
         end = offset + 4 + max(length, 0)
-        czxid, mzxid, ctime, mtime, owner, children = _STAT.unpack_from(buffer, end)
+        czxid, mzxid, ctime, mtime, owner, children, pzxid = _STAT.unpack_from(buffer, end)
         data = bytes(buffer[offset + 4 : end])
-        return tree.Node(self.path, data, czxid, mzxid, mtime, owner, children, ctime)
+        return tree.Node(self.path, data, czxid, mzxid, mtime, owner, children, ctime, pzxid)
 
 
 class GetChildren(Read):

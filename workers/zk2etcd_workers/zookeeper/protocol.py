@@ -26,8 +26,8 @@ Op = tuple[int, bytes]
 _INT = struct.Struct(">i")
 _MULTI_HEADER = struct.Struct(">iBi")
 _HEADER_AND_INT = struct.Struct(">iBii")
-# czxid mzxid ctime mtime ephemeralOwner numChildren, then the next answer's type and number
-_STAT_AND_HEAD = struct.Struct(">qqqq12xq4xi8xi5xi")
+# czxid mzxid ctime mtime ephemeralOwner numChildren pzxid, then the next answer's type and number
+_STAT_AND_HEAD = struct.Struct(">qqqq12xq4xiqi5xi")
 _EVENT = struct.Struct(">iii")
 
 _HEADS = {kind: _MULTI_HEADER.pack(kind, 0, -1) for kind in (GET_DATA, GET_CHILDREN)}
@@ -131,8 +131,8 @@ class MultiRead:
                     stat = stat_and_head(buffer, end)
                 except struct.error:
                     stat = stat_and_head(*_last(buffer, end))
-                czxid, mzxid, ctime, mtime, owner, children, answered, number = stat
-                add(new(node, (path, data, czxid, mzxid, mtime, owner, children, ctime)))
+                czxid, mzxid, ctime, mtime, owner, children, pzxid, answered, number = stat
+                add(new(node, (path, data, czxid, mzxid, mtime, owner, children, ctime, pzxid)))
                 offset = end + 81
                 continue
             if answered == GET_CHILDREN and kind == GET_CHILDREN:

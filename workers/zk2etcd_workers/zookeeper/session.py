@@ -113,13 +113,15 @@ class Session(link.Link):
         *,
         known: bool = False,
         walks: bool = False,
+        watch: bool = True,
     ) -> None:
         """Send one bulk read. The caller `take`s a permit for each data read first; they are given
         back when the reply is there. `known`: the sizes are known to be small, see `take`.
-        `walks`: the caller goes on to list each node that has children."""
+        `walks`: the caller goes on to list each node that has children. `watch`: where each read
+        sets a watch of its own, these do, too."""
         permits = 0 if known else sum(1 for kind, _ in ops if kind == protocol.GET_DATA)
         if self._watches is not None:
-            self._read_plainly(ops, sink, tag, permits, walks=walks)
+            self._read_plainly(ops, sink, tag, permits, watch=watch, walks=walks)
             return
         self._send(protocol.MultiRead(ops), "multiread", sink, tag, permits)
 

@@ -59,6 +59,16 @@ def test_identities() -> None:
     assert record.to_bytes() == stored("identity")
 
 
+def test_identities_with_marks() -> None:
+    """As written since; what was written before knows no ensemble, and no mark counts."""
+    root, other = records.Birth(31, 1_795_516_932_251), records.Birth(2, 1_795_516_932_250)
+    record = records.IdentityRecord({b"/a": root}, 77, {b"/other": other}, era=161)
+    assert records.IdentityRecord.from_bytes(stored("identity-ensemble"), KEY) == record
+    assert record.to_bytes() == stored("identity-ensemble")
+    before = records.IdentityRecord.from_bytes(stored("identity"), KEY)
+    assert (before.ensemble, before.era) == ({}, 0)
+
+
 def test_pauses() -> None:
     pause = messages.Paused("alice@desk (127.0.0.1)", 1795516932.25)
     assert records.decode_pause(stored("pause"), KEY) == pause

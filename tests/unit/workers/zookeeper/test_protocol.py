@@ -77,15 +77,15 @@ def test_multi_read_reply() -> None:
     )
     before = b"\1\2\3"
     assert protocol.MultiRead(ops).deserialize(before + reply, len(before)) == [
-        tree.Node(b"/a", b"value", 5, 2**40, 1_700_000_000_000, -5, 3, 111),
-        tree.Node(b"/none", b"", 1, 1, 0, 0, 0, 111),
+        tree.Node(b"/a", b"value", 5, 2**40, 1_700_000_000_000, -5, 3, 111, 999),
+        tree.Node(b"/none", b"", 1, 1, 0, 0, 0, 111, 999),
         tree.Miss.NO_NODE,
         [b"x", "中".encode(), b""],
         [],
         tree.Miss.NO_AUTH,
         tree.Miss.NO_AUTH,
         tree.Miss.OTHER,
-        tree.Node(b"/empty", b"", 1, 2, 3, 4, 5, 111),
+        tree.Node(b"/empty", b"", 1, 2, 3, 4, 5, 111, 999),
     ]
 
 

@@ -1,0 +1,30 @@
+"""ZooKeeper servers whose data folders were copied while they ran, and are put back later."""
+
+from __future__ import annotations
+
+import pathlib
+import shutil
+from collections.abc import Sequence
+
+from zk2etcd.sandbox import server_process
+
+
+def copied(members: Sequence[server_process.Server], to: pathlib.Path) -> list[pathlib.Path]:
+    """A copy of each one's data folder, while it runs."""
+    return [
+        pathlib.Path(shutil.copytree(each.data, to / f"copy-{number}"))
+        for number, each in enumerate(members)
+    ]
+
+
+def put_back(members: Sequence[server_process.Server], copies: Sequence[pathlib.Path]) -> None:
+    """All of them stop, get their copies, and start again."""
+    for each in members:
+        each.stop()
+    for each, copy in zip(members, copies, strict=True):
+        each.wipe()
+        shutil.copytree(copy, each.data)
+    for each in members:
+        each.launch()
+    for each in members:
+        each.wait_ready()

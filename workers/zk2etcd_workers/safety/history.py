@@ -1,0 +1,59 @@
+"""Does what answers still know what was mirrored of it? An ensemble that was put back to an earlier
+state, from copies of its data folders, say, has all its births, and an election lifts its zxids
+above every floor; but not what was done since the copy (`model/history`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from zk2etcd_workers.model import history, tree
+from zk2etcd_workers.shard import confirm, context
+
+_Found = dict[bytes, tree.Node | tree.Miss]
+
+
+def refuted(ctx: context.Context, marks: Sequence[history.Mark]) -> str | None:
+    """Why this is not the history that was mirrored; None if it is, or nothing tells.
+
+    What answers is at or above the floor, and so above every mark.
+
+    :raises errors.SessionDoubt: the session changed, or did not answer.
+    """
+    found = _read(ctx, {mark.path for mark in marks})
+    ask = {_parent(mark.path) for mark in marks if history.asks_parent(mark, found[mark.path])}
+    found.update(_read(ctx, ask - found.keys()))
+    wrong = [
+        mark
+        for mark in marks
+        if history.is_refuted(mark, found[mark.path], found.get(_parent(mark.path)))
+    ]
+    if not wrong:
+        return None
+    latest = max(wrong, key=lambda mark: mark.zxid)
+    return _told(latest, found, len({mark.path for mark in wrong}))
+
+
+def _read(ctx: context.Context, paths: set[bytes]) -> _Found:
+    return {each.path: each.node for each in confirm.read_again(ctx, sorted(paths), watch=False)}
+
+
+def _told(mark: history.Mark, found: _Found, count: int) -> str:
+    path, now = tree.shown(mark.path), found[mark.path]
+    was = f"was mirrored at zxid {mark.zxid:#x}"
+    if isinstance(now, tree.Node) and not mark.czxid:
+        was = f"was gone at zxid {mark.zxid:#x}"
+        is_now = f"is there as of zxid {now.czxid:#x}"
+    elif isinstance(now, tree.Node):
+        is_now = f"is as of zxid {now.mzxid:#x}"
+    else:
+        parent = found[_parent(mark.path)]
+        above = f"{parent.pzxid:#x}" if isinstance(parent, tree.Node) else "then"
+        is_now = f"is not there, though nothing beside it was made or deleted after zxid {above}"
+    more = f", and {count - 1} more like it" if count > 1 else ""
+    return (
+        f"identity: {path} {was}, now it {is_now}{more}: ZooKeeper was put back to an earlier state"
+    )
+
+
+def _parent(path: bytes) -> bytes:
+    return path[: path.rfind(b"/")] or tree.ROOT

@@ -1,0 +1,91 @@
+"""The marks of what a shard wrote last, in etcd: put in the very Txn that writes it, so that none
+is missing after a crash, and there is none of what was not written.
+
+Each kind has a ring of keys, of which each Txn overwrites one. A single key that holds them all
+would be a kilobyte more of etcd's history with each change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from zk2etcd_workers.etcd import client as etcd, wire
+from zk2etcd_workers.model import history, plan
+from zk2etcd_workers.ownership import records
+
+_SLOTS = 16
+_TAKEN_OVER = 32
+
+
+class Ring:
+    """Where the next mark of each kind goes. Used by the shard's thread only."""
+
+    def __init__(self) -> None:
+        self._next: dict[str, int] = dict.fromkeys(history.KINDS, 0)
+
+    def puts(self, prefix: bytes, token: int, writes: Sequence[plan.Write]) -> list[wire.Put]:
+        """What goes into the Txn of these writes, one key for each kind of them.
+
+        :param prefix: `records.Keys.marks` of the shard.
+        :param token: of who writes it, the shard's.
+        """
+        return [self._put(prefix, token, *of) for of in history.chosen(writes).items()]
+
+    def _put(
+        self, prefix: bytes, token: int, kind: history.Kind, marks: Sequence[history.Mark]
+    ) -> wire.Put:
+        slot, self._next[kind] = self._next[kind], (self._next[kind] + 1) % _SLOTS
+        return wire.Put(_key(prefix, kind, slot), _encoded(token, marks))
+
+    def load(self, client: etcd.Client, prefix: bytes, era: int) -> list[history.Mark]:
+        """The marks that count, and go on after the last of them.
+
+        :param era: the first token whose marks do; 0: none.
+        :raises errors.NewerFormat: they cannot be read.
+        """
+        newest: dict[str, int] = dict.fromkeys(history.KINDS, 0)
+        counted: list[history.Mark] = []
+        for kv in read(client, prefix):
+            kind, _, slot = kv.key[len(prefix) :].decode().partition("-")
+            if kv.revision > newest.get(kind, kv.revision):
+                newest[kind], self._next[kind] = kv.revision, (int(slot) + 1) % _SLOTS
+            counted += of_era(kv, era)
+        return counted
+
+
+def read(client: etcd.Client, prefix: bytes) -> Sequence[wire.Present]:
+    """All that is kept of one shard's marks."""
+    return client.range(prefix, prefix[:-1] + b"0").kvs
+
+
+def of_era(kv: wire.Present, era: int) -> list[history.Mark]:
+    """The marks in one key, if they count.
+
+    :raises errors.NewerFormat: they cannot be read.
+    """
+    with records.decoded(kv.value, kv.key) as document:
+        if not 0 < era <= int(document["token"], 16):
+            return []
+        return [
+            history.Mark(path.encode("utf-8", "surrogateescape"), *(int(z, 16) for z in zxids))
+            for path, zxids in document["marks"].items()
+        ]
+
+
+def taken_over(prefix: bytes, token: int, marks: Sequence[history.Mark]) -> Iterator[wire.Put]:
+    """Marks of other shards, the latest first, put as this one's own: a few of each kind."""
+    for kind in history.KINDS:
+        if ours := [mark for mark in marks if history.kind(mark) == kind]:
+            yield wire.Put(_key(prefix, kind, 0), _encoded(token, ours[:_TAKEN_OVER]))
+
+
+def _key(prefix: bytes, kind: str, slot: int) -> bytes:
+    return prefix + b"%s-%02d" % (kind.encode(), slot)
+
+
+def _encoded(token: int, marks: Sequence[history.Mark]) -> bytes:
+    told = {
+        mark.path.decode("utf-8", "surrogateescape"): (f"{mark.zxid:x}", f"{mark.czxid:x}")
+        for mark in marks
+    }
+    return records.encode({"token": f"{token:x}", "marks": told})
