@@ -25,6 +25,8 @@ Rewrite = Callable[[bytes], bytes]
 _DIRECTIONS = {"up": ("up",), "down": ("down",), "both": ("up", "down")}
 KEEP_ALL = float("inf")
 _AT_ONCE = struct.pack("ii", 1, 0)
+_SIP = 4096
+"""Bytes that a slow line passes on at once."""
 _GRACE = 1.0
 """Seconds that a server gets to carry out what was let go late, before its connection ends."""
 
@@ -54,6 +56,7 @@ class _Gate:
     held_until: float = KEEP_ALL
     keep: float = KEEP_ALL
     lost: tuple[float, float] = (0.0, 0.0)
+    rate: float | None = None
     heard_until: float = KEEP_ALL
 
     def is_lost(self, arrived: float) -> bool:
@@ -116,6 +119,12 @@ class Proxy:
             self._near.clear()
         for end in broken:
             _end(end)
+
+    def throttle(self, rate: float | None) -> None:
+        """Pass on at most so many bytes a second in each direction of a connection; None: all."""
+        with self._changed:
+            for gate in self._gates.values():
+                gate.rate = rate
 
     def refuse(self) -> None:
         """Break every connection, and end each new one at once, until `accept`."""
@@ -185,6 +194,9 @@ class Proxy:
         if self._target != _split(self.target):
             self.retarget(self.target)
         self.accept()
+        self.throttle(None)
+        if self._mute:
+            self.cut()
         self.delay(0.0, "both")
         self.release("both")
 
@@ -259,6 +271,9 @@ class Proxy:
             self._changed.wait(None if gate.holds(arrived) else left)
         return Passage.END
 
+    def rate(self, direction: str) -> float | None:
+        return self._gates[direction].rate
+
     def count(self, direction: str, size: int) -> None:
         """So many bytes go on."""
         if direction == "down":
@@ -331,7 +346,12 @@ class _Stream:
         rewrite, self._rewrite = self._rewrite, None
         self._sent += len(part)
         self._proxy.count(self._direction, len(part))
-        self._sink.sendall(part if rewrite is None else rewrite(part))
+        part = part if rewrite is None else rewrite(part)
+        while part and (rate := self._proxy.rate(self._direction)) is not None:
+            self._sink.sendall(part[:_SIP])
+            part = part[_SIP:]
+            threading.Event().wait(_SIP / rate)
+        self._sink.sendall(part)
 
     def _linger(self) -> None:
         """A server cancels what it has not begun when its client goes: give it the time."""

@@ -30,7 +30,7 @@ class Restorable(servers.Etcd):
         etcd_cluster.etcdctl(self.url, "snapshot", "save", str(path))
         return path
 
-    def restore(self, snapshot: pathlib.Path, *flags: str) -> None:
+    def put_back(self, snapshot: pathlib.Path, *flags: str) -> None:
         """In place of the data; the process must be down."""
         self.wipe()
         subprocess.run(
@@ -80,7 +80,7 @@ class World:
     def restored(self, snapshot: pathlib.Path, *flags: str, away: float = 0.0) -> None:
         down = time.monotonic()
         self.etcd.kill()
-        self.etcd.restore(snapshot, *flags)
+        self.etcd.put_back(snapshot, *flags)
         polling.until(lambda: time.monotonic() - down >= away, away + 5)
         self.etcd.start()
 
@@ -153,7 +153,7 @@ def test_a_change_right_after_the_restore_does_not_hide_it(
     snapshot = etcd_3_5.snapshot()
     world.changes(b"later")
     etcd_3_5.kill()
-    etcd_3_5.restore(snapshot, *BUMPED, *etcd_3_5.same())
+    etcd_3_5.put_back(snapshot, *BUMPED, *etcd_3_5.same())
     etcd_3_5.start()
     started = time.monotonic()
     while time.monotonic() - started < 1.5:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 
+import kazoo.client
 import kazoo.exceptions
 import kazoo.security
 
-from tests.faults import drawing, load, world
+from tests.faults import drawing, load, oracle, world
 
 KINDS = (
     drawing.Kind("compact", 0.3, 2.0, 3),
     drawing.Kind("tamper", 0.1, 1.5, 4),
     drawing.Kind("take_rights", 0.5, 4.0, 3),
+    drawing.Kind("rights_sweep", 2.5, 5.0, 2),
 )
+_NOTICED = 2.5
+"""Seconds that it may take until a right that is gone is known."""
 SMALL = (drawing.Kind("no_space", 1.0, 4.0, 3),)
 """Only with a small quota."""
+LOGINS = (drawing.Kind("auth_off", 0.5, 3.0, 3),)
+"""Only where etcd asks for a login."""
 
 
 def inject(on: world.World, fault: drawing.Fault) -> None:
@@ -26,7 +33,9 @@ def inject(on: world.World, fault: drawing.Fault) -> None:
         "compact": _compact,
         "tamper": _tamper,
         "take_rights": _take_rights,
+        "rights_sweep": _rights_sweep,
         "no_space": _no_space,
+        "auth_off": _auth_off,
     }
     steps[fault.kind](on, luck, fault.lasts)
 
@@ -71,6 +80,46 @@ def _take_rights(on: world.World, luck: random.Random, lasts: float) -> None:
     load.close(client)
 
 
+def _rights_sweep(on: world.World, luck: random.Random, lasts: float) -> None:
+    """A whole prefix belongs to somebody else for a while, its root too, and goes on changing. No
+    event tells; what is called fresh must not be what was there before."""
+    root = luck.choice(drawing.ROOTS)
+    on.note(f"{root} is given to somebody else, as a whole")
+    client = on.owner()
+    allowed = [kazoo.security.make_digest_acl("owner", "secret", all=True)]
+    with contextlib.suppress(*load.MISSED):
+        paths = _paths(client, root)
+        on.unreadable |= {root}
+        swept = [world.set_rights(client, path, allowed) for path in paths]
+        since = time.time()
+        time.sleep(lasts)
+        if swept[-1] and lasts > _NOTICED:
+            _must_be_stale(on, root, since)
+        for path in _paths(client, root):
+            world.set_rights(client, path, kazoo.security.OPEN_ACL_UNSAFE)
+    load.close(client)
+
+
+def _paths(client: kazoo.client.KazooClient, root: str) -> list[str]:
+    """What is at and below `root` now, that last."""
+    below: list[str] = []
+    for name in client.get_children_async(root).get(load.PATIENCE):
+        with contextlib.suppress(kazoo.exceptions.NoNodeError):
+            below += _paths(client, f"{root}/{name}")
+    return [*below, root]
+
+
+def _must_be_stale(on: world.World, root: str, since: float) -> None:
+    """Nobody says that what may not be read is as new as after it could be read."""
+    for supervisor, shard in on.shards_of(root):
+        lag = shard["lag_seconds"]
+        if lag is None or time.time() - lag < since + _NOTICED:
+            continue
+        if shard["phase"] == "following":
+            text = f"{supervisor.address} says {lag:.1f} s, long after anybody could read it"
+            on.violations.append(oracle.Violation("I7", "fresh", root, text))
+
+
 def _no_space(on: world.World, _luck: random.Random, lasts: float) -> None:
     """etcd refuses every write until an operator has made room."""
     on.note("etcd runs out of space")
@@ -78,6 +127,30 @@ def _no_space(on: world.World, _luck: random.Random, lasts: float) -> None:
     while not on.hand.out_of_space() and number < 200:
         on.hand.write({b"driver/fill": b"%d" % number + b"." * 1_000_000})
         number += 1
+    full = on.hand.revision() if on.hand.out_of_space() else 0
     time.sleep(lasts)
+    _must_be_refused(on, full)
     on.hand.reclaim(on.watcher.revision)
     on.note("etcd has space again")
+
+
+def _auth_off(on: world.World, _luck: random.Random, lasts: float) -> None:
+    """etcd's authentication is off for a while: who has a login is served without it as well."""
+    on.note(f"etcd asks for no login: {on.hand.ask_for_logins(False)}")
+    time.sleep(lasts)
+    on.note(f"etcd asks for a login again: {on.hand.ask_for_logins(True)}")
+
+
+def _must_be_refused(on: world.World, full: int) -> None:
+    """Whoever else writes is told that there is no room: so are we, and not only they."""
+    late = [
+        event
+        for event in list(on.watcher.events)
+        if full
+        and event.own_revision > full
+        and event.value is not None
+        and any(prefix.has(event.key) for prefix in world.PREFIXES)
+    ]
+    if late:
+        text = f"{len(late)} keys were put after etcd had told others that it is full"
+        on.violations.append(oracle.Violation("I7", "quota", late[0].key.decode(), text))

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 
 from tests import proxy
-from tests.faults import drawing, faults_unseen, world
+from tests.faults import drawing, faults_restore, faults_unseen, world
 from zk2etcd.sandbox import server_process
 
 ZOOKEEPER = (
@@ -21,6 +21,9 @@ ZOOKEEPER = (
     drawing.Kind("recreate_root", 1.0, 3.0, 1),
     drawing.Kind("mass_delete", 1.5, 3.0, 2),
     drawing.Kind("stale_server", 0.5, 2.0, 3),
+    drawing.Kind("zk_restore", 0.3, 2.0, 2),
+    drawing.Kind("zk_silent", 0.5, 3.0, 2),
+    drawing.Kind("zk_slow", 1.0, 4.0, 2),
 )
 ENSEMBLE = (drawing.Kind("follower_lag", 1.0, 3.0, 8),)
 ETCD = (
@@ -30,7 +33,14 @@ ETCD = (
     drawing.Kind("etcd_delay", 0.5, 4.0, 3),
     drawing.Kind("etcd_hold", 1.2, 5.0, 6),
     drawing.Kind("etcd_deaf", 0.5, 3.0, 3),
+    drawing.Kind("etcd_restore", 0.3, 2.0, 3),
+    drawing.Kind("etcd_silent", 0.5, 3.0, 2),
+    drawing.Kind("etcd_slow", 1.0, 4.0, 2),
 )
+MEMBERS = (drawing.Kind("stray_member", 2.0, 5.0, 3),)
+"""Only where etcd has several."""
+_SLOW = 40_000
+"""Bytes a second and direction, of a connection."""
 _KEEP = 0.7
 """Seconds of a hold of which the bytes are kept: less than a request's deadline, whose
 cancellation would otherwise be let go right after the request."""
@@ -55,6 +65,13 @@ def inject(on: world.World, fault: drawing.Fault) -> None:
         "recreate_root": lambda: faults_unseen.recreate_root(on, luck, fault.lasts),
         "mass_delete": lambda: faults_unseen.mass_delete(on, luck, fault.lasts),
         "stale_server": lambda: faults_unseen.stale_server(on, luck, fault.lasts),
+        "zk_restore": lambda: faults_restore.zookeeper(on, luck, fault.lasts),
+        "etcd_restore": lambda: faults_restore.etcd(on, luck, fault.lasts),
+        "stray_member": lambda: faults_restore.stray_member(on, luck, fault.lasts),
+        "zk_silent": lambda: _silent(on, on.zk_proxies, fault.lasts),
+        "etcd_silent": lambda: _silent(on, _some(on.etcd_proxies, luck), fault.lasts),
+        "zk_slow": lambda: _slow(on, on.zk_proxies, fault.lasts),
+        "etcd_slow": lambda: _slow(on, on.etcd_proxies, fault.lasts),
         "follower_lag": lambda: _follower_lag(on, luck, fault.lasts),
     }
     steps[fault.kind]()
@@ -111,6 +128,25 @@ def _delay(
     time.sleep(lasts)
     for each in proxies:
         each.delay(0.0, "both")
+
+
+def _silent(on: world.World, proxies: Sequence[proxy.Proxy], lasts: float) -> None:
+    """What stands carries nothing more and does not break, as behind a relay that lost its memory;
+    new connections work."""
+    on.note("connections that stand have gone silent")
+    for each in proxies:
+        each.mute()
+    time.sleep(lasts)
+
+
+def _slow(on: world.World, proxies: Sequence[proxy.Proxy], lasts: float) -> None:
+    """A thin line."""
+    on.note("the lines are thin")
+    for each in proxies:
+        each.throttle(_SLOW)
+    time.sleep(lasts)
+    for each in proxies:
+        each.throttle(None)
 
 
 def _hold(on: world.World, proxies: Sequence[proxy.Proxy], direction: str, lasts: float) -> None:

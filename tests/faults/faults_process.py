@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import shutil
 import signal
 import time
 
@@ -21,6 +22,7 @@ KINDS = (
     drawing.Kind("move_shards", 1.0, 4.0, 3),
     drawing.Kind("drop_prefix", 1.0, 4.0, 2),
     drawing.Kind("diff_fix", 1.0, 3.0, 2),
+    drawing.Kind("metrics_gone", 0.2, 1.5, 2),
 )
 
 
@@ -37,6 +39,7 @@ def inject(on: world.World, fault: drawing.Fault) -> None:
         "move_shards": _move_shards,
         "drop_prefix": _drop_prefix,
         "diff_fix": _diff_fix,
+        "metrics_gone": _metrics_gone,
     }
     steps[fault.kind](on, luck, fault.lasts)
 
@@ -151,3 +154,13 @@ def _diff_fix(on: world.World, luck: random.Random, lasts: float) -> None:
     on.diff("--fix", "--rounds", "1", timeout=max(lasts, 2.0) + 5)
     if alone:
         supervisor.start()
+
+
+def _metrics_gone(on: world.World, luck: random.Random, lasts: float) -> None:
+    """A system's cleaner takes the folder of the counters away, and then a worker dies."""
+    supervisor = _supervisor(on, luck)
+    for folder in supervisor.metrics_folders():
+        on.note(f"{folder.name} is removed")
+        shutil.rmtree(folder, ignore_errors=True)
+    time.sleep(lasts)
+    _kill_worker(on, luck, 0.0)

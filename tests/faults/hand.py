@@ -14,6 +14,8 @@ from typing import Any
 import etcd3.etcdrpc as rpc
 import grpc
 
+from tests.faults import login
+
 MARK = b"driver/mark"
 LAST = b"driver/last"
 _OPTIONS = [("grpc.enable_http_proxy", 0), ("grpc.enable_retries", 0)]
@@ -22,7 +24,8 @@ _OPTIONS = [("grpc.enable_http_proxy", 0), ("grpc.enable_retries", 0)]
 class Hand:
     """Calls are tried on one member after the other, and given up without an error."""
 
-    def __init__(self, endpoints: Sequence[str]) -> None:
+    def __init__(self, endpoints: Sequence[str], *, logs_in: bool = False) -> None:
+        self._logs_in = logs_in
         self._channels = [grpc.insecure_channel(each, options=_OPTIONS) for each in endpoints]
         self._numbers = itertools.count(1)
 
@@ -44,6 +47,20 @@ class Hand:
             request.success.add().request_delete_range.key = key
         # A write that another member is asked for as well would have two revisions, both marked.
         return self._try("KV", "Txn", request) is not None
+
+    def revision(self) -> int:
+        """That of the last change; 0 if nobody answers."""
+        reply = self._try("KV", "Range", rpc.RangeRequest(key=MARK))
+        return int(reply.header.revision) if reply else 0
+
+    def ask_for_logins(self, wanted: bool) -> bool:
+        """Turn etcd's authentication on or off; whether it is so now."""
+        turn = login.enable if wanted else login.disable
+        for channel in self._channels:
+            with contextlib.suppress(grpc.RpcError):
+                turn(channel)
+                return True
+        return (login.metadata(self._channels[0]) is not None) == wanted
 
     def compact(self, revision: int) -> None:
         """Everything before `revision` is forgotten, the sooner the better."""
@@ -74,5 +91,6 @@ class Hand:
     def _each(self, service: str, method: str, request: Any, timeout: float) -> Iterator[Any]:
         for channel in self._channels:
             stub = getattr(rpc, service + "Stub")(channel)
+            metadata = login.metadata(channel) if self._logs_in else None
             with contextlib.suppress(grpc.RpcError):
-                yield getattr(stub, method)(request, timeout=timeout)
+                yield getattr(stub, method)(request, timeout=timeout, metadata=metadata)

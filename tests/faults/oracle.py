@@ -91,6 +91,7 @@ class Case:
     :param released: the guard's trips that were released, by id, and when (wall clock).
     :param settled: the last zxid before zk2etcd was told to stop. ZooKeeper goes on: it ends
         sessions that had lost their clients, which nobody mirrors any more.
+    :param era: how often ZooKeeper had been put back to a copy of itself by then.
     :param pauses: by their number, which the test's marks carry, shards that were paused; None if
         it is not certain when.
     """
@@ -104,6 +105,7 @@ class Case:
     released: Mapping[str, float] = dataclasses.field(default_factory=dict)
     settled: int = sys.maxsize
     pauses: Sequence[tuple[Prefix, str] | None] = ()
+    era: int = 0
 
     def wanted(self) -> dict[bytes, list[bytes | None]]:
         """What etcd may hold at the end: for each key the state at `settled`, and later ones."""
@@ -115,8 +117,9 @@ class Case:
         }
 
     def _last(self, entries: Sequence[txnlog.Entry]) -> list[bytes | None]:
-        before = [entry.value for entry in entries if entry.zxid <= self.settled]
-        after = [entry.value for entry in entries if entry.zxid > self.settled]
+        until = (self.era, self.settled)
+        before = [entry.value for entry in entries if (entry.era, entry.zxid) <= until]
+        after = [entry.value for entry in entries if (entry.era, entry.zxid) > until]
         return [before[-1] if before else None, *after]
 
     def prefix_of(self, key: bytes) -> Prefix | None:
@@ -124,13 +127,16 @@ class Case:
 
     def own(self) -> Iterator[watcher.Event]:
         """The events that the test did not cause."""
-        return (event for event in self.events if event.revision not in self.foreign)
+        return (event for event in self.events if not self.is_foreign(event))
+
+    def is_foreign(self, event: watcher.Event) -> bool:
+        """Whether the test caused it: by a write, or by putting etcd back."""
+        return event.restored or event.revision in self.foreign
 
 
 def judge(case: Case) -> list[Violation]:
     """All checks on a run that has ended and converged."""
-    checks = (order, inside, kept, equal, owned, leased, apart, covered, rising, held, paused)
-    return [violation for check in checks for violation in check(case)]
+    return [violation for check in CHECKS for violation in check(case)]
 
 
 # --- I1, I2: order, and absence ------------------------------------------------------------------
@@ -141,7 +147,7 @@ def order(case: Case) -> Iterator[Violation]:
     entries = _states_by_key(case)
     for key, events in _by_key(case).items():
         if case.prefix_of(key) is not None:
-            yield from _one_key(key, events, entries.get(key, []), case.foreign)
+            yield from _one_key(key, events, entries.get(key, []), case)
 
 
 def _by_key(case: Case) -> dict[bytes, list[watcher.Event]]:
@@ -159,6 +165,15 @@ class _Cursor:
         self._states = [txnlog.Entry(0, 0.0, None), *states]
         self._at = 0
 
+    @property
+    def state(self) -> txnlog.Entry:
+        return self._states[self._at]
+
+    def put_back(self, event: watcher.Event) -> None:
+        """etcd was restored: what it lost may be gone through again."""
+        fits = (at for at in range(self._at + 1) if self._states[at].value == event.value)
+        self._at = next(fits, self._at)
+
     def advance(self, event: watcher.Event, *, again: bool) -> bool:
         """:param again: the state that was matched last may be meant once more."""
         start = self._at if again else self._at + 1
@@ -169,29 +184,24 @@ class _Cursor:
                 return True
         return False
 
-    @property
-    def zxid(self) -> int:
-        return self._states[self._at].zxid
-
 
 def _one_key(
-    key: bytes,
-    events: Sequence[watcher.Event],
-    states: Sequence[txnlog.Entry],
-    foreign: Collection[int],
+    key: bytes, events: Sequence[watcher.Event], states: Sequence[txnlog.Entry], case: Case
 ) -> Iterator[Violation]:
     cursor = _Cursor(states)
     tampered = False
     last: bytes | None = None
     for event in events:
-        if event.revision in foreign:
+        if case.is_foreign(event):
             tampered, last = True, event.value
+            if event.restored:
+                cursor.put_back(event)
             continue
         # A put of what stands already changes nothing for anybody who reads.
         same = event.value is not None and event.value == last
         if not same or tampered:
             if not cursor.advance(event, again=tampered):
-                yield _regress(key, event, events, states, cursor.zxid)
+                yield _regress(key, event, events, states, cursor.state.zxid)
                 return
             tampered = False
         last = event.value
@@ -213,6 +223,70 @@ def _regress(
         f"  ZooKeeper: {_shown_states(states)}"
     )
     return Violation(invariant, check, _text(key), text)
+
+
+# --- I2: a restored ensemble ---------------------------------------------------------------------
+
+
+def regressed(case: Case) -> Iterator[Violation]:
+    """What ZooKeeper lost by a restore, and etcd had, is put back to its older state only after a
+    person released another ensemble. A lost create may go: it is a delete like any other."""
+    releases = _identity_releases(case)
+    entries = _states_by_key(case)
+    for key, events in _by_key(case).items():
+        states = entries.get(key, [])
+        if not any(state.restored for state in states):
+            continue
+        cursor, last = _Cursor(states), None
+        for event in events:
+            if case.is_foreign(event):
+                cursor.put_back(event)
+            elif event.value != last:
+                before = cursor.state
+                back = cursor.advance(event, again=False) and _goes_back(before, cursor.state)
+                if back and not _released(releases, key, event.at):
+                    yield _unreleased(key, event, before)
+            last = event.value
+
+
+def _goes_back(before: txnlog.Entry, now: txnlog.Entry) -> bool:
+    """Whether etcd had been told something that was lost, and is told what was before it."""
+    older = now.restored and before.era < now.era
+    return older and now.value is not None and now.value != before.value
+
+
+def _identity_releases(case: Case) -> list[tuple[_Owner, float]]:
+    """The shards of which a person released another ensemble, and when."""
+    owners: _Owners = {}
+    known: dict[str, list[_Owner]] = {}
+    found = []
+    for event in case.events:
+        kind, shard = state_key(case.state, event.key)
+        if kind == "owners" and event.value is not None:
+            _note_state(case.state, event, owners, {})
+            known.setdefault(shard, []).append(owners[shard])
+        elif kind == "guards" and event.value is not None:
+            trip = json.loads(event.value).get("trip") or {}
+            at = case.released.get(str(trip.get("id")))
+            if at is not None and trip.get("kind") == "identity":
+                found += [(owner, at) for owner in known.get(shard, ())]
+    return found
+
+
+def _released(releases: Iterable[tuple[_Owner, float]], key: bytes, at: float) -> bool:
+    return any(
+        released <= at + CLOCK_SLACK and _within(_text(key), owner.target)
+        for owner, released in releases
+        if owner.has(owner.target, key)
+    )
+
+
+def _unreleased(key: bytes, event: watcher.Event, before: txnlog.Entry) -> Violation:
+    text = (
+        f"revision {event.revision} puts back {_value(event.value)}, over {_value(before.value)} "
+        f"of zxid {before.zxid:#x}, which ZooKeeper lost by a restore; nobody released that"
+    )
+    return Violation("I2", "regressed", _text(key), text)
 
 
 def _shown_events(events: Iterable[watcher.Event]) -> str:
@@ -329,7 +403,7 @@ def steps(case: Case) -> Iterator[Step]:
             if prefix is not None:
                 shard = _shard_of(prefix.target, event.key, owners)
                 touched.setdefault((prefix, shard), []).append(event)
-        if revision in case.foreign:
+        if case.is_foreign(events[0]):
             continue
         for (prefix, shard), changed in touched.items():
             token = owners.get(shard, _NOBODY).token
@@ -371,7 +445,7 @@ def _note_state(
         else:
             found = json.loads(event.value)
             bucket, buckets = found.get("bucket", 0), found.get("buckets", 1)
-            owners[shard] = _Owner(str(found["target"]), bucket, buckets, event.revision)
+            owners[shard] = _Owner(str(found["target"]), bucket, buckets, event.own_revision)
 
 
 def state_key(state: str, key: bytes) -> tuple[str, str]:
@@ -412,12 +486,14 @@ def leased(case: Case) -> Iterator[Violation]:
 def apart(case: Case) -> Iterator[Violation]:
     """No two shards that may write the same key are owned at the same time."""
     owners: _Owners = {}
-    for event in case.own():
+    for event in case.events:
         kind, shard = state_key(case.state, event.key)
         if kind != "owners":
             continue
         _note_state(case.state, event, owners, {})
         mine = owners[shard]
+        if event.restored:
+            continue
         for other, owner in owners.items():
             if other != shard and mine.token and owner.token and mine.meets(owner):
                 text = f"taken at revision {event.revision}, while {other} was owned"
@@ -445,16 +521,34 @@ def covered(case: Case) -> Iterator[Violation]:
 
 
 def rising(case: Case) -> Iterator[Violation]:
-    """A checkpoint never falls, and is never deleted."""
+    """A checkpoint never falls, and is never deleted: but where etcd was put back, and where a
+    person released an ensemble that is behind it."""
     highest: dict[bytes, int] = {}
-    for event in case.own():
-        if state_key(case.state, event.key)[0] != "checkpoints":
+    lowered = _lowered(case)
+    for event in case.events:
+        kind, shard = state_key(case.state, event.key)
+        if kind != "checkpoints":
             continue
         zxid = -1 if event.value is None else zxid_of(event.value)
+        if event.restored or (zxid == 0 and shard in lowered):
+            highest[event.key] = zxid
         if zxid < highest.get(event.key, 0):
             text = f"fell from {highest[event.key]:#x} to {zxid:#x} at revision {event.revision}"
             yield Violation("I1", "rising", _text(event.key), text)
         highest[event.key] = max(zxid, highest.get(event.key, 0))
+
+
+def _lowered(case: Case) -> set[str]:
+    """The shards of which a person released an ensemble that was behind the checkpoint."""
+    found = set()
+    for event in case.events:
+        kind, shard = state_key(case.state, event.key)
+        if kind == "guards" and event.value is not None:
+            record = json.loads(event.value)
+            trip = record.get("trip") or {}
+            if record.get("lowers") and str(trip.get("id")) in case.released:
+                found.add(shard)
+    return found
 
 
 def zxid_of(checkpoint: bytes) -> int:
@@ -487,6 +581,8 @@ def paused(case: Case) -> Iterator[Violation]:
         prefix, shard = known
         begin = max(_revisions_of(case, pause_mark(number, "begin")), default=sys.maxsize)
         end = min(_revisions_of(case, pause_mark(number, "end")), default=0)
+        if begin // watcher.ERA != end // watcher.ERA:
+            continue  # what was paused may have been lost by a restore
         for event in case.own():
             if not begin < event.revision < end:
                 continue
@@ -519,14 +615,18 @@ def held(case: Case) -> Iterator[Violation]:
     standing: dict[str, _Trip] = {}
     released: dict[str, float] = {}
     owners: _Owners = {}
-    for event in case.own():
+    for event in case.events:
         kind, shard = state_key(case.state, event.key)
+        if event.revision in case.foreign and not event.restored:
+            continue
         if kind == "owners":
             _note_state(case.state, event, owners, {})
         elif kind == "guards":
             _note_trip(case, standing, shard, event)
             if (trip := standing.get(shard)) is not None and trip.name in case.released:
                 released[shard] = case.released[trip.name]
+        elif event.restored:
+            continue
         elif event.value is None and (prefix := case.prefix_of(event.key)) is not None:
             writer = _shard_of(prefix.target, event.key, owners)
             for holder, trip in standing.items():
@@ -568,3 +668,9 @@ def _changed_since(
         if any(s.value is None and s.time > since for s in states_of.get(key, ())):
             return True
     return False
+
+
+CHECKS = (
+    *(order, regressed, inside, kept, equal),
+    *(owned, leased, apart, covered, rising, held, paused),
+)

@@ -102,7 +102,10 @@ def scene(seed: int, made_of: servers.Servers | None = None) -> servers.Servers:
     sizes = ((1, 3), (3, 1), (1, 1))
     zookeepers, etcds = sizes[seed % 3]
     quota = _QUOTA if etcds == 1 and seed % 2 else None
-    return dataclasses.replace(made_of, zookeepers=zookeepers, etcds=etcds, etcd_quota=quota)
+    logins = etcds == 1 and quota is None
+    return dataclasses.replace(
+        made_of, zookeepers=zookeepers, etcds=etcds, etcd_quota=quota, logins=logins
+    )
 
 
 def lanes(made_of: servers.Servers) -> dict[str, list[drawing.Kind]]:
@@ -110,12 +113,17 @@ def lanes(made_of: servers.Servers) -> dict[str, list[drawing.Kind]]:
     zookeeper, data = list(faults_network.ZOOKEEPER), list(faults_data.KINDS)
     if made_of.zookeepers > 1:
         zookeeper += faults_network.ENSEMBLE
+    etcd = list(faults_network.ETCD)
+    if made_of.etcds > 1:
+        etcd += faults_network.MEMBERS
+    if made_of.logins:
+        data += faults_data.LOGINS
     if made_of.etcd_quota:
         data += faults_data.SMALL
     return {
         "process": list(faults_process.KINDS),
         "zookeeper": zookeeper,
-        "etcd": list(faults_network.ETCD),
+        "etcd": etcd,
         "data": data,
         "person": list(faults_person.KINDS),
     }
@@ -158,6 +166,7 @@ class _Run:
         self._on = on
         self._drawn = drawn
         self._counts: dict[str, int] = {}
+        self._broke: list[Exception] = []
 
     def report(self) -> Report:
         on = self._on
@@ -198,12 +207,15 @@ class _Run:
             threading.Thread(target=self._lane, args=(name, start), daemon=True, name=name)
             for name in self._drawn.lanes
         ]
+        self._on.clients = clients
         for client in clients:
             client.begin()
         for lane in lanes:
             lane.start()
         for lane in lanes:
             lane.join()
+        if self._broke:
+            raise self._broke[0]  # a fault of the suite: what was left out proves nothing
         for client in clients:
             client.wait(start + self._drawn.seconds + 1 - time.monotonic())
             client.end()
@@ -224,6 +236,9 @@ class _Run:
             except (errors.StartError, errors.UsageError) as error:
                 # A supervisor that cannot start while its servers are away, or is gone by now.
                 self._on.note(f"{fault.kind} was cut short: {error}")
+            except Exception as error:
+                self._broke.append(error)
+                return
             self._counts["faults"] = self._counts.get("faults", 0) + 1
 
     def _lease_left(self, now: float) -> float:
@@ -250,16 +265,16 @@ class _Run:
     def _case(self) -> oracle.Case:
         """What both sides have logged, once zk2etcd has stopped."""
         on = self._on
-        settled = max(record.zxid for record in self._logged())
+        settled = max(record.zxid for record in on.logged())
         for supervisor in on.supervisors:
             supervisor.stop()
-        logged = self._logged()
+        logged = on.logged()
         on.hand.write({})
         self._await_mark()
         on.watcher.check()
         events = list(on.watcher.events)
         foreign = {event.revision for event in events if event.key == hand.MARK}
-        history = txnlog.replay(logged)
+        history = txnlog.replay(logged, on.restores)
         return oracle.Case(
             world.PREFIXES,
             world.STATE,
@@ -270,10 +285,8 @@ class _Run:
             on.released,
             settled,
             tuple(on.pauses),
+            len(on.restores),
         )
-
-    def _logged(self) -> list[txnlog.Record]:
-        return txnlog.records([server.data for server in self._on.zookeepers])
 
     def _await_mark(self) -> None:
         """The watch has seen all there is once it has seen a mark that was put last."""
@@ -327,7 +340,7 @@ def _keep(on: world.World, report: Report, drawn: drawing.Plan) -> pathlib.Path:
     (folder / "plan.json").write_text(json.dumps(dataclasses.asdict(drawn)), "utf-8")
     events = (f"{e.revision} {e.at:.3f} {e.key!r} {e.value!r}" for e in on.watcher.events)
     (folder / "etcd.txt").write_text("\n".join(events), "utf-8")
-    for source in sorted(on.box.folder.iterdir()):
+    for source in sorted(each for each in on.box.folder.iterdir() if each.is_dir()):
         target = folder / source.name
         target.mkdir()
         for name in ("log", "config.yaml", "zoo.cfg"):

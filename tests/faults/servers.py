@@ -11,8 +11,10 @@ import http.client
 import json
 import pathlib
 import shutil
+import subprocess
 
 from tests import proxy
+from tests.faults import login
 from zk2etcd.sandbox import server_process, servers as sandboxes
 
 
@@ -26,6 +28,21 @@ class Servers:
     etcd_binary: str | None = None
     etcd_quota: int | None = None
     """Bytes; a small one makes NOSPACE quick to reach."""
+    logins: bool = False
+    """etcd asks who is there."""
+
+    @property
+    def can_bump(self) -> bool:
+        """Whether this etcd's tool raises revisions when it restores a snapshot."""
+        if self.etcd_binary is None:
+            return False
+        tool = pathlib.Path(self.etcd_binary).with_name("etcdutl")
+        if not tool.exists():
+            return False
+        asked = subprocess.run(
+            [tool, "snapshot", "restore", "--help"], capture_output=True, check=False, timeout=20
+        )
+        return b"--bump-revision" in asked.stdout + asked.stderr
 
     @property
     def name(self) -> str:
@@ -69,7 +86,9 @@ class Etcd(sandboxes.Etcd):
 
     def __init__(self, folder: pathlib.Path, name: str, servers: Servers) -> None:
         quota = servers.etcd_quota
-        arguments = () if quota is None else ("--quota-backend-bytes", str(quota))
+        limit = () if quota is None else ("--quota-backend-bytes", str(quota))
+        arguments = (*limit, *(login.CHEAP if servers.logins else ()))
+        self._logins = servers.logins
         binary = servers.etcd_binary or "etcd"
         super().__init__(folder, durable=True, arguments=arguments, binary=binary)
         self._name = name
@@ -92,7 +111,8 @@ class Etcd(sandboxes.Etcd):
             contextlib.suppress(OSError, http.client.HTTPException),
         ):
             connection.request("POST", "/v3/kv/range", b'{"key": "AA=="}')
-            return connection.getresponse().status == 200
+            answer = connection.getresponse()
+            return answer.status == 200 or b"user name is empty" in answer.read()
         return False
 
     def revision(self) -> int:
@@ -109,6 +129,9 @@ class Etcd(sandboxes.Etcd):
             connection.request("POST", "/v3/kv/range", b'{"key": "AA=="}')
             found: dict[str, str] = json.loads(connection.getresponse().read())["header"]
             return found
+
+    def client_arguments(self) -> list[str]:
+        return ["--user", f"{login.USER}:{login.PASSWORD}"] if self._logins else []
 
     def command(self) -> list[str]:
         command = super().command()

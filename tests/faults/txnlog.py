@@ -11,7 +11,7 @@ import collections
 import pathlib
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 MAGIC = b"ZKLG"
@@ -170,21 +170,65 @@ _PARSERS: dict[int, Callable[[_Jute, int], Change]] = {
 
 
 class Entry(NamedTuple):
-    """One state of a node: from `zxid` on it had `value`, or was absent (None)."""
+    """One state of a node: from `zxid` on it had `value`, or was absent (None).
+
+    `era` counts the restores before it; `restored`: it is what a restore put back, and `time` is
+    when that was."""
 
     zxid: int
     time: float
     value: bytes | None
+    era: int = 0
+    restored: bool = False
 
 
 History = dict[str, list[Entry]]
 
 
-def replay(logged: Iterable[Record]) -> History:
+class Restore(NamedTuple):
+    """An ensemble was put back to a copy of itself.
+
+    `logged`: all that it had committed until then; `kept`: the last zxid that the copy knew; `at`:
+    the wall clock, when nobody could read what was lost any more, nor yet what came back."""
+
+    logged: Sequence[Record]
+    kept: int
+    at: float
+
+
+def replay(logged: Iterable[Record], restores: Sequence[Restore] = ()) -> History:
     """What each path went through. Within one transaction only its end counts: nobody can read
-    what is in between."""
+    what is in between.
+
+    :param logged: what the ensemble has logged in the end; what was lost stands in `restores`.
+    """
     history: History = {}
     ephemerals: dict[int, set[str]] = {}
+    since = 0
+    for era, restore in enumerate(restores):
+        new = [record for record in restore.logged if record.zxid > since]
+        _run(history, ephemerals, new, era)
+        since = restore.kept
+        copied: History = {}
+        ephemerals = {}
+        _run(copied, ephemerals, [r for r in restore.logged if r.zxid <= since], era + 1)
+        _put_back(history, copied, restore.at, era + 1)
+    _run(history, ephemerals, [r for r in logged if r.zxid > since], len(restores))
+    return history
+
+
+def _put_back(history: History, copied: History, at: float, era: int) -> None:
+    """Each path that a restore gave another state than it had."""
+    for path in history.keys() | copied.keys():
+        states, kept = history.setdefault(path, []), copied.get(path)
+        value = kept[-1].value if kept else None
+        if (states[-1].value if states else None) != value:
+            states.append(Entry(kept[-1].zxid if kept else 0, at, value, era, restored=True))
+
+
+def _run(
+    history: History, ephemerals: dict[int, set[str]], logged: Iterable[Record], era: int
+) -> None:
     for record in logged:
         if record.kind == CLOSE_SESSION:
             ended = [Change(path, None) for path in sorted(ephemerals.pop(record.session, ()))]
@@ -192,8 +236,8 @@ def replay(logged: Iterable[Record]) -> History:
             ended = changes(record)
         for path, change in {change.path: change for change in ended}.items():
             _note(ephemerals, change)
-            history.setdefault(path, []).append(Entry(record.zxid, record.time, change.value))
-    return history
+            entry = Entry(record.zxid, record.time, change.value, era)
+            history.setdefault(path, []).append(entry)
 
 
 def _note(ephemerals: dict[int, set[str]], change: Change) -> None:

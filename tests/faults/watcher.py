@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 import etcd3.etcdrpc as rpc
 import grpc
 
+from tests.faults import login
+
 _OPTIONS = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.enable_http_proxy", 0),
@@ -24,15 +26,25 @@ _OPTIONS = [
 ]
 
 
+ERA = 10**12
+"""etcd's revisions begin anew where it was put back to a snapshot: this much higher each time."""
+
+
 class Event(NamedTuple):
     """One change; `value` None is a delete. `at` is the wall clock when we heard of it; `lease`
-    0 if the key hangs on none."""
+    0 if the key hangs on none. `restored`: no change of anybody's, but what a restore put back."""
 
     revision: int
     key: bytes
     value: bytes | None
     at: float
     lease: int = 0
+    restored: bool = False
+
+    @property
+    def own_revision(self) -> int:
+        """As etcd counts it."""
+        return self.revision % ERA
 
 
 class LostHistory(Exception):
@@ -42,13 +54,18 @@ class LostHistory(Exception):
 class Watcher:
     """A watch of all keys, in a thread of its own. `events` grows; read it any time."""
 
-    def __init__(self, endpoints: Sequence[str]) -> None:
+    def __init__(self, endpoints: Sequence[str], *, logs_in: bool = False) -> None:
+        self._logs_in = logs_in
         self._endpoints = itertools.cycle(endpoints)
         self._stop = threading.Event()
         self._call: Any = None
         self._lost = ""
+        self._paused = threading.Event()
+        self._idle = threading.Event()
+        self._era = 0
         self.events: list[Event] = []
         self.revision = 0
+        """The last one heard of, as etcd counts it."""
         self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
         self._thread.start()
 
@@ -69,8 +86,41 @@ class Watcher:
             call.cancel()
         self._thread.join(5)
 
+    def pause(self) -> None:
+        """Listen no more until `restored`; what was to be heard must have been heard by now."""
+        self._paused.set()
+        call = self._call
+        if call is not None:
+            call.cancel()
+        self._idle.wait(10)
+
+    def restored(self, snapshot: int, revision: int) -> None:
+        """etcd was put back to what it held at revision `snapshot`; whatever it does next comes
+        after `revision`."""
+        before, last = {}, {}
+        for event in self.events:
+            last[event.key] = event
+            if event.revision // ERA < self._era or event.own_revision <= snapshot:
+                before[event.key] = event
+        self._era, now = self._era + 1, time.time()
+        for key, event in last.items():
+            then = before.get(key, Event(0, key, None, now))
+            if then.value != event.value or then.own_revision != event.own_revision:
+                self.events.append(
+                    then._replace(
+                        revision=self._era * ERA + then.own_revision, at=now, restored=True
+                    )
+                )
+        self.revision = revision
+        self._idle.clear()
+        self._paused.clear()
+
     def _run(self) -> None:
         while not self._stop.is_set() and not self._lost:
+            if self._paused.is_set():
+                self._idle.set()
+                self._stop.wait(0.05)
+                continue
             with grpc.insecure_channel(next(self._endpoints), options=_OPTIONS) as channel:
                 self._follow(channel)
             self._stop.wait(0.05)
@@ -81,14 +131,17 @@ class Watcher:
             key=b"\0", range_end=b"\0", start_revision=self.revision + 1
         )
         requests.put(rpc.WatchRequest(create_request=create))
-        self._call = rpc.WatchStub(channel).Watch(iter(requests.get, None))
+        metadata = login.metadata(channel) if self._logs_in else None
+        self._call = rpc.WatchStub(channel).Watch(iter(requests.get, None), metadata=metadata)
         try:
             for reply in self._call:
+                if reply.canceled and not reply.compact_revision:
+                    return  # the login is not valid any more
                 if reply.compact_revision:
                     self._lost = f"revision {reply.compact_revision} was compacted too early"
                     return
                 self._take(reply.events)
-                if self._stop.is_set():
+                if self._stop.is_set() or self._paused.is_set():
                     return
         except grpc.RpcError:
             return
@@ -102,5 +155,6 @@ class Watcher:
             value = None if event.type == 1 else bytes(event.kv.value)
             revision = int(event.kv.mod_revision)
             lease = int(event.kv.lease)
-            self.events.append(Event(revision, bytes(event.kv.key), value, now, lease))
+            counted = self._era * ERA + revision
+            self.events.append(Event(counted, bytes(event.kv.key), value, now, lease))
             self.revision = max(self.revision, revision)

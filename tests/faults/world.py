@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import kazoo.client
@@ -21,7 +21,7 @@ import psutil
 
 from tests import processes, proxy
 from tests.acceptance import installed
-from tests.faults import drawing, hand, load, oracle, servers, watcher
+from tests.faults import drawing, hand, load, login, oracle, servers, txnlog, watcher
 from tests.integration import observing
 from zk2etcd import errors
 from zk2etcd.sandbox import servers as sandboxes
@@ -65,10 +65,20 @@ class Supervisor(installed.Supervisor):
         return [sys.executable, "-m", "zk2etcd", "-c", str(self.config)]
 
     def environment(self) -> dict[str, str]:
+        self._temporary.mkdir(exist_ok=True)
+        own = {**super().environment(), "TMPDIR": str(self._temporary)}
         if self.source_tree is None:
-            return super().environment()
+            return own
         roots = [str(self.source_tree), str(self.source_tree / "workers")]
-        return {**os.environ, "PYTHONPATH": os.pathsep.join(roots)}
+        return {**own, "PYTHONPATH": os.pathsep.join(roots)}
+
+    @property
+    def _temporary(self) -> pathlib.Path:
+        return self.folder / "tmp"
+
+    def metrics_folders(self) -> list[pathlib.Path]:
+        """Where its processes count."""
+        return sorted(self._temporary.glob("zk2etcd-metrics*"))
 
     def workers(self) -> list[psutil.Process]:
         """Its live workers, oldest first, also while it does not answer."""
@@ -98,10 +108,15 @@ class World:
         self.zk_proxies = [proxy.Proxy(server.address) for server in self.zookeepers]
         self.etcd_proxies = [proxy.Proxy(server.address) for server in self.etcds]
         addresses = [server.address for server in self.etcds]
-        self.watcher = watcher.Watcher(addresses)
-        self.hand = hand.Hand(addresses)
+        self.hand = hand.Hand(addresses, logs_in=made_of.logins)
+        if made_of.logins and not self.hand.ask_for_logins(True):
+            raise errors.StartError("etcd's authentication could not be turned on")
+        self.watcher = watcher.Watcher(addresses, logs_in=made_of.logins)
         self.hosts = ",".join(server.address for server in self.zookeepers)
         self.zk = observing.connected(self.hosts)
+        self.clients: Sequence[load.Client] = ()
+        self.restores: list[txnlog.Restore] = []
+        self.snapshots = 0
         self.supervisors: list[Supervisor] = []
         for _ in range(2):
             supervisor = box.adopt(Supervisor(box.subfolder("zk2etcd"), self.config()))
@@ -123,6 +138,7 @@ class World:
 
     def config(self, **sync: Any) -> dict[str, Any]:
         """The configuration; `sync` is laid over its section."""
+        logins = self.servers.logins
         prefixes = [
             {
                 "from": each.source,
@@ -142,6 +158,7 @@ class World:
             "etcd": {
                 "endpoints": [f"http://{each.address}" for each in self.etcd_proxies],
                 "request_timeout": "1s",
+                **({"username": login.USER, "password": login.PASSWORD} if logins else {}),
             },
             "sync": {
                 "prefixes": prefixes,
@@ -204,6 +221,8 @@ class World:
             server.launch()
         for server in (*self.zookeepers, *self.etcds):
             server.wait_ready()
+        if self.servers.logins:
+            self.hand.ask_for_logins(True)
         if self.hand.out_of_space():
             self.hand.reclaim(self.watcher.revision)
         self._give_rights()
@@ -347,15 +366,28 @@ class World:
                 with contextlib.suppress(*GONE):
                     worker.kill()
 
-    def phases(self, source: str) -> set[str]:
+    def shards_of(self, source: str) -> Iterator[tuple[Supervisor, dict[str, Any]]]:
         """What the live supervisors say of the shards of a prefix that they own."""
-        found = set()
         for supervisor in self.supervisors:
             with contextlib.suppress(errors.Unreachable, ValueError, KeyError):
                 for shard in supervisor.status()["shards"]:
                     if shard["owned"] and shard["from"] == source:
-                        found.add(str(shard["phase"]))
-        return found
+                        yield supervisor, shard
+
+    def phases(self, source: str) -> set[str]:
+        """Their phases."""
+        return {str(shard["phase"]) for _, shard in self.shards_of(source)}
+
+    def logged(self) -> list[txnlog.Record]:
+        """What ZooKeeper has committed, as its logs stand now."""
+        return txnlog.records([server.data for server in self.zookeepers])
+
+    def renew_clients(self) -> None:
+        """Sessions of our own, with what they have seen, are of a history that was lost."""
+        for each in self.clients:
+            each.renew()
+        load.close(self.zk)
+        self.zk = observing.connected(self.hosts)
 
     def client(self) -> kazoo.client.KazooClient:
         """A new session straight to the servers."""

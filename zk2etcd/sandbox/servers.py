@@ -164,16 +164,30 @@ class Etcd(server_process.Server):
 
     def save(self, snapshot: pathlib.Path) -> None:
         """Write a snapshot of what it holds now, as a backup does."""
-        self._tool("etcdctl", "--endpoints", self.url, "snapshot", "save", str(snapshot))
+        asked = ("--endpoints", self.url, *self.client_arguments())
+        self._tool("etcdctl", *asked, "snapshot", "save", str(snapshot))
 
-    def restore(self, snapshot: pathlib.Path) -> None:
-        """Put its data back to that snapshot; only while stopped."""
+    def client_arguments(self) -> list[str]:
+        """What etcdctl has to be told beside the endpoint; a subclass has a login, say."""
+        return []
+
+    def restore(self, snapshot: pathlib.Path, bump: int = 0) -> None:
+        """Put its data back to that snapshot; only while stopped.
+
+        :param bump: raise all revisions by so much, and have the older ones compacted, as etcd's
+            manual advises; only where there is an etcdutl that can.
+        """
         self.wipe()
         given = self.command()
         same = ("--name", "--data-dir", "--initial-cluster", "--initial-advertise-peer-urls")
         flags = [word for flag in same for word in (flag, given[given.index(flag) + 1])]
-        tool = "etcdutl" if shutil.which("etcdutl") else "etcdctl"  # etcdctl's is gone since 3.6
-        self._tool(tool, "snapshot", "restore", str(snapshot), *flags)
+        raised = ("--bump-revision", str(bump), "--mark-compacted") if bump else ()
+        self._tool(self._restorer(), "snapshot", "restore", str(snapshot), *flags, *raised)
+
+    def _restorer(self) -> str:
+        """etcd's own beside it, if it has one: etcdctl has lost the command with 3.6."""
+        beside = pathlib.Path(shutil.which(self._program) or self._program).with_name("etcdutl")
+        return str(beside) if beside.exists() else "etcdctl"
 
     def _tool(self, *command: str) -> None:
         done = subprocess.run(

@@ -1,0 +1,162 @@
+"""Both sides put back to an earlier state of themselves, with the mirror and its clients running.
+
+What is lost was mirrored: of ZooKeeper, it may be held, and never quietly regresses; of etcd, it
+comes back. A stray member of etcd's, a cluster of its own at a known address, must stay empty.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import pathlib
+import random
+import shutil
+import subprocess
+import time
+
+import etcd3.etcdrpc as rpc
+import grpc
+
+from tests.faults import load, oracle, servers, txnlog, world
+from zk2etcd import errors
+
+_BUMP = 1_000_000
+_PASSING_SECONDS = 10.0
+
+
+def zookeeper(on: world.World, luck: random.Random, lasts: float) -> None:
+    """Every server is stopped and started from a copy that was made while it ran. An election lifts
+    the zxid over all that was seen; a single server gets there by what is written later."""
+    copies = [_copied(on, member) for member in on.zookeepers]
+    on.note("ZooKeeper is copied")
+    time.sleep(lasts)
+    if luck.random() < 0.3:
+        on.kill_workers()
+    for member in on.zookeepers:
+        member.kill()
+    logged = on.logged()
+    for member, copy in zip(on.zookeepers, copies, strict=True):
+        member.wipe()
+        shutil.move(copy, member.data)
+    kept = max(record.zxid for record in on.logged())
+    on.restores.append(txnlog.Restore(logged, kept, time.time()))
+    for member in on.zookeepers:
+        member.launch()
+    for member in on.zookeepers:
+        member.wait_ready()
+    lost = len([record for record in logged if record.zxid > kept])
+    on.note(f"ZooKeeper is put back to {kept:#x}, {lost} transactions are lost")
+    if luck.random() < 0.7:
+        _pass(on, logged[-1].zxid)
+    on.renew_clients()
+
+
+def _copied(on: world.World, member: servers.ZooKeeper) -> pathlib.Path:
+    copy = on.box.subfolder("copy") / f"{member.port}-{len(on.restores)}"
+    shutil.copytree(member.data, copy)
+    return copy
+
+
+def _pass(on: world.World, zxid: int) -> None:
+    """Write, outside of all that is mirrored, until the servers are beyond what was seen."""
+    client = on.client()
+    deadline = time.monotonic() + _PASSING_SECONDS
+    while time.monotonic() < deadline:
+        with contextlib.suppress(*load.MISSED):
+            load.create(client, f"/passing/n{time.time_ns()}", b"")
+            if client.exists_async("/passing").get(load.PATIENCE).pzxid > zxid:
+                on.note("and has logged as much since")
+                break
+    load.close(client)
+
+
+def etcd(on: world.World, luck: random.Random, lasts: float) -> None:
+    """Every member starts from the same snapshot, at times with its revisions raised."""
+    on.snapshots += 1
+    snapshot = on.box.folder / f"snapshot-{on.snapshots}.db"
+    on.etcds[0].save(snapshot)
+    saved = _revision(snapshot)
+    on.note(f"a snapshot of etcd is made, of revision {saved}")
+    time.sleep(lasts)
+    bump = _BUMP if on.servers.can_bump and luck.random() < 0.5 else 0
+    for each in on.etcd_proxies:
+        each.refuse()
+    if not _heard(on):
+        on.note("etcd is not restored: it does not answer")
+    else:
+        on.watcher.pause()
+        for member in on.etcds:
+            member.kill()
+        for member in on.etcds:
+            member.restore(snapshot, bump)
+        for member in on.etcds:
+            member.launch()
+        for member in on.etcds:
+            member.wait_ready()
+        on.watcher.restored(saved, saved + bump)
+        on.note(f"etcd is put back to revision {saved}{' and raised' if bump else ''}")
+    for each in on.etcd_proxies:
+        each.accept()
+
+
+def _heard(on: world.World) -> bool:
+    """Whether our own watch knows all that happened; nobody writes any more."""
+    last = on.hand.revision()
+    deadline = time.monotonic() + 5
+    while last and time.monotonic() < deadline:
+        if on.watcher.revision >= last:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def _revision(snapshot: pathlib.Path) -> int:
+    told = subprocess.run(
+        ["etcdctl", "snapshot", "status", str(snapshot), "-w", "json"],
+        env={"ETCDCTL_API": "3", "PATH": "/usr/bin:/bin:/usr/local/bin"},
+        capture_output=True,
+        check=True,
+        timeout=20,
+    )
+    return int(json.loads(told.stdout)["revision"])
+
+
+def stray_member(on: world.World, luck: random.Random, lasts: float) -> None:
+    """One member starts with an empty folder as a cluster of its own, at its old address, while the
+    others are out of reach: nothing of ours may ever be in it."""
+    stray = luck.choice(on.etcds)
+    others = [way for way in on.etcd_proxies if way.target != stray.address]
+    on.note(f"{stray.address} becomes a cluster of its own, the others cannot be reached")
+    for way in others:
+        way.refuse()
+    stray.kill()
+    kept = stray.folder / "kept"
+    shutil.move(stray.data, kept)
+    cluster, stray.cluster = stray.cluster, stray.member
+    try:
+        stray.start()
+        time.sleep(lasts)
+        _must_be_empty(on, stray)
+    finally:
+        stray.kill()
+        stray.cluster = cluster
+        stray.wipe()
+        shutil.move(kept, stray.data)
+    stray.launch()
+    for way in others:
+        way.accept()
+    on.note(f"{stray.address} is a member again")
+
+
+def _must_be_empty(on: world.World, stray: servers.Etcd) -> None:
+    """Our own hand may have written there; zk2etcd may not."""
+    with grpc.insecure_channel(stray.address) as channel:
+        state = f"{world.STATE}/".encode()
+        request = rpc.RangeRequest(key=state, range_end=state[:-1] + b"0", keys_only=True)
+        try:
+            found = rpc.KVStub(channel).Range(request, timeout=5).kvs
+        except grpc.RpcError as error:
+            raise errors.StartError(f"the stray member does not answer: {error}") from error
+    if found:
+        text = f"{len(found)} keys were written to another cluster at {stray.address}"
+        on.violations.append(oracle.Violation("I3", "stray", found[0].key.decode(), text))
