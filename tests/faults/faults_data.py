@@ -103,7 +103,7 @@ def _rights_sweep(on: world.World, luck: random.Random, lasts: float) -> None:
 def _paths(client: kazoo.client.KazooClient, root: str) -> list[str]:
     """What is at and below `root` now, that last."""
     below: list[str] = []
-    for name in client.get_children_async(root).get(load.PATIENCE):
+    for name in client.get_children_async(root).get(timeout=load.PATIENCE):
         with contextlib.suppress(kazoo.exceptions.NoNodeError):
             below += _paths(client, f"{root}/{name}")
     return [*below, root]

@@ -64,7 +64,7 @@ def _pass(on: world.World, zxid: int) -> None:
     while time.monotonic() < deadline:
         with contextlib.suppress(*load.MISSED):
             load.create(client, f"/passing/n{time.time_ns()}", b"")
-            if client.exists_async("/passing").get(load.PATIENCE).pzxid > zxid:
+            if client.exists_async("/passing").get(timeout=load.PATIENCE).pzxid > zxid:
                 on.note("and has logged as much since")
                 break
     load.close(client)

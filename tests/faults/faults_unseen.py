@@ -58,7 +58,7 @@ def mass_delete(on: world.World, luck: random.Random, lasts: float) -> None:
         for number in luck.sample(range(40), 30):
             path = f"{root}/n{number}"
             with contextlib.suppress(*load.MISSED):
-                client.delete_async(path).get(load.PATIENCE)
+                client.delete_async(path).get(timeout=load.PATIENCE)
                 deleted.append(path)
         keys = {path.encode() for path in deleted} & _present(on)
     if len(keys) <= _ENOUGH:
@@ -158,5 +158,5 @@ def _delete(on: world.World, paths: list[str]) -> None:
     client = on.client()
     for path in paths:
         with contextlib.suppress(*load.MISSED):
-            client.delete_async(path).get(load.PATIENCE)
+            client.delete_async(path).get(timeout=load.PATIENCE)
     load.close(client)

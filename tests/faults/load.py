@@ -104,11 +104,11 @@ class Client:
         create(self._zk, operation.paths[0], operation.value.encode())
 
     def _set(self, operation: drawing.Operation) -> None:
-        self._zk.set_async(operation.paths[0], operation.value.encode()).get(PATIENCE)
+        self._zk.set_async(operation.paths[0], operation.value.encode()).get(timeout=PATIENCE)
 
     def _same(self, operation: drawing.Operation) -> None:
         """A value that the node has had before: only zxids tell the times apart."""
-        self._zk.set_async(operation.paths[0], b"same").get(PATIENCE)
+        self._zk.set_async(operation.paths[0], b"same").get(timeout=PATIENCE)
 
     def _flip(self, operation: drawing.Operation) -> None:
         """Many changes of one node at once."""
@@ -117,10 +117,10 @@ class Client:
             for turn in range(10)
         ]
         for each in sent:
-            each.get(PATIENCE)
+            each.get(timeout=PATIENCE)
 
     def _delete(self, operation: drawing.Operation) -> None:
-        self._zk.delete_async(operation.paths[0]).get(PATIENCE)
+        self._zk.delete_async(operation.paths[0]).get(timeout=PATIENCE)
 
     def _delete_tree(self, operation: drawing.Operation) -> None:
         delete_tree(self._zk, operation.paths[0])
@@ -139,7 +139,7 @@ class Client:
                 transaction.delete(f"{path}t{number}")
             else:
                 transaction.set_data(path, value)
-        transaction.commit_async().get(PATIENCE)
+        transaction.commit_async().get(timeout=PATIENCE)
 
     def _ephemeral(self, operation: drawing.Operation) -> None:
         create(self._zk, operation.paths[0], operation.value.encode(), ephemeral=True)
@@ -177,14 +177,14 @@ def _close(client: kazoo.client.KazooClient) -> None:
 def create(client: kazoo.client.KazooClient, path: str, value: bytes, **options: Any) -> None:
     """Create a node, and its parents if they are missing."""
     try:
-        client.create_async(path, value, **options).get(PATIENCE)
+        client.create_async(path, value, **options).get(timeout=PATIENCE)
     except kazoo.exceptions.NoNodeError:
         create(client, path.rpartition("/")[0], b"parent")
-        client.create_async(path, value, **options).get(PATIENCE)
+        client.create_async(path, value, **options).get(timeout=PATIENCE)
 
 
 def delete_tree(client: kazoo.client.KazooClient, path: str) -> None:
     """Delete what is at and below `path`, children first."""
-    for name in client.get_children_async(path).get(PATIENCE):
+    for name in client.get_children_async(path).get(timeout=PATIENCE):
         delete_tree(client, f"{path}/{name}")
-    client.delete_async(path).get(PATIENCE)
+    client.delete_async(path).get(timeout=PATIENCE)

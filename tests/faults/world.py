@@ -403,7 +403,7 @@ class World:
 def set_rights(client: kazoo.client.KazooClient, path: str, rights: Any) -> bool:
     """Whether that is settled: done, or there is no such node."""
     try:
-        client.set_acls_async(path, rights).get(load.PATIENCE)
+        client.set_acls_async(path, rights).get(timeout=load.PATIENCE)
     except kazoo.exceptions.NoNodeError:
         return True
     except load.MISSED:

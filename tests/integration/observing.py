@@ -211,7 +211,8 @@ def seed(
 
     def settle(most: int) -> None:
         while len(pending) > most:
-            failed = [each for each in pending.popleft().get(60) if isinstance(each, Exception)]
+            done = pending.popleft().get(timeout=60)
+            failed = [each for each in done if isinstance(each, Exception)]
             assert not failed, failed[:3]
 
     for item in items:
@@ -236,7 +237,7 @@ def nodes(client: kazoo.client.KazooClient, root: str) -> Iterator[tuple[str, by
             ]
             for path, data, names in asked:
                 try:
-                    value, children = data.get(20)[0], names.get(20)
+                    value, children = data.get(timeout=20)[0], names.get(20)
                 except kazoo.exceptions.NoNodeError:
                     continue
                 yield path, value or b""

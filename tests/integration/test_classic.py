@@ -264,7 +264,7 @@ def test_random_changes_are_never_missed(classic: mirroring.World) -> None:
                 pending.append(world.zk.delete_async(path))
         for each in pending:
             try:
-                each.get(20)
+                each.get(timeout=20)
             except (
                 kazoo.exceptions.NodeExistsError,
                 kazoo.exceptions.NoNodeError,

@@ -91,7 +91,7 @@ class Counters(observing.Meanwhile):
 
     def _count(self, client: kazoo.client.KazooClient, number: int) -> None:
         for each in [client.set_async(path, b"%d" % (number + 1)) for path in self._paths]:
-            each.get(20)
+            each.get(timeout=20)
 
     def beyond(self, changes: int) -> Callable[[], bool]:
         """Asks whether so many rounds are over."""

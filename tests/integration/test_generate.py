@@ -66,6 +66,18 @@ def test_an_absent_server_is_unreachable() -> None:
         generate.Writer(f"127.0.0.1:{server_process.free_port()}", connect_timeout=0.5)
 
 
+def test_a_server_that_went_away_is_not_waited_for_without_an_end(
+    fresh_zookeeper: servers.ZooKeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is asked while there is no connection waits in kazoo's queue for the next one."""
+    monkeypatch.setattr(generate, "TIMEOUT_SECONDS", 0.5)
+    with generate.Writer(fresh_zookeeper.address, session_timeout=20.0) as writer:
+        fresh_zookeeper.kill()
+        for _ in range(2):  # the first one sees the connection break
+            with pytest.raises(errors.Unreachable, match="went away"):
+                writer.create("/x")
+
+
 def test_the_command(zookeeper: servers.ZooKeeper, writer: generate.Writer, prefix: str) -> None:
     run = click.testing.CliRunner().invoke
     size = ["--hosts", zookeeper.address, "--path", prefix, "--parents", "2", "--children", "3"]

@@ -245,7 +245,7 @@ def _call(
 
     result = client.handler.async_result()
     client._call(Create(), result)
-    result.get(10)
+    result.get(timeout=10)
 
 
 def test_a_prefix_that_does_not_exist_is_waited_for(world: mirroring.World) -> None:

@@ -115,7 +115,7 @@ def test_a_burst_larger_than_the_queue(
                 transaction.set_data(name, value)
             pending.append(transaction.commit_async())
         for each in pending:
-            each.get(30)
+            each.get(timeout=30)
     found = world.equal(20)
     assert set(found.values()) == {b"", b"2"}
     report = worker.follows()

@@ -195,21 +195,21 @@ class Writer:
 
     def create(self, path: str, value: bytes = b"", *, ephemeral: bool = False) -> None:
         with self._translated():
-            self._client.create_async(path, value, ephemeral=ephemeral).get(TIMEOUT_SECONDS)
+            self._client.create_async(path, value, ephemeral=ephemeral).get(timeout=TIMEOUT_SECONDS)
 
     def set(self, path: str, value: bytes) -> None:
         with self._translated():
-            self._client.set_async(path, value).get(TIMEOUT_SECONDS)
+            self._client.set_async(path, value).get(timeout=TIMEOUT_SECONDS)
 
     def delete(self, path: str) -> None:
         with self._translated():
-            self._client.delete_async(path).get(TIMEOUT_SECONDS)
+            self._client.delete_async(path).get(timeout=TIMEOUT_SECONDS)
 
     def read(self, path: str) -> bytes | None:
         """The node's value; None if there is no such node."""
         with self._translated():
             try:
-                value, _ = self._client.get_async(path).get(TIMEOUT_SECONDS)
+                value, _ = self._client.get_async(path).get(timeout=TIMEOUT_SECONDS)
             except kazoo.exceptions.NoNodeError:
                 return None
             return bytes(value)
@@ -226,7 +226,7 @@ class Writer:
         A later batch can fail only because an earlier one did; done one by one, in order, after
         everything under way has settled, each node finds its parent.
         """
-        results = answer.get(TIMEOUT_SECONDS)
+        results = answer.get(timeout=TIMEOUT_SECONDS)
         if not any(isinstance(result, Exception) for result in results):
             return len(batch)
         failed.extend(batch)
@@ -242,7 +242,7 @@ class Writer:
             ]
             for answer in answers:
                 with contextlib.suppress(kazoo.exceptions.NodeExistsError):
-                    answer.get(TIMEOUT_SECONDS)
+                    answer.get(timeout=TIMEOUT_SECONDS)
                     made += 1
         return made
 
