@@ -114,3 +114,23 @@ def test_a_wiped_tree_with_one_new_node_is_held(away: Away) -> None:
     assert guard["deletes"] == 52
     assert guard["creates"] == 1
     assert "10.0" in guard["sample"][0]
+
+
+def test_lost_services_are_held_when_one_large_one_came(away: Away) -> None:
+    """O5, the other way round: nothing came in the place of all but one of those that went."""
+    away.mirrored(_instances(0, services=21, each=2), **_SMALL)
+    gone = [f"s{service}" for service in range(20)]
+    away.change(gone, [f"new/providers/10.0.{number}" for number in range(100)])
+    guard = away.back()["guard"]
+    assert guard["deletes"] == 80
+    assert not away.sides.equal(away.root)
+
+
+def test_lost_instances_are_held_when_a_folder_came_beside_them(away: Away) -> None:
+    """O5, the other way round: providers vanished, and consumers were registered."""
+    away.mirrored([f"app/i{number}" for number in range(31)], **_SMALL)
+    gone = [f"app/i{number}" for number in range(30)]
+    away.change(gone, [f"app/consumers/c{number}" for number in range(40)])
+    guard = away.back()["guard"]
+    assert guard["deletes"] == 30
+    assert not away.sides.equal(away.root)

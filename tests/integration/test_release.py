@@ -115,3 +115,25 @@ def test_a_walk_that_was_cut_off_does_not_wash_the_ratio_out(world: mirroring.Wo
     assert found is not None, "7 of 101 are few, but it was 7 of 21"
     assert (found.deletes, found.present) == (7, 21)
     assert found.id != guard.id
+
+
+def test_what_registered_anew_under_its_name_replaces_nothing_after_a_walk_that_was_cut_off(
+    world: mirroring.World,
+) -> None:
+    """7 of 20 keys were missing when a base began, and the 13 others had been made anew."""
+    worker, guard = gone_meanwhile(world, 7)
+    shard = worker.shards[0].id
+    worker.drain()
+    checkpoint = world.etcd.value(f"{world.state}/checkpoints/{shard}")
+    assert checkpoint is not None
+    since = records.decode_zxid(checkpoint)
+    record = records.GuardRecord(21, first=False, since=since)
+    world.etcd.put(f"{world.state}/guards/{shard}", record.to_bytes())
+    for path, value in world.wanted().items():
+        if path != world.root.encode():
+            world.zk.delete(path.decode())
+            world.zk.create(path.decode(), value)
+    again = world.worker(sync=GUARD, identity=messages.Identity("inst", "w0", 3))
+    found = again.follows().guard
+    assert found is not None, "as many came anew as went, but none of them is another one"
+    assert (found.deletes, found.creates, found.id != guard.id) == (7, 0, True)

@@ -32,8 +32,11 @@ class Guarding:
         self._writes = False
         self._token = ctx.fence.token
         self.went, self.came = turnover.Side(), turnover.Side()
-        self.since = facts.zxid
-        """The checkpoint before the walk, or before the first one that was cut off."""
+        self.since = facts.zxid or None
+        """The checkpoint before the walk, or before the first one that was cut off: what was
+        created after it is new. None if there was none, or none is known: then nothing is."""
+        self._began = 0
+        """etcd's revision at which the first walk that was cut off began."""
         self.was_cut_off = False
         self.released = False
         """A person let the deletes of this base happen: they are no repairs."""
@@ -91,10 +94,13 @@ class Guarding:
             old = records.GuardRecord.from_bytes(page.kvs[0].value, self._key)
             if old.trip is None:
                 self._inherited, self.was_cut_off = old.present, True
-                self.since = min(self.since, old.since)
+                self.since = min(self.since or 0, old.since) or None
+                self._began = page.kvs[0].created
             first = first or old.first
         trip = old.trip if page.kvs else None
-        self._record = records.GuardRecord(self._before(present), first, trip, since=self.since)
+        self._record = records.GuardRecord(
+            self._before(present), first, trip, since=self.since or 0
+        )
         self._facts.guard = self._record.trip
         if self._record.trip is None:
             self._write(self._record)
@@ -121,15 +127,21 @@ class Guarding:
 
     def creates(self, write: plan.Write) -> None:
         """A walk puts a key that etcd has not: a new node, perhaps, in the place of another."""
-        if write.born > self.since and not self.was_cut_off:
+        if self.since is not None and write.born > self.since and not self.was_cut_off:
             self.came.saw(write.path)
 
     def recount(self, walk: Iterable[plan.Run]) -> Iterator[plan.Run]:
         """The walk. What is new was put already, in part, by one that was cut off: so all of its
-        nodes are looked at."""
+        nodes are looked at, but for those that are back at their old key, which replace nothing."""
+        if self.since is None:
+            yield from walk
+            return
         for run in walk:
-            for node in run.nodes:
-                if node is not None and node.czxid > self.since:
+            pairs = zip(run.keys, run.nodes, strict=True)
+            new = [(key, n) for key, n in pairs if n is not None and n.czxid > self.since]
+            found = self._ctx.etcd.lookup([key for key, _ in new], keys_only=True)
+            for (_, node), held in zip(new, found, strict=True):
+                if held is None or held.created > self._began:
                     self.came.saw(node.path)
             yield run
 

@@ -36,11 +36,22 @@ def test_what_came_elsewhere_excuses_nothing() -> None:
 
 def test_a_subtree_is_counted_where_its_topmost_node_was() -> None:
     """An instance with nodes below it is replaced by another with as many."""
-    went = [b"/app/i/1", b"/app/i/1-b", b"/app/i/1/meta", b"/app/i/1/meta/x"]
+    went = [b"/app/i/1", b"/app/i/1-b", b"/app/i/1-b/meta", b"/app/i/1/meta", b"/app/i/1/meta/x"]
     came = [b"/app/i/2", b"/app/i/2/meta", b"/app/i/2/meta/x"]
-    assert _side(*went).places == {b"/app/i": 4}
-    assert _replaced(went, came) == 3
+    assert (_side(*went).places, _side(*went).tops) == ({b"/app/i": 5}, {b"/app/i": 2})
+    assert _replaced(went, came) == 2
     assert _replaced(came, went) == 3
+
+
+def test_one_large_subtree_replaces_one_that_went() -> None:
+    """Not many: they are lost, however many nodes it has."""
+    services = [b"/d/s%d" % number for number in range(50)]
+    went = [path for each in services for path in (each, each + b"/providers/1")]
+    came = [b"/d/new", *(b"/d/new/providers/%d" % number for number in range(300))]
+    assert _replaced(went, came) == 2
+    instances = [b"/d/app/%d" % number for number in range(30)]
+    consumers = [b"/d/app/consumers", *(b"/d/app/consumers/%d" % number for number in range(30))]
+    assert _replaced(instances, consumers) == 1
 
 
 def test_the_root_and_what_is_below_it() -> None:
