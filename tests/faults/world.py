@@ -30,6 +30,7 @@ STATE = "zk2etcd/faults"
 LEASE_TTL = 3.0
 _PATIENCE = 1.0
 _RIGHTS_SECONDS = 30.0
+_AT_ONCE = 100
 PREFIXES = (
     oracle.Prefix("/dubbo", "/dubbo", ("/dubbo/config",), buckets=3),
     oracle.Prefix("/services", "/mirror/services"),
@@ -229,14 +230,32 @@ class World:
         self.heal_supervisors()
 
     def _give_rights(self) -> None:
-        """Everybody may read everything again."""
+        """Everybody may read everything again: also what a restore made as it once had been."""
+        if not self.unreadable:
+            return
         client = self.owner()
         deadline = time.monotonic() + _RIGHTS_SECONDS
-        for path in self.unreadable:
-            while not set_rights(client, path, kazoo.security.OPEN_ACL_UNSAFE):
-                if time.monotonic() > deadline:
-                    raise errors.StartError(f"the rights of {path} could not be given back")
+        while not self._all_open(client):
+            if time.monotonic() > deadline:
+                raise errors.StartError("the rights that were taken could not be given back")
         load.close(client)
+
+    def _all_open(self, client: kazoo.client.KazooClient) -> bool:
+        """Whether everybody has all rights to what is below the roots now."""
+        with contextlib.suppress(*load.MISSED):
+            for root in drawing.ROOTS:
+                paths = [path for path, _ in observing.nodes(client, root)]
+                for start in range(0, len(paths), _AT_ONCE):
+                    rights = kazoo.security.OPEN_ACL_UNSAFE
+                    asked = [
+                        client.set_acls_async(path, rights)
+                        for path in paths[start : start + _AT_ONCE]
+                    ]
+                    for each in asked:
+                        with contextlib.suppress(kazoo.exceptions.NoNodeError):
+                            each.get(timeout=load.PATIENCE)
+            return True
+        return False
 
     def heal_supervisors(self) -> None:
         for each in self.supervisors:

@@ -237,7 +237,7 @@ def nodes(client: kazoo.client.KazooClient, root: str) -> Iterator[tuple[str, by
             ]
             for path, data, names in asked:
                 try:
-                    value, children = data.get(timeout=20)[0], names.get(20)
+                    value, children = data.get(timeout=20)[0], names.get(timeout=20)
                 except kazoo.exceptions.NoNodeError:
                     continue
                 yield path, value or b""
