@@ -53,7 +53,7 @@ def zookeeper(on: world.World, luck: random.Random, lasts: float) -> None:
 
 def _copied(on: world.World, member: servers.ZooKeeper) -> pathlib.Path:
     copy = on.box.subfolder("copy") / f"{member.port}-{len(on.restores)}"
-    shutil.copytree(member.data, copy)
+    member.copy_to(copy)
     return copy
 
 

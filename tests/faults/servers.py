@@ -72,8 +72,12 @@ class ZooKeeper(sandboxes.ZooKeeper):
         """A standalone server, not yet started, that knows what this one has logged by now, and
         will never learn of anything later."""
         made = ZooKeeper(folder, self._class_path)
-        shutil.copytree(self.data, made.data)
+        self.copy_to(made.data)
         return made
+
+    def copy_to(self, folder: pathlib.Path) -> None:
+        """Copy its data while it runs: files in the making come and go."""
+        shutil.copytree(self.data, folder, ignore=shutil.ignore_patterns("*.tmp"))
 
     def mode(self) -> str:
         """leader, follower, standalone; empty when it does not say."""
