@@ -10,6 +10,7 @@ import logging
 import pathlib
 import random
 import sys
+import traceback
 
 from tests import releases
 from tests.faults import run, servers
@@ -35,7 +36,12 @@ def main(arguments: list[str]) -> int:
         if asked.plan:
             _say("\n".join(drawn.lines()))
             continue
-        report = run.run(seed, asked.seconds, made_of, asked.source_tree)
+        try:
+            report = run.run(seed, asked.seconds, made_of, asked.source_tree)
+        except Exception as error:
+            broken += 1
+            _say("".join(traceback.format_exception(error)))
+            continue
         _say(report.line())
         if report.violations:
             broken += 1

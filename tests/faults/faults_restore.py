@@ -85,18 +85,26 @@ def etcd(on: world.World, luck: random.Random, lasts: float) -> None:
         on.note("etcd is not restored: it does not answer")
     else:
         on.watcher.pause()
-        for member in on.etcds:
-            member.kill()
-        for member in on.etcds:
-            member.restore(snapshot, bump)
-        for member in on.etcds:
-            member.launch()
-        for member in on.etcds:
-            member.wait_ready()
+        try:
+            _put_back(on, snapshot, bump)
+        except errors.StartError as error:
+            # Not a fault that was cut short: our own watch would miss all that follows.
+            raise RuntimeError(f"etcd could not be restored: {error}") from error
         on.watcher.restored(saved, saved + bump)
         on.note(f"etcd is put back to revision {saved}{' and raised' if bump else ''}")
     for each in on.etcd_proxies:
         each.accept()
+
+
+def _put_back(on: world.World, snapshot: pathlib.Path, bump: int) -> None:
+    for member in on.etcds:
+        member.kill()
+    for member in on.etcds:
+        member.restore(snapshot, bump)
+    for member in on.etcds:
+        member.launch()
+    for member in on.etcds:
+        member.wait_ready()
 
 
 def _heard(on: world.World) -> bool:

@@ -155,8 +155,11 @@ def run(
         try:
             report = _Run(on, drawn).report()
             if report.violations:
-                report.folder = _keep(on, report, drawn)
+                report.folder = _keep(on, report.violations, drawn)
             return report
+        except Exception as error:
+            error.add_note(f"seed {seed}, see {_keep(on, (), drawn)}")
+            raise
         finally:
             on.close()
 
@@ -331,11 +334,13 @@ def _late(after: float | None, allowed: float) -> oracle.Violation:
     return oracle.Violation("I4", "converged", "everything", text)
 
 
-def _keep(on: world.World, report: Report, drawn: drawing.Plan) -> pathlib.Path:
+def _keep(
+    on: world.World, violations: Sequence[oracle.Violation], drawn: drawing.Plan
+) -> pathlib.Path:
     """Copy what tells the story of a failure to a folder that stays."""
-    folder = pathlib.Path(tempfile.mkdtemp(prefix=f"zk2etcd-faults-{report.seed}-"))
-    (folder / "violations.txt").write_text("\n\n".join(map(str, report.violations)), "utf-8")
-    (folder / "notes.txt").write_text("\n".join(report.notes), "utf-8")
+    folder = pathlib.Path(tempfile.mkdtemp(prefix=f"zk2etcd-faults-{drawn.seed}-"))
+    (folder / "violations.txt").write_text("\n\n".join(map(str, violations)), "utf-8")
+    (folder / "notes.txt").write_text("\n".join(on.notes), "utf-8")
     (folder / "plan.txt").write_text("\n".join(drawn.lines()), "utf-8")
     (folder / "plan.json").write_text(json.dumps(dataclasses.asdict(drawn)), "utf-8")
     events = (f"{e.revision} {e.at:.3f} {e.key!r} {e.value!r}" for e in on.watcher.events)
