@@ -219,6 +219,43 @@ def test_a_server_put_back_that_has_logged_as_much_since_is_held(
     kept.close()
 
 
+def test_what_a_release_without_marks_mirrored_is_known_from_the_first_walk_on(
+    fresh_zookeeper: servers.ZooKeeper,
+    etcd: servers.Etcd,
+    prefix: str,
+    supervise: conftest.Supervise,
+    tmp_path: pathlib.Path,
+) -> None:
+    """Z1, after an upgrade: nothing has changed since, so nothing was written since."""
+    kept = outside(etcd)
+    with client([fresh_zookeeper.address]) as zk:
+        filled(zk, prefix)
+        copies = put_back.copied([fresh_zookeeper], tmp_path)
+        everything(zk, prefix)
+        supervisor = mirror(supervise, fresh_zookeeper, etcd, [prefix], prefix)
+        supervisor.start()
+        supervisor.wait_following()
+        wait_equal(zk, kept, prefix)
+    before = kept.values(prefix)
+    supervisor.stop()
+    # What such a release has left behind.
+    state = f"zk2etcd{prefix}/marks/".encode()
+    for key in kept.range(state, state[:-1] + b"0"):
+        kept.delete(key)
+    supervisor.start()
+    settled(supervisor, prefix, at_least=1)
+    supervisor.stop()
+    put_back.put_back([fresh_zookeeper], copies)
+    with client([fresh_zookeeper.address]) as zk:
+        for _ in range(200):
+            zk.create("/filler", b"")
+            zk.delete("/filler")
+    supervisor.start()
+    assert "earlier state" in held(supervisor, prefix)["reason"]
+    assert kept.values(prefix) == before
+    kept.close()
+
+
 def test_roots_that_were_made_anew_in_the_same_ensemble_are_followed(
     fresh_zookeeper: servers.ZooKeeper,
     etcd: servers.Etcd,

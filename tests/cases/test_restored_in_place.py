@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -122,17 +122,45 @@ def test_a_restore_under_a_live_session_is_noticed_each_time(
     assert supervisor.shards()["/a"]["guard"] is None
 
 
-def test_a_restore_that_takes_back_what_was_mirrored_is_noticed(
+def test_a_restore_that_takes_back_what_was_mirrored_is_held(
     restorable: Restorable, own: both_sides.Sides, supervisor: installed.Supervisor
 ) -> None:
     """Z2, the kind: what was mirrored since the snapshot is gone from ZooKeeper: its answers go
-    back below earlier ones, which is said at once."""
+    back below earlier ones, which is said at once; nothing older is written until a person says
+    that it is right."""
     snapshot = restorable.snapshot()
     for number in range(5):
         own.zk.set("/a/n1", b"newer %d" % number)
+    own.zk.create("/a/late", b"1")
+    own.zk.delete("/a/n2")
     own.wait_equal("/a")
+    before = own.etcd.values("/a")
     restorable.restore(snapshot)
     polling.until(lambda: _said(supervisor), SECONDS, what="said")
     last = polling.until(lambda: supervisor.shards()["/a"].get("started_over"), what="in status")
     assert last is not None
     assert "went back from zxid" in last["reason"]
+    guard = polling.until(lambda: supervisor.shards()["/a"]["guard"], 30.0, what="a trip")
+    assert guard["kind"] == "identity", guard
+    assert own.etcd.values("/a") == before
+    _release(supervisor)
+    own.wait_equal("/a", timeout=20.0)
+    supervisor.wait_following()
+
+
+def _release(supervisor: installed.Supervisor) -> None:
+    """The identity, and then the deletes that it would come with."""
+    for _ in range(2):
+        done = installed.run("release", supervisor.shard_id("/a"), "--url", supervisor.url, "--yes")
+        assert done.returncode == 0, done
+        polling.until(_is_free_or_shows_deletes(supervisor), 20.0, what="what the release led to")
+        if supervisor.shards()["/a"]["guard"] is None:
+            return
+
+
+def _is_free_or_shows_deletes(supervisor: installed.Supervisor) -> Callable[[], bool]:
+    def looks() -> bool:
+        shard = supervisor.shards()["/a"]
+        return shard["phase"] == "following" or (shard["guard"] or {}).get("kind") == "deletes"
+
+    return looks

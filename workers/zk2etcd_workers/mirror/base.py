@@ -9,12 +9,12 @@ from __future__ import annotations
 import functools
 import queue
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from zk2etcd import errors
 from zk2etcd_workers import turn
-from zk2etcd_workers.model import plan, tree
+from zk2etcd_workers.model import history, plan, tree
 from zk2etcd_workers.safety import guard_record
 from zk2etcd_workers.shard import apply, confirm, context, event_log, facts as shard_facts
 from zk2etcd_workers.walk import beside, course, etcd_keys, snapshot
@@ -54,6 +54,7 @@ class Base:
         self._guard = guard_record.Guarding(ctx, facts)
         self._applier = applier(ctx, self._acks.put)
         self._applier.saw(floor)
+        self._latest = history.Latest()
         self._extras: list[bytes] = []
         self._unseen: list[bytes] = []
         self._unseen_total = 0
@@ -80,7 +81,7 @@ class Base:
         self._facts.course = self._course(walk, total)
         counts = plan.Counts()
         wanted = self._guard.recount(walk) if self._guard.was_cut_off else walk
-        differing = beside.differences(wanted, ctx.etcd, ctx.mapping, counts)
+        differing = beside.differences(self._noted(wanted), ctx.etcd, ctx.mapping, counts)
         for changes, change in enumerate(differing, 1):
             if isinstance(change, plan.Write):
                 self._put += 1
@@ -98,9 +99,24 @@ class Base:
         if self._facts.zxid < self._applier.zxid:
             self._applier.seal()
             self._drain()
+        self._mark()
         self._facts.found(walk, counts.wanted)
         zxid, released = self._applier.zxid, self._guard.released
         return Done(self._put, self._delete, counts.wanted, zxid, released)
+
+    def _noted(self, walk: Iterable[plan.Run]) -> Iterator[plan.Run]:
+        """The walk; what changed last in it is noted."""
+        for run in walk:
+            self._latest.saw(run.nodes)
+            yield run
+
+    def _mark(self) -> None:
+        """So that a base that had nothing to write, of what a release without marks wrote, say,
+        knows its ensemble's state too."""
+        ctx, prefix = self._ctx, self._ctx.keys.marks(self._ctx.shard.id)
+        puts = ctx.ring.walked(prefix, ctx.fence.token, self._latest.marks)
+        if puts and not ctx.dry_run:
+            ctx.fence.write(puts)
 
     def _course(self, walk: snapshot.Walk, present_keys: int) -> course.Course:
         """The first walk of all does not know how many nodes there are; ZooKeeper may tell."""

@@ -23,7 +23,9 @@ Kind = Literal["changed", "created", "gone"]
 KINDS: tuple[Kind, ...] = ("changed", "created", "gone")
 TOGETHER = 4
 _LONGEST = 1024
+_OF_WALK = 8
 _ZXID = operator.attrgetter("zxid")
+_MZXID = operator.attrgetter("mzxid")
 
 
 class Mark(NamedTuple):
@@ -72,6 +74,32 @@ def _latest(writes: Sequence[plan.Write]) -> Sequence[plan.Write]:
     return [max(writes[at::TOGETHER], key=_ZXID) for at in range(TOGETHER)]
 
 
+class Latest:
+    """The nodes of a walk that changed last. What is mirrored has them, whoever wrote it."""
+
+    def __init__(self) -> None:
+        self._nodes: list[tree.Node] = []
+        self._least = 0
+
+    def saw(self, nodes: Sequence[tree.Node | None]) -> None:
+        """Some of them; None is one that cannot be read. Mostly all are older than what is known,
+        so they are looked at together first."""
+        readable = [node for node in nodes if node is not None]
+        if max(map(_MZXID, readable), default=0) <= self._least:
+            return
+        told = [node for node in readable if node.czxid > 0 and len(node.path) <= _LONGEST]
+        few = sorted(told, key=_MZXID)[-_OF_WALK:]
+        known = [*self._nodes, *(node._replace(data=b"") for node in few)]
+        self._nodes = sorted(known, key=_MZXID)[-_OF_WALK:]
+        if len(self._nodes) == _OF_WALK:
+            self._least = self._nodes[0].mzxid
+
+    @property
+    def marks(self) -> Sequence[Mark]:
+        """Theirs, in the order of their paths."""
+        return sorted(Mark(n.path, max(n.mzxid, n.czxid), n.czxid) for n in self._nodes)
+
+
 def kind(mark: Mark) -> Kind:
     """Of which kind it is."""
     if not mark.czxid:
@@ -92,7 +120,7 @@ def is_refuted(mark: Mark, now: tree.Result, parent: tree.Result | None = None) 
     if isinstance(now, tree.Node):
         if not mark.czxid:
             return now.czxid <= mark.zxid
-        return now.mzxid < mark.zxid or now.czxid < mark.czxid
+        return max(now.mzxid, now.czxid) < mark.zxid or now.czxid < mark.czxid
     if asks_parent(mark, now) and isinstance(parent, tree.Node):
         return 0 < parent.pzxid < mark.czxid
     return False

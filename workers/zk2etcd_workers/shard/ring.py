@@ -2,7 +2,8 @@
 is missing after a crash, and there is none of what was not written.
 
 Each kind has a ring of keys, of which each Txn overwrites one. A single key that holds them all
-would be a kilobyte more of etcd's history with each change.
+would be a kilobyte more of etcd's history with each change. A key of its own has those of what the
+last walk found to have changed last, since the one that wrote it may have left no marks.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from zk2etcd_workers.ownership import records
 
 _SLOTS = 16
 _TAKEN_OVER = 32
+_WALKED = b"walked"
 
 
 class Ring:
@@ -22,6 +24,7 @@ class Ring:
 
     def __init__(self) -> None:
         self._next: dict[str, int] = dict.fromkeys(history.KINDS, 0)
+        self._walked: Sequence[history.Mark] = ()
 
     def puts(self, prefix: bytes, token: int, writes: Sequence[plan.Write]) -> list[wire.Put]:
         """What goes into the Txn of these writes, one key for each kind of them.
@@ -37,6 +40,15 @@ class Ring:
         slot, self._next[kind] = self._next[kind], (self._next[kind] + 1) % _SLOTS
         return wire.Put(_key(prefix, kind, slot), _encoded(token, marks))
 
+    def walked(
+        self, prefix: bytes, token: int, marks: Sequence[history.Mark]
+    ) -> Sequence[wire.Put]:
+        """What is to be written of what a walk found; nothing if that is known."""
+        if not marks or marks == self._walked:
+            return ()
+        self._walked = marks
+        return [wire.Put(prefix + _WALKED, _encoded(token, marks))]
+
     def load(self, client: etcd.Client, prefix: bytes, era: int) -> list[history.Mark]:
         """The marks that count, and go on after the last of them.
 
@@ -45,11 +57,15 @@ class Ring:
         """
         newest: dict[str, int] = dict.fromkeys(history.KINDS, 0)
         counted: list[history.Mark] = []
+        self._walked = ()
         for kv in read(client, prefix):
             kind, _, slot = kv.key[len(prefix) :].decode().partition("-")
             if kv.revision > newest.get(kind, kv.revision):
                 newest[kind], self._next[kind] = kv.revision, (int(slot) + 1) % _SLOTS
-            counted += of_era(kv, era)
+            found = of_era(kv, era)
+            if kind == _WALKED.decode():
+                self._walked = sorted(found)
+            counted += found
         return counted
 
 

@@ -141,3 +141,29 @@ def test_the_latest_of_each_kind_are_chosen() -> None:
     assert found["gone"] == [history.Mark(b"/g", 7, 0)]
     for kind, marks in found.items():
         assert {history.kind(mark) for mark in marks} == {kind}
+
+
+@given(TXNS, st.lists(st.integers(1, 5), max_size=20))
+def test_a_walk_notes_what_changed_last(
+    txns: Sequence[Sequence[tuple[str, bytes]]], sizes: Sequence[int]
+) -> None:
+    store, latest = Store(), history.Latest()
+    for txn in txns:
+        store.run(txn)
+    nodes: list[tree.Node | None] = [None, *store.nodes.values()]
+    for size in [*sizes, len(nodes)]:
+        latest.saw(nodes[:size])
+        del nodes[:size]
+    marks = latest.marks
+    assert len(marks) == min(8, len(store.nodes))
+    assert max(mark.zxid for mark in marks) == max(n.mzxid for n in store.nodes.values())
+    assert not refuted(store, marks)
+
+
+def test_a_walk_notes_only_what_tells() -> None:
+    latest = history.Latest()
+    old = [NODE._replace(path=b"/r/%d" % n, mzxid=n, czxid=n) for n in range(1, 40)]
+    none = NODE._replace(path=b"/zookeeper", mzxid=99, czxid=0)
+    latest.saw([none, NODE._replace(path=b"/" + b"k" * 2000, mzxid=99), *old[20:]])
+    latest.saw(old[:20])
+    assert [mark.zxid for mark in latest.marks] == list(range(32, 40))

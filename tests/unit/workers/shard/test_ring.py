@@ -83,6 +83,22 @@ def test_what_is_taken_over_is_put_as_ones_own() -> None:
     assert sorted(found, reverse=True, key=lambda mark: mark.zxid) == many[:32]
 
 
+def test_what_a_walk_found_is_put_once_and_beside_the_rings() -> None:
+    etcd, ring = Etcd(), rings.Ring()
+    marks = [history.Mark(b"/s/1", 4, 1), history.Mark(b"/s/2", 3, 3)]
+    etcd.put(ring.puts(PREFIX, 5, [write(2)]))
+    etcd.put(ring.walked(PREFIX, 5, marks))
+    assert ring.walked(PREFIX, 5, marks) == ()
+    heir = rings.Ring()
+    assert {mark.zxid for mark in etcd.load(heir, 5)} == {2, 3, 4}
+    assert heir.walked(PREFIX, 6, marks) == heir.walked(PREFIX, 6, []) == ()
+    assert len(heir.puts(PREFIX, 6, [write(3)])) == 1
+    # Of an ensemble that was given up since: the same marks are not the same.
+    assert etcd.load(heir, 6) == []
+    etcd.put(heir.walked(PREFIX, 6, marks))
+    assert etcd.load(heir, 6) == marks
+
+
 def test_what_nobody_of_us_wrote_is_refused() -> None:
     etcd = Etcd()
     etcd.put([wire.Put(PREFIX + b"changed-00", b'{"v":1,"marks":[]}')])
