@@ -186,7 +186,7 @@ class Client:
 
         def settled(future: Any) -> None:
             failure = self._endpoints.failure(call, write=True)
-            failure = failure or self.cluster.stranger(call.member, future)
+            failure = failure or self.cluster.stranger(call)
             if isinstance(failure, failures.TokenExpired) and self._login.configured:
                 if first:
                     self._anew(call, request, done, failure)
@@ -312,7 +312,7 @@ class Client:
         if op:
             status = "success" if failure is None else type(failure).__name__
             self._instruments.etcd_op(op, status, time.monotonic() - at)
-        failure = failure or self.cluster.stranger(call.member, call.future)
+        failure = failure or self.cluster.stranger(call)
         if failure is not None:
             raise failure
         return call.future.result()

@@ -88,16 +88,16 @@ class Cluster:
         finally:
             self._lock.release()
 
-    def stranger(self, member: members.Member, future: Any) -> errors.OtherCluster | None:
+    def stranger(self, call: members.Call) -> errors.OtherCluster | None:
         """The same, of a call that was answered well."""
-        return self.other(member, future.result())
+        return self.other(call.member, call.future.result(), call.at)
 
-    def other(self, member: members.Member, reply: Any) -> errors.OtherCluster | None:
+    def other(self, member: members.Member, reply: Any, sent: float) -> errors.OtherCluster | None:
         """That another cluster answered, if it was one; its member is left."""
         found = f"{reply.header.cluster_id:x}"
         if self._home is None or found in ("0", self.id) or not self.id:
             return None
-        self._endpoints.failed(member)
+        self._endpoints.failed(member, sent)
         return errors.OtherCluster(
             f"etcd {member.endpoint} is of cluster {found} now, not of {self.id}, which is mirrored"
             " to: nothing was written there"
@@ -147,7 +147,11 @@ class Cluster:
             return
         self._tell_unfit(silent)
         total = len(self._settings.endpoints)
-        ours = verdict.ours(found, total, self.id, fixed=bool(self._fixed))
+        try:
+            ours = verdict.ours(found, total, self.id, fixed=bool(self._fixed))
+        except errors.OtherCluster:
+            self._endpoints.avoid([each.endpoint for each in found])
+            raise
         if self.id and ours != self.id:
             logger.get().warning(
                 "etcd is another cluster now, restored from ours: going on with it",

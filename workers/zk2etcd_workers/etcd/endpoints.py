@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import etcd3.etcdrpc as rpc
@@ -28,6 +29,8 @@ _LEAVES = (
     failures.WrongLogin,
 )
 """What a member answers that is left for the next one."""
+_YOUNG = 0.5
+"""Seconds that a connection gets before it is replaced by another."""
 
 
 class Call(NamedTuple):
@@ -68,21 +71,25 @@ class Member:
             stub = getattr(rpc, service + "Stub")(self._channel)
             return self._methods.setdefault(name, getattr(stub, method))
 
-    def refresh(self, silent_since: float | None = None) -> None:
-        """It did not answer. If its certificates were replaced, that may be why; so may its
-        connection, if nothing came over it for a call sent at `silent_since`."""
+    def refresh(self, blamed_since: float | None = None) -> None:
+        """It did not answer, or as nobody should. If its certificates were replaced, that may be
+        why; so may its connection, which had a call sent at `blamed_since`."""
         with self._lock:
             if self._channel is None:
                 return
-            # A newer one than that call's is not to blame.
-            silent = silent_since is not None and self._made <= silent_since
-            if not (silent or self._is_renewed()):
+            if not (self._is_blamed(blamed_since) or self._is_renewed()):
                 return
             old, self._channel, self._methods = self._channel, None, {}
         # Other calls may be under way on it, and closing cancels them: they get their time first.
         ending = threading.Timer(self._settings.request_timeout + 1.0, old.close)
         ending.daemon = True
         ending.start()
+
+    def _is_blamed(self, since: float | None) -> bool:
+        """A newer one than that call's is not to blame; nor are many made in a moment, whoever
+        asks."""
+        young = time.monotonic() - self._made < _YOUNG
+        return since is not None and self._made <= since and not young
 
     def _is_renewed(self) -> bool:
         """Whether the files of its certificates have changed."""
@@ -118,6 +125,12 @@ class Endpoints:
         with self._lock:
             self._at = next(at for at, m in enumerate(self._members) if m.endpoint == endpoint)
             return self._members[self._at]
+
+    def avoid(self, found: Sequence[str]) -> None:
+        """Whoever answers at these endpoints is nobody to talk to: next time by new connections."""
+        for member in self._members:
+            if member.endpoint in found:
+                member.refresh(time.monotonic())
 
     @property
     def current(self) -> Member:
@@ -155,17 +168,19 @@ class Endpoints:
             raise errors.EtcdUnavailable(f"etcd {member.endpoint}: {error}") from error
         return Call(future, member, token, at)
 
-    def failed(self, member: Member, silent_since: float | None = None) -> None:
+    def failed(self, member: Member, blamed_since: float | None = None) -> None:
         """`member` did not answer a call. Several calls that fail together count once: else two of
         them would come back to the member that is away.
 
-        :param silent_since: when the call was sent, if nothing at all came back.
+        :param blamed_since: when the call was sent, if its connection is not to be used again:
+            nothing at all came back, or the answer of one whom a new connection may well avoid,
+            since one address may lead to many (a load balancer, a Service of Kubernetes).
         """
         with self._lock:
             self.moves += 1
             if self._members[self._at] is member:
                 self._at = (self._at + 1) % len(self._members)
-        member.refresh(silent_since)
+        member.refresh(blamed_since)
 
     def failure(self, call: Call, *, write: bool) -> errors.EtcdError | None:
         """What a call's end means; None if it was answered well."""
@@ -179,12 +194,15 @@ class Endpoints:
         return self.refused(future, member, call.at, write=write)
 
     def meaning(self, call: Call) -> errors.EtcdError | None:
-        """What the end of a read means, by itself; None if it was answered well."""
-        future = call.future
+        """What the end of a read means; None if it was answered well. No member is left for it."""
+        future, member = call.future, call.member
         if future.cancelled() or future.code() is grpc.StatusCode.OK:
             return None
         details = future.details() or ""
-        return failures.translate(future.code().name, details, call.member.endpoint, False)
+        failure = failures.translate(future.code().name, details, member.endpoint, False)
+        if isinstance(failure, _LEAVES) and _is_connected(future, failure):
+            member.refresh(call.at)
+        return failure
 
     def refused(self, status: Any, member: Member, at: float, *, write: bool) -> errors.EtcdError:
         """What a status other than OK means; a member that cannot be reached is left.
@@ -194,9 +212,15 @@ class Endpoints:
         details = status.details() or ""
         failure = failures.translate(status.code().name, details, member.endpoint, write)
         if isinstance(failure, _LEAVES):
-            silent = status.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-            self.failed(member, at if silent else None)
+            self.failed(member, at if _is_connected(status, failure) else None)
         return failure
+
+
+def _is_connected(status: Any, failure: errors.EtcdError) -> bool:
+    """There was a connection, over which came nothing, or this: another one may well be better."""
+    silent = status.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    unfit = isinstance(failure, errors.UnfitMember)
+    return silent or unfit or failures.is_said(status.details() or "")
 
 
 def wait(settled: threading.Event, seconds: float) -> None:

@@ -154,6 +154,11 @@ def meaning(code: str, details: str) -> Kind:
     return _CODES.get(code, InDoubt)
 
 
+def is_said(details: str) -> bool:
+    """These are the words of an etcd, or of a proxy before it: the connection carries answers."""
+    return any(words in details for words, _ in SENTENCES)
+
+
 def _told(details: str, said: str) -> str:
     """`said`, behind what its words mean if that is known."""
     for words, ours in _MEANINGS:

@@ -56,6 +56,6 @@ def renew(
     finally:
         answered.set()
         call.cancel()
-    if (stranger := cluster.other(member, reply)) is not None:
+    if (stranger := cluster.other(member, reply, at)) is not None:
         raise stranger
     return int(reply.TTL)

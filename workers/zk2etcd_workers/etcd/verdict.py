@@ -51,7 +51,7 @@ def ours(found: Sequence[Found], total: int, known: str, *, fixed: bool) -> str:
         where = "configured as etcd.cluster_id" if fixed else "which is mirrored to"
         raise errors.OtherCluster(
             f"no endpoint that answers is of the etcd cluster {known}, {where}: {_told(found)}; "
-            "nothing is written to it; correct etcd.endpoints or etcd.cluster_id"
+            f"nothing is written to it; correct etcd.endpoints{_way_out([*clusters])}"
         )
     home = [at for at, each in clusters.items() if any(e.kept == at for e in each)]
     if len(home) == 1:
@@ -74,6 +74,12 @@ def _first(found: Sequence[Found], total: int) -> str:
             "say so: not enough to believe it; if it is right, set etcd.cluster_id"
         )
     return cluster
+
+
+def _way_out(clusters: Sequence[str]) -> str:
+    """What a person does who has set etcd up anew: with a reload that is enough."""
+    new = f": {next(iter(clusters))}" if len(clusters) == 1 else ""
+    return f", or, if it was set up anew, etcd.cluster_id{new}"
 
 
 def _most(found: Sequence[Found], total: int) -> bool:

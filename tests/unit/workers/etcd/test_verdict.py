@@ -68,6 +68,11 @@ def test_nothing_is_written_where(
     assert all(f"http://m{at}" in str(refused.value) for at in range(len(said)))
 
 
+def test_a_cluster_that_was_set_up_anew_is_named_with_the_way_out() -> None:
+    with pytest.raises(errors.OtherCluster, match=f"set up anew, etcd.cluster_id: {B}$"):
+        verdict.ours(_found(EMPTY_B), 1, A, fixed=False)
+
+
 @pytest.mark.parametrize("value", [b"", b"x", b"[]", b'{"v":1}'])
 def test_what_holds_no_id_holds_none(value: bytes) -> None:
     assert verdict.kept(value) == ""
