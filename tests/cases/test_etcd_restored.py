@@ -179,17 +179,23 @@ def test_a_restore_to_the_middle_of_what_one_zxid_covers_is_noticed(
 
 
 @pytest.mark.alone
+@pytest.mark.parametrize(("away", "lease_ttl"), [(0.0, "60s"), (5.0, "5s")])
 def test_a_pause_outlives_a_restore_from_before_it(
-    zookeeper: servers.ZooKeeper, etcd_3_5: Restorable, supervise: Supervise
+    zookeeper: servers.ZooKeeper,
+    etcd_3_5: Restorable,
+    supervise: Supervise,
+    away: float,
+    lease_ttl: str,
 ) -> None:
-    """E1, kind: a shard is paused, etcd is put back to before that: it must not be mirrored."""
-    world = _following(zookeeper, etcd_3_5, supervise, lease_ttl="60s")
+    """E1, kind: a shard is paused, etcd is put back to before that: it must not be mirrored. Also
+    where etcd is away for so long that the shard is claimed again, which finds it out."""
+    world = _following(zookeeper, etcd_3_5, supervise, lease_ttl=lease_ttl)
     snapshot = etcd_3_5.snapshot()
     shard = world.supervisor.shard_id(ROOT)
     done = installed.run("pause", "--url", world.supervisor.url, "--wait", shard)
     assert done.returncode == 0, done.stderr
     tokens = world.sides.owners(f"zk2etcd{ROOT}")
-    world.restored(snapshot, *BUMPED, *etcd_3_5.same())
+    world.restored(snapshot, *BUMPED, *etcd_3_5.same(), away=away)
     polling.until(
         lambda: (
             world.sides.owners(f"zk2etcd{ROOT}") not in (tokens, {})

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from tests import polling
-from tests.acceptance import conftest, installed
+from tests import etcd_cluster, polling
+from tests.acceptance import both_sides, conftest, installed
 from tests.integration import observing
 from zk2etcd.sandbox import servers
 
@@ -60,3 +60,31 @@ def test_a_full_etcd_stops_us_with_the_others(
         assert etcd.count(kilobytes) - then < 0.2 * _NODES
     finally:
         etcd.close()
+
+
+@pytest.mark.alone
+def test_a_full_etcd_stops_repairs_too(
+    zookeeper: servers.ZooKeeper, full_soon: servers.Etcd, supervise: conftest.Supervise
+) -> None:
+    """E3, kind: somebody makes room by deleting keys of ours; a full sync must not put them back as
+    long as others are told that there is no space."""
+    root, nodes = "/quota-repairs", 2_000
+    sides = both_sides.Sides(zookeeper.address, full_soon.address)
+    sides.zk.ensure_path(root)
+    observing.seed(sides.zk, ((f"{root}/n{number:05}", b"v" * 1000) for number in range(nodes)))
+    supervisor = supervise(installed.settings(zookeeper, full_soon, [root], workers={"count": 1}))
+    try:
+        supervisor.start()
+        supervisor.wait_following()
+        etcd_cluster.etcdctl(full_soon.url, "del", "--prefix", f"{root}/n")
+        while not sides.etcd.is_full():
+            pass
+        supervisor.ask("/full-sync", {})
+        polling.until(
+            lambda: "space exceeded" in (supervisor.shards()[root]["error"] or ""),
+            20,
+            what="the shard says that there is no space",
+        )
+        assert sides.etcd.count(root) < 0.2 * nodes
+    finally:
+        sides.close()

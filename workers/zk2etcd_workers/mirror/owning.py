@@ -62,13 +62,21 @@ class Owning:
                 checkpoints = ctx.fence.claim(self._reaped())
                 break
             except errors.Held as held:
+                self._rolled_back(ctx)
                 self._wait_for(ctx, held)
             except errors.Fenced:
                 # Some shard was taken between our look at the owners and our put: look again.
                 ctx.turn.pause(self._rng.uniform(0.0, _CONTENDED))
+        self._rolled_back(ctx)
         facts.owns()
         ctx.log.info("shard owned", token=ctx.fence.token)
         return checkpoints
+
+    def _rolled_back(self, ctx: context.Context) -> None:
+        """The claim may be the first to meet an etcd that was away, and was put back meanwhile."""
+        if ctx.fence.put_back and self._facts.holder is None:
+            ctx.log.warning("etcd was put back to an earlier state (restored from a backup?)")
+            self._pausing.rolled_back()
 
     def _wait_for(self, ctx: context.Context, held: errors.Held) -> None:
         facts = self._facts

@@ -54,6 +54,11 @@ class Fence:
         self.token = 0
         self.mark = marks.NOTHING
         """The shard's checkpoint as etcd last acknowledged it."""
+        self._former = 0
+        """The last token."""
+        self.put_back = False
+        """The last claim, also one that met another owner, found that etcd had lost what it had
+        acknowledged before."""
 
     def claim(self, reaped: Mapping[str, int]) -> Sequence[wire.Present]:
         """Take the shard: it is free, or its owner is ourselves or a reaped predecessor.
@@ -64,7 +69,7 @@ class Fence:
         :raises errors.Held: somebody else may still write here.
         :raises errors.NewerReader: a newer release has our keys by now.
         """
-        self.token = 0
+        self.token, self.put_back = 0, False
         formatted = records.ensure_format(self._client, self._keys)
         start, end = self._keys.all_of("owners")
         page = self._client.range(start, end)
@@ -80,9 +85,10 @@ class Fence:
         :returns: all checkpoints, as `claim` does.
         :raises errors.AmbiguousWrite: as `claim` does.
         :raises errors.Fenced: the shard is not ours any more.
+        :raises errors.RolledBack: as it was before, since etcd was put back meanwhile.
         """
-        old, self.token = self.token, 0
-        return self._put_owner(wire.Compare(self._key, "mod", "=", old))
+        old, self.token, self.put_back = self.token, 0, False
+        return self._put_owner(wire.Compare(self._key, "mod", "=", old), old=old)
 
     def release(self) -> None:
         """Delete our owner key: writes under way can land no more, and others need not wait."""
@@ -94,16 +100,21 @@ class Fence:
             self._client.txn(wire.Txn([ours], [wire.Delete(self._key)]))
         self._in_doubt = False
 
+    @property
+    def standing(self) -> Standing:
+        """As it is known now, without an answer."""
+        return Standing(self.token, self.mark, None)
+
     def ask(self, deliver: Callable[[Standing], None]) -> None:
         """Have the owner key read; a shard that has nothing to write would not notice its loss."""
-        asked = Standing(self.token, self.mark, None)
+        asked = self.standing
         self._client.txn_soon(
             self._look(), lambda answer, _: deliver(asked._replace(answer=answer))
         )
 
     def stands(self) -> None:
         """Ask now, and wait for the answer; raises as `check` does."""
-        asked = Standing(self.token, self.mark, None)
+        asked = self.standing
         self.check(asked._replace(answer=self._client.txn(self._look(), write=False)))
 
     def _look(self) -> wire.Txn:
@@ -147,6 +158,17 @@ class Fence:
         """What such a Txn reads when its compares do not hold, for `refusal`."""
         return wire.Range(self._key, keys_only=True), wire.Range(self._checkpoint)
 
+    def held(self, standing: Standing, answer: wire.Answer | None) -> bool:
+        """Whether `compares`, of a Txn that was sent then and not applied, held all the same: what
+        did not is another of its compares."""
+        if answer is None:
+            return False
+        try:
+            self._compare(standing, answer)
+        except errors.EtcdError:
+            return False
+        return True
+
     def refusal(self, answer: wire.Answer | None) -> errors.EtcdError:
         """Why a Txn with `compares` was not applied."""
         if answer is not None:
@@ -179,6 +201,8 @@ class Fence:
     def _must_be_free(self, kv: wire.Present, reaped: Mapping[str, int]) -> None:
         owner = records.decode(kv.value, kv.key)
         if kv.key == self._key:
+            # Only a state from before our last token has it with a lower one.
+            self.put_back = self.put_back or kv.revision < self._former
             if self._takeable(owner, reaped):
                 return
         elif not _intersect(owner, self._shard):
@@ -193,7 +217,7 @@ class Fence:
         own = slot == self._identity.slot and incarnation == self._identity.incarnation
         return own or incarnation <= reaped.get(slot, 0)
 
-    def _put_owner(self, *conditions: wire.Compare) -> Sequence[wire.Present]:
+    def _put_owner(self, *conditions: wire.Compare, old: int = 0) -> Sequence[wire.Present]:
         """Put the key with the next epoch under `conditions`, and read all checkpoints in the same
         Txn: what a former owner wrote is in it, and nothing of them can come after it. A range by
         itself might answer from before (etcd-io/etcd#20418: linearizable reads could be stale until
@@ -206,14 +230,18 @@ class Fence:
         owner = wire.Put(self._key, self._document(), lease)
         every = wire.Range(*self._keys.all_of("checkpoints"))
         try:
-            answer = self._client.txn(wire.Txn(conditions, [owner, first, every]))
+            answer = self._client.txn(wire.Txn(conditions, [owner, first, every], self.asks()))
         except errors.LeaseGone:
             self._lease.is_gone(lease)
             raise
         if not answer.succeeded:
+            if old:
+                self._compare(Standing(old, self.mark, answer), answer)
             raise errors.Fenced("the shard's owner changed meanwhile")
         self.token, checkpoints = answer.revision, answer.kvs(2)
         own = next(kv for kv in checkpoints if kv.key == self._checkpoint)
+        self.put_back = self.put_back or self.mark.is_gone(own, answer.revision)
+        self._former = self.token
         self.mark = marks.Mark(own.value, own.revision)
         return checkpoints
 

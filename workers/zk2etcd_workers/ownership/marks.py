@@ -34,6 +34,11 @@ class Mark(NamedTuple):
             return True
         return found[0].revision < self.revision or found[0].value < self.value
 
+    def is_gone(self, own: wire.Present, claimed: int) -> bool:
+        """The same, of what a claim found that was applied at `claimed`: it puts a checkpoint where
+        there is none. A value may have fallen since, by a release that another owner had."""
+        return bool(self.revision) and (own.revision < self.revision or own.revision == claimed)
+
 
 NOTHING = Mark(b"", 0)
 """Nothing was acknowledged yet."""

@@ -36,6 +36,8 @@ class Sent:
     checkpoint: bytes = b""
     size: int = 0
     """Bytes of its keys and values."""
+    standing: fence.Standing | None = None
+    """Of when it was sent, if the whole of it waits for what the first write `expect`s."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,14 +175,19 @@ class Applier:
         self, writes: Sequence[plan.Write], *, ranged: bool = False, guarded: bool = False
     ) -> None:
         compares = self._fence.compares()
+        writes = grouping.led(writes) if guarded else writes
         zxid = max(self.zxid, max((write.zxid for write in writes), default=0))
         self.zxid = zxid
         asks = grouping.topmost(writes) if ranged else ()
         checkpoint = records.encode_zxid(zxid, self._fence.token)
         size = sum(map(grouping.size, writes))
         number = next(self._numbers)
-        sent = Sent(writes, zxid, asks, guarded, number, checkpoint, size)
         ops = [grouping.op(write, guarded=guarded) for write in writes]
+        standing = None
+        if guarded and writes[0].value is not None:
+            ops[0], standing = grouping.op(writes[0], guarded=False), self._fence.standing
+            compares = (*compares, grouping.unmoved(writes[0]))
+        sent = Sent(writes, zxid, asks, guarded, number, checkpoint, size, standing)
         for write in asks:
             start, end = self._below(write.path)
             ops.append(wire.Range(start, end, BELOW_LIMIT, keys_only=True))
@@ -249,6 +256,9 @@ class Applier:
 
     def _succeeded(self, sent: Sent, answer: wire.Answer | None) -> Settled:
         if answer is None or not answer.succeeded:
+            if sent.standing is not None and self._fence.held(sent.standing, answer):
+                # Its first write's key moved. Another one leads the rest when they come again.
+                return Settled(moved=[*sent.writes[1:], sent.writes[0]])
             raise self._fence.refusal(answer)
         checkpoint = answer.inner(0)
         if checkpoint.succeeded:
@@ -268,7 +278,9 @@ class Applier:
         return Settled(done=sent.writes, below=below, further=further, zxid=sent.zxid)
 
     def _each(self, sent: Sent, answer: wire.Answer) -> Settled:
-        applied = [answer.inner(at + 1).succeeded for at in range(len(sent.writes))]
+        led = int(sent.standing is not None)
+        rest = range(led, len(sent.writes))
+        applied = [True] * led + [answer.inner(at + 1).succeeded for at in rest]
         done = [write for write, ok in zip(sent.writes, applied, strict=True) if ok]
         moved = [write for write, ok in zip(sent.writes, applied, strict=True) if not ok]
         self._count(done, "success")

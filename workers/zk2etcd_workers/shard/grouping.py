@@ -38,7 +38,19 @@ def op(write: plan.Write, *, guarded: bool) -> wire.Op:
     done = wire.Delete(write.key) if write.value is None else wire.Put(write.key, write.value)
     if not guarded:
         return done
-    return wire.Txn([wire.Compare(write.key, "mod", "=", write.expect or 0)], [done])
+    return wire.Txn([unmoved(write)], [done])
+
+
+def unmoved(write: plan.Write) -> wire.Compare:
+    """That its key is still at what it `expect`s."""
+    return wire.Compare(write.key, "mod", "=", write.expect or 0)
+
+
+def led(writes: Sequence[plan.Write]) -> Sequence[plan.Write]:
+    """The first put to the front, if there is one: guarded, but not nested, it is what etcd counts
+    against its quota."""
+    at = next((at for at, write in enumerate(writes) if write.value is not None), 0)
+    return [*writes[at : at + 1], *writes[:at], *writes[at + 1 :]]
 
 
 def size(write: plan.Write) -> int:

@@ -14,7 +14,7 @@ from zk2etcd import errors, metrics
 from zk2etcd.config import connections
 from zk2etcd_workers.etcd import client, limits as etcd_limits, wire
 from zk2etcd_workers.model import mapping, plan
-from zk2etcd_workers.ownership import fence, records
+from zk2etcd_workers.ownership import fence, marks, records
 from zk2etcd_workers.shard import apply
 
 CHECKPOINT = b"zk2etcd/checkpoints/s"
@@ -126,6 +126,14 @@ class Owned:
 
     def asks(self) -> tuple[wire.Op, ...]:
         return (wire.Range(OWNER), wire.Range(CHECKPOINT))
+
+    @property
+    def standing(self) -> fence.Standing:
+        return fence.Standing(self.token, marks.NOTHING, None)
+
+    def held(self, standing: fence.Standing, answer: wire.Answer) -> bool:
+        assert standing.token == self.token
+        return bool(answer.kvs(0))
 
     def refusal(self, answer: wire.Answer | None) -> errors.EtcdError:
         assert answer is None or not answer.succeeded
@@ -304,8 +312,9 @@ def test_every_txn_carries_the_fence_and_the_checkpoint() -> None:
     run.applier.guarded([plan.Write(b"/s/r", b"", b"/s/r", 1, 0, 0)])
     run.applier.seal()
     run.settle()
-    for txn in run.store.sent:
-        assert txn.compare == (wire.Compare(OWNER, "mod", "=", TOKEN),)
+    for at, txn in enumerate(run.store.sent, start=1):
+        its = (wire.Compare(b"/s/r", "mod", "=", 0),) if at == len(run.store.sent) - 1 else ()
+        assert txn.compare == (wire.Compare(OWNER, "mod", "=", TOKEN), *its)
         assert txn.success[0].compare[0].key == CHECKPOINT
 
 
@@ -395,6 +404,35 @@ def test_repairs_are_each_compared() -> None:
     run.applier.guarded([expected])
     run.settle()
     assert b"/s/there" not in run.store.keys
+
+
+def test_a_put_of_repairs_is_counted_against_the_quota() -> None:
+    """etcd counts no nested put: a full one would take them all."""
+    run = _run()
+    run.applier.guarded([*_deletes(2), *(put._replace(expect=0) for put in _puts(5)[2:])])
+    [txn] = run.store.sent
+    assert [type(op) for op in txn.success].count(wire.Put) == 1
+
+
+def test_repairs_whose_first_key_moved_come_again_behind_another() -> None:
+    run = _run()
+    run.store.keys[b"/s/n000000"] = b"by somebody else"
+    writes = [put._replace(expect=0) for put in _puts(3)]
+    run.applier.guarded(writes)
+    run.settle()
+    assert (run.done, run.moved) == ([], [*writes[1:], writes[0]])
+    run.applier.guarded(run.moved)
+    run.settle()
+    assert (run.done, run.moved[3:]) == (writes[1:], [writes[0]])
+    assert run.store.keys[b"/s/n000000"] == b"by somebody else"
+
+
+def test_repairs_under_a_fence_that_is_lost_are_fenced() -> None:
+    run = _run()
+    run.store.keys.pop(OWNER)
+    run.applier.guarded([put._replace(expect=0) for put in _puts(3)])
+    with pytest.raises(errors.Fenced, match="another owner"):
+        run.settle()
 
 
 def test_many_repairs_on_a_server_that_allows_few_operations() -> None:
