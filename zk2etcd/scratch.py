@@ -39,7 +39,8 @@ class Nowhere:
         return ""
 
     def ready(self) -> str:
-        """See that there is one of ours, and where."""
+        """See that there is one of ours, and where. Where none can be made now, it is where one
+        will be: who is given that counts in memory until then."""
         return ""
 
     def tend(self, now: float) -> None:
@@ -56,12 +57,13 @@ class Folder(Nowhere):
         _sweep()
         self._lock: int | None = None
         self._path = self._made(tempfile.mkdtemp(prefix=_PREFIX))
+        self._stands = True
         self._looked_at = time.monotonic()
         self.problem: str | None = None
         atexit.register(self._remove)
 
     def where(self) -> str:
-        return self._path
+        return self._path if self._stands else ""
 
     def ready(self) -> str:
         if not self._is_ours():
@@ -72,7 +74,8 @@ class Folder(Nowhere):
         if now - self._looked_at < _LOOK_EVERY:
             return
         self._looked_at = now
-        if self.ready():
+        self.ready()
+        if self._stands:
             self._say(_without_room(self._path))
 
     def _is_ours(self) -> bool:
@@ -92,21 +95,20 @@ class Folder(Nowhere):
     def _again(self) -> None:
         before = self._path
         try:
-            self._path = self._made(self._fresh())
+            self._path, self._stands = self._made(self._fresh()), True
         except OSError as error:
-            self._path = ""
-            where = error.filename or tempfile.gettempdir()
-            self._say(f"{where}: {error.strerror or error}")
+            self._stands = False
+            # Not the name that was tried: it is another one each time, and would be said anew.
+            self._say(f"{tempfile.gettempdir()}: {error.strerror or error}")
             return
         what = "the folder for metrics was gone: made anew; counts of workers that ended are lost"
         logger.get().warning(what, path=self._path, before=before)
 
     def _fresh(self) -> str:
         """At the old place, where workers that run look for it, unless there is something else."""
-        if self._path:
-            with contextlib.suppress(OSError):
-                os.mkdir(self._path, 0o700)  # noqa: PTH102
-                return self._path
+        with contextlib.suppress(OSError):
+            os.mkdir(self._path, 0o700)  # noqa: PTH102
+            return self._path
         return tempfile.mkdtemp(prefix=_PREFIX)
 
     def _made(self, path: str) -> str:
@@ -119,7 +121,7 @@ class Folder(Nowhere):
     def _say(self, problem: str | None) -> None:
         if problem is not None and problem != self.problem:
             what = "metrics cannot be kept in their folder: what is new is not shown"
-            logger.get().error(what, folder=self._path or tempfile.gettempdir(), error=problem)
+            logger.get().error(what, folder=self._path, error=problem)
         elif problem is None and self.problem is not None:
             logger.get().info("metrics are kept in their folder again", folder=self._path)
         self.problem = problem

@@ -161,6 +161,33 @@ def test_a_worker_that_lives_puts_its_counters_back(
     polling.until(lambda: _puts(supervisor) > before + 1, 20, what="the same of single files")
 
 
+def test_a_worker_that_started_without_a_folder_counts_once_there_is_one(
+    mirrors: conftest.Mirrors, prefix: str, tmp_path: pathlib.Path
+) -> None:
+    """Z3: TMPDIR itself removed, and made again later; it is said once each time."""
+    place = tmp_path / "place"
+    place.mkdir()
+    supervisor = mirrors.made(prefix, nodes=5, workers={"count": 1})
+    supervisor.variables = {"TMPDIR": str(place)}
+    supervisor.start()
+    supervisor.wait_following()
+    shutil.rmtree(place)
+    os.kill(supervisor.worker_pids()["w0"], signal.SIGKILL)
+    polling.until(lambda: supervisor.worker_pids() and supervisor.following(), 20)
+    mirrors.sides.zk.create(f"{prefix}/counted", b"1")
+    mirrors.sides.wait_equal(prefix)
+    ok = "zk2etcd_metrics_folder_ok"
+    polling.until(lambda: f"{ok} 0.0" in supervisor.ask("/metrics")[1], 20)
+    place.mkdir()
+    polling.until(lambda: f"{ok} 1.0" in supervisor.ask("/metrics")[1], 20)
+    mirrors.sides.zk.create(f"{prefix}/later", b"1")
+    polling.until(lambda: _puts(supervisor) >= 2, 20, what="what was counted meanwhile, too")
+    assert (
+        len(supervisor.events("metrics cannot be kept in their folder: what is new is not shown"))
+        == 1
+    )
+
+
 @contextlib.contextmanager
 def _small_disk(folder: pathlib.Path, size: str) -> Iterator[pathlib.Path]:
     """A file system of this size."""

@@ -58,11 +58,15 @@ def test_without_any_place_it_says_so_and_goes_on(
     path.rename(place / "moved")
     monkeypatch.setattr(tempfile, "tempdir", str(place / "none"))
     path.write_text("a file")
-    assert folder.ready() == ""
-    assert "No such file" in str(folder.problem)
-    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    assert folder.ready() == str(path), "one will be there again"
+    assert folder.where() == ""
+    problem = folder.problem
+    assert problem == f"{place / 'none'}: No such file or directory"
     folder.tend(1e12)
-    assert folder.where()
+    assert folder.problem == problem, "it would be said with each look"
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    folder.tend(2e12)
+    assert folder.where() not in ("", str(path))
     assert folder.problem is None
 
 
