@@ -125,6 +125,24 @@ def test_a_stopped_worker_is_killed_at_the_heartbeat_timeout_and_restarted(
     sides.wait_equal(victim, timeout=EQUAL_SECONDS)
 
 
+def test_nobody_is_killed_for_the_time_in_which_all_were_frozen(
+    running: installed.Supervisor, sides: both_sides.Sides
+) -> None:
+    """A container that was paused: supervisor and workers wake up together, in any order."""
+    workers = running.worker_pids()
+    for number in range(3):
+        for pid in (running.pid, *workers.values()):
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(4.0)  # over the heartbeat's time-out
+        os.kill(running.pid, signal.SIGCONT)
+        time.sleep(0.02 * number)
+        for pid in workers.values():
+            os.kill(pid, signal.SIGCONT)
+        sides.zk.set(f"{PREFIX}/a/n1", b"frozen %d" % number)
+        sides.wait_equal(f"{PREFIX}/a", timeout=EQUAL_SECONDS)
+        assert running.worker_pids() == workers
+
+
 def test_a_worker_that_keeps_dying_backs_off_alone_and_recovers(
     running: installed.Supervisor, sides: both_sides.Sides
 ) -> None:

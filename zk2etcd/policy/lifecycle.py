@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import math
 import random
 
 from zk2etcd import backoff
@@ -107,7 +108,9 @@ class Worker:
     """One slot. `incarnation` counts its processes from 1, 0 before the first.
 
     `since` is when the state began, `spawned_at` when the process did, `heard_at` when all its
-    mirrors were last known to turn. `deadline` is when BACKOFF ends or STOPPING turns to a kill.
+    mirrors were last known to turn. `excused_at` is the end of the last time in which nobody ran:
+    workers that were frozen with us report the age of their turns after it.
+    `deadline` is when BACKOFF ends or STOPPING turns to a kill.
     `failures` counts exits in a row without a quiet minute, `restarts` all restarts ever.
     """
 
@@ -116,6 +119,7 @@ class Worker:
     incarnation: int = 0
     spawned_at: float = 0.0
     heard_at: float = 0.0
+    excused_at: float = -math.inf
     deadline: float | None = None
     failures: int = 0
     restarts: int = 0
@@ -192,7 +196,8 @@ def _reported(worker: Worker, oldest_turn: float, now: float) -> Worker:
         worker = _entered(worker, State.RUNNING, now)
     if worker.state is not State.RUNNING:
         return worker
-    return dataclasses.replace(worker, heard_at=now - max(0.0, oldest_turn))
+    turned_at = max(now - max(0.0, oldest_turn), worker.excused_at)
+    return dataclasses.replace(worker, heard_at=turned_at)
 
 
 def _exited(worker: Worker, now: float, rules: Policy) -> Worker:
@@ -210,6 +215,7 @@ def _forgiven(worker: Worker, seconds: float, now: float) -> Worker:
         worker,
         heard_at=min(now, worker.heard_at + seconds),
         spawned_at=min(now, worker.spawned_at + seconds),
+        excused_at=now,
     )
 
 

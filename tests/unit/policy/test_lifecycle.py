@@ -85,6 +85,21 @@ def test_time_that_the_supervisor_missed_is_not_held_against_a_worker() -> None:
     assert woken[1] == []
 
 
+def test_nor_is_what_it_reports_of_that_time() -> None:
+    """A container was frozen: the worker's report comes after the supervisor's first turn."""
+    running = after((0.0, lifecycle.Wanted()), (1.0, lifecycle.Reported()))[0]
+    late: list[tuple[float, lifecycle.Event]] = [
+        (61.0, lifecycle.Stalled(60.0)),
+        (61.0, lifecycle.Tick()),
+        (61.1, lifecycle.Reported(60.1)),
+    ]
+    assert after(*late, (61.1, lifecycle.Tick()), start=running)[1] == []
+    hung = (72.0, lifecycle.Reported(71.0)), (72.0, lifecycle.Tick())
+    assert after(*late, *hung, start=running)[1] == [Action.KILL], (
+        "one that still hangs is not excused"
+    )
+
+
 def test_unwanted_drains_then_kills_at_the_deadline() -> None:
     running = after((0.0, lifecycle.Wanted()), (1.0, lifecycle.Reported()))[0]
     stopping, actions = after((2.0, lifecycle.Unwanted()), start=running)
