@@ -146,7 +146,8 @@ class Cluster:
             self._nobody(silent)
             return
         self._tell_unfit(silent)
-        total = len(self._settings.endpoints)
+        unfit = sum(isinstance(why, errors.UnfitMember) for why in silent.values())
+        total = len(self._settings.endpoints) - unfit  # no members of anything
         try:
             ours = verdict.ours(found, total, self.id, fixed=bool(self._fixed))
         except errors.OtherCluster:

@@ -36,7 +36,7 @@ def kept(value: bytes) -> str:
 def ours(found: Sequence[Found], total: int, known: str, *, fixed: bool) -> str:
     """The id of our cluster.
 
-    :param total: how many endpoints are configured.
+    :param total: how many endpoints are configured, but for those that are no members at all.
     :param known: the id until now, "" at the first contact.
     :param fixed: it stands in the configuration.
     :raises errors.OtherCluster: none of them is, or nobody can tell which.
@@ -72,6 +72,11 @@ def _first(found: Sequence[Found], total: int) -> str:
         raise errors.OtherCluster(
             f"{_told(found)}, restored from {found[0].kept}, and {len(found)} of {total} endpoints "
             "say so: not enough to believe it; if it is right, set etcd.cluster_id"
+        )
+    if not any(each.ours for each in found) and 2 * len(found) < total:
+        raise errors.OtherCluster(
+            f"{_told(found)}, which holds nothing of ours, and only {len(found)} of {total} "
+            "endpoints answer: waiting for more of them; if it is right, set etcd.cluster_id"
         )
     return cluster
 

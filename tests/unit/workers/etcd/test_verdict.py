@@ -25,7 +25,7 @@ FILLED_B = (B, True, B)
     ("said", "total", "known"),
     [
         pytest.param([EMPTY_A], 1, "", id="first contact"),
-        pytest.param([EMPTY_A], 3, "", id="first contact, the others are away"),
+        pytest.param([EMPTY_A], 2, "", id="first contact, the other one is away"),
         pytest.param([EMPTY_A, EMPTY_A], 3, "", id="first contact, one is away"),
         pytest.param([HOME], 3, "", id="at home, though two are away"),
         pytest.param([OLDER], 3, "", id="an older release kept no id"),
@@ -52,6 +52,7 @@ def test_a_copy_counts_where_most_endpoints_belong_to_it(
     [
         pytest.param([EMPTY_A, EMPTY_B], 2, "", False, id="nobody can tell"),
         pytest.param([HOME, FILLED_B], 2, "", False, id="both are at home"),
+        pytest.param([EMPTY_A], 3, "", False, id="empty, and too few"),
         pytest.param([COPY_B], 2, "", False, id="a copy, and too few"),
         pytest.param([COPY_B], 3, A, False, id="a stray member with old data"),
         pytest.param([COPY_B, COPY_B, ("c3", False, "")], 3, A, False, id="and a third one"),
