@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import pathlib
+import re
 import threading
 
 import pytest
@@ -88,3 +91,67 @@ def test_a_full_etcd_stops_repairs_too(
         assert sides.etcd.count(root) < 0.2 * nodes
     finally:
         sides.close()
+
+
+@pytest.mark.alone
+def test_a_first_sync_says_in_time_that_the_rest_will_not_fit(
+    zookeeper: servers.ZooKeeper,
+    full_soon: servers.Etcd,
+    kilobytes: str,
+    supervise: conftest.Supervise,
+) -> None:
+    """E3: nothing else is written, and a good part of the quota is still free."""
+    content = installed.settings(
+        zookeeper,
+        full_soon,
+        [kilobytes],
+        workers={"count": 1},
+        etcd={"endpoints": [full_soon.url], "max_writes_per_second": 2000},
+    )
+    supervisor = supervise(content)
+    supervisor.start()
+    said = "etcd is too small for what is to come"
+    polling.until(lambda: supervisor.events(said), 20, what="a warning")
+    (line,) = supervisor.events(said)
+    assert line["quota"] == "16.0 MiB"
+    assert not supervisor.shards()[kilobytes]["error"]
+
+
+def test_check_compares_what_is_to_come_with_the_quota(
+    zookeeper: servers.ZooKeeper,
+    etcd: servers.Etcd,
+    full_soon: servers.Etcd,
+    kilobytes: str,
+    tmp_path: pathlib.Path,
+) -> None:
+    """E3: with a quota of 16 MiB, with one of 2 GiB, and once it is full."""
+    failed, told = _check(tmp_path, installed.settings(zookeeper, full_soon, [kilobytes]))
+    assert failed, told
+    assert "FAIL" in told, told
+    assert "--quota-backend-bytes" in told, told
+    megabytes = re.search(r"about (\d+\.\d) MiB is to come", told)
+    assert megabytes, told
+    assert 40 < float(megabytes[1]) < 60
+    failed, told = _check(tmp_path, installed.settings(zookeeper, etcd, [kilobytes]))
+    assert not failed, told
+    assert "of its quota of 2.0 GiB are free" in told, told
+    _fill(full_soon)
+    failed, told = _check(tmp_path, installed.settings(zookeeper, full_soon, ["/none"]))
+    assert failed, told
+    assert "it is full" in told, told
+
+
+def _check(folder: pathlib.Path, content: installed.Settings) -> tuple[bool, str]:
+    """Whether it failed, and what it said, on one line."""
+    config = folder / "config.yaml"
+    config.write_text(json.dumps(content), "utf-8")
+    done = installed.run("check", "-c", str(config))
+    return done.returncode != 0, " ".join(done.stdout.split())
+
+
+def _fill(server: servers.Etcd) -> None:
+    etcd = observing.Etcd(server.address)
+    try:
+        polling.until(etcd.is_full, 20, every=0.0, what="it is full")
+    finally:
+        etcd.close()

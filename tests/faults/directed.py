@@ -261,6 +261,33 @@ def stray_cluster(on: stage.Stage) -> None:
         on.arrived(b"1", timeout=30.0)
 
 
+def full_etcd(on: stage.Stage) -> None:
+    """Others who write to etcd are told that it is full, in the middle of a first sync."""
+    count, size = 6_000, 2_000
+    on.has_quota(count * size // 3)
+    on.create(*(f"n{number:04}" for number in range(count)), value=b"v" * size)
+    on.etcd_proxy.delay(0.05)
+    supervisor = on.supervisor(etcd={"txn_in_flight": 1})
+    polling.until(lambda: not on.hand.write({b"outside": b"x"}), 30, every=0.02, what="full")
+    assert on.hand.out_of_space(), "it is not full: this shows nothing"
+    told = on.etcd.revision()
+    last = f"{stage.ROOT}/n{count - 1:04}"
+    assert on.value(last) is None, "the sync was over: this shows nothing"
+    polling.until(
+        lambda: on.value(last) or "space exceeded" in str(on.shard(supervisor).get("error")),
+        30,
+        what="it is told, too",
+    )
+    below = f"{stage.ROOT}/".encode()
+    late = [e.key for e in list(on.watcher.events) if e.revision > told and e.key.startswith(below)]
+    if late:
+        text = f"{len(late)} keys were put after others had been told that etcd is full"
+        on.violations.append(oracle.Violation("I6", "quota", late[0].decode(), text))
+    on.etcd_proxy.delay(0.0)
+    on.has_quota(None)
+    on.arrived(b"v" * size, last, 30.0)
+
+
 def swapped_ensemble(on: stage.Stage) -> None:
     """Another ensemble answers, with the same root, other contents, and a higher zxid."""
     names = [f"n{number}" for number in range(5)]
@@ -346,6 +373,7 @@ SCENARIOS: Mapping[str, Callable[[stage.Stage], None]] = {
         guard_over_a_crash,
         put_back_unseen,
         stray_cluster,
+        full_etcd,
         swapped_ensemble,
         put_back,
     )

@@ -89,10 +89,9 @@ class Etcd(sandboxes.Etcd):
     """A member of a cluster, or all of it; of any release."""
 
     def __init__(self, folder: pathlib.Path, name: str, servers: Servers) -> None:
-        quota = servers.etcd_quota
-        limit = () if quota is None else ("--quota-backend-bytes", str(quota))
-        arguments = (*limit, *(login.CHEAP if servers.logins else ()))
+        self.quota = servers.etcd_quota
         self._logins = servers.logins
+        arguments = login.CHEAP if servers.logins else ()
         binary = servers.etcd_binary or "etcd"
         super().__init__(folder, durable=True, arguments=arguments, binary=binary)
         self._name = name
@@ -141,6 +140,8 @@ class Etcd(sandboxes.Etcd):
         command = super().command()
         command[command.index("--name") + 1] = self._name
         command[command.index("--initial-cluster") + 1] = self.cluster or self.member
+        if self.quota is not None:
+            command += ["--quota-backend-bytes", str(self.quota)]
         return command
 
 

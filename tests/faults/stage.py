@@ -227,6 +227,15 @@ class Stage:
         copy.rename(self.etcd.data)
         self.etcd.start()
 
+    def has_quota(self, size: int | None) -> None:
+        """From now on etcd takes so many bytes; None: its default. It is down for a moment."""
+        self.etcd.kill()
+        self.etcd.quota = size
+        self.etcd.start()
+        if self.hand.out_of_space():
+            self.hand.reclaim(self.etcd.revision())
+        assert polling.until(lambda: self.hand.write({}), 20, what="etcd is back")
+
     @contextlib.contextmanager
     def stray(self) -> Iterator[servers.Etcd]:
         """Another etcd, not yet started: a cluster by itself, with nothing in it."""

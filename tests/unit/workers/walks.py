@@ -30,14 +30,14 @@ class Session:
         self.epoch = 1
         self.budget = pacing.Budget()
         self.request_size = pacing.RequestSize()
-        self.under_way: list[tuple[Sequence[protocol.Op], Any, Any, bool]] = []
+        self.under_way: list[tuple[Sequence[protocol.Op], Any, Any, bool, bool]] = []
         self.requests: list[Sequence[protocol.Op]] = []
         self.most_unknown = 0
         self.error: errors.ZooKeeperError | None = None
         self.zxid = 100
 
-    def take(self, wanted: int, *, live: bool, known: bool = False) -> int:
-        granted = wanted if known else self.budget.take(wanted, live=live)
+    def take(self, wanted: int, *, live: bool, known: bool = False, small: bool = False) -> int:
+        granted = wanted if known else self.budget.take(wanted, live=live, small=small)
         if granted == 0:
             self.answer_one()
         return granted
@@ -52,22 +52,26 @@ class Session:
         tag: Any = None,
         *,
         known: bool = False,
+        small: bool = False,
         walks: bool = False,
     ) -> None:
         assert ops
         assert walks
         self.most_unknown = max(self.most_unknown, self.budget.used)
         self.requests.append(ops)
-        self.under_way.append((ops, sink, tag, known))
+        self.under_way.append((ops, sink, tag, known, small))
         while len(self.under_way) > 2 or (self.under_way and self.random.random() < 0.6):
             self.answer_one()
 
     def answer_one(self) -> None:
         if not self.under_way:
             return
-        ops, sink, tag, known = self.under_way.pop(self.random.randrange(len(self.under_way)))
+        ops, sink, tag, known, small = self.under_way.pop(
+            self.random.randrange(len(self.under_way))
+        )
         if not known:
-            self.budget.give(sum(1 for kind, _ in ops if kind == protocol.GET_DATA))
+            reads = sum(1 for kind, _ in ops if kind == protocol.GET_DATA)
+            self.budget.give(pacing.cost(reads, small=small))
         self.zxid += 1
         results = [self._result(kind, path) for kind, path in ops]
         sink(replies.Reply(ops, tag, self.epoch, self.zxid, results, self.error))

@@ -18,6 +18,7 @@ from zk2etcd_workers.commands import (
     probe_cluster,
     probe_etcd,
     probe_history,
+    probe_quota,
     probe_zookeeper,
 )
 
@@ -31,7 +32,9 @@ def facts(settings: models.Config, shards: Sequence[messages.Shard]) -> Facts:
         here = yield from _seen(zookeeper, _zookeeper(both, shards))
         there = yield from _seen(etcd, _etcd(both, shards))
         if here and there and both.session.connected:
-            yield from _seen(zookeeper, probe_history.history(both, shards))
+            known = yield from _seen(zookeeper, probe_history.history(both, shards))
+            if known:
+                yield from _seen(etcd, probe_quota.facts(both, shards))
 
 
 def _seen(side: finding.Side, looked: Facts) -> Generator[finding.Fact, None, bool]:

@@ -20,20 +20,23 @@ def ask(endpoint: str, settings: connections.Etcd) -> str:
     """Such as "3.5.30"; "" if there is no such answer: a proxy, say, or `--listen-client-http-urls`
     has HTTP at another port."""
     try:
-        with contextlib.closing(_connection(endpoint, settings)) as connection:
-            connection.request("GET", "/version")
-            return str(json.loads(connection.getresponse().read(_MOST))["etcdserver"])
+        timeout = settings.request_timeout
+        with contextlib.closing(connection(endpoint, settings, timeout)) as asked:
+            asked.request("GET", "/version")
+            return str(json.loads(asked.getresponse().read(_MOST))["etcdserver"])
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
         return ""
 
 
-def _connection(endpoint: str, settings: connections.Etcd) -> http.client.HTTPConnection:
+def connection(
+    endpoint: str, settings: connections.Etcd, timeout: float
+) -> http.client.HTTPConnection:
     """With the same authorities and certificate as the channel."""
     scheme, _, address = endpoint.partition("://")
     if scheme != "https":
-        return http.client.HTTPConnection(address, timeout=settings.request_timeout)
+        return http.client.HTTPConnection(address, timeout=timeout)
     tls = settings.tls or connections.EtcdTls()
     context = ssl.create_default_context(cafile=tls.ca)
     if tls.cert is not None:
         context.load_cert_chain(tls.cert, tls.key)
-    return http.client.HTTPSConnection(address, timeout=settings.request_timeout, context=context)
+    return http.client.HTTPSConnection(address, timeout=timeout, context=context)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from zk2etcd import errors
 from zk2etcd_workers import turn
+from zk2etcd_workers.mirror import foresight
 from zk2etcd_workers.model import history, plan, tree
 from zk2etcd_workers.safety import guard_record
 from zk2etcd_workers.shard import apply, confirm, context, event_log, facts as shard_facts
@@ -79,6 +80,7 @@ class Base:
         self._guard.begin(total, first=first)
         walk = ctx.walk()
         self._facts.course = self._course(walk, total)
+        ahead = foresight.Foresight(ctx, self._facts) if first else None
         counts = plan.Counts()
         wanted = self._guard.recount(walk) if self._guard.was_cut_off else walk
         differing = beside.differences(self._noted(wanted), ctx.etcd, ctx.mapping, counts)
@@ -87,11 +89,15 @@ class Base:
                 self._put += 1
                 if total:
                     self._guard.creates(change)
+                if ahead is not None:
+                    ahead.saw(change)
                 self._write(change, walk.zxid)
             elif not self._is_ours(change.key):
                 counts.present -= 1
             if not changes % _BEAT_EVERY:
                 ctx.turn.beat()
+                if ahead is not None:
+                    ahead.look()
         self._applier.saw(walk.zxid)
         self._drain()
         self._facts.unsyncable.walked(walk.opaque_sample, walk.opaque, ctx.log)

@@ -29,6 +29,10 @@ KNOWN_SMALL = 16 * 1024
 """Where no value was larger than this when all were last read, reads are of known size, and their
 number in flight is bounded by what they come to (`parallel`)."""
 
+SMALL_SO_FAR = 2_000
+"""After so many values in a row that were no larger than that, the next ones probably are not
+either, and count as half."""
+
 _KNOWN_BYTES = 16 * 1024 * 1024
 _STAT_BYTES = 80
 _LEAST_PARALLEL = 4
@@ -47,6 +51,11 @@ def parallel(batch: int, largest: int) -> int:
     return max(_LEAST_PARALLEL, min(fitting, _MOST_PARALLEL))
 
 
+def cost(reads: int, *, small: bool) -> int:
+    """What so many reads use of a `Budget`; `small`: all values were, for a while."""
+    return -(-reads // 2) if small else reads
+
+
 @dataclasses.dataclass
 class Budget:
     """Reads of unknown size in flight, over all requests of one session."""
@@ -55,11 +64,11 @@ class Budget:
     walk: int = WALK_IN_FLIGHT
     used: int = 0
 
-    def take(self, wanted: int, *, live: bool) -> int:
-        """How many of `wanted` reads may be sent now; they count as used until `give`n back."""
-        limit = self.total if live else self.walk
-        granted = max(0, min(wanted, limit - self.used))
-        self.used += granted
+    def take(self, wanted: int, *, live: bool, small: bool = False) -> int:
+        """How many of `wanted` reads may be sent now; their `cost` is used until `give`n back."""
+        left = max(0, (self.total if live else self.walk) - self.used)
+        granted = min(wanted, left * 2 if small else left)
+        self.used += cost(granted, small=small)
         return granted
 
     def give(self, count: int) -> None:

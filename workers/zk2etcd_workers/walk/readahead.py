@@ -20,6 +20,7 @@ from zk2etcd_workers.zookeeper import protocol, reply as replies, session as ses
 
 _IN_FLIGHT = 3
 _BATCH = 48
+_SMALL_BATCH = 64
 _HELD_NODES = 8192
 _HELD_BYTES = 16 * 1024 * 1024
 
@@ -114,6 +115,7 @@ class Reader:
         if self._known and largest is not None:
             self._parallel = pacing.parallel(read_batch, largest)
         self._most = read_batch
+        self._small_so_far = 0
         self._patience = patience
         self._epoch = session.epoch if epoch is None else epoch
         self._replies: queue.SimpleQueue[replies.Reply] = queue.SimpleQueue()
@@ -174,25 +176,28 @@ class Reader:
 
     def _fill(self) -> None:
         while self._heap and self._in_flight < self._parallel:
-            ahead = self.held >= _HELD_NODES or self._held_bytes >= _HELD_BYTES
-            if ahead and self._in_flight:
+            if self._in_flight and (self.held >= _HELD_NODES or self._held_bytes >= _HELD_BYTES):
                 return
-            granted = self._session.take(self._ramp.batch, live=False, known=self._known)
+            small = not self._known and self._small_so_far >= pacing.SMALL_SO_FAR
+            batch = min(_SMALL_BATCH, self._most) if small else self._ramp.batch
+            granted = self._session.take(batch, live=False, known=self._known, small=small)
             if granted == 0:
                 return
             ops, slots, used = self._next_ops(granted)
             if not self._known:
-                self._session.give(granted - used)
-            self._send(ops, slots)
+                kept = pacing.cost(used, small=small)
+                self._session.give(pacing.cost(granted, small=small) - kept)
+            self._send(ops, slots, small=small)
 
     def _wait_for_permit(self) -> None:
         while not self._session.take(1, live=False, known=self._known):
             self._turn.beat()
             time.sleep(0.002)
 
-    def _send(self, ops: list[protocol.Op], slots: list[_Slot]) -> None:
+    def _send(self, ops: list[protocol.Op], slots: list[_Slot], *, small: bool = False) -> None:
         self._in_flight += 1
-        self._session.read(ops, self._replies.put, slots, known=self._known, walks=True)
+        known = self._known
+        self._session.read(ops, self._replies.put, slots, known=known, small=small, walks=True)
 
     def _next_ops(self, permits: int) -> tuple[list[protocol.Op], list[_Slot], int]:
         """The reads nearest to use, at most `permits` of them data reads, and how many of them
@@ -270,6 +275,8 @@ class Reader:
         self.zxid = max(self.zxid, reply.zxid)
         columns = _Columns(reply.results)
         self.largest = max(self.largest, columns.largest)
+        are_small = columns.largest <= pacing.KNOWN_SMALL
+        self._small_so_far = self._small_so_far + len(columns.nodes) if are_small else 0
         plain = columns.are_all and not (self._skip_ephemeral and any(columns.owners))
         at = node = 0
         for directory, start, count in reply.tag:

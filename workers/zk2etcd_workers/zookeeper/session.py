@@ -112,14 +112,16 @@ class Session(link.Link):
         tag: Any = None,
         *,
         known: bool = False,
+        small: bool = False,
         walks: bool = False,
         watch: bool = True,
     ) -> None:
         """Send one bulk read. The caller `take`s a permit for each data read first; they are given
-        back when the reply is there. `known`: the sizes are known to be small, see `take`.
+        back when the reply is there. `known`, `small`: as in that `take`.
         `walks`: the caller goes on to list each node that has children. `watch`: where each read
         sets a watch of its own, these do, too."""
-        permits = 0 if known else sum(1 for kind, _ in ops if kind == protocol.GET_DATA)
+        reads = 0 if known else sum(1 for kind, _ in ops if kind == protocol.GET_DATA)
+        permits = pacing.cost(reads, small=small)
         if self._watches is not None:
             self._read_plainly(ops, sink, tag, permits, watch=watch, walks=walks)
             return
@@ -233,21 +235,22 @@ class Session(link.Link):
         elif epoch not in self._unchecked:
             self._unchecked.append(epoch)
 
-    def take(self, wanted: int, *, live: bool, known: bool = False) -> int:
+    def take(self, wanted: int, *, live: bool, known: bool = False, small: bool = False) -> int:
         """Permits for up to `wanted` reads, now; 0 means: ask again in a few milliseconds.
 
         :param known: the reads are known to be small, so only the configured rate bounds them.
+        :param small: they probably are, see `pacing.cost`.
         """
         with self._lock:
             if known:
                 return self.rate.take(wanted, time.monotonic())
-            granted = self.budget.take(wanted, live=live)
+            granted = self.budget.take(wanted, live=live, small=small)
             allowed = self.rate.take(granted, time.monotonic())
-            self.budget.give(granted - allowed)
+            self.budget.give(pacing.cost(granted, small=small) - pacing.cost(allowed, small=small))
             return allowed
 
     def give(self, unused: int) -> None:
-        """Permits that were taken but not sent."""
+        """What was taken of the budget, but not sent."""
         with self._lock:
             self.budget.give(unused)
 

@@ -1,0 +1,95 @@
+"""What `check` says of etcd's quota: will a first sync fit?
+
+ZooKeeper counts the nodes, and some are read to see how large they are. That is an estimate: the
+first ones in the order of a walk stand for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from zk2etcd import errors, messages, text
+from zk2etcd_workers.commands import both_sides, finding, probe_etcd
+from zk2etcd_workers.etcd import quota
+from zk2etcd_workers.model import mapping, space
+from zk2etcd_workers.ownership import records
+from zk2etcd_workers.zookeeper import protocol_choice
+
+_SIDE = probe_etcd.SIDE
+_SAMPLE_NODES = 2_000
+_SAMPLE_BYTES = 4 * 1024 * 1024
+_MOST_EXCLUDED = 8
+_ROOM = "raise etcd's --quota-backend-bytes, or exclude what need not be mirrored"
+
+
+def facts(both: both_sides.Sides, shards: Sequence[messages.Shard]) -> Iterator[finding.Fact]:
+    """One, or none where etcd does not tell its quota.
+
+    :raises errors.Zk2EtcdError: a connection broke off.
+    """
+    found = quota.ask(both.client.endpoint, both.settings.etcd)
+    if found is None:
+        return
+    of = f"its quota of {text.size(found.quota)}"
+    if found.stored >= found.quota:
+        yield _SIDE.fail(
+            f"it is full: {text.size(found.stored)} of {of} are taken",
+            "compact and defragment it, raise --quota-backend-bytes, then `etcdctl alarm disarm`",
+        )
+        return
+    try:
+        coming = [_to_come(both, shard) for shard in _new(both, shards)]
+    except errors.EtcdDenied:
+        return  # said already
+    to_come = sum(size or 0 for size in coming)
+    much = f"about {text.size(to_come)}" if None not in coming else "an unknown size"
+    said = f"{much} is to come, {text.size(found.free)} of {of} are free"
+    if not space.fits(found, to_come):
+        yield _SIDE.fail(said, _ROOM)
+    elif space.is_close(found, to_come):
+        yield _SIDE.note(
+            said, "each change is stored too: compact it regularly, or raise the quota"
+        )
+    else:
+        yield _SIDE.ok(said)
+
+
+def _new(both: both_sides.Sides, shards: Sequence[messages.Shard]) -> list[messages.Shard]:
+    """One shard of each prefix that has not been mirrored yet."""
+    keys = records.Keys(both.settings.state.prefix)
+    known = records.read_checkpoints(both.client, keys)
+    return [s for s in shards if s.bucket == 0 and not known.get(keys.checkpoint(s.id), 0)]
+
+
+def _to_come(both: both_sides.Sides, shard: messages.Shard) -> int | None:
+    """Bytes that etcd lacks, of the whole prefix; None if nobody counts its nodes."""
+    seen, whole = _sample(both, shard)
+    nodes = seen.nodes if whole else _count(both, shard)
+    present = both.client.range(*mapping.Mapping.of(shard).below(), count_only=True).total
+    return None if nodes is None else seen.to_come(nodes - present)
+
+
+def _sample(both: both_sides.Sides, shard: messages.Shard) -> tuple[space.Seen, bool]:
+    """The first nodes of a walk, of one bucket if there are several; and whether it is all."""
+    nodes = size = 0
+    for run in both.context(shard).walk():
+        nodes += len(run.keys)
+        size += sum(map(len, run.keys)) + sum(len(value or b"") for value in run.values)
+        if nodes >= _SAMPLE_NODES or size >= _SAMPLE_BYTES:
+            return space.Seen(nodes, size), False
+    return space.Seen(nodes, size), shard.buckets == 1
+
+
+def _count(both: both_sides.Sides, shard: messages.Shard) -> int | None:
+    """As ZooKeeper counts them, but a few excluded paths; None if it does not."""
+    mapped = mapping.Mapping.of(shard)
+    nodes = [_below(both, path) for path in (mapped.source, *mapped.excluded[:_MOST_EXCLUDED])]
+    known = [count for count in nodes if count is not None]
+    return known[0] - sum(known[1:]) if len(known) == len(nodes) else None
+
+
+def _below(both: both_sides.Sides, path: bytes) -> int | None:
+    if both.session.protocol != protocol_choice.BULK:
+        return None
+    reply = both.ask(lambda sink: both.session.count(path, sink))
+    return int(reply.results[0]) + 1 if reply.error is None else None
