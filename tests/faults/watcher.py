@@ -93,6 +93,7 @@ class Watcher:
         if call is not None:
             call.cancel()
         self._idle.wait(10)
+        self.revision = 0  # nobody may compact up to one that etcd loses
 
     def restored(self, snapshot: int, revision: int) -> None:
         """etcd was put back to what it held at revision `snapshot`; whatever it does next comes
