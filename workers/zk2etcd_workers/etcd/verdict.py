@@ -82,9 +82,9 @@ def _first(found: Sequence[Found], total: int) -> str:
 
 
 def _way_out(clusters: Sequence[str]) -> str:
-    """What a person does who has set etcd up anew: with a reload that is enough."""
+    """What a person does who has set etcd up anew, or restored it; a reload is enough."""
     new = f": {next(iter(clusters))}" if len(clusters) == 1 else ""
-    return f", or, if it was set up anew, etcd.cluster_id{new}"
+    return f", or, if it was set up anew or restored, etcd.cluster_id{new}"
 
 
 def _most(found: Sequence[Found], total: int) -> bool:

@@ -70,7 +70,9 @@ def test_nothing_is_written_where(
 
 
 def test_a_cluster_that_was_set_up_anew_is_named_with_the_way_out() -> None:
-    with pytest.raises(errors.OtherCluster, match=f"set up anew, etcd.cluster_id: {B}$"):
+    with pytest.raises(
+        errors.OtherCluster, match=f"set up anew or restored, etcd.cluster_id: {B}$"
+    ):
         verdict.ours(_found(EMPTY_B), 1, A, fixed=False)
 
 
