@@ -20,7 +20,7 @@ from zk2etcd_workers.zookeeper import protocol, reply as replies, session as ses
 
 _IN_FLIGHT = 3
 _BATCH = 48
-_SMALL_BATCH = 64
+_SMALL_BATCH = 56
 _HELD_NODES = 8192
 _HELD_BYTES = 16 * 1024 * 1024
 
