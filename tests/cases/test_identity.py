@@ -256,6 +256,47 @@ def test_what_a_release_without_marks_mirrored_is_known_from_the_first_walk_on(
     kept.close()
 
 
+def test_one_release_is_enough_where_our_keys_came_from_an_etcd_that_was_further_on(
+    fresh_zookeeper: servers.ZooKeeper,
+    etcd: servers.Etcd,
+    prefix: str,
+    supervise: conftest.Supervise,
+    tmp_path: pathlib.Path,
+) -> None:
+    """Z1, after keys were copied to another etcd: what an older token vouches for is void."""
+    kept = outside(etcd)
+    with client([fresh_zookeeper.address]) as zk:
+        filled(zk, prefix)
+        copies = put_back.copied([fresh_zookeeper], tmp_path)
+        sets(zk, prefix)
+        supervisor = mirror(supervise, fresh_zookeeper, etcd, [prefix], prefix)
+        supervisor.start()
+        supervisor.wait_following()
+        wait_equal(zk, kept, prefix)
+    supervisor.stop()
+    # As if the revisions had been far above those of this etcd.
+    state, further = f"zk2etcd{prefix}/", {"token": "fffffff", "era": 0xFFFFFF0}
+    for kind in ("marks", "identities"):
+        start = f"{state}{kind}/".encode()
+        for key, kv in kept.range(start, start[:-1] + b"0").items():
+            found = json.loads(kv.value)
+            found.update({name: further[name] for name in further.keys() & found.keys()})
+            kept.put(key, json.dumps(found).encode())
+    put_back.put_back([fresh_zookeeper], copies)
+    with client([fresh_zookeeper.address]) as zk:
+        for _ in range(100):
+            zk.create("/filler", b"")
+            zk.delete("/filler")
+        supervisor.start()
+        held(supervisor, prefix)
+        released(supervisor, supervisor.shard_id(prefix), prefix)
+        wait_equal(zk, kept, prefix)
+        supervisor.restart()
+        settled(supervisor, prefix, at_least=1)
+        wait_equal(zk, kept, prefix)
+    kept.close()
+
+
 def test_roots_that_were_made_anew_in_the_same_ensemble_are_followed(
     fresh_zookeeper: servers.ZooKeeper,
     etcd: servers.Etcd,

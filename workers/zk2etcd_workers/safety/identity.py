@@ -17,7 +17,9 @@ from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.model import history as histories, tree
 from zk2etcd_workers.ownership import lineage, records
 from zk2etcd_workers.safety import ensemble, history
-from zk2etcd_workers.shard import confirm, context
+from zk2etcd_workers.shard import confirm, context, ring
+
+_FEW = 8
 
 
 class Identity:
@@ -59,10 +61,23 @@ class Identity:
         era, token = self._stored.era, ctx.fence.token
         # A token from before, in an etcd that was set up anew, counts less than what is kept.
         self._era = token if not era or 0 < token < era else era
+        if not era:
+            self._void()
         self._marks = ctx.ring.load(ctx.etcd, ctx.keys.marks(ctx.shard.id), era)
         if since:
             ctx.log.info("new: earlier checkpoints are of an ensemble that was given up")
             self._store()
+
+    def _void(self) -> None:
+        """None of the marks counts, nor may one later. In an etcd into which our keys were copied
+        from one that was further on, their tokens are above ours."""
+        ctx = self._ctx
+        if ctx.dry_run:
+            return
+        kvs = ring.read(ctx.etcd, ctx.keys.marks(ctx.shard.id))
+        stale = [wire.Delete(kv.key) for kv in kvs if ring.of_era(kv, ctx.fence.token)]
+        for at in range(0, len(stale), _FEW):
+            ctx.fence.write(stale[at : at + _FEW])
 
     @property
     def told(self) -> messages.Ensemble | None:
