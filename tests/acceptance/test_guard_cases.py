@@ -46,7 +46,7 @@ def _killed_in_the_middle_of_a_walk(
     for number in range(7):
         sides.zk.delete(f"{prefix}/n{number}")
     for number in range(400):
-        sides.zk.create(f"{prefix}/new{number}", b"v")
+        sides.zk.create(f"{prefix}/n10/new{number}", b"v")  # beside none of those that went
     slow = {"txn_ops": 8, "max_writes_per_second": 40}
     supervisor.configure(installed.laid_over(content, etcd=slow))
     supervisor.start()

@@ -15,7 +15,7 @@ from tests import polling
 from tests.acceptance import both_sides, installed
 from zk2etcd.sandbox import servers
 
-HOSTILE = "<img src=x onerror=window.ran=1> \u202etxt.exe " + "long " * 60
+HOSTILE = "<img src=x onerror=window.ran=1> \u202etxt.exe " + "long " * 45
 _NOBODY = [kazoo.security.make_digest_acl("someone", "else", all=True)]
 
 

@@ -173,6 +173,10 @@ def full_sync_beside_a_change(on: stage.Stage) -> None:
     assert on.hand.write({stage.ROOT.encode(): b"tampered"})
     on.etcd_proxy.delay(0.4)
     on.zk_proxy.hold("down")
+    # What is asked each second, the root's read too, is under way by then, and not asked again.
+    polling.until(lambda: on.zk_proxy.waiting, what="freshness is asked for")
+    quiet = time.monotonic() + 0.3
+    polling.until(lambda: time.monotonic() > quiet)
     before = _bulk_read(on)
     supervisor.ask("/full-sync", {})
     polling.until(lambda: _bulk_read(on) not in ("", before), 20, every=0.005, what="it has read")

@@ -40,7 +40,7 @@ def test_a_bulk_read_answers_each_op(opened: sessions.Opened, world: mirroring.W
     first, a, none, missing, names, no_names = reply.results
     stat = world.zk.get(world.path("a"))[1]
     assert a == tree.Node(
-        paths[1], "é".encode(), stat.czxid, stat.mzxid, stat.mtime, 0, 0, stat.ctime
+        paths[1], "é".encode(), stat.czxid, stat.mzxid, stat.mtime, 0, 0, stat.ctime, stat.pzxid
     )
     assert (first.data, first.children) == (b"root", 2)
     assert none.data == b""

@@ -51,7 +51,7 @@ class Client:
         self._endpoints = endpoints.Endpoints(settings)
         self._login = login.Login(settings, self._endpoints)
         self.cluster = cluster.Cluster(
-            settings, self._endpoints, self._login, home, self._seen.put_back
+            settings, instruments, self._endpoints, self._login, home, self._seen.put_back
         )
         self.reads_in_txn = _READS_IN_TXN
         self.learned = limits.Learned()

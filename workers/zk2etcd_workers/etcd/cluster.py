@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import etcd3.etcdrpc as rpc
 
-from zk2etcd import errors
+from zk2etcd import errors, metrics
 from zk2etcd.config import connections
 from zk2etcd.logs import logger
 from zk2etcd_workers import turn
@@ -43,6 +43,7 @@ class Cluster:
     def __init__(
         self,
         settings: connections.Etcd,
+        instruments: metrics.Instruments,
         endpoints: members.Endpoints,
         login: logins.Login,
         home: Home | None,
@@ -51,6 +52,7 @@ class Cluster:
         """:param home: None: any cluster will do, such as for a look at one endpoint alone.
         :param changed: told when ours is a restored copy from now on."""
         self._settings = settings
+        self._instruments = instruments
         self._endpoints = endpoints
         self._login = login
         self._home = home
@@ -80,11 +82,16 @@ class Cluster:
         """
         if self._home is None or self._is_vouched():
             return
+        started = time.monotonic()
         while not self._lock.acquire(timeout=turn.SLICE):
             turn.touch()
         try:
             if not self._is_vouched():
                 self._choose()
+        except errors.EtcdError as error:
+            # What was to be asked is not even sent; it counts as an operation that failed.
+            self._instruments.etcd_op("get", type(error).__name__, time.monotonic() - started)
+            raise
         finally:
             self._lock.release()
 
