@@ -10,6 +10,7 @@ import pytest
 
 from tests import polling
 from tests.acceptance import both_sides, conftest, installed
+from zk2etcd.sandbox import servers
 
 
 @pytest.fixture
@@ -99,9 +100,12 @@ def _is_back(supervisor: installed.Supervisor, old: int) -> bool:
 
 
 def test_another_root_is_told_and_mirrored_once_released(
-    sides: both_sides.Sides, mirrors: conftest.Mirrors
+    fresh_zookeeper: servers.ZooKeeper, etcd: servers.Etcd, supervise: conftest.Supervise
 ) -> None:
-    """Created anew while nobody looked, as in an ensemble that was swapped for another."""
+    """Created anew while nobody looked, as in an ensemble that was swapped for another: nothing
+    stands beside it that would tell otherwise."""
+    sides = both_sides.Sides(fresh_zookeeper.address, etcd.address)
+    mirrors = conftest.Mirrors(fresh_zookeeper, etcd, sides, supervise)
     root = "/swapped"
     supervisor = mirrors.following(root, nodes=5)
     supervisor.stop()
@@ -136,4 +140,4 @@ def test_another_root_is_told_and_mirrored_once_released(
         assert asked in done.stdout, done
     assert done.returncode == 0, done
     assert sides.equal(root)
-    sides.zk.delete(root, recursive=True)
+    sides.close()

@@ -15,17 +15,21 @@ _BEGIN = """
 import signal, sys, threading, time
 from zk2etcd import ending
 ending.by_interrupts()
-print("there", flush=True)
+def there():
+    print("there", flush=True)
 """
+"""What hangs says `there` itself: before, an interrupt would end it as it ends any program."""
 _SWALLOWED = """
 class Swallows:
     def __del__(self):
+        there()
         time.sleep(30)
 while True:
     Swallows()
 """
 _CLEAN_UP_HANGS = """
 try:
+    there()
     time.sleep(30)
 finally:
     threading.Lock().acquire()
@@ -33,6 +37,7 @@ finally:
 """
 _THREAD_HANGS = """
 threading.Thread(target=time.sleep, args=(30,)).start()
+there()
 time.sleep(30)
 """
 
