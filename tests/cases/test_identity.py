@@ -366,6 +366,7 @@ def test_a_wiped_ensemble_is_another_one_whatever_was_made_anew_in_it(
     kept.close()
 
 
+@pytest.mark.long
 def test_an_ensemble_that_lives_is_no_other_one(
     fresh_zookeeper: servers.ZooKeeper,
     etcd: servers.Etcd,

@@ -96,6 +96,7 @@ def test_z14_a_login_that_is_wanted_is_said(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_z14_attempts_without_the_login_become_rare(
     demanding: Any, etcd: servers.Etcd, supervise: conftest.Supervise
 ) -> None:

@@ -50,6 +50,7 @@ def test_z4_a_release_put_back_and_forward_again_is_followed(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_z4_a_session_that_moves_between_releases_is_spoken_to_as_each_wants(
     sandbox: servers.Sandbox, etcd: servers.Etcd, supervise: conftest.Supervise
 ) -> None:
