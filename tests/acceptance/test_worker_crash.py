@@ -133,7 +133,8 @@ def test_nobody_is_killed_for_the_time_in_which_all_were_frozen(
     for number in range(3):
         for pid in (running.pid, *workers.values()):
             os.kill(pid, signal.SIGSTOP)
-        time.sleep(4.0)  # over the heartbeat's time-out
+        thawed = time.monotonic() + 4.0  # over the heartbeat's time-out
+        polling.until(lambda until=thawed: time.monotonic() > until)  # type: ignore[misc]
         os.kill(running.pid, signal.SIGCONT)
         time.sleep(0.02 * number)
         for pid in workers.values():
