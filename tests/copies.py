@@ -11,19 +11,21 @@ from zk2etcd.sandbox import server_process
 
 def copied(members: Sequence[server_process.Server], to: pathlib.Path) -> list[pathlib.Path]:
     """A copy of each one's data folder, while it runs."""
-    return [
-        pathlib.Path(shutil.copytree(each.data, to / f"copy-{number}"))
-        for number, each in enumerate(members)
-    ]
+    return [copy(each, to / f"copy-{number}") for number, each in enumerate(members)]
 
 
-def put_back(members: Sequence[server_process.Server], copies: Sequence[pathlib.Path]) -> None:
+def copy(member: server_process.Server, to: pathlib.Path) -> pathlib.Path:
+    """A copy of its data, while it runs: files in the making come and go."""
+    return pathlib.Path(shutil.copytree(member.data, to, ignore=shutil.ignore_patterns("*.tmp")))
+
+
+def put_back(members: Sequence[server_process.Server], saved: Sequence[pathlib.Path]) -> None:
     """All of them stop, get their copies, and start again."""
     for each in members:
         each.stop()
-    for each, copy in zip(members, copies, strict=True):
+    for each, one in zip(members, saved, strict=True):
         each.wipe()
-        shutil.copytree(copy, each.data)
+        shutil.copytree(one, each.data)
     for each in members:
         each.launch()
     for each in members:

@@ -15,9 +15,8 @@ import kazoo.client
 import kazoo.exceptions
 import pytest
 
-from tests import ensemble, polling
+from tests import copies, ensemble, polling
 from tests.acceptance import conftest, installed
-from tests.cases import put_back
 from tests.integration import observing
 from zk2etcd.sandbox import servers
 
@@ -95,6 +94,25 @@ def wait_equal(
     )
 
 
+def start_equal(
+    supervisor: installed.Supervisor,
+    zk: kazoo.client.KazooClient,
+    kept: observing.Etcd,
+    root: str,
+) -> None:
+    """Start it, and return when it follows and both sides are equal."""
+    supervisor.start()
+    supervisor.wait_following()
+    wait_equal(zk, kept, root)
+
+
+def log_more(zk: kazoo.client.KazooClient, transactions: int) -> None:
+    """Log so many, of nothing that is mirrored."""
+    for _ in range(transactions // 2):
+        zk.create("/filler", b"")
+        zk.delete("/filler")
+
+
 def held(supervisor: installed.Supervisor, root: str, seconds: float = 40.0) -> dict[str, Any]:
     """The trip that holds this shard, once there is one."""
     found = polling.until(lambda: supervisor.shards()[root]["guard"], seconds, what="a trip")
@@ -134,16 +152,14 @@ def test_an_ensemble_put_back_from_copies_is_held(
         zk.ensure_path("/other")
         hosts = {**QUICK, "hosts": three.addresses}
         supervisor = mirror(supervise, three.members[0], etcd, [prefix], prefix, zookeeper=hosts)
-        supervisor.start()
-        supervisor.wait_following()
-        wait_equal(zk, kept, prefix)
-        copies = put_back.copied(three.members, tmp_path)
+        start_equal(supervisor, zk, kept, prefix)
+        saved = copies.copied(three.members, tmp_path)
         everything(zk, prefix)
         wait_equal(zk, kept, prefix)
     before = kept.values(prefix)
     if stopped:
         supervisor.stop()
-    put_back.put_back(three.members, copies)
+    copies.put_back(three.members, saved)
     if stopped:
         supervisor.start()
     guard = held(supervisor, prefix)
@@ -196,19 +212,15 @@ def test_a_server_put_back_that_has_logged_as_much_since_is_held(
     with client(address) as zk:
         filled(zk, prefix)
         supervisor = mirror(supervise, fresh_zookeeper, etcd, [prefix], prefix)
-        supervisor.start()
-        supervisor.wait_following()
-        wait_equal(zk, kept, prefix)
-        copies = put_back.copied([fresh_zookeeper], tmp_path)
+        start_equal(supervisor, zk, kept, prefix)
+        saved = copies.copied([fresh_zookeeper], tmp_path)
         lost(zk, prefix)
         wait_equal(zk, kept, prefix)
     before = kept.values(prefix)
     supervisor.stop()
-    put_back.put_back([fresh_zookeeper], copies)
+    copies.put_back([fresh_zookeeper], saved)
     with client(address) as zk:
-        for _ in range(100):
-            zk.create("/filler", b"")
-            zk.delete("/filler")
+        log_more(zk, 200)
     supervisor.start()
     guard = held(supervisor, prefix)
     assert "earlier state" in guard["reason"]
@@ -230,12 +242,10 @@ def test_what_a_release_without_marks_mirrored_is_known_from_the_first_walk_on(
     kept = outside(etcd)
     with client([fresh_zookeeper.address]) as zk:
         filled(zk, prefix)
-        copies = put_back.copied([fresh_zookeeper], tmp_path)
+        saved = copies.copied([fresh_zookeeper], tmp_path)
         everything(zk, prefix)
         supervisor = mirror(supervise, fresh_zookeeper, etcd, [prefix], prefix)
-        supervisor.start()
-        supervisor.wait_following()
-        wait_equal(zk, kept, prefix)
+        start_equal(supervisor, zk, kept, prefix)
     before = kept.values(prefix)
     supervisor.stop()
     # What such a release has left behind.
@@ -245,11 +255,9 @@ def test_what_a_release_without_marks_mirrored_is_known_from_the_first_walk_on(
     supervisor.start()
     settled(supervisor, prefix, at_least=1)
     supervisor.stop()
-    put_back.put_back([fresh_zookeeper], copies)
+    copies.put_back([fresh_zookeeper], saved)
     with client([fresh_zookeeper.address]) as zk:
-        for _ in range(200):
-            zk.create("/filler", b"")
-            zk.delete("/filler")
+        log_more(zk, 400)
     supervisor.start()
     assert "earlier state" in held(supervisor, prefix)["reason"]
     assert kept.values(prefix) == before
@@ -267,12 +275,10 @@ def test_one_release_is_enough_where_our_keys_came_from_an_etcd_that_was_further
     kept = outside(etcd)
     with client([fresh_zookeeper.address]) as zk:
         filled(zk, prefix)
-        copies = put_back.copied([fresh_zookeeper], tmp_path)
+        saved = copies.copied([fresh_zookeeper], tmp_path)
         sets(zk, prefix)
         supervisor = mirror(supervise, fresh_zookeeper, etcd, [prefix], prefix)
-        supervisor.start()
-        supervisor.wait_following()
-        wait_equal(zk, kept, prefix)
+        start_equal(supervisor, zk, kept, prefix)
     supervisor.stop()
     # As if the revisions had been far above those of this etcd.
     state, further = f"zk2etcd{prefix}/", {"token": "fffffff", "era": 0xFFFFFF0}
@@ -282,11 +288,9 @@ def test_one_release_is_enough_where_our_keys_came_from_an_etcd_that_was_further
             found = json.loads(kv.value)
             found.update({name: further[name] for name in further.keys() & found.keys()})
             kept.put(key, json.dumps(found).encode())
-    put_back.put_back([fresh_zookeeper], copies)
+    copies.put_back([fresh_zookeeper], saved)
     with client([fresh_zookeeper.address]) as zk:
-        for _ in range(100):
-            zk.create("/filler", b"")
-            zk.delete("/filler")
+        log_more(zk, 200)
         supervisor.start()
         held(supervisor, prefix)
         released(supervisor, supervisor.shard_id(prefix), prefix)
@@ -344,9 +348,7 @@ def test_a_wiped_ensemble_is_another_one_whatever_was_made_anew_in_it(
         zk.ensure_path("/other")
         filled(zk, prefix, 20)
         supervisor = mirror(supervise, fresh_zookeeper, etcd, [prefix], prefix)
-        supervisor.start()
-        supervisor.wait_following()
-        wait_equal(zk, kept, prefix)
+        start_equal(supervisor, zk, kept, prefix)
         known = supervisor.shards()[prefix]["ensemble"]
         assert (known["path"], known["nodes"]) == ("/other", 2)
     before = kept.values(prefix)
@@ -355,9 +357,7 @@ def test_a_wiped_ensemble_is_another_one_whatever_was_made_anew_in_it(
     fresh_zookeeper.wipe()
     fresh_zookeeper.start()
     with client([fresh_zookeeper.address]) as zk:
-        for _ in range(100):
-            zk.create("/filler", b"")
-            zk.delete("/filler")
+        log_more(zk, 200)
         zk.ensure_path("/other")
         filled(zk, prefix, 5)
     supervisor.start()

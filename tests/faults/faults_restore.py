@@ -17,6 +17,7 @@ import time
 import etcd3.etcdrpc as rpc
 import grpc
 
+from tests import copies
 from tests.faults import load, oracle, servers, txnlog, world
 from zk2etcd import errors
 
@@ -27,7 +28,7 @@ _PASSING_SECONDS = 10.0
 def zookeeper(on: world.World, luck: random.Random, lasts: float) -> None:
     """Every server is stopped and started from a copy that was made while it ran. An election lifts
     the zxid over all that was seen; a single server gets there by what is written later."""
-    copies = [_copied(on, member) for member in on.zookeepers]
+    saved = [_copied(on, member) for member in on.zookeepers]
     on.note("ZooKeeper is copied")
     time.sleep(lasts)
     if luck.random() < 0.3:
@@ -35,7 +36,7 @@ def zookeeper(on: world.World, luck: random.Random, lasts: float) -> None:
     for member in on.zookeepers:
         member.kill()
     logged = on.logged()
-    for member, copy in zip(on.zookeepers, copies, strict=True):
+    for member, copy in zip(on.zookeepers, saved, strict=True):
         member.wipe()
         shutil.move(copy, member.data)
     kept = max(record.zxid for record in on.logged())
@@ -52,9 +53,7 @@ def zookeeper(on: world.World, luck: random.Random, lasts: float) -> None:
 
 
 def _copied(on: world.World, member: servers.ZooKeeper) -> pathlib.Path:
-    copy = on.box.subfolder("copy") / f"{member.port}-{len(on.restores)}"
-    member.copy_to(copy)
-    return copy
+    return copies.copy(member, on.box.subfolder("copy") / f"{member.port}-{len(on.restores)}")
 
 
 def _pass(on: world.World, zxid: int) -> None:

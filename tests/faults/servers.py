@@ -10,10 +10,9 @@ import dataclasses
 import http.client
 import json
 import pathlib
-import shutil
 import subprocess
 
-from tests import proxy
+from tests import copies, proxy
 from tests.faults import login
 from zk2etcd.sandbox import server_process, servers as sandboxes
 
@@ -72,12 +71,8 @@ class ZooKeeper(sandboxes.ZooKeeper):
         """A standalone server, not yet started, that knows what this one has logged by now, and
         will never learn of anything later."""
         made = ZooKeeper(folder, self._class_path)
-        self.copy_to(made.data)
+        copies.copy(self, made.data)
         return made
-
-    def copy_to(self, folder: pathlib.Path) -> None:
-        """Copy its data while it runs: files in the making come and go."""
-        shutil.copytree(self.data, folder, ignore=shutil.ignore_patterns("*.tmp"))
 
     def mode(self) -> str:
         """leader, follower, standalone; empty when it does not say."""
