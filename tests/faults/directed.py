@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 import kazoo.security
 
 from tests import polling, proxy
-from tests.faults import oracle, stage, world
+from tests.faults import oracle, servers, stage, world
 
 _BLIND = [kazoo.security.make_acl("world", "anyone", write=True, create=True, admin=True)]
 _OPEN = [kazoo.security.make_acl("world", "anyone", all=True)]
@@ -298,15 +298,7 @@ def swapped_ensemble(on: stage.Stage) -> None:
     on.create(*names)
     supervisor = on.follows()
     with on.stranger([(stage.ROOT, b"another's"), (f"{stage.ROOT}/theirs", b"0")]) as other:
-        on.zk_proxy.retarget(other.address)
-        polling.until(
-            lambda: on.shard(supervisor).get("guard") or on.value() == b"another's", 20, what="seen"
-        )
-        # Beyond what the other one told, or the session would not come back.
-        for _ in range(200):
-            on.zk.set_async(stage.ROOT, b"1")
-        on.zk.set(stage.ROOT, b"1")
-        on.zk_proxy.heal()
+        _answers_for_a_while(on, supervisor, other, believed=b"another's", later=b"1")
     _release(on, supervisor)
     on.arrived(b"1")
 
@@ -319,17 +311,30 @@ def put_back(on: stage.Stage) -> None:
         on.zk.set(stage.ROOT, b"1")
         on.arrived(b"1")
         on.log_more(other)
-        on.zk_proxy.retarget(other.address)
-        polling.until(
-            lambda: on.shard(supervisor).get("guard") or on.value() == b"0", 20, what="seen"
-        )
-        # Beyond what the other one told, or the session would not come back.
-        for _ in range(400):
-            on.zk.set_async(stage.ROOT, b"2")
-        on.zk.set(stage.ROOT, b"2")
-        on.zk_proxy.heal()
+        _answers_for_a_while(on, supervisor, other, believed=b"0", later=b"2")
     _release(on, supervisor)
     on.arrived(b"2")
+
+
+def _answers_for_a_while(
+    on: stage.Stage,
+    supervisor: world.Supervisor,
+    other: servers.ZooKeeper,
+    *,
+    believed: bytes,
+    later: bytes,
+) -> None:
+    """Another history answers until it is held, or believed: then the root has that value in etcd.
+    After it ours goes on, with `later` at the root."""
+    on.zk_proxy.retarget(other.address)
+    polling.until(
+        lambda: on.shard(supervisor).get("guard") or on.value() == believed, 20, what="seen"
+    )
+    # Beyond what the other one told, or the session would not come back.
+    for _ in range(400):
+        on.zk.set_async(stage.ROOT, later)
+    on.zk.set(stage.ROOT, later)
+    on.zk_proxy.heal()
 
 
 def _release(on: stage.Stage, supervisor: world.Supervisor) -> None:
