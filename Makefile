@@ -18,7 +18,7 @@ FAULTS ?=
 # `make mutations MUTATIONS="guard_not_persisted"`: some only; `make faults MUTATIONS=1`: all, too
 MUTATIONS ?=
 
-.PHONY: help demo test faults mutations check bench screenshots format manual dist servers \
+.PHONY: help demo test faults mutations cases check bench screenshots format manual dist servers \
 	prometheus chromium releases clean
 
 help:
@@ -26,6 +26,7 @@ help:
 	@echo "make test    unit, integration and acceptance tests with real servers"
 	@echo "make faults  long runs of the fault suite: SEEDS=\"1 2 3\" SECONDS=60"
 	@echo "make mutations  take out each line of defence: does the fault suite notice?"
+	@echo "make cases   the cases that are too long for make test"
 	@echo "make check   ruff, mypy --strict, import contracts"
 	@echo "make bench   the speed figures, beside bare scripts (13 min; BENCH=--quick for 3)"
 	@echo "make screenshots  draw docs/images/*.png anew, from a real supervisor (5 min)"
@@ -50,6 +51,9 @@ endif
 
 mutations: servers $(READY)
 	$(BIN)/python -m tests.faults.self_check $(MUTATIONS)
+
+cases: servers releases $(READY)
+	$(BIN)/python -m pytest -m long tests/cases
 
 check: $(READY)
 	$(BIN)/ruff check .
