@@ -297,6 +297,7 @@ class _Run:
         self._on.hand.write({hand.LAST: last})
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
+            self._on.watcher.check()
             if any(event.key == hand.LAST for event in self._on.watcher.events[-50:]):
                 return
             time.sleep(0.02)
