@@ -35,8 +35,8 @@ either, and count as less."""
 
 _PART = (4, 7)
 """That much: 168 reads at once instead of 96. With 1 MB each, all the same, a worker stays below
-300 MiB, in requests of 56. With requests of 84 the ZooKeeper beside it, 3.8 with a heap of 2 GB, went
-away in three runs of three; what ended it was not found out."""
+300 MiB, in requests of 56. With requests of 84 the ZooKeeper beside it, 3.8 with a heap of 2 GB,
+went away in three runs of three; what ended it was not found out."""
 
 _KNOWN_BYTES = 16 * 1024 * 1024
 _STAT_BYTES = 80
