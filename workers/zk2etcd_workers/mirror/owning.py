@@ -33,7 +33,6 @@ class Owning:
         self._facts = facts
         self._pausing = pausing
         self._reaped = reaped
-        self._formatted = False
         self._rng = random.Random()
 
     def take(self, ctx: context.Context) -> Sequence[wire.Present]:
@@ -42,13 +41,7 @@ class Owning:
         if ctx.dry_run:
             records.require_reader(ctx.etcd, ctx.keys)
             return ctx.etcd.range(*ctx.keys.all_of("checkpoints")).kvs
-        if not ctx.fence.token:
-            checkpoints = self._claim(ctx)  # looks at `format` itself
-        else:
-            if not self._formatted:
-                records.ensure_format(ctx.etcd, ctx.keys)
-            checkpoints = ctx.fence.renew_token()
-        self._formatted = True
+        checkpoints = ctx.fence.renew_token() if ctx.fence.token else self._claim(ctx)
         if ctx.etcd.cluster.untold:
             # A copy of this cluster, restored or gone astray, can then be told from it.
             kept = records.encode({"id": ctx.etcd.cluster.id})
