@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from zk2etcd import errors, messages
 from zk2etcd_workers.etcd import client as etcd, wire
 from zk2etcd_workers.model import mapping
-from zk2etcd_workers.ownership import leases, marks, records
+from zk2etcd_workers.ownership import acknowledged, leases, records
 
 # Of the whole process: a shard that left it and came back puts no owner key that it put before.
 _EPOCHS = itertools.count(1)
@@ -27,7 +27,7 @@ class Standing(NamedTuple):
     not answer. `token` and `mark` are of when it was asked."""
 
     token: int
-    mark: marks.Mark
+    mark: acknowledged.Mark
     answer: wire.Answer | None
 
 
@@ -52,7 +52,7 @@ class Fence:
         self._epoch = 0
         self._in_doubt = False
         self.token = 0
-        self.mark = marks.NOTHING
+        self.mark = acknowledged.NOTHING
         """The shard's checkpoint as etcd last acknowledged it."""
         self._former = 0
         """The last token."""
@@ -180,7 +180,7 @@ class Fence:
 
     def acknowledged(self, checkpoint: bytes, revision: int) -> None:
         """Our checkpoint was put with this value, at this revision."""
-        self.mark = self.mark.later(marks.Mark(checkpoint, revision))
+        self.mark = self.mark.later(acknowledged.Mark(checkpoint, revision))
 
     def write(self, ops: Sequence[wire.Op], token: int | None = None) -> None:
         """Write keys of our own in one Txn, which every other owner makes fail.
@@ -242,7 +242,7 @@ class Fence:
         own = next(kv for kv in checkpoints if kv.key == self._checkpoint)
         self.put_back = self.put_back or self.mark.is_gone(own, answer.revision)
         self._former = self.token
-        self.mark = marks.Mark(own.value, own.revision)
+        self.mark = acknowledged.Mark(own.value, own.revision)
         return checkpoints
 
     def _unclaimed(self) -> int:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from zk2etcd_workers.etcd import wire
-from zk2etcd_workers.ownership import marks
+from zk2etcd_workers.ownership import acknowledged
 
 KEY = b"zk2etcd/t/checkpoints/x"
-MARK = marks.Mark(b"0000000000000010 0000000000000007", 20)
+MARK = acknowledged.Mark(b"0000000000000010 0000000000000007", 20)
 
 
 @pytest.mark.parametrize(
@@ -36,5 +36,5 @@ def test_the_compare_holds_from_the_acknowledged_revision_on() -> None:
 
 
 def test_answers_may_come_in_any_order() -> None:
-    later = marks.Mark(b"0000000000000010 0000000000000007", 21)
+    later = acknowledged.Mark(b"0000000000000010 0000000000000007", 21)
     assert MARK.later(later) == later.later(MARK) == later

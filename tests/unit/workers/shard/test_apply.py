@@ -14,7 +14,7 @@ from zk2etcd import errors, metrics
 from zk2etcd.config import connections
 from zk2etcd_workers.etcd import client, limits as etcd_limits, wire
 from zk2etcd_workers.model import mapping, plan
-from zk2etcd_workers.ownership import fence, marks, records
+from zk2etcd_workers.ownership import acknowledged, fence, records
 from zk2etcd_workers.shard import apply
 
 CHECKPOINT = b"zk2etcd/checkpoints/s"
@@ -129,7 +129,7 @@ class Owned:
 
     @property
     def standing(self) -> fence.Standing:
-        return fence.Standing(self.token, marks.NOTHING, None)
+        return fence.Standing(self.token, acknowledged.NOTHING, None)
 
     def held(self, standing: fence.Standing, answer: wire.Answer) -> bool:
         assert standing.token == self.token
