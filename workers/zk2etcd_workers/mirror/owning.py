@@ -33,6 +33,8 @@ class Owning:
         self._facts = facts
         self._pausing = pausing
         self._reaped = reaped
+        self._newer = False
+        """Whether `format` demanded a newer release when it was last looked at; a claim looks."""
         self._rng = random.Random()
 
     def take(self, ctx: context.Context) -> Sequence[wire.Present]:
@@ -41,6 +43,9 @@ class Owning:
         if ctx.dry_run:
             records.require_reader(ctx.etcd, ctx.keys)
             return ctx.etcd.range(*ctx.keys.all_of("checkpoints")).kvs
+        if self._newer:
+            records.ensure_format(ctx.etcd, ctx.keys)
+            self._newer = False
         checkpoints = ctx.fence.renew_token() if ctx.fence.token else self._claim(ctx)
         if ctx.etcd.cluster.untold:
             # A copy of this cluster, restored or gone astray, can then be told from it.
@@ -116,7 +121,7 @@ class Owning:
             self._pausing.rolled_back()
         if isinstance(error, errors.NewerReader):
             # Until the worker is drained: nothing is written before the key was looked at again.
-            self._formatted, self._facts.refusal = False, str(error)
+            self._newer, self._facts.refusal = True, str(error)
 
     def release(self, ctx: context.Context) -> None:
         """Free the shard for the next owner."""
