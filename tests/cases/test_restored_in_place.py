@@ -5,59 +5,42 @@ told."""
 from __future__ import annotations
 
 import dataclasses
-import urllib.request
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests import polling, releases
+from tests import polling, releases, zookeeper_admin
 from tests.acceptance import both_sides, conftest, installed
-from zk2etcd.sandbox import server_process, servers
+from zk2etcd.sandbox import servers
 
 SECONDS = 5.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Restorable:
-    """ZooKeeper 3.9 and a way to its admin server."""
+    """ZooKeeper 3.9 and its admin server."""
 
     server: servers.ZooKeeper
-    admin: str
+    admin: zookeeper_admin.Admin
 
     def snapshot(self) -> bytes:
-        return self._ask("snapshot?streaming=true", None)
+        return self.admin.snapshot()
 
     def restore(self, snapshot: bytes) -> None:
-        self._ask("restore", snapshot)
-
-    def _ask(self, command: str, body: bytes | None) -> bytes:
-        headers = {
-            "Authorization": "digest some:body",
-            "Content-Type": "application/octet-stream",
-        }
-        request = urllib.request.Request(f"{self.admin}/commands/{command}", body, headers)
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            found: bytes = answer.read()
-            return found
+        self.admin.restore(snapshot)
 
 
 @pytest.fixture
 def restorable(sandbox: servers.Sandbox) -> Restorable:
-    port = server_process.free_port()
-    options = {
-        "admin.enableServer": "true",
-        "admin.serverPort": str(port),
-        "admin.serverAddress": "127.0.0.1",
-        "admin.rateLimiterIntervalInMS": "10",
-    }
+    admin = zookeeper_admin.Admin()
     server = sandbox.zookeeper(
         durable=False,
         class_path=releases.class_path(releases.ZOOKEEPER_3_9),
-        jvm=(*servers.QUICK_JVM, *(f"-Dzookeeper.{key}={value}" for key, value in options.items())),
-        settings=[f"{key}={value}" for key, value in options.items()],
+        jvm=admin.jvm(),
+        settings=admin.settings(),
     )
     server.start()
-    return Restorable(server, f"http://127.0.0.1:{port}")
+    return Restorable(server, admin)
 
 
 @pytest.fixture

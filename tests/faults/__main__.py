@@ -27,7 +27,8 @@ def main(arguments: list[str]) -> int:
         asked.zookeepers,
         asked.etcds,
         releases.class_path(_ZOOKEEPERS[asked.zookeeper]) if asked.zookeeper else None,
-        releases.etcd(_ETCDS[asked.etcd]) if asked.etcd else None,
+        zookeeper_admin=asked.zookeeper == "3.9",
+        etcd_binary=releases.etcd(_ETCDS[asked.etcd]) if asked.etcd else None,
     )
     seeds = asked.seeds or [random.randrange(1000, 1_000_000) for _ in range(asked.fresh)]
     broken = 0

@@ -25,6 +25,8 @@ ZOOKEEPER = (
     drawing.Kind("zk_silent", 0.5, 3.0, 2),
     drawing.Kind("zk_slow", 1.0, 4.0, 2),
 )
+ADMIN = (drawing.Kind("zk_put_back", 0.3, 3.0, 6),)
+"""Only of a single ZooKeeper with an admin server."""
 ENSEMBLE = (drawing.Kind("follower_lag", 1.0, 3.0, 8),)
 ETCD = (
     drawing.Kind("etcd_kill", 0.1, 2.0, 2),
@@ -66,6 +68,7 @@ def inject(on: world.World, fault: drawing.Fault) -> None:
         "mass_delete": lambda: faults_unseen.mass_delete(on, luck, fault.lasts),
         "stale_server": lambda: faults_unseen.stale_server(on, luck, fault.lasts),
         "zk_restore": lambda: faults_restore.zookeeper(on, luck, fault.lasts),
+        "zk_put_back": lambda: faults_restore.put_back(on, luck, fault.lasts),
         "etcd_restore": lambda: faults_restore.etcd(on, luck, fault.lasts),
         "stray_member": lambda: faults_restore.stray_member(on, luck, fault.lasts),
         "zk_silent": lambda: _silent(on, on.zk_proxies, fault.lasts),

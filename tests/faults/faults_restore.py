@@ -13,16 +13,20 @@ import random
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
 
 import etcd3.etcdrpc as rpc
 import grpc
 
-from tests import copies
+from tests import copies, zookeeper_admin
 from tests.faults import load, oracle, servers, txnlog, world
 from zk2etcd import errors
 
 _BUMP = 1_000_000
 _PASSING_SECONDS = 10.0
+_STILL = 0.2
+_STILL_WITHIN = 5.0
+"""Seconds without a transaction, and how long they are waited for."""
 
 
 def zookeeper(on: world.World, luck: random.Random, lasts: float) -> None:
@@ -52,12 +56,62 @@ def zookeeper(on: world.World, luck: random.Random, lasts: float) -> None:
     on.renew_clients()
 
 
+def put_back(on: world.World, luck: random.Random, lasts: float) -> None:
+    """A single ZooKeeper is put back by its admin server while it runs: sessions that the snapshot
+    knows live on, without their watches. Its logs keep what is lost, and it would come back at the
+    next start of the server, if there were no snapshot of what came later."""
+    member = on.zookeepers[0]
+    admin = member.admin
+    assert admin is not None
+    try:
+        with _still(on):
+            snapshot, kept = admin.snapshot(), on.logged()[-1].zxid
+        on.note("ZooKeeper's admin server makes a snapshot")
+        time.sleep(lasts)
+        if luck.random() < 0.3:
+            on.kill_workers()
+        with _still(on):
+            logged = on.logged()
+            admin.restore(snapshot)
+            on.restores.append(txnlog.Restore(logged, kept, time.time(), in_place=True))
+            meanwhile = [record for record in on.logged() if record.zxid > logged[-1].zxid]
+        on.renew_clients()
+        if not _pass(on, logged[-1].zxid):
+            raise RuntimeError("nothing could be written into a ZooKeeper that was put back")
+        admin.snapshot()
+    except zookeeper_admin.ERRORS as error:
+        on.note(f"ZooKeeper is not put back: {error}")
+        if on.restores and on.restores[-1].in_place:
+            raise RuntimeError("what ZooKeeper would come back with is not known") from error
+        return
+    if any(map(txnlog.changes, meanwhile)):
+        raise RuntimeError("ZooKeeper logged a change in the moment in which it was put back")
+    lost = len([record for record in logged if record.zxid > kept])
+    on.note(f"ZooKeeper is put back in place to {kept:#x}, {lost} transactions are lost")
+
+
+@contextlib.contextmanager
+def _still(on: world.World) -> Iterator[None]:
+    """Nobody changes a node of ZooKeeper's meanwhile."""
+    with contextlib.ExitStack() as stack:
+        for client in on.clients:
+            stack.enter_context(client.held())
+        deadline, seen = time.monotonic() + _STILL_WITHIN, -1
+        while time.monotonic() < deadline:
+            if (now := len(on.logged())) == seen:
+                break
+            seen = now
+            time.sleep(_STILL)
+        yield
+
+
 def _copied(on: world.World, member: servers.ZooKeeper) -> pathlib.Path:
     return copies.copy(member, on.box.subfolder("copy") / f"{member.port}-{len(on.restores)}")
 
 
-def _pass(on: world.World, zxid: int) -> None:
-    """Write, outside of all that is mirrored, until the servers are beyond what was seen."""
+def _pass(on: world.World, zxid: int) -> bool:
+    """Write, outside of all that is mirrored, until the servers are beyond what was seen; whether
+    they are."""
     client = on.client()
     deadline = time.monotonic() + _PASSING_SECONDS
     while time.monotonic() < deadline:
@@ -65,8 +119,10 @@ def _pass(on: world.World, zxid: int) -> None:
             load.create(client, f"/passing/n{time.time_ns()}", b"")
             if client.exists_async("/passing").get(timeout=load.PATIENCE).pzxid > zxid:
                 on.note("and has logged as much since")
-                break
+                load.close(client)
+                return True
     load.close(client)
+    return False
 
 
 def etcd(on: world.World, luck: random.Random, lasts: float) -> None:

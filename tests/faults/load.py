@@ -11,7 +11,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import kazoo.client
@@ -44,6 +44,7 @@ class Client:
         self._start = start
         self._over = threading.Event()
         self._outdated = threading.Event()
+        self._turn = threading.Lock()
         self._thread = threading.Thread(target=self._run, daemon=True, name="load")
         self._zk = session(hosts)
         self.counts: collections.Counter[str] = collections.Counter()
@@ -60,6 +61,12 @@ class Client:
     def wait(self, seconds: float) -> None:
         """Return when all is done, or the time is over."""
         self._thread.join(max(0.0, seconds))
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Nothing of its operations is under way meanwhile; they come late, or are skipped."""
+        with self._turn:
+            yield
 
     def renew(self) -> None:
         """Go on with a new session: what this one has seen is of a history that was lost."""
@@ -81,7 +88,8 @@ class Client:
                 self.counts["missed"] += 1  # kazoo would block, without an end, at some 280
                 continue
             try:
-                self._perform(operation)
+                with self._turn:
+                    self._perform(operation)
                 self.counts[operation.kind] += 1
             except MISSED:
                 self.counts["missed"] += 1

@@ -113,6 +113,8 @@ def lanes(made_of: servers.Servers) -> dict[str, list[drawing.Kind]]:
     zookeeper, data = list(faults_network.ZOOKEEPER), list(faults_data.KINDS)
     if made_of.zookeepers > 1:
         zookeeper += faults_network.ENSEMBLE
+    elif made_of.zookeeper_admin:
+        zookeeper += faults_network.ADMIN
     etcd = list(faults_network.ETCD)
     if made_of.etcds > 1:
         etcd += faults_network.MEMBERS

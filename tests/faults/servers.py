@@ -12,7 +12,7 @@ import json
 import pathlib
 import subprocess
 
-from tests import copies, proxy
+from tests import copies, proxy, zookeeper_admin
 from tests.faults import login
 from zk2etcd.sandbox import server_process, servers as sandboxes
 
@@ -24,6 +24,8 @@ class Servers:
     zookeepers: int = 1
     etcds: int = 1
     zookeeper_classpath: str | None = None
+    zookeeper_admin: bool = False
+    """It has an admin server that can put it back, as 3.9 has."""
     etcd_binary: str | None = None
     etcd_quota: int | None = None
     """Bytes; a small one makes NOSPACE quick to reach."""
@@ -54,8 +56,15 @@ class Servers:
 class ZooKeeper(sandboxes.ZooKeeper):
     """A member of an ensemble, or all of it; of any release."""
 
-    def __init__(self, folder: pathlib.Path, classpath: str | None) -> None:
-        super().__init__(folder, durable=False, class_path=classpath)
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        classpath: str | None,
+        admin: zookeeper_admin.Admin | None = None,
+    ) -> None:
+        options = {} if admin is None else {"jvm": admin.jvm(), "settings": admin.settings()}
+        super().__init__(folder, durable=False, class_path=classpath, **options)
+        self.admin = admin
         self.quorum_port = server_process.free_port()
         self.election_port = server_process.free_port()
         self.number = 0
@@ -64,7 +73,8 @@ class ZooKeeper(sandboxes.ZooKeeper):
     def command(self) -> list[str]:
         if self.number:
             (self.data / "myid").write_text(f"{self.number}\n", "ascii")
-            self._settings = ("initLimit=20", "syncLimit=8", *self.peers)
+            admin = self.admin.settings() if self.admin else ()
+            self._settings = ("initLimit=20", "syncLimit=8", *self.peers, *admin)
         return super().command()
 
     def twin(self, folder: pathlib.Path) -> ZooKeeper:
@@ -143,10 +153,11 @@ class Etcd(sandboxes.Etcd):
 def ensemble(box: sandboxes.Sandbox, servers: Servers) -> tuple[list[ZooKeeper], list[proxy.Proxy]]:
     """ZooKeepers, not yet started, and the proxies of the links between them: each member reaches
     every other one's quorum port through a proxy of its own, so that a follower can lag behind."""
-    made = [
-        box.adopt(ZooKeeper(box.subfolder("zookeeper"), servers.zookeeper_classpath))
-        for _ in range(servers.zookeepers)
-    ]
+    made = []
+    for _ in range(servers.zookeepers):
+        admin = zookeeper_admin.Admin() if servers.zookeeper_admin else None
+        folder = box.subfolder("zookeeper")
+        made.append(box.adopt(ZooKeeper(folder, servers.zookeeper_classpath, admin)))
     if len(made) == 1:
         return made, []
     links = []

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pathlib
 import shutil
+import time
 
 import kazoo.security
 
+from tests import releases, zookeeper_admin
 from tests.faults import txnlog
 from tests.integration import observing
 from zk2etcd.sandbox import servers
@@ -94,3 +96,29 @@ def test_what_only_one_of_three_logged_was_never_committed(
     assert _states(history, "/a") == [b"agreed"]
     assert "/b" not in history
     assert "/b" in txnlog.replay(txnlog.records(folders[2:]))
+
+
+def test_a_log_goes_on_from_what_a_restore_in_place_lost(sandbox: servers.Sandbox) -> None:
+    admin = zookeeper_admin.Admin()
+    server = sandbox.zookeeper(
+        durable=False,
+        class_path=releases.class_path(releases.ZOOKEEPER_3_9),
+        jvm=admin.jvm(),
+        settings=admin.settings(),
+    )
+    server.start()
+    zk = observing.connected(server.address)
+    zk.create("/a", b"kept")
+    snapshot, kept = admin.snapshot(), txnlog.records([server.data])[-1].zxid
+    zk.set("/a", b"lost")
+    zk.create("/b", b"lost")
+    logged = txnlog.records([server.data])
+    admin.restore(snapshot)
+    zk.retry(zk.set, "/a", b"new")
+    zk.stop()
+    zk.close()
+    after = txnlog.records([server.data])
+    assert logged[-1] in after, "the log keeps it"
+    history = txnlog.replay(after, [txnlog.Restore(logged, kept, time.time(), in_place=True)])
+    assert _states(history, "/a") == [b"kept", b"lost", b"kept", b"new"]
+    assert _states(history, "/b") == [b"lost", None]

@@ -189,11 +189,18 @@ class Restore(NamedTuple):
     """An ensemble was put back to a copy of itself.
 
     `logged`: all that it had committed until then; `kept`: the last zxid that the copy knew; `at`:
-    the wall clock, when nobody could read what was lost any more, nor yet what came back."""
+    the wall clock, when nobody could read what was lost any more, nor yet what came back.
+    `in_place`: its logs and its zxids went on from what was lost."""
 
     logged: Sequence[Record]
     kept: int
     at: float
+    in_place: bool = False
+
+    @property
+    def last(self) -> int:
+        """All that came afterwards has a zxid above."""
+        return self.logged[-1].zxid if self.in_place else self.kept
 
 
 def replay(logged: Iterable[Record], restores: Sequence[Restore] = ()) -> History:
@@ -208,13 +215,25 @@ def replay(logged: Iterable[Record], restores: Sequence[Restore] = ()) -> Histor
     for era, restore in enumerate(restores):
         new = [record for record in restore.logged if record.zxid > since]
         _run(history, ephemerals, new, era)
-        since = restore.kept
+        since = restore.last
         copied: History = {}
         ephemerals = {}
-        _run(copied, ephemerals, [r for r in restore.logged if r.zxid <= since], era + 1)
+        kept = _kept(restore, restores[:era])
+        _run(copied, ephemerals, kept, era + 1)
         _put_back(history, copied, restore.at, era + 1)
     _run(history, ephemerals, [r for r in logged if r.zxid > since], len(restores))
     return history
+
+
+def _kept(restore: Restore, before: Sequence[Restore]) -> list[Record]:
+    """What the copy was made of, without what earlier restores lost and its logs still had."""
+    lost = [(each.kept, each.last) for each in before]
+    return [
+        record
+        for record in restore.logged
+        if record.zxid <= restore.kept
+        and not any(kept < record.zxid <= last for kept, last in lost)
+    ]
 
 
 def _put_back(history: History, copied: History, at: float, era: int) -> None:
