@@ -7,6 +7,7 @@ import os
 import pathlib
 import signal
 import subprocess
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -57,22 +58,25 @@ class _Failing:
             self.content = installed.laid_over(content, etcd={"endpoints": [url]})
         self._between = between
 
-    def grows_to(self, supervisor: installed.Supervisor, most: int) -> tuple[float, float]:
-        """MiB of the worker: the most while all was well, the most in eight attempts that failed
-        once so many bytes had come of one connection."""
+    def grows_to(
+        self, supervisor: installed.Supervisor, most: int, seconds: float = 0.0
+    ) -> tuple[float, float]:
+        """MiB of the worker: the most while all was well, the most in eight attempts, and so many
+        seconds, that failed once `most` bytes had come of one connection."""
         supervisor.start()
         supervisor.wait_following()
         healthy = _memory(supervisor, "VmHWM")
         self._between.most = most
         for pid in supervisor.worker_pids().values():
             os.kill(pid, signal.SIGKILL)
-        seen = [healthy]
+        seen, over = [healthy], time.monotonic() + seconds
 
         def attempts() -> bool:
             seen.append(_memory(supervisor, "VmRSS"))
-            return bool(supervisor.shards()["/wide"]["attempt"] >= 9)
+            failed = bool(supervisor.shards()["/wide"]["attempt"] >= 9)
+            return failed and time.monotonic() > over
 
-        polling.until(attempts, 60, every=0.1, what="8 failures")
+        polling.until(attempts, 60 + seconds, every=0.1, what="8 failures")
         self._between.most = proxies.KEEP_ALL
         self._between.cut()
         supervisor.wait_following()
@@ -81,15 +85,21 @@ class _Failing:
 
 @pytest.mark.alone
 @pytest.mark.slow
+@pytest.mark.timeout(420)
+@pytest.mark.parametrize("seconds", [0, pytest.param(300, marks=pytest.mark.long)])
 def test_a_base_that_keeps_failing_holds_no_more_than_one_that_ends_well(
-    fresh_zookeeper: servers.ZooKeeper, fresh_etcd: servers.Etcd, supervise: conftest.Supervise
+    seconds: int,
+    fresh_zookeeper: servers.ZooKeeper,
+    fresh_etcd: servers.Etcd,
+    supervise: conftest.Supervise,
 ) -> None:
     """Z11: connections end after the listing, so that each base fails half-way."""
     names = [(f"{number:05}" + "x" * 795, b"v") for number in range(20_000)]
     _filled(fresh_zookeeper, "/wide", names)
     with proxies.Proxy(fresh_zookeeper.address) as between:
         failing = _Failing(fresh_zookeeper, fresh_etcd, between)
-        healthy, most = failing.grows_to(supervise(failing.content), 17_000_000)
+        supervisor = supervise(failing.content)
+        healthy, most = failing.grows_to(supervisor, 17_000_000, seconds)
     assert most < 1.3 * healthy
 
 
