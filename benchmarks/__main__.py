@@ -22,6 +22,7 @@ from benchmarks import (
     full_sync,
     latency,
     memory,
+    prefixes,
     recovery,
     verify,
     world,
@@ -39,12 +40,13 @@ class Sizes:
     large: int = 1_000_000
     burst: int = 50_000
     changes: int = 500
+    prefixes: int = 1_000
     runs: int = 3
     pairs: int = 7
     without: pathlib.Path | None = None
 
 
-QUICK = Sizes(small=20_000, large=100_000, burst=10_000, changes=100, runs=1, pairs=1)
+QUICK = Sizes(small=20_000, large=100_000, burst=10_000, changes=100, prefixes=200, runs=1, pairs=1)
 
 Run = Callable[[world.World, Sizes], list[figures.Figure]]
 
@@ -54,6 +56,7 @@ RUNS: dict[str, Run] = {
     "burst": lambda on, size: burst.measure(on, size.burst, size.runs),
     "events": lambda on, size: events.measure(on, size.burst, size.pairs, size.without),
     "full-sync": lambda on, size: full_sync.measure(on, SMALL, size.small, size.runs),
+    "prefixes": lambda on, size: prefixes.measure(on, size.prefixes),
     "buckets": lambda on, size: buckets.measure(on, SMALL, size.small, size.burst // 2, size.runs),
     "verify": lambda on, size: verify.measure(on, SMALL, size.small, size.runs),
     "memory": lambda on, size: memory.following(on, SMALL, size.small, None),

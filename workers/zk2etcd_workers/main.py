@@ -19,7 +19,7 @@ from zk2etcd_workers import heap, turn
 from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.mirror import mirror
 from zk2etcd_workers.model import mapping, steps, told
-from zk2etcd_workers.ownership import fence, leases, member, records
+from zk2etcd_workers.ownership import fence, leases, member, reads, records
 from zk2etcd_workers.shard import context
 from zk2etcd_workers.walk import oldest
 from zk2etcd_workers.zookeeper import session as sessions
@@ -63,7 +63,9 @@ class _Sides:
         self.session = sessions.Session(settings.zookeeper, instruments)
         keys = records.Keys(settings.state.prefix)
         self.client = etcd.Client(settings.etcd, instruments, keys.home(cluster))
+        self.reads = reads.Reads(self.client)
         self.lease = leases.Lease(self.client, settings.state.lease_ttl)
+        self.shared = fence.Shared(self.client, keys, self.lease)
         self.oldest = oldest.Oldest()
         self._member = member.Membership(self.client, keys, self.lease, spec.identity)
         if not spec.dry_run:
@@ -234,7 +236,10 @@ class Worker:
             config=target.config,
             session=sides.session,
             etcd=sides.client,
-            fence=fence.Fence(sides.client, keys, sides.lease, self._spec.identity, shard),
+            reads=sides.reads,
+            fence=fence.Fence(
+                sides.client, keys, sides.lease, self._spec.identity, shard, sides.shared
+            ),
             keys=keys,
             instruments=self._instruments,
             turn=turn.Turn(),

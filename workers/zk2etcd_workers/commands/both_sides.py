@@ -20,7 +20,7 @@ from zk2etcd.config import models
 from zk2etcd_workers import heap, turn
 from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.model import mapping, pacing
-from zk2etcd_workers.ownership import fence, leases, records
+from zk2etcd_workers.ownership import fence, leases, reads, records
 from zk2etcd_workers.shard import context
 from zk2etcd_workers.zookeeper import reply as replies, session as sessions
 
@@ -152,6 +152,7 @@ class Sides:
             config=settings,
             session=self.session,
             etcd=self.client,
+            reads=reads.Reads(self.client),
             fence=fence.Fence(self.client, keys, self._lease, self._who, shard),
             keys=keys,
             instruments=metrics.null(),

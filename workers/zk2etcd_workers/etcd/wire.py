@@ -84,6 +84,10 @@ class Answer:
     def kvs(self, index: int) -> list[Present]:
         return _presents(self._response.responses[index].response_range)
 
+    def total(self, index: int) -> int:
+        """How many keys the whole range of one Range holds."""
+        return int(self._response.responses[index].response_range.count)
+
     def counts(self) -> list[int]:
         """How many keys the whole range of each Range holds; all operations must be Ranges."""
         return [int(part.response_range.count) for part in self._response.responses]

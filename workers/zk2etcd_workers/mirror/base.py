@@ -278,5 +278,5 @@ def count(ctx: context.Context) -> int:
 
 def _size(ctx: context.Context, key: bytes, below: tuple[bytes, bytes]) -> int:
     start, end = below
-    count = ctx.etcd.range(start, end, count_only=True).total
-    return count if start == key else count + ctx.etcd.range(key, count_only=True).total
+    count = ctx.reads.range(start, end, count_only=True).total
+    return count if start == key else count + ctx.reads.range(key, count_only=True).total

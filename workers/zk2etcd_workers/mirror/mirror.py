@@ -12,14 +12,13 @@ import random
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from zk2etcd import backoff, errors, messages
 from zk2etcd.logs import logger
 from zk2etcd_workers import turn
-from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.mirror import base, connecting, follow, inbox, owning, splits
-from zk2etcd_workers.ownership import records
+from zk2etcd_workers.ownership import checkpoints as all_checkpoints
 from zk2etcd_workers.safety import guard_record, identity as identities, pause_key
 from zk2etcd_workers.shard import context, dirty_paths, facts as shard_facts
 
@@ -141,8 +140,7 @@ class Mirror:
         identity = identities.Identity(ctx)
         identity.load()
         facts.ensemble = identity.told
-        checkpoints = records.checkpoints(owned, identity.since)
-        floor = max(checkpoints.values(), default=0)
+        checkpoints, floor = owned.since(identity.since)
         if (trip := guard.standing()) is not None and trip.kind == "identity":
             # So that a release knows whether servers at or above the floor are back.
             ctx.session.open(floor)
@@ -170,7 +168,7 @@ class Mirror:
         self._follow = follow.Follow(ctx, facts, self._dirty, self._inbox, identity)
         self._follow.run(zxid, self._take_due)
 
-    def _own(self) -> Sequence[wire.Present]:
+    def _own(self) -> all_checkpoints.Checkpoints:
         """Take the shard; while it is paused, do no more than that. All checkpoints, as they were
         when it was taken, with what it took over."""
         checkpoints = splits.adopt(self._ctx, self._owning.take(self._ctx))

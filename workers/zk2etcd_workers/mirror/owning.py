@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from zk2etcd import errors, messages
 from zk2etcd_workers.etcd import wire
-from zk2etcd_workers.ownership import fence, records
+from zk2etcd_workers.ownership import checkpoints, fence, records
 from zk2etcd_workers.safety import guard_record, pause_key
 from zk2etcd_workers.shard import context, facts as shard_facts
 
@@ -37,30 +37,30 @@ class Owning:
         """Whether `format` demanded a newer release when it was last looked at; a claim looks."""
         self._rng = random.Random()
 
-    def take(self, ctx: context.Context) -> Sequence[wire.Present]:
+    def take(self, ctx: context.Context) -> checkpoints.Checkpoints:
         """Take the shard, or a new token if it is ours already; waits while another has it. All
         checkpoints, as they were when that was done."""
         if ctx.dry_run:
             records.require_reader(ctx.etcd, ctx.keys)
-            return ctx.etcd.range(*ctx.keys.all_of("checkpoints")).kvs
+            return checkpoints.Checkpoints(ctx.etcd.range(*ctx.keys.all_of("checkpoints")).kvs)
         if self._newer:
             records.ensure_format(ctx.etcd, ctx.keys)
             self._newer = False
-        checkpoints = ctx.fence.renew_token() if ctx.fence.token else self._claim(ctx)
+        found = ctx.fence.renew_token() if ctx.fence.token else self._claim(ctx)
         if ctx.etcd.cluster.untold:
             # A copy of this cluster, restored or gone astray, can then be told from it.
             kept = records.encode({"id": ctx.etcd.cluster.id})
             ctx.fence.write([wire.Put(ctx.keys.cluster_id(), kept)])
             ctx.etcd.cluster.told()
-        return checkpoints
+        return found
 
-    def _claim(self, ctx: context.Context) -> Sequence[wire.Present]:
+    def _claim(self, ctx: context.Context) -> checkpoints.Checkpoints:
         facts = self._facts
         facts.owned = False
         while True:
             ctx.turn.beat()
             try:
-                checkpoints = ctx.fence.claim(self._reaped())
+                found = ctx.fence.claim(self._reaped())
                 break
             except errors.Held as held:
                 self._rolled_back(ctx)
@@ -71,7 +71,7 @@ class Owning:
         self._rolled_back(ctx)
         facts.owns()
         ctx.log.info("shard owned", token=ctx.fence.token)
-        return checkpoints
+        return found
 
     def _rolled_back(self, ctx: context.Context) -> None:
         """The claim may be the first to meet an etcd that was away, and was put back meanwhile."""

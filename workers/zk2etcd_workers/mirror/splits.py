@@ -22,7 +22,7 @@ from zk2etcd import messages
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.mirror import base
 from zk2etcd_workers.model import history
-from zk2etcd_workers.ownership import records as own_keys
+from zk2etcd_workers.ownership import checkpoints as all_checkpoints, records as own_keys
 from zk2etcd_workers.shard import context, ring
 
 _MOST_BUCKETS = 256
@@ -41,7 +41,9 @@ _Kept = Mapping[bytes, wire.Present]
 _Ops = list[wire.Put | wire.Delete]
 
 
-def adopt(ctx: context.Context, at_claim: Sequence[wire.Present]) -> Sequence[wire.Present]:
+def adopt(
+    ctx: context.Context, at_claim: all_checkpoints.Checkpoints
+) -> all_checkpoints.Checkpoints:
     """Take over, if there is something; the shard has just been taken, so no other owner of any of
     its keys is alive.
 
@@ -53,11 +55,11 @@ def adopt(ctx: context.Context, at_claim: Sequence[wire.Present]) -> Sequence[wi
     if ctx.dry_run:
         return at_claim
     keys, shard = ctx.keys, ctx.shard
-    checkpoints = {kv.key: kv for kv in at_claim}
     mine = [keys.checkpoint(shard.id), keys.identity(shard.id), keys.guard(shard.id)]
-    related = [key for key in checkpoints if _slug(key) == _slug(mine[0]) and key != mine[0]]
+    related = at_claim.alike(mine[0])
     if not related:
         return at_claim
+    checkpoints = at_claim.by_key
     kept = {**checkpoints, **_all(ctx, "identities"), **_all(ctx, "guards"), **_all(ctx, "pauses")}
     own = kept.get(mine[0])
     zxid = own_keys.decode_zxid(own.value) if own is not None else 0
@@ -77,7 +79,7 @@ def adopt(ctx: context.Context, at_claim: Sequence[wire.Present]) -> Sequence[wi
         ctx.log.info("goes on from another split of the prefix", buckets=len(former.ids))
     else:
         ctx.log.info("what holds a shard of another split of the prefix holds this one")
-    return [*({**checkpoints, mine[0]: wire.Present(mine[0], *ctx.fence.mark)}).values()]
+    return at_claim.with_(wire.Present(mine[0], *ctx.fence.mark))
 
 
 def _doubts(
@@ -85,12 +87,12 @@ def _doubts(
 ) -> Sequence[wire.Present]:
     """The pauses and guards' records of other shards of the prefix: all of the split that is taken
     over, and those that are younger."""
-    slug = _slug(ctx.keys.guard(ctx.shard.id)).rpartition(b"/")[2]
+    slug = all_checkpoints.slug(ctx.keys.guard(ctx.shard.id)).rpartition(b"/")[2]
     kinds = (ctx.keys.all_of("pauses")[0], ctx.keys.all_of("guards")[0])
     alike = {
         key.rpartition(b"/")[2].decode(): key
         for key in kept
-        if key.startswith(kinds) and _slug(key).rpartition(b"/")[2] == slug
+        if key.startswith(kinds) and all_checkpoints.slug(key).rpartition(b"/")[2] == slug
     }
     if not alike:
         return ()
@@ -133,11 +135,7 @@ def _held_by(
 
 
 def _all(ctx: context.Context, kind: str) -> _Kept:
-    return {kv.key: kv for kv in ctx.etcd.range(*ctx.keys.all_of(kind)).kvs}
-
-
-def _slug(key: bytes) -> bytes:
-    return key.rpartition(b"-")[0]
+    return {kv.key: kv for kv in ctx.reads.range(*ctx.keys.all_of(kind)).kvs}
 
 
 def _latest(ctx: context.Context, checkpoints: _Kept, most: int) -> Split | None:
@@ -196,7 +194,7 @@ def _marks(
     for each, identity in zip(former.ids, kept, strict=True):
         if identity is not None:
             era = own_keys.IdentityRecord.from_bytes(identity.value, identity.key).era
-            kvs = ring.read(ctx.etcd, ctx.keys.marks(each))
+            kvs = ring.read(ctx.reads, ctx.keys.marks(each))
             found += [mark for kv in kvs for mark in ring.of_era(kv, era)]
     ours = [mark for mark in found if ctx.mapping.owns(mark.path)]
     ours.sort(key=lambda mark: mark.zxid, reverse=True)

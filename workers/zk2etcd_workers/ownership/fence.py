@@ -7,6 +7,7 @@ write that still carries the old token fail its compare, however late it lands
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -14,7 +15,15 @@ from typing import Any, NamedTuple
 from zk2etcd import errors, messages
 from zk2etcd_workers.etcd import client as etcd, wire
 from zk2etcd_workers.model import mapping
-from zk2etcd_workers.ownership import acknowledged, leases, records
+from zk2etcd_workers.ownership import (
+    acknowledged,
+    checkpoints as all_checkpoints,
+    claims,
+    leases,
+    owners,
+    records,
+    writes,
+)
 
 # Of the whole process: a shard that left it and came back puts no owner key that it put before.
 _EPOCHS = itertools.count(1)
@@ -31,6 +40,14 @@ class Standing(NamedTuple):
     answer: wire.Answer | None
 
 
+class Shared:
+    """How the shards of one worker come to their owner keys, and write what they keep: together."""
+
+    def __init__(self, client: etcd.Client, keys: records.Keys, lease: leases.Lease) -> None:
+        self.claims = claims.Claims(client, keys, lease)
+        self.writes = writes.Writes(client)
+
+
 class Fence:
     """The ownership of one shard. `token` is 0 while it is not owned."""
 
@@ -41,10 +58,12 @@ class Fence:
         lease: leases.Lease,
         identity: messages.Identity,
         shard: messages.Shard,
+        shared: Shared | None = None,
     ) -> None:
         self._client = client
         self._keys = keys
         self._lease = lease
+        self._shared = shared or Shared(client, keys, lease)
         self._identity = identity
         self._shard = shard
         self._key = keys.owner(shard.id)
@@ -60,7 +79,7 @@ class Fence:
         """The last claim, also one that met another owner, found that etcd had lost what it had
         acknowledged before."""
 
-    def claim(self, reaped: Mapping[str, int]) -> Sequence[wire.Present]:
+    def claim(self, reaped: Mapping[str, int]) -> all_checkpoints.Checkpoints:
         """Take the shard: it is free, or its owner is ourselves or a reaped predecessor.
 
         :param reaped: for each slot of our own supervisor, the highest incarnation seen dead.
@@ -70,16 +89,9 @@ class Fence:
         :raises errors.NewerReader: a newer release has our keys by now.
         """
         self.token, self.put_back = 0, False
-        formatted = records.ensure_format(self._client, self._keys)
-        start, end = self._keys.all_of("owners")
-        page = self._client.range(start, end)
-        for kv in page.kvs:
-            self._must_be_free(kv, reaped)
-        unchanged = wire.Compare(start, "mod", "<", page.revision + 1, end)
-        ours = wire.Compare(self._keys.format(), "mod", "=", formatted)
-        return self._put_owner(unchanged, ours)
+        return self._put_owner(functools.partial(self._met, reaped))
 
-    def renew_token(self) -> Sequence[wire.Present]:
+    def renew_token(self) -> all_checkpoints.Checkpoints:
         """Re-put the owner key, so that no write under way with the old token can land.
 
         :returns: all checkpoints, as `claim` does.
@@ -88,7 +100,11 @@ class Fence:
         :raises errors.RolledBack: as it was before, since etcd was put back meanwhile.
         """
         old, self.token, self.put_back = self.token, 0, False
-        return self._put_owner(wire.Compare(self._key, "mod", "=", old), old=old)
+        try:
+            return self._put_owner(lambda _: False, old)
+        except claims.Lost as lost:
+            self._compare(Standing(old, self.mark, lost.found), lost.found)
+            raise
 
     def release(self) -> None:
         """Delete our owner key: writes under way can land no more, and others need not wait."""
@@ -97,7 +113,7 @@ class Fence:
             token = self._unclaimed()
         if token:
             ours = wire.Compare(self._key, "mod", "=", token)
-            self._client.txn(wire.Txn([ours], [wire.Delete(self._key)]))
+            self._shared.writes.write(writes.Write([ours], [wire.Delete(self._key)], ()))
         self._in_doubt = False
 
     @property
@@ -191,24 +207,18 @@ class Fence:
         ours = self.compares()
         if token not in (None, ours[0].operand):
             raise errors.Fenced("the ownership under which this walk began is over")
-        answer = self._client.txn(wire.Txn(ours, ops, self.asks()))
+        answer = self._shared.writes.write(writes.Write(ours, ops, self.asks()))
         if not answer.succeeded:
             raise self.refusal(answer)
         for op in ops:
             if isinstance(op, wire.Put) and op.key == self._checkpoint:
                 self.acknowledged(op.value, answer.revision)
 
-    def _must_be_free(self, kv: wire.Present, reaped: Mapping[str, int]) -> None:
-        owner = records.decode(kv.value, kv.key)
-        if kv.key == self._key:
-            # Only a state from before our last token has it with a lower one.
-            self.put_back = self.put_back or kv.revision < self._former
-            if self._takeable(owner, reaped):
-                return
-        elif not _intersect(owner, self._shard):
-            return
-        who = f"{owner['instance']}/{owner['slot']}.{owner['incarnation']}"
-        raise errors.Held(who, str(owner.get("admin", "")))
+    def _met(self, reaped: Mapping[str, int], owner: owners.Owner) -> bool:
+        """Whether what stands at our key may be overwritten."""
+        # Only a state from before our last token has it with a lower one.
+        self.put_back = self.put_back or owner.revision < self._former
+        return self._takeable(owner.said, reaped)
 
     def _takeable(self, owner: dict[str, Any], reaped: Mapping[str, int]) -> bool:
         if owner["instance"] != self._identity.instance:
@@ -217,33 +227,21 @@ class Fence:
         own = slot == self._identity.slot and incarnation == self._identity.incarnation
         return own or incarnation <= reaped.get(slot, 0)
 
-    def _put_owner(self, *conditions: wire.Compare, old: int = 0) -> Sequence[wire.Present]:
-        """Put the key with the next epoch under `conditions`, and read all checkpoints in the same
-        Txn: what a former owner wrote is in it, and nothing of them can come after it. A range by
-        itself might answer from before (etcd-io/etcd#20418: linearizable reads could be stale until
-        3.4.42, 3.5.28 and 3.6.9)."""
-        lease = self._lease.obtain()
+    def _put_owner(
+        self, takeable: Callable[[owners.Owner], bool], old: int = 0
+    ) -> all_checkpoints.Checkpoints:
+        """Put the key with the next epoch; see `claims`."""
         self._epoch = next(_EPOCHS)
         self._in_doubt = True
-        absent = wire.Compare(self._checkpoint, "create", "=", 0)
-        first = wire.Txn([absent], [wire.Put(self._checkpoint, records.encode_zxid(0))])
-        owner = wire.Put(self._key, self._document(), lease)
-        every = wire.Range(*self._keys.all_of("checkpoints"))
-        try:
-            answer = self._client.txn(wire.Txn(conditions, [owner, first, every], self.asks()))
-        except errors.LeaseGone:
-            self._lease.is_gone(lease)
-            raise
-        if not answer.succeeded:
-            if old:
-                self._compare(Standing(old, self.mark, answer), answer)
-            raise errors.Fenced("the shard's owner changed meanwhile")
-        self.token, checkpoints = answer.revision, answer.kvs(2)
-        own = next(kv for kv in checkpoints if kv.key == self._checkpoint)
-        self.put_back = self.put_back or self.mark.is_gone(own, answer.revision)
+        document = self._document()
+        wish = claims.Wish(self._shard, self._key, self._checkpoint, document, takeable, old)
+        taken = self._shared.claims.take(wish)
+        self.token, found = taken.token, taken.checkpoints
+        own = found.by_key[self._checkpoint]
+        self.put_back = self.put_back or self.mark.is_gone(own, self.token)
         self._former = self.token
         self.mark = acknowledged.Mark(own.value, own.revision)
-        return checkpoints
+        return found
 
     def _unclaimed(self) -> int:
         """The revision of an owner key that is ours although we hold no token: a put of ours was
@@ -278,14 +276,3 @@ def _part(shard: messages.Shard) -> dict[str, Any]:
     if shard.buckets == 1:
         return {}
     return {"source": shard.source, "bucket": shard.bucket, "buckets": shard.buckets}
-
-
-def _intersect(owner: Mapping[str, Any], shard: messages.Shard) -> bool:
-    """Whether both may write the same key. An owner key that says nothing of buckets is for all of
-    its range."""
-    one, other = str(owner["target"]).encode(), shard.target.encode()
-    if not (mapping.is_below(one, other) or mapping.is_below(other, one)):
-        return False
-    prefix = (shard.source, shard.target, shard.buckets)
-    siblings = (owner.get("source"), owner["target"], owner.get("buckets")) == prefix
-    return not siblings or owner.get("bucket") not in {*range(shard.buckets)} - {shard.bucket}

@@ -8,11 +8,11 @@ was released, but never more than is certain: a floor that is too low would let 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from zk2etcd_workers.etcd import client as etcd
-from zk2etcd_workers.ownership import records
+from zk2etcd_workers.etcd import wire
+from zk2etcd_workers.ownership import reads, records
 
 
 class Checkpoint(NamedTuple):
@@ -45,24 +45,24 @@ def gone_until(shard: str, since: Mapping[str, int], checkpoints: Mapping[str, C
     return min(released.values()) if any(mirrored) else 0
 
 
-def read(client: etcd.Client, keys: records.Keys, shard: str) -> int:
+def read(client: reads.Reads, keys: records.Keys, shard: str) -> int:
     """`gone_until`, of what etcd holds.
 
     :raises errors.NewerFormat: it cannot be read.
     """
-    start, end = keys.all_of("identities")
-    since = {
-        _shard(kv.key): records.IdentityRecord.from_bytes(kv.value, kv.key).since
-        for kv in client.range(start, end).kvs
-    }
+    since = client.range(*keys.all_of("identities")).derived(_since)
     if not any(since.values()):
         return 0
-    start, end = keys.all_of("checkpoints")
-    checkpoints = {
-        _shard(kv.key): Checkpoint(records.decode_zxid(kv.value), kv.revision)
-        for kv in client.range(start, end).kvs
-    }
+    checkpoints = client.range(*keys.all_of("checkpoints")).derived(_checkpoints)
     return gone_until(shard, since, checkpoints)
+
+
+def _since(kvs: Iterable[wire.Present]) -> Mapping[str, int]:
+    return {_shard(kv.key): records.IdentityRecord.from_bytes(kv.value, kv.key).since for kv in kvs}
+
+
+def _checkpoints(kvs: Iterable[wire.Present]) -> Mapping[str, Checkpoint]:
+    return {_shard(kv.key): Checkpoint(records.decode_zxid(kv.value), kv.revision) for kv in kvs}
 
 
 def _shard(key: bytes) -> str:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from zk2etcd import errors, messages
 from zk2etcd_workers.etcd import client as etcd, cluster, wire
+from zk2etcd_workers.ownership import reads
 
 FORMAT = 1
 _HEX = 16
@@ -223,7 +224,7 @@ def _births(told: Mapping[str, Any]) -> dict[bytes, Birth]:
     }
 
 
-def read_identity(client: etcd.Client, key: bytes) -> IdentityRecord | None:
+def read_identity(client: reads.Reads, key: bytes) -> IdentityRecord | None:
     """None if none is kept yet.
 
     :raises errors.NewerFormat: it cannot be read.

@@ -43,7 +43,7 @@ class Guarding:
 
     def standing(self) -> messages.Guard | None:
         """The trip that etcd knows of."""
-        page = self._ctx.etcd.range(self._key)
+        page = self._ctx.reads.range(self._key)
         if not page.kvs:
             return None
         self._record = records.GuardRecord.from_bytes(page.kvs[0].value, self._key)
@@ -73,12 +73,12 @@ class Guarding:
         first sync: they have not seen yet what that would delete. If it is behind what was
         mirrored, what all checkpoints say until now is history, and this one's starts anew."""
         ctx, keys, shard = self._ctx, self._ctx.keys, self._ctx.shard.id
-        known = records.read_identity(ctx.etcd, keys.identity(shard)) or records.IdentityRecord({})
+        known = records.read_identity(ctx.reads, keys.identity(shard)) or records.IdentityRecord({})
         ops = [wire.Put(self._key, records.GuardRecord(trip.present, first=True).to_bytes())]
         since = known.since
         # One that is not behind after all was let in meanwhile.
         if self._record is not None and self._record.lowers and not ctx.session.connected:
-            since = ctx.etcd.range(keys.checkpoint(shard)).revision
+            since = ctx.reads.range(keys.checkpoint(shard)).revision
             ops.append(wire.Put(keys.checkpoint(shard), records.encode_zxid(0)))
         record = records.IdentityRecord({}, since)
         self._fenced([*ops, wire.Put(keys.identity(shard), record.to_bytes())])
@@ -89,7 +89,7 @@ class Guarding:
     def begin(self, present: int, *, first: bool) -> None:
         """A base starts. What a walk that was cut off knew goes on to count, and so does a trip."""
         self._writes = True
-        page = self._ctx.etcd.range(self._key)
+        page = self._ctx.reads.range(self._key)
         if page.kvs:
             old = records.GuardRecord.from_bytes(page.kvs[0].value, self._key)
             if old.trip is None:
@@ -114,7 +114,7 @@ class Guarding:
         """A full sync starts: a standing trip holds its deletes too. What it finds came and went
         while the pipeline looked, so no checkpoint tells what is new."""
         self.since = 0
-        page = self._ctx.etcd.range(self._key)
+        page = self._ctx.reads.range(self._key)
         if page.kvs:
             self._record = records.GuardRecord.from_bytes(page.kvs[0].value, self._key)
 

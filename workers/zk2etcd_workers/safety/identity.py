@@ -54,8 +54,8 @@ class Identity:
         :raises errors.NewerFormat: it cannot be read.
         """
         ctx = self._ctx
-        stored = records.read_identity(ctx.etcd, self._key)
-        since = 0 if stored else lineage.read(ctx.etcd, ctx.keys, ctx.shard.id)
+        stored = records.read_identity(ctx.reads, self._key)
+        since = 0 if stored else lineage.read(ctx.reads, ctx.keys, ctx.shard.id)
         self._stored = stored or records.IdentityRecord({}, since)
         self._known, self._kin = dict(self._stored.births), self._stored.ensemble
         era, token = self._stored.era, ctx.fence.token
@@ -63,7 +63,7 @@ class Identity:
         self._era = token if not era or 0 < token < era else era
         if not era:
             self._void()
-        self._marks = ctx.ring.load(ctx.etcd, ctx.keys.marks(ctx.shard.id), era)
+        self._marks = ctx.ring.load(ctx.reads, ctx.keys.marks(ctx.shard.id), era)
         if since:
             ctx.log.info("new: earlier checkpoints are of an ensemble that was given up")
             self._store()
@@ -74,7 +74,7 @@ class Identity:
         ctx = self._ctx
         if ctx.dry_run:
             return
-        kvs = ring.read(ctx.etcd, ctx.keys.marks(ctx.shard.id))
+        kvs = ring.read(ctx.reads, ctx.keys.marks(ctx.shard.id))
         stale = [wire.Delete(kv.key) for kv in kvs if ring.of_era(kv, ctx.fence.token)]
         for at in range(0, len(stale), _FEW):
             ctx.fence.write(stale[at : at + _FEW])

@@ -114,5 +114,5 @@ def standing(ctx: context.Context) -> messages.Paused | None:
     :raises errors.NewerFormat: it cannot be read.
     """
     key = ctx.keys.pause(ctx.shard.id)
-    kvs = ctx.etcd.range(key).kvs
+    kvs = ctx.reads.range(key).kvs
     return records.decode_pause(kvs[0].value, key) if kvs else None

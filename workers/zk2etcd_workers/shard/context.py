@@ -11,7 +11,7 @@ from zk2etcd.config import mirroring, models
 from zk2etcd_workers import turn
 from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.model import guard, mapping
-from zk2etcd_workers.ownership import fence, records
+from zk2etcd_workers.ownership import fence, reads as shared_reads, records
 from zk2etcd_workers.shard import grants, ring
 from zk2etcd_workers.walk import oldest, sizing, snapshot
 from zk2etcd_workers.zookeeper import session as sessions
@@ -34,6 +34,7 @@ class Context:
     config: models.Config
     session: sessions.Session
     etcd: etcd.Client
+    reads: shared_reads.Reads
     fence: fence.Fence
     keys: records.Keys
     instruments: metrics.Instruments

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from zk2etcd_workers.etcd import client as etcd, wire
+from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.model import history, plan
-from zk2etcd_workers.ownership import records
+from zk2etcd_workers.ownership import reads, records
 
 _SLOTS = 16
 _TAKEN_OVER = 32
@@ -49,7 +49,7 @@ class Ring:
         self._walked = marks
         return [wire.Put(prefix + _WALKED, _encoded(token, marks))]
 
-    def load(self, client: etcd.Client, prefix: bytes, era: int) -> list[history.Mark]:
+    def load(self, client: reads.Reads, prefix: bytes, era: int) -> list[history.Mark]:
         """The marks that count, and go on after the last of them.
 
         :param era: the first token whose marks do; 0: none.
@@ -69,7 +69,7 @@ class Ring:
         return counted
 
 
-def read(client: etcd.Client, prefix: bytes) -> Sequence[wire.Present]:
+def read(client: reads.Reads, prefix: bytes) -> Sequence[wire.Present]:
     """All that is kept of one shard's marks."""
     return client.range(prefix, prefix[:-1] + b"0").kvs
 

@@ -14,7 +14,7 @@ from zk2etcd_workers import turn
 from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.mirror import connecting
 from zk2etcd_workers.model import mapping
-from zk2etcd_workers.ownership import fence, records
+from zk2etcd_workers.ownership import fence, reads, records
 from zk2etcd_workers.shard import context, dirty_paths
 from zk2etcd_workers.zookeeper import reply as replies, session as sessions
 
@@ -59,6 +59,7 @@ def watched(session: Watched) -> context.Context:
         config=settings.configured(),
         session=cast(sessions.Session, session),
         etcd=cast(etcd.Client, None),
+        reads=cast(reads.Reads, None),
         fence=cast(fence.Fence, None),
         keys=records.Keys("zk2etcd/test"),
         instruments=metrics.null(),

@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.workers.ownership import fences
 from zk2etcd import messages
-from zk2etcd_workers.ownership import fence, records
+from zk2etcd_workers.ownership import owners, records
 
 
 def owner(source: str, target: str, bucket: int, buckets: int) -> dict[str, Any]:
@@ -35,13 +35,13 @@ def test_only_the_other_buckets_of_the_same_split_do_not_intersect(
     other: tuple[str, str, int, int], intersects: bool
 ) -> None:
     mine = messages.Shard("y", "/s", "/t", (), 0, 3)
-    assert fence._intersect(owner(*other), mine) is intersects
+    assert owners.intersect(owner(*other), mine) is intersects
     theirs = messages.Shard("y", other[0], other[1], (), other[2], other[3])
-    assert fence._intersect(owner("/s", "/t", 0, 3), theirs) is intersects
+    assert owners.intersect(owner("/s", "/t", 0, 3), theirs) is intersects
 
 
 @pytest.mark.parametrize("bucket", [None, -1, 3, "1", 1.5, True])
 def test_an_owner_of_no_bucket_intersects_all(bucket: object) -> None:
     found = {**owner("/s", "/t", 1, 3), "bucket": bucket}
     mine = messages.Shard("y", "/s", "/t", (), 1, 3)
-    assert fence._intersect(found, mine)
+    assert owners.intersect(found, mine)

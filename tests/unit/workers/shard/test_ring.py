@@ -9,8 +9,9 @@ from typing import Any, cast
 import pytest
 
 from zk2etcd import errors
-from zk2etcd_workers.etcd import client as clients, wire
+from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.model import history, plan
+from zk2etcd_workers.ownership import reads
 from zk2etcd_workers.shard import ring as rings
 
 PREFIX = b"zk2etcd/default/marks/a-1/"
@@ -33,7 +34,7 @@ class Etcd:
         return types.SimpleNamespace(kvs=list(self.kvs.values()))
 
     def load(self, ring: rings.Ring, era: int) -> list[history.Mark]:
-        return ring.load(cast(clients.Client, self), PREFIX, era)
+        return ring.load(cast(reads.Reads, self), PREFIX, era)
 
 
 def write(number: int) -> plan.Write:

@@ -1,0 +1,156 @@
+"""Many prefixes of a few nodes on two workers: what a start, a quiet minute and a change cost, and
+how that grows with their number.
+
+Requests are counted where they arrive: etcd's own counter of Ranges and Txns, ZooKeeper's of
+packets.
+"""
+
+from __future__ import annotations
+
+import re
+import statistics
+import time
+import urllib.request
+from typing import NamedTuple
+
+import psutil
+
+from benchmarks import bare_etcd, figures, world
+from zk2etcd.sandbox import supervisor as supervisors
+from zk2etcd_workers.commands import generate
+
+NODES = 4
+QUIET_SECONDS = 8.0
+SETTLE_SECONDS = 3.0
+CHANGES = 60
+LOOK_SECONDS, PAUSE_SECONDS = 0.25, 0.02
+FEW = 10
+FOLLOWING_TARGET, OURS_TARGET, THEIRS_TARGET, CHANGE_TARGET = 5.0, 0.06, 0.1, 1.5
+_HANDLED = re.compile(
+    r'grpc_server_handled_total\{grpc_code="OK",.*?grpc_method="(\w+)".*?\} (\S+)'
+)
+
+
+class Counts(NamedTuple):
+    """What had been asked of the servers, and processor seconds used, at one moment."""
+
+    etcd: float
+    zookeeper: float
+    ours: float
+    theirs: float
+    at: float
+
+
+class Run(NamedTuple):
+    """One supervisor of so many prefixes: seconds until all follow, requests a prefix until then,
+    cores and requests a prefix and second while nothing happens, seconds of each change."""
+
+    following: float
+    started: Counts
+    quiet: Counts
+    changes: list[float]
+
+
+def measure(on: world.World, most: int) -> list[figures.Figure]:
+    """Of a few prefixes, then of `most`."""
+    few, many = _run(on, FEW), _run(on, most)
+    p50 = statistics.median(many.changes)
+    base = statistics.median(few.changes)
+    rate = _requests(many.quiet, many.quiet.at)
+    each = _requests(many.started, most)
+    beside = f"{figures.seconds(p50)} beside {figures.seconds(base)} with {FEW}"
+    return [
+        figures.Figure(
+            f"{most:,} prefixes, all following after",
+            many.following,
+            "s",
+            FOLLOWING_TARGET,
+            f"{figures.seconds(few.following)} with {FEW}; {each} a prefix",
+        ),
+        _idle("ours", *_cores(many, few, "ours"), most, OURS_TARGET, f"; {rate} a second"),
+        _idle("servers'", *_cores(many, few, "theirs"), most, THEIRS_TARGET, ""),
+        figures.Figure(f"a change, {most:,} prefixes", p50 / base, "x", CHANGE_TARGET, beside),
+    ]
+
+
+def _cores(many: Run, few: Run, whose: str) -> tuple[float, float]:
+    return tuple(getattr(run.quiet, whose) / run.quiet.at for run in (many, few))
+
+
+def _idle(
+    whose: str, many: float, few: float, most: int, target: float, rate: str
+) -> figures.Figure:
+    detail = f"{few:.3f} with {FEW}{rate}"
+    return figures.Figure(f"{most:,} quiet prefixes, {whose}", many, "cores", target, detail)
+
+
+def _requests(counts: Counts, per: float) -> str:
+    return f"{counts.etcd / per:.1f} requests to etcd and {counts.zookeeper / per:.1f} to ZooKeeper"
+
+
+def _run(on: world.World, prefixes: int) -> Run:
+    paths = [f"/many{prefixes}/p{number:04d}" for number in range(prefixes)]
+    nodes = [path + name for path in paths for name in ("", *(f"/n{at}" for at in range(NODES)))]
+    on.writer.write(generate.Item(path, b"value") for path in [f"/many{prefixes}", *nodes])
+    on.empty_etcd()
+    with on.supervisor(*paths) as supervisor:
+        return _measured(on, supervisor, paths)
+
+
+def _measured(on: world.World, supervisor: supervisors.Supervisor, paths: list[str]) -> Run:
+    before, began = _counts(on), time.monotonic()
+    supervisor.launch()
+    supervisor.wait_ready()
+    while not supervisor.following():
+        if time.monotonic() - began > world.TIMEOUT:
+            raise AssertionError(f"not all of {len(paths)} prefixes follow")
+        time.sleep(LOOK_SECONDS)
+    following = time.monotonic() - began
+    started = _between(before, _counts(on))
+    time.sleep(SETTLE_SECONDS)
+    at = _counts(on, supervisor)
+    time.sleep(QUIET_SECONDS)
+    quiet = _between(at, _counts(on, supervisor))
+    return Run(following, started, quiet, _changes(on, paths))
+
+
+def _between(then: Counts, now: Counts) -> Counts:
+    return Counts(*(b - a for a, b in zip(then, now, strict=True)))
+
+
+def _counts(on: world.World, supervisor: supervisors.Supervisor | None = None) -> Counts:
+    url = f"{on.etcd.url}/metrics"
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        handled = dict(_HANDLED.findall(answer.read().decode()))
+    etcd = sum(float(handled.get(method, 0)) for method in ("Range", "Txn"))
+    told = re.search(rb"Received: (\d+)", on.zookeeper.ask("srvr"))
+    ours = 0.0 if supervisor is None else sum(map(_cpu, _family(supervisor.pid)))
+    theirs = sum(_cpu(psutil.Process(each.pid)) for each in (on.etcd, on.zookeeper))
+    return Counts(etcd, int(told[1]) if told else 0, ours, theirs, time.monotonic())
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    supervisor = psutil.Process(pid)
+    return [supervisor, *supervisor.children(recursive=True)]
+
+
+def _cpu(process: psutil.Process) -> float:
+    used = process.cpu_times()
+    return float(used.user + used.system)
+
+
+def _changes(on: world.World, paths: list[str]) -> list[float]:
+    """Seconds of one change each, of a prefix after the other, to etcd's watch event."""
+    watch = bare_etcd.Watch(on.channel, paths[0].rpartition("/")[0].encode())
+    times = []
+    for number in range(CHANGES):
+        path = f"{paths[number * len(paths) // CHANGES]}/n0"
+        began = time.monotonic()
+        on.writer.set(path, b"%d" % number)
+        key, _, _ = watch.seen.get(timeout=world.TIMEOUT)
+        if key != path.encode():
+            raise AssertionError(f"{key!r} changed, not {path}")
+        times.append(time.monotonic() - began)
+        time.sleep(PAUSE_SECONDS)
+    watch.close()
+    return times

@@ -1,0 +1,184 @@
+"""Many shards that start, are taken and write at the same moment: in few requests, and each by its
+own right. No count here is a time."""
+
+from __future__ import annotations
+
+import re
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from tests.integration import etcd_clients, mirroring
+from zk2etcd import errors, messages
+from zk2etcd.sandbox import servers
+from zk2etcd_workers.etcd import client as engine, wire
+from zk2etcd_workers.ownership import fence, leases, records
+
+MANY = 150
+_TXNS = re.compile(r'grpc_server_handled_total\{grpc_code="OK",grpc_method="(?:Txn|Range)".* (\S+)')
+
+
+@pytest.fixture
+def client(etcd: servers.Etcd) -> Iterator[engine.Client]:
+    made = etcd_clients.at([etcd.url])
+    yield made
+    made.close()
+
+
+def requests(etcd: servers.Etcd) -> float:
+    """Ranges and Txns that this etcd has answered."""
+    with urllib.request.urlopen(f"{etcd.url}/metrics", timeout=10) as answer:
+        return sum(map(float, _TXNS.findall(answer.read().decode())))
+
+
+class Workers:
+    """Workers by their instance's name, each with a lease and what its shards share."""
+
+    def __init__(self, world: mirroring.World) -> None:
+        self._world = world
+        self._made: dict[str, tuple[fence.Shared, leases.Lease]] = {}
+
+    def fences(self, who: str, client: engine.Client, names: Sequence[str]) -> list[fence.Fence]:
+        keys = records.Keys(self._world.state)
+        if who not in self._made:
+            lease = leases.Lease(client, 10.0)
+            self._made[who] = fence.Shared(client, keys, lease), lease
+        shared, lease = self._made[who]
+        identity = messages.Identity(who, "w0", 1)
+        paths = [f"{self._world.root}/{name}" for name in names]
+        return [
+            fence.Fence(client, keys, lease, identity, mirroring.shard(path, path), shared)
+            for path in paths
+        ]
+
+    def close(self) -> None:
+        for _, lease in self._made.values():
+            lease.close()
+
+
+@pytest.fixture
+def workers(world: mirroring.World) -> Iterator[Workers]:
+    made = Workers(world)
+    yield made
+    made.close()
+
+
+def at_once(do: Sequence[Callable[[], Any]]) -> list[Any]:
+    """What each returned, or the error of ours that it raised; all begin at the same moment."""
+    outcomes: list[Any] = [None] * len(do)
+    barrier = threading.Barrier(len(do))
+
+    def one(at: int) -> None:
+        barrier.wait(30)
+        try:
+            outcomes[at] = do[at]()
+        except errors.Zk2EtcdError as error:
+            outcomes[at] = error
+
+    threads = [threading.Thread(target=one, args=(at,), daemon=True) for at in range(len(do))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return outcomes
+
+
+def names(count: int) -> list[str]:
+    return [f"p{number}" for number in range(count)]
+
+
+def claims_of(fences: Sequence[fence.Fence]) -> list[Callable[[], Any]]:
+    return [lambda each=each: each.claim({}) for each in fences]  # type: ignore[misc]
+
+
+def test_many_are_taken_in_few_requests_and_each_token_is_its_own_shard_s(
+    client: engine.Client, etcd: servers.Etcd, workers: Workers, world: mirroring.World
+) -> None:
+    fences = workers.fences("me", client, names(MANY))
+    before = requests(etcd)
+    outcomes = at_once(claims_of(fences))
+    asked = requests(etcd) - before
+    assert not [each for each in outcomes if isinstance(each, Exception)]
+    assert asked < MANY / 5
+    first, second = fences[0], fences[1]
+    first.renew_token()
+    wrote = [wire.Put(f"{world.root}/p1".encode(), b"1")]
+    assert client.txn(wire.Txn(second.compares(), wrote)).succeeded
+    held = {
+        kv.key: kv.revision for kv in client.range(*records.Keys(world.state).all_of("owners")).kvs
+    }
+    assert sorted(held.values()) == sorted(each.token for each in fences)
+
+
+def test_two_supervisors_that_want_the_same_share_it_out_and_void_nobody(
+    client: engine.Client, etcd: servers.Etcd, workers: Workers
+) -> None:
+    other = etcd_clients.at([etcd.url])
+    try:
+        ours, theirs = (
+            workers.fences(who, each, names(60)) for who, each in (("me", client), ("you", other))
+        )
+        outcomes = at_once([*claims_of(ours), *claims_of(theirs)])
+        for mine, yours in zip(outcomes[:60], outcomes[60:], strict=True):
+            kinds = {type(mine), type(yours)}
+            assert errors.Held in kinds
+            assert len(kinds) == 2
+    finally:
+        other.close()
+
+
+def test_a_claim_that_looked_before_another_took_the_range_looks_again(
+    client: engine.Client,
+    workers: Workers,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    [mine] = workers.fences("me", client, ["p0"])
+    [theirs] = workers.fences("you", client, ["p0/below"])
+    send, taken = client.txn, threading.Event()
+
+    def late(txn: wire.Txn, **options: bool) -> wire.Answer:
+        if any(compare.end for compare in txn.compare) and not taken.is_set():
+            taken.set()
+            theirs.claim({})
+        return send(txn, **options)
+
+    monkeypatch.setattr(client, "txn", late)
+    with pytest.raises(errors.Held, match="you/w0"):
+        mine.claim({})
+    assert taken.is_set()
+
+
+def test_a_shard_that_was_lost_costs_no_other_one_its_token(
+    client: engine.Client, workers: Workers, world: mirroring.World
+) -> None:
+    fences = workers.fences("me", client, names(70))
+    at_once(claims_of(fences))
+    lost = fences[33]
+    world.etcd.put(f"{world.state}/owners/{mirroring.shard(*[f'{world.root}/p33'] * 2).id}", b"{}")
+    outcomes = at_once([each.renew_token for each in fences])
+    assert [at for at, each in enumerate(outcomes) if isinstance(each, Exception)] == [33]
+    assert isinstance(outcomes[33], errors.Fenced)
+    assert lost.token == 0
+    assert all(each.token for each in fences if each is not lost)
+
+
+def test_writes_go_together_and_one_that_may_not_keeps_none_from_it(
+    client: engine.Client, etcd: servers.Etcd, workers: Workers, world: mirroring.World
+) -> None:
+    fences = workers.fences("me", client, names(70))
+    at_once(claims_of(fences))
+    fences[33].token -= 1
+    paths = [f"{world.state}/guards/{at}".encode() for at in range(70)]
+    puts = [
+        lambda each=each, path=path: each.write([wire.Put(path, b"x")])
+        for each, path in zip(fences, paths, strict=True)
+    ]
+    before = requests(etcd)
+    outcomes = at_once(puts)
+    assert requests(etcd) - before < 30
+    assert [at for at, each in enumerate(outcomes) if isinstance(each, errors.Fenced)] == [33]
+    written = {kv.key for kv in client.range(*records.Keys(world.state).all_of("guards")).kvs}
+    assert written == {path for at, path in enumerate(paths) if at != 33}

@@ -1,0 +1,53 @@
+"""Owners found by their target's path are those that a comparison with each would find."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given, strategies
+
+from tests.unit.workers.ownership import fences
+from zk2etcd import messages
+from zk2etcd_workers.etcd import wire
+from zk2etcd_workers.ownership import owners, records
+
+ELEMENTS = strategies.sampled_from(["a", "a-", "a0", "b"])
+TARGETS = strategies.one_of(
+    strategies.just("/"),
+    strategies.lists(ELEMENTS, min_size=1, max_size=3).map(lambda names: "/" + "/".join(names)),
+)
+SHARDS = strategies.builds(
+    lambda target, bucket, buckets: messages.Shard(
+        f"{target}-{bucket % buckets}-{buckets}", "/s", target, (), bucket % buckets, buckets
+    ),
+    TARGETS,
+    strategies.integers(0, 2),
+    strategies.integers(1, 3),
+)
+
+
+def key(shard: messages.Shard) -> bytes:
+    return b"owners/" + shard.id.encode()
+
+
+def said(shard: messages.Shard) -> dict[str, Any]:
+    return records.decode(fences.of(shard)._document(), key(shard))
+
+
+@given(strategies.lists(SHARDS, max_size=12, unique_by=lambda shard: shard.id), SHARDS)
+def test_none_that_intersects_is_missed_and_none_other_found(
+    others: list[messages.Shard], mine: messages.Shard
+) -> None:
+    found = owners.Owners([wire.Present(key(o), fences.of(o)._document(), 7) for o in others])
+    wanted = [o for o in others if o.id != mine.id and owners.intersect(said(o), mine)]
+    assert [each.key for each in found.beside(key(mine), mine)] == sorted(map(key, wanted))
+    assert (found.of(key(mine)) is not None) == any(o.id == mine.id for o in others)
+
+
+def test_one_that_is_put_anew_stands_where_it_says_now() -> None:
+    one = messages.Shard("one", "/s", "/a", ())
+    moved = messages.Shard("one", "/s", "/b", ())
+    found = owners.Owners([wire.Present(key(one), fences.of(one)._document(), 7)])
+    found.add(owners.Owner(key(one), said(moved), 8))
+    assert not list(found.beside(b"owners/two", messages.Shard("two", "/s", "/a/below", ())))
+    assert list(found.beside(b"owners/two", messages.Shard("two", "/s", "/b/below", ())))

@@ -1,0 +1,225 @@
+"""Taking many shards at once: one look at the owners, and one Txn for as many as fit.
+
+Each Txn that takes shards compares that no owner key has changed since the look, or claimants of
+ranges that intersect could both succeed. So a thousand that look and put one by one void each
+other for ever. All that want a shard of one worker at the same moment go together; the look stands
+for the next Txn too, since what changed in between is known: it is what the one before it put.
+
+Renewals, which compare their own key's token alone, go together likewise. Where one of them has
+lost its shard the whole Txn is not applied, and the halves of it are sent by themselves.
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from zk2etcd import errors, messages
+from zk2etcd_workers.etcd import client as etcd, together, wire
+from zk2etcd_workers.ownership import checkpoints, leases, owners, records
+
+_MOST = 60
+"""Shards in one Txn: each is a put of its own, which etcd's quota counts, and an inner Txn."""
+_MOST_BYTES = 256 * 1024
+_TRIES = 20
+_CONTENDED = 0.02
+
+
+class Wish(NamedTuple):
+    """A shard that is to be taken, and what its owner key shall say. `takeable` is asked of what
+    stands at that key; `token` is that of a renewal, 0 of a claim."""
+
+    shard: messages.Shard
+    key: bytes
+    checkpoint: bytes
+    document: bytes
+    takeable: Callable[[owners.Owner], bool]
+    token: int = 0
+
+    @property
+    def asks(self) -> Sequence[wire.Range]:
+        """What stands in the way of a renewal, for `Lost`."""
+        return wire.Range(self.key, keys_only=True), wire.Range(self.checkpoint)
+
+
+class Taken(NamedTuple):
+    """It is ours: the token, and all checkpoints as they were in that moment."""
+
+    token: int
+    checkpoints: checkpoints.Checkpoints
+
+
+class Lost(errors.Fenced):
+    """A renewal was not applied; `found` answers the wish's `asks`."""
+
+    def __init__(self, found: wire.Answer) -> None:
+        super().__init__("the shard's owner changed meanwhile")
+        self.found = found
+
+
+_Answer = Taken | errors.EtcdError
+
+
+class Claims:
+    """Of all shards of one worker."""
+
+    def __init__(self, client: etcd.Client, keys: records.Keys, lease: leases.Lease) -> None:
+        self._client = client
+        self._keys = keys
+        self._lease = lease
+        self._rng = random.Random()
+        self._most = _MOST
+        self._claims = together.Together[Wish, Taken](self._claimed)
+        self._renewals = together.Together[Wish, Taken](self._renewed)
+
+    def take(self, wish: Wish) -> Taken:
+        """:raises errors.Held: somebody else may still write there.
+        :raises errors.Fenced: others took shards all the while: ask again.
+        :raises Lost: a renewal's token is not ours any more.
+        :raises errors.AmbiguousWrite: etcd did not answer; it may be ours.
+        :raises errors.NewerReader: a newer release has our keys by now.
+        """
+        return (self._renewals if wish.token else self._claims).ask(wish)
+
+    # --- claims ------------------------------------------------------------------------------
+
+    def _claimed(self, wishes: Sequence[Wish]) -> Sequence[_Answer]:
+        answers: dict[bytes, _Answer] = {}
+        for attempt in range(_TRIES):
+            left = [wish for wish in wishes if wish.key not in answers]
+            if not left:
+                break
+            if attempt:
+                time.sleep(self._rng.uniform(0.0, _CONTENDED))
+            try:
+                self._take_all(left, answers)
+            except errors.TooManyOperations as refusal:
+                answers.update(self._fewer(left, refusal))
+            except errors.EtcdError as error:
+                answers.update({w.key: copy.copy(error) for w in left if w.key not in answers})
+        again = "the shard's owner changed meanwhile"
+        return [answers.get(wish.key) or errors.Fenced(again) for wish in wishes]
+
+    def _take_all(self, wishes: Sequence[Wish], answers: dict[bytes, _Answer]) -> None:
+        """Look once, and take what is free, until an owner key has changed by somebody else.
+
+        :raises errors.EtcdError: those without an answer were not taken, or nobody knows.
+        """
+        formatted = records.ensure_format(self._client, self._keys)
+        start, end = self._keys.all_of("owners")
+        page = self._client.range(start, end)
+        seen, known = owners.Owners(page.kvs), page.revision
+        ours = wire.Compare(self._keys.format(), "mod", "=", formatted)
+        for chunk in self._chunks(wishes):
+            free = list(_free(chunk, seen, answers))
+            if not free:
+                continue
+            unchanged = wire.Compare(start, "mod", "<", known + 1, end)
+            answer = self._put(free, (unchanged, ours))
+            if not answer.succeeded:
+                return
+            known = answer.revision
+            answers.update(_taken(free, answer))
+
+    # --- renewals ----------------------------------------------------------------------------
+
+    def _renewed(self, wishes: Sequence[Wish]) -> Sequence[_Answer]:
+        answers: dict[bytes, _Answer] = {}
+        for chunk in self._chunks(wishes):
+            answers.update(self._renew(chunk))
+        return [answers[wish.key] for wish in wishes]
+
+    def _renew(self, chunk: Sequence[Wish]) -> dict[bytes, _Answer]:
+        """Where one of them has lost its shard, nothing was applied: each half is tried."""
+        same = [wire.Compare(wish.key, "mod", "=", wish.token) for wish in chunk]
+        asks = chunk[0].asks if len(chunk) == 1 else ()
+        try:
+            answer = self._put(chunk, same, asks)
+        except errors.TooManyOperations as refusal:
+            if found := self._fewer(chunk, refusal):
+                return found
+        except errors.EtcdError as error:
+            return {wish.key: copy.copy(error) for wish in chunk}
+        else:
+            if answer.succeeded:
+                return _taken(chunk, answer)
+            if len(chunk) == 1:
+                return {chunk[0].key: Lost(answer)}
+        half = len(chunk) // 2
+        return {**self._renew(chunk[:half]), **self._renew(chunk[half:])}
+
+    # --- both --------------------------------------------------------------------------------
+
+    def _put(
+        self,
+        wishes: Sequence[Wish],
+        conditions: Sequence[wire.Compare],
+        asks: Sequence[wire.Range] = (),
+    ) -> wire.Answer:
+        """Put the owner keys under `conditions`, and read all checkpoints in the same Txn: what a
+        former owner wrote is in it, and nothing of them can come after it. A range by itself might
+        answer from before (etcd-io/etcd#20418: linearizable reads could be stale until 3.4.42,
+        3.5.28 and 3.6.9)."""
+        lease = self._lease.obtain()
+        puts = [wire.Put(wish.key, wish.document, lease) for wish in wishes]
+        firsts = [
+            wire.Txn(
+                [wire.Compare(wish.checkpoint, "create", "=", 0)],
+                [wire.Put(wish.checkpoint, records.encode_zxid(0))],
+            )
+            for wish in wishes
+        ]
+        every = wire.Range(*self._keys.all_of("checkpoints"))
+        try:
+            return self._client.txn(wire.Txn(conditions, [*puts, *firsts, every], asks))
+        except errors.LeaseGone:
+            self._lease.is_gone(lease)
+            raise
+
+    def _chunks(self, wishes: Sequence[Wish]) -> Iterator[Sequence[Wish]]:
+        """As many as fit into a Txn; a long path may fill one alone."""
+        chunk: list[Wish] = []
+        size = 0
+        for wish in wishes:
+            if chunk and (len(chunk) >= self._most or size > _MOST_BYTES):
+                yield chunk
+                chunk, size = [], 0
+            chunk.append(wish)
+            size += len(wish.document) + 2 * (len(wish.key) + len(wish.checkpoint))
+        if chunk:
+            yield chunk
+
+    def _fewer(self, wishes: Sequence[Wish], refusal: errors.EtcdError) -> dict[bytes, _Answer]:
+        """This server takes fewer operations in a Txn; nobody's answer, unless one is too many."""
+        alone = self._most == 1 or len(wishes) == 1
+        self._most = max(1, min(self._most, len(wishes)) // 2)
+        return {wish.key: copy.copy(refusal) for wish in wishes} if alone else {}
+
+
+def _free(
+    chunk: Sequence[Wish], seen: owners.Owners, answers: dict[bytes, _Answer]
+) -> Iterator[Wish]:
+    """Those whose ranges nobody has, who are owners from now on; the others are told by whom."""
+    for wish in chunk:
+        if (other := _obstacle(wish, seen)) is None:
+            seen.add(owners.Owner(wish.key, records.decode(wish.document, wish.key), 0))
+            yield wish
+        else:
+            said = other.said
+            who = f"{said['instance']}/{said['slot']}.{said['incarnation']}"
+            answers[wish.key] = errors.Held(who, str(said.get("admin", "")))
+
+
+def _obstacle(wish: Wish, seen: owners.Owners) -> owners.Owner | None:
+    own = seen.of(wish.key)
+    if own is not None and not wish.takeable(own):
+        return own
+    return next(seen.beside(wish.key, wish.shard), None)
+
+
+def _taken(wishes: Sequence[Wish], answer: wire.Answer) -> dict[bytes, _Answer]:
+    found = checkpoints.Checkpoints(answer.kvs(2 * len(wishes)))
+    return {wish.key: Taken(answer.revision, found) for wish in wishes}

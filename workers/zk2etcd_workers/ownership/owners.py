@@ -1,0 +1,90 @@
+"""All owner keys of a state prefix at one moment, and which of them stand in a shard's way.
+
+A thousand shards that look for their own range among a thousand others would compare each with
+each: they are found by their target's path instead.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from zk2etcd import messages
+from zk2etcd_workers.etcd import wire
+from zk2etcd_workers.model import mapping
+from zk2etcd_workers.ownership import records
+
+
+class Owner(NamedTuple):
+    """An owner key, and what it says. `revision` is its token."""
+
+    key: bytes
+    said: dict[str, Any]
+    revision: int
+
+
+class Owners:
+    """As etcd told of them, and those that were added since: owner keys only come by our own."""
+
+    def __init__(self, found: Iterable[wire.Present]) -> None:
+        self._by_key: dict[bytes, Owner] = {}
+        self._by_target: dict[bytes, set[bytes]] = {}
+        self._targets: list[bytes] = []
+        for kv in found:
+            self.add(Owner(kv.key, records.decode(kv.value, kv.key), kv.revision))
+
+    def add(self, owner: Owner) -> None:
+        """In the place of the one at the same key, if there is one."""
+        if (old := self._by_key.get(owner.key)) is not None:
+            self._by_target[_target(old)].discard(owner.key)
+        self._by_key[owner.key] = owner
+        target = _target(owner)
+        if target not in self._by_target:
+            self._by_target[target] = set()
+            bisect.insort(self._targets, _sorted(target))
+        self._by_target[target].add(owner.key)
+
+    def of(self, key: bytes) -> Owner | None:
+        """The one at this key."""
+        return self._by_key.get(key)
+
+    def beside(self, key: bytes, shard: messages.Shard) -> Iterator[Owner]:
+        """Those at other keys who may write what this shard may, by key."""
+        found = {each for target in self._near(shard.target.encode()) for each in target}
+        for each in sorted(found - {key}):
+            if intersect(self._by_key[each].said, shard):
+                yield self._by_key[each]
+
+    def _near(self, target: bytes) -> Iterator[set[bytes]]:
+        """Keys by whose target lies at, above, or below this one."""
+        above = target
+        while above:
+            yield self._by_target.get(above, set())
+            above = above[: above.rfind(b"/")]
+        yield self._by_target.get(b"/", set())
+        below = _sorted(target)
+        for each in self._targets[bisect.bisect_right(self._targets, below) :]:
+            if not each.startswith(below):
+                break
+            yield self._by_target[each[:-1]]
+
+
+def _target(owner: Owner) -> bytes:
+    return str(owner.said["target"]).encode()
+
+
+def _sorted(target: bytes) -> bytes:
+    """With a slash behind it, so that those below it come right after it."""
+    return b"/" if target == b"/" else target + b"/"
+
+
+def intersect(owner: Mapping[str, Any], shard: messages.Shard) -> bool:
+    """Whether both may write the same key. An owner key that says nothing of buckets is for all of
+    its range."""
+    one, other = str(owner["target"]).encode(), shard.target.encode()
+    if not (mapping.is_below(one, other) or mapping.is_below(other, one)):
+        return False
+    prefix = (shard.source, shard.target, shard.buckets)
+    siblings = (owner.get("source"), owner["target"], owner.get("buckets")) == prefix
+    return not siblings or owner.get("bucket") not in {*range(shard.buckets)} - {shard.bucket}
