@@ -10,13 +10,16 @@ DEMO ?=
 TEST ?=
 # Files of tests that run at once; most of a test's time is waiting. `JOBS=0`: one after the other.
 # Those with a deadline of seconds for a whole process come last, alone.
-JOBS ?= 2
+JOBS ?= 3
 # `make faults SEEDS="1 2 3" SECONDS=60 FAULTS="--etcds 3"`; without SEEDS a fresh one
 SEEDS ?=
 SECONDS ?= 60
 FAULTS ?=
 # `make mutations MUTATIONS="guard_not_persisted"`: some only; `make faults MUTATIONS=1`: all, too
 MUTATIONS ?=
+
+# Hundreds of short processes start in the tests: each would compile all of the source anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo test faults mutations cases check bench screenshots format manual dist servers \
 	prometheus chromium releases clean

@@ -11,6 +11,7 @@ import pathlib
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -191,7 +192,8 @@ def test_the_level_is_changed_by_command_in_every_process(
 
         def as_asked(heard: bool = heard, level: str = level) -> bool:
             for path in (ONE, TWO):  # each in a worker of its own
-                sides.zk.set(f"{path}/n1", level.encode())
+                # Another value each time: one that stands is not written again.
+                sides.zk.set(f"{path}/n1", f"{level} {time.monotonic_ns()}".encode())
             before = len(running.events("Txn done"))
             polling.until(lambda: sides.equal(ONE) and sides.equal(TWO))
             lines = running.events("Txn done")[before:]

@@ -19,7 +19,7 @@ def _long(number: int, length: int) -> str:
     return f"n{number}-" + "x" * length
 
 
-@pytest.mark.parametrize("length", [9_000, 175_000])
+@pytest.mark.parametrize("length", [pytest.param(9_000, marks=pytest.mark.long), 175_000])
 def test_many_long_paths_that_may_not_be_read(
     fresh_zookeeper: servers.ZooKeeper,
     etcd: servers.Etcd,

@@ -95,7 +95,14 @@ def seeded(
 
 @pytest.mark.slow
 @pytest.mark.alone
-@pytest.mark.parametrize("dies", ["nobody", "the worker", "the supervisor"])
+@pytest.mark.parametrize(
+    "dies",
+    [
+        pytest.param("nobody", marks=pytest.mark.long),
+        "the worker",
+        pytest.param("the supervisor", marks=pytest.mark.long),
+    ],
+)
 def test_a_stray_member_is_never_written_to(
     zookeeper: servers.ZooKeeper,
     cluster: etcd_cluster.Cluster,

@@ -107,7 +107,13 @@ def _open_to_all(folder: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "befalls", [_removed, _a_file_instead, _a_link_instead, _open_to_all], ids=lambda f: f.__name__
+    "befalls",
+    [
+        _removed,
+        _a_link_instead,
+        *(pytest.param(each, marks=pytest.mark.long) for each in (_a_file_instead, _open_to_all)),
+    ],
+    ids=lambda f: f.__name__,
 )
 def test_workers_start_whatever_befalls_the_folder_for_metrics(
     mirrors: conftest.Mirrors,

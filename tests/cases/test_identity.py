@@ -134,7 +134,13 @@ def settled(supervisor: installed.Supervisor, root: str, *, at_least: int) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stopped", [False, True], ids=["running", "stopped meanwhile"])
+@pytest.mark.parametrize(
+    "stopped",
+    [
+        pytest.param(False, id="running"),
+        pytest.param(True, marks=pytest.mark.long, id="stopped meanwhile"),
+    ],
+)
 def test_an_ensemble_put_back_from_copies_is_held(
     sandbox: servers.Sandbox,
     etcd: servers.Etcd,
@@ -197,7 +203,13 @@ def released(supervisor: installed.Supervisor, shard: str, root: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "lost", [sets, creates, deletes, made_anew], ids=lambda each: each.__name__
+    "lost",
+    [
+        sets,
+        deletes,
+        *(pytest.param(each, marks=pytest.mark.long) for each in (creates, made_anew)),
+    ],
+    ids=lambda each: each.__name__,
 )
 def test_a_server_put_back_that_has_logged_as_much_since_is_held(
     fresh_zookeeper: servers.ZooKeeper,

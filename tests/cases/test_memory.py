@@ -83,7 +83,6 @@ class _Failing:
         return healthy, max(seen)
 
 
-@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.timeout(420)
 @pytest.mark.parametrize("seconds", [0, pytest.param(300, marks=pytest.mark.long)])
@@ -103,7 +102,6 @@ def test_a_base_that_keeps_failing_holds_no_more_than_one_that_ends_well(
     assert most < 1.3 * healthy
 
 
-@pytest.mark.alone
 @pytest.mark.slow
 def test_nor_does_one_that_etcd_breaks_off(
     fresh_zookeeper: servers.ZooKeeper, fresh_etcd: servers.Etcd, supervise: conftest.Supervise
@@ -142,9 +140,18 @@ def _mixed(name: str) -> list[tuple[str, bytes]]:
     ]
 
 
-@pytest.mark.alone
 @pytest.mark.slow
-@pytest.mark.parametrize("shape", ["large", "after many small ones", "by turns"])
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize(
+    "shape",
+    [
+        "large",
+        *(
+            pytest.param(shape, marks=pytest.mark.long)
+            for shape in ("after many small ones", "by turns")
+        ),
+    ],
+)
 def test_values_of_a_megabyte_fit_into_a_small_container(
     shape: str,
     roomy_zookeeper: servers.ZooKeeper,

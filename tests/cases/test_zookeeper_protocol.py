@@ -77,7 +77,9 @@ def test_z4_a_session_that_moves_between_releases_is_spoken_to_as_each_wants(
     mixed.close()
 
 
-@pytest.mark.parametrize("suite", [None, releases.ZOOKEEPER_3_9])
+@pytest.mark.parametrize(
+    "suite", [None, pytest.param(releases.ZOOKEEPER_3_9, marks=pytest.mark.long)]
+)
 def test_z5_other_watches_are_read_the_classic_way(
     sandbox: servers.Sandbox, etcd: servers.Etcd, supervise: conftest.Supervise, suite: str | None
 ) -> None:

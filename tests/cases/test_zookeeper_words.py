@@ -25,7 +25,9 @@ def _error(supervisor: installed.Supervisor, root: str, part: str, seconds: floa
     return polling.until(said, seconds, what=f"an error: {part}")
 
 
-@pytest.mark.parametrize("words", [proxy.Words.RESET, proxy.Words.CLOSE])
+@pytest.mark.parametrize(
+    "words", [proxy.Words.RESET, pytest.param(proxy.Words.CLOSE, marks=pytest.mark.long)]
+)
 def test_z9_a_mirror_starts_where_words_do_not_get_through(
     mirrors: conftest.Mirrors, words: proxy.Words
 ) -> None:
@@ -99,7 +101,10 @@ def _limited(sandbox: servers.Sandbox, connections: int, *lines: str) -> servers
 NETTY = "serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory"
 
 
-@pytest.mark.parametrize("lines", [(), (NETTY,)], ids=["nio", "netty"])
+@pytest.mark.parametrize(
+    "lines",
+    [pytest.param((), id="nio"), pytest.param((NETTY,), marks=pytest.mark.long, id="netty")],
+)
 def test_z13_one_connection_a_worker_is_enough(
     sandbox: servers.Sandbox, etcd: servers.Etcd, supervise: conftest.Supervise, lines: Any
 ) -> None:
@@ -173,7 +178,7 @@ def test_z13_a_server_that_is_full_is_named(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("protocol", ["auto", "classic"])
+@pytest.mark.parametrize("protocol", ["auto", pytest.param("classic", marks=pytest.mark.long)])
 def test_z12_requests_shrink_to_what_the_server_takes(
     sandbox: servers.Sandbox, etcd: servers.Etcd, supervise: conftest.Supervise, protocol: str
 ) -> None:

@@ -109,8 +109,8 @@ def test_a_full_sync_of_what_is_equal_is_seen_to_move(world: mirroring.World) ->
     reports = works(worker, "full_sync")
     assert {each.progress[1] for each in reports} == {nodes}
     assert len({each.work.compared for each in reports if each.work}) > 3
-    assert reports[-1].work
-    assert reports[-1].work.written == 100
+    assert reports[-1].work  # told now and then: what came last need not have been told yet
+    assert 0 < reports[-1].work.written <= 100
     assert done.work is None
     assert done.written == nodes + 100
 

@@ -119,6 +119,7 @@ _SHARD = _object(
         "buckets": _count,
         "full_sync_due": _flag,
         "pause": _or_none(_object({"by": _text, "since": _time})),
+        "ensemble": _or_none(_object({"path": _text, "zxid": _text, "at": _time})),
     },
 )
 _WORKER = _object(

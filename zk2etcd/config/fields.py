@@ -34,7 +34,9 @@ class Model(pydantic.BaseModel):
     """A section: frozen, and without a key that nobody knows. `RELOAD` is what a change of its keys
     needs (`model_walk.ReloadClass`), but for those that say otherwise."""
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = pydantic.ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True
+    )
     RELOAD: ClassVar[str] = "restart"
 
 
