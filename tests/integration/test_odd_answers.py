@@ -194,7 +194,9 @@ def test_the_whole_document_is_ours(answering: Answering) -> None:
     path=st.sampled_from(sorted(places(WHOLE), key=repr)), value=VALUES, gone=st.booleans()
 )
 @hypothesis.example(path=("shards", 0, "ensemble"), value=True, gone=False)
-@hypothesis.example(path=("shards", 0, "ensemble", "at"), value="now", gone=False)
+@hypothesis.example(
+    path=("shards", 0, "ensemble"), value={"path": "/a", "zxid": "0x1", "at": "now"}, gone=False
+)
 def test_one_odd_thing_is_shown_or_refused_and_no_bug(
     answering: Answering, path: tuple[Any, ...], value: Any, gone: bool
 ) -> None:
