@@ -189,6 +189,28 @@ def full_sync_beside_a_change(on: stage.Stage) -> None:
     on.arrived(b"2")
 
 
+def only_in_etcd(on: stage.Stage) -> None:
+    """A full sync meets far more keys in etcd than ZooKeeper has there: what it reads beside some
+    nodes comes in several pages."""
+    on.create(*(f"n{number:02}" for number in range(100)))
+    supervisor = on.follows(
+        sync={
+            "prefixes": [stage.ROOT],
+            "full_sync_interval": "0s",
+            "delete_guard": {"max_ratio": 1},
+        }
+    )
+    for part in range(3):
+        names = range(part * 100, part * 100 + 100)
+        assert on.hand.write({b"%s/n10-%03d" % (stage.ROOT.encode(), each): b"" for each in names})
+    before = on.shard(supervisor)["last_full_sync"]
+    supervisor.ask("/full-sync", {})
+    polling.until(lambda: on.shard(supervisor)["last_full_sync"] != before, 30, what="it is done")
+    if not on.converges():
+        text = "a full sync ended, and did not see all that only etcd has"
+        on.violations.append(oracle.Violation("I4", "overlooked", stage.ROOT, text))
+
+
 def guard_over_a_crash(on: stage.Stage) -> None:
     """The guard holds deletes; the tree fills up again, so that they would be few; and the worker
     that knew of them is killed."""
@@ -379,6 +401,7 @@ SCENARIOS: Mapping[str, Callable[[stage.Stage], None]] = {
         standby_behind,
         out_of_order,
         full_sync_beside_a_change,
+        only_in_etcd,
         guard_over_a_crash,
         put_back_unseen,
         stray_cluster,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, cast
 
 import pytest
 
@@ -48,6 +49,33 @@ def test_pages_of_a_pinned_revision(client: engine.Client, world: mirroring.Worl
     world.etcd.put(world.root + "/zzz", b"later")
     found += stream
     assert _in_order(found) == [(world.root.encode(), b"own"), *((key, b"v") for key in keys)]
+
+
+def test_a_long_range_is_not_counted_to_its_end_by_each_page(
+    client: engine.Client, world: mirroring.World
+) -> None:
+    """Only the first page is: then where the keys lie is known. All come, once and in order."""
+    keys = _keys(world, 30_000)
+    keys += [f"{world.root}/z/one/below/another/{number}".encode() for number in range(300)]
+    world.etcd.put_many((key, b"v") for key in keys)
+    counted = []
+
+    class Counting:
+        def range(self, key: bytes) -> wire.Page:
+            return client.range(key)
+
+        def range_soon(self, *where: bytes, **options: Any) -> Callable[[], wire.Page]:
+            sent = client.range_soon(*where, **{**options, "limit": min(options["limit"], 500)})
+
+            def finish() -> wire.Page:
+                counted.append((page := sent()).total)
+                return page
+
+            return finish
+
+    stream = etcd_keys.stream(cast(engine.Client, Counting()), mapping.Mapping("/s", world.root))
+    assert _in_order(stream) == [(key, b"v") for key in sorted(keys)]
+    assert sum(counted) < 12 * len(keys) < sum(range(0, len(keys), 500))
 
 
 def test_a_compacted_revision_is_left_for_a_newer_one(

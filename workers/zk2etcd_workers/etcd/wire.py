@@ -92,16 +92,24 @@ class Answer:
         """How many keys the whole range of each Range holds; all operations must be Ranges."""
         return [int(part.response_range.count) for part in self._response.responses]
 
-    def ranges(self, skip: int = 0) -> Iterator[tuple[list[bytes], bool]]:
-        """(keys, more) of every Range in it, inner Txns included, in order; the first `skip`
+    def ranges(self, skip: int = 0) -> Iterator[Names]:
+        """What every Range in it found, inner Txns included, in order; the first `skip`
         operations are left out."""
         for part in self._response.responses[skip:]:
             kind = part.WhichOneof("response")
             if kind == "response_range":
                 reply = part.response_range
-                yield [kv.key for kv in reply.kvs], bool(reply.more)
+                yield Names([kv.key for kv in reply.kvs], bool(reply.more), int(reply.count))
             elif kind == "response_txn":
                 yield from Answer(part.response_txn).ranges()
+
+
+class Names(NamedTuple):
+    """The keys of a page, of the `total` that its range holds; `more`: its limit cut it."""
+
+    keys: Sequence[bytes]
+    more: bool
+    total: int
 
 
 class Page(NamedTuple):

@@ -15,7 +15,7 @@ from zk2etcd.logs import logger
 from zk2etcd_workers import turn
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.mirror import base, full_sync, inbox as inboxes, pipeline, repair
-from zk2etcd_workers.model import plan, tree
+from zk2etcd_workers.model import paging, plan, tree
 from zk2etcd_workers.ownership import fence
 from zk2etcd_workers.safety import identity as identities
 from zk2etcd_workers.shard import (
@@ -36,9 +36,9 @@ _MISSED = 2
 
 
 class _Below(NamedTuple):
-    """A further page of the keys below a deleted one; the range ends at `end`."""
+    """A page of the keys below a deleted one, and how the others are read."""
 
-    end: bytes
+    pages: paging.Pages
     answer: wire.Answer | None
     error: errors.EtcdError | None
 
@@ -189,7 +189,7 @@ class Follow:
         """The root's own key is the first bucket's; when the root is gone, what this bucket still
         has below it is dirty, as it is for the first."""
         if confirm.is_absent(self._ctx, result) and self._ctx.config.sync.deletes == "apply":
-            self._look_below(*self._ctx.mapping.below())
+            self._look_below(paging.Pages(*self._ctx.mapping.below()))
 
     def _identify(self, path: bytes, result: tree.Node | tree.Miss) -> None:
         if isinstance(result, tree.Node):
@@ -226,8 +226,8 @@ class Follow:
         phase: event_log.Phase = "repair" if guarded else "follow"
         event_log.tell(self._ctx, ack, settled.done, phase, trace_id, now / 1000)
         self._orphaned(settled.below)
-        for start, end in settled.further:
-            self._look_below(start, end)
+        for pages in settled.further:
+            self._look_below(pages)
 
     def _orphaned(self, keys: Sequence[bytes]) -> None:
         """Keys below a deleted node are dirty, unless they are foreign, excluded, or others'."""
@@ -236,20 +236,21 @@ class Follow:
             if path is not None and not self._ctx.mapping.is_excluded(path):
                 self._dirty.mark(path)
 
-    def _look_below(self, start: bytes, end: bytes) -> None:
-        page = wire.Range(start, end, apply.BELOW_LIMIT, keys_only=True)
-        self._ctx.etcd.txn_soon(
-            wire.Txn((), [page]),
-            lambda answer, error: self._inbox.put(_Below(end, answer, error)),
-        )
+    def _look_below(self, pages: paging.Pages) -> None:
+        if pages.done:
+            return
+        page = wire.Range(pages.start, pages.stop, apply.BELOW_LIMIT, keys_only=True)
+        txn = wire.Txn((), [page])
+        put = self._inbox.put
+        self._ctx.etcd.txn_soon(txn, lambda answer, error: put(_Below(pages, answer, error)))
 
     def _looked_below(self, below: _Below) -> None:
         if below.answer is None:
             raise below.error or errors.EtcdUnavailable("etcd did not answer a read")
-        for keys, more in below.answer.ranges():
-            self._orphaned(keys)
-            if more:
-                self._look_below(keys[-1] + b"\0", below.end)
+        for page in below.answer.ranges():
+            self._orphaned(page.keys)
+            below.pages.saw(page.keys, page.total, more=page.more)
+        self._look_below(below.pages)
 
     def _nominated_all(self, ended: full_sync.Ended) -> None:
         if ended.error is not None:

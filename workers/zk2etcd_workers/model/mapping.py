@@ -128,10 +128,15 @@ class Mapping:
 
     def after(self, key: bytes) -> bytes:
         """Where the keys that may be this shard's go on after `key`, one at or below `target`."""
-        end = key.find(b"/", len(self._target_base) + 1)
-        if end < 0 or self.owns_key(key):
-            return key + b"\0"
-        return key[:end] + b"0"
+        return self.next(key + b"\0")
+
+    def next(self, place: bytes) -> bytes:
+        """The first key from `place` on that may be this shard's: it is passed over children of
+        the target that are other buckets', as a whole."""
+        end = place.find(b"/", len(self._target_base) + 1)
+        if end < 0 or self.owns_key(place):
+            return place
+        return place[:end] + b"0"
 
     def below(self) -> tuple[bytes, bytes]:
         """The range [start, end) of the keys below the target's own key."""

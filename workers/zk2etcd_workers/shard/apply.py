@@ -16,7 +16,7 @@ from zk2etcd import errors, metrics
 from zk2etcd.config import connections
 from zk2etcd.logs import logger
 from zk2etcd_workers.etcd import client as etcd, wire
-from zk2etcd_workers.model import plan, tree
+from zk2etcd_workers.model import paging, plan, tree
 from zk2etcd_workers.ownership import fence, records
 from zk2etcd_workers.shard import grouping
 
@@ -52,14 +52,14 @@ class Ack:
 @dataclasses.dataclass(frozen=True)
 class Settled:
     """`done` were applied; `moved` failed their own compare; `refused` are too large for etcd;
-    `below` are keys found under deleted ones, `further` the ranges [start, end) in which there
-    may be more of them."""
+    `below` are keys found under deleted ones, `further` the rest of the ranges in
+    which there may be more of them."""
 
     done: Sequence[plan.Write] = ()
     moved: Sequence[plan.Write] = ()
     refused: Sequence[tuple[plan.Write, str]] = ()
     below: Sequence[bytes] = ()
-    further: Sequence[tuple[bytes, bytes]] = ()
+    further: Sequence[paging.Pages] = ()
     zxid: int = 0
 
 
@@ -269,12 +269,13 @@ class Applier:
             return self._each(sent, answer)
         self._count(sent.writes, "success")
         below: list[bytes] = []
-        further: list[tuple[bytes, bytes]] = []
+        further: list[paging.Pages] = []
         if sent.ranged:
-            for write, (keys, more) in zip(sent.ranged, answer.ranges(skip=1), strict=True):
-                below += keys
-                if more:
-                    further.append((keys[-1] + b"\0", self._below(write.path)[1]))
+            for write, page in zip(sent.ranged, answer.ranges(skip=1), strict=True):
+                below += page.keys
+                if page.more:
+                    further.append(pages := paging.Pages(*self._below(write.path)))
+                    pages.saw(page.keys, page.total, more=True)
         return Settled(done=sent.writes, below=below, further=further, zxid=sent.zxid)
 
     def _each(self, sent: Sent, answer: wire.Answer) -> Settled:

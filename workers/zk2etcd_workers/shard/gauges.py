@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from zk2etcd_workers.etcd import wire
+from zk2etcd_workers.model import paging
 from zk2etcd_workers.shard import context, facts as shard_facts
 
 _COUNT_EVERY = 5.0
@@ -34,6 +35,7 @@ class Tally:
         self._found: int | None = None
         """So far, while the keys of a bucket are paged through, as they were at `_revision`."""
         self._revision = 0
+        self._pages = paging.Pages(b"", b"")
 
     def wrote(self) -> None:
         self._wrote = True
@@ -52,6 +54,7 @@ class Tally:
         if mapped.buckets > 1:
             self._at = now + _COUNT_EVERY * (1 + keys * mapped.buckets // _BIG_PREFIX)
             self._found = self._revision = 0
+            self._pages = paging.Pages(start, end, mapped.next)
             ranges = [wire.Range(start, end, _PAGE, keys_only=True)]
         else:
             self._at = now + _COUNT_EVERY * (1 + keys // _BIG_SHARD)
@@ -81,11 +84,14 @@ class Tally:
         """Count a page of a bucket, and ask for the next if there is one."""
         mapped = self._ctx.mapping
         self._revision = self._revision or answer.revision
-        for keys, more in answer.ranges():
-            self._found = (self._found or 0) + sum(map(mapped.is_image, keys))
-            if more:
-                start, end = mapped.after(keys[-1]), mapped.below()[1]
-                page = wire.Range(start, end, _PAGE, keys_only=True, revision=self._revision)
-                self._send([page], deliver)
-                return True
-        return False
+        *_, page = found = list(answer.ranges())
+        for each in found:
+            self._found = (self._found or 0) + sum(map(mapped.is_image, each.keys))
+        self._pages.saw(page.keys, page.total, more=page.more)
+        if self._pages.done:
+            return False
+        start, end = self._pages.start, self._pages.stop
+        self._send(
+            [wire.Range(start, end, _PAGE, keys_only=True, revision=self._revision)], deliver
+        )
+        return True

@@ -8,7 +8,7 @@ from typing import Any
 
 from zk2etcd import errors
 from zk2etcd_workers.etcd import client as etcd, wire
-from zk2etcd_workers.model import mapping, plan
+from zk2etcd_workers.model import mapping, paging, plan
 
 _FIRST_PAGE = 64
 _LARGEST_PAGE = 4_000
@@ -50,11 +50,13 @@ class Reader:
 
     def _pages(self, start: bytes, end: bytes, *, keys_only: bool = False) -> Iterator[plan.Held]:
         own, self._own = self._own, None
-        ask = self._ask(start, end, keys_only) if start < end else None
-        return self._read(own, ask, end, keys_only)
+        pages = paging.Pages(start, end, self._shard.next)
+        ask = None if pages.done else self._ask(pages, keys_only)
+        return self._read(own, ask, pages, keys_only)
 
-    def _ask(self, start: bytes, end: bytes, keys_only: bool) -> Callable[[], wire.Page]:
+    def _ask(self, pages: paging.Pages, keys_only: bool) -> Callable[[], wire.Page]:
         limit = _LARGEST_OF_KEYS if keys_only else self._limit
+        start, end = pages.start, pages.stop
 
         def send() -> Callable[[], wire.Page]:
             options: dict[str, Any] = {"revision": self._revision, "keys_only": keys_only}
@@ -77,7 +79,7 @@ class Reader:
         self,
         own: wire.Page | None,
         ask: Callable[[], wire.Page] | None,
-        end: bytes,
+        pages: paging.Pages,
         keys_only: bool,
     ) -> Iterator[plan.Held]:
         if own is not None:
@@ -86,9 +88,11 @@ class Reader:
             page, ask = ask(), None
             if not keys_only:
                 self._limit = _next_limit(page, self._limit)
-            if page.more and (start := self._shard.after(page.keys[-1])) < end:
-                ask = self._ask(start, end, keys_only)
-            yield self._held(page)
+            pages.saw(page.keys, page.total, more=page.more)
+            if not pages.done:
+                ask = self._ask(pages, keys_only)
+            if page.keys:
+                yield self._held(page)
 
     def _held(self, page: wire.Page) -> plan.Held:
         """What of a page is this shard's."""

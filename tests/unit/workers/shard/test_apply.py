@@ -13,7 +13,7 @@ from hypothesis import given, settings, strategies as st
 from zk2etcd import errors, metrics
 from zk2etcd.config import connections
 from zk2etcd_workers.etcd import client, limits as etcd_limits, wire
-from zk2etcd_workers.model import mapping, plan
+from zk2etcd_workers.model import mapping, paging, plan
 from zk2etcd_workers.ownership import acknowledged, fence, records
 from zk2etcd_workers.shard import apply
 
@@ -155,7 +155,7 @@ class Run:
     moved: list[plan.Write] = dataclasses.field(default_factory=list)
     refused: list[plan.Write] = dataclasses.field(default_factory=list)
     below: list[bytes] = dataclasses.field(default_factory=list)
-    further: list[tuple[bytes, bytes]] = dataclasses.field(default_factory=list)
+    further: list[paging.Pages] = dataclasses.field(default_factory=list)
     zxid: int = 0
 
     def write(self, writes: Sequence[plan.Write], *, ranged: bool = False) -> None:
@@ -366,9 +366,9 @@ def test_more_keys_below_a_deleted_one_than_a_page_shows() -> None:
     run.store.keys.update({b"/s/a/%05d" % number: b"" for number in range(2500)})
     run.write([plan.Write(b"/s/a", None, b"/s/a", 0)], ranged=True)
     assert run.below == [b"/s/a/%05d" % number for number in range(apply.BELOW_LIMIT)]
-    [(start, end)] = run.further
-    assert run.below[-1] < start <= b"/s/a/%05d" % apply.BELOW_LIMIT
-    assert end == b"/s/a0"
+    [rest] = run.further
+    assert run.below[-1] < rest.start <= b"/s/a/%05d" % apply.BELOW_LIMIT
+    assert rest.stop == b"/s/a0"
 
 
 def test_keys_below_several_deleted_ones_in_groups() -> None:
