@@ -145,9 +145,14 @@ HELD: dict[str, Any] = {
     "pause": messages.Paused("anna", views.NOW - 5),
     "unsyncable": (messages.Unsyncable("/a", "denied"),),
     "work": messages.Work("full_sync", 5, 4, 3, 2.0, 9.0, "t"),
+    "ensemble": messages.Ensemble("/a", 1, views.NOW - 9, 3, 4),
+    "last_full_sync": messages.FullSyncResult(1, views.NOW - 9, 0.5, 2, 1, "t", missed=3),
+    "started_over": messages.StartedOver(views.NOW - 9, "why", "t"),
 }
 SHARDS = (views.shard("a-1", **HELD), views.shard("b-2", **views.FAILED))
-WHOLE = status.document(dataclasses.replace(views.view(), shards=SHARDS), views.NOW)
+WHOLE = status.document(
+    dataclasses.replace(views.view(), shards=SHARDS, metrics_problem="it is full"), views.NOW
+)
 VALUES = st.sampled_from(
     [None, True, 0, -1, 2**62, 1e300, "", "x", "\ud800", "\x1b[2J", [], [None], {}, {"a": 1}]
 )

@@ -89,7 +89,8 @@ _GUARD = _object(
         "deletes": _count,
         "present": _count,
         "sample": _list(_text),
-    }
+    },
+    {"creates": _count},
 )
 _SHARD = _object(
     {
@@ -107,7 +108,10 @@ _SHARD = _object(
         "unsyncable_total": _count,
         "guard": _or_none(_GUARD),
         "last_full_sync": _or_none(
-            _object({"at": _time, "took_seconds": _number, "put": _count, "delete": _count})
+            _object(
+                {"at": _time, "took_seconds": _number, "put": _count, "delete": _count},
+                {"missed": _count},
+            )
         ),
         "next_full_sync_at": _or_none(_time),
         "error": _or_none(_text),
@@ -146,7 +150,8 @@ STATUS = _object(
         "config": _object({"path": _text, "error": _or_none(_text)}),
         "workers": _list(_WORKER),
         "shards": _list(_SHARD),
-    }
+    },
+    {"metrics_problem": _or_none(_text)},
 )
 VERSIONED = _object({"schema_version": _anything})
 ACCEPTED = _object({"accepted": _list(_name), "requested_at": _number})

@@ -281,7 +281,7 @@ def _of_guard(where: str, guard: Mapping[str, Any]) -> Problem:
         )
         return Problem(where, f"guarded: {guard['reason']}", remedy, "guard")
     sample = f", such as {guard['sample'][0]}" if guard["sample"] else ""
-    came = f", {guard['creates']} new in the same places" if guard["creates"] else ""
+    came = f", {guard['creates']} new in the same places" if guard.get("creates") else ""
     held = f"{guard['deletes']} of {guard['present']} keys{came}{sample}"
     what = f"guarded: {guard['reason']} ({held})"
     remedy = (

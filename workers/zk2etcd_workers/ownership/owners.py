@@ -16,6 +16,10 @@ from zk2etcd_workers.model import mapping
 from zk2etcd_workers.ownership import records
 
 
+_ALL = "/"
+"""What the owner key of another tool's making is for, if it does not say."""
+
+
 class Owner(NamedTuple):
     """An owner key, and what it says. `revision` is its token."""
 
@@ -71,7 +75,7 @@ class Owners:
 
 
 def _target(owner: Owner) -> bytes:
-    return str(owner.said["target"]).encode()
+    return str(owner.said.get("target", _ALL)).encode()
 
 
 def _sorted(target: bytes) -> bytes:
@@ -82,9 +86,10 @@ def _sorted(target: bytes) -> bytes:
 def intersect(owner: Mapping[str, Any], shard: messages.Shard) -> bool:
     """Whether both may write the same key. An owner key that says nothing of buckets is for all of
     its range."""
-    one, other = str(owner["target"]).encode(), shard.target.encode()
+    target = str(owner.get("target", _ALL))
+    one, other = target.encode(), shard.target.encode()
     if not (mapping.is_below(one, other) or mapping.is_below(other, one)):
         return False
     prefix = (shard.source, shard.target, shard.buckets)
-    siblings = (owner.get("source"), owner["target"], owner.get("buckets")) == prefix
+    siblings = (owner.get("source"), target, owner.get("buckets")) == prefix
     return not siblings or owner.get("bucket") not in {*range(shard.buckets)} - {shard.bucket}

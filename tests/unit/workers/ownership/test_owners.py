@@ -51,3 +51,10 @@ def test_one_that_is_put_anew_stands_where_it_says_now() -> None:
     found.add(owners.Owner(key(one), said(moved), 8))
     assert not list(found.beside(b"owners/two", messages.Shard("two", "/s", "/a/below", ())))
     assert list(found.beside(b"owners/two", messages.Shard("two", "/s", "/b/below", ())))
+
+
+def test_one_that_does_not_say_what_it_is_for_is_for_everything() -> None:
+    found = owners.Owners([wire.Present(b"o/other", b'{"v": 1, "instance": "i"}', 5, 5)])
+    mine = messages.Shard("mine", "/s", "/a/b", ())
+    assert [each.key for each in found.beside(b"o/mine", mine)] == [b"o/other"]
+    assert found.of(b"o/other")
