@@ -15,7 +15,6 @@ from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.model import mapping
 from zk2etcd_workers.ownership import records
 
-
 _ALL = "/"
 """What the owner key of another tool's making is for, if it does not say."""
 
