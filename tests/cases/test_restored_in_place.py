@@ -131,6 +131,40 @@ def test_a_restore_that_takes_back_what_was_mirrored_is_held(
     supervisor.wait_following()
 
 
+@pytest.mark.slow
+def test_what_a_restart_brings_back_after_a_restore_is_held(
+    restorable: Restorable,
+    fresh_etcd: servers.Etcd,
+    own: both_sides.Sides,
+    supervisor: installed.Supervisor,
+) -> None:
+    """Z2, the kind: 3.9 restores in memory only, and its next start replays what was lost: for
+    whoever has seen it go, that is one more restore."""
+    own.zk.create("/a/late", b"1")
+    snapshot = restorable.snapshot()
+    own.zk.create("/a/lost", b"1")
+    own.wait_equal("/a")
+    restorable.restore(snapshot)
+    polling.until(lambda: supervisor.shards()["/a"]["guard"], 30.0, what="a trip")
+    _release(supervisor)
+    writer = both_sides.Sides(restorable.server.address, fresh_etcd.address)
+    try:
+        writer.zk.create("/a/later", b"1")
+        writer.wait_equal("/a", timeout=20.0)
+        assert own.etcd.value("/a/lost") is None
+        restorable.server.kill()
+        restorable.server.start()
+        guard = polling.until(lambda: supervisor.shards()["/a"]["guard"], 30.0, what="a trip")
+        assert guard["kind"] == "identity", guard
+        assert own.etcd.value("/a/lost") is None
+        _release(supervisor)
+        writer.zk.retry(writer.zk.exists, "/a")
+        writer.wait_equal("/a", timeout=20.0)
+        assert own.etcd.value("/a/lost") == b"1"
+    finally:
+        writer.close()
+
+
 def _release(supervisor: installed.Supervisor) -> None:
     """The identity, and then the deletes that it would come with."""
     for _ in range(2):
