@@ -9,8 +9,9 @@ BENCH ?=
 DEMO ?=
 TEST ?=
 # Files of tests that run at once; most of a test's time is waiting. `JOBS=0`: one after the other.
-# Those with a deadline of seconds for a whole process come last, alone.
+# Those with a deadline of seconds for a whole process come last, and never more than two at once.
 JOBS ?= 3
+LAST_JOBS = $(if $(filter 0 1,$(JOBS)),0,2)
 # `make faults SEEDS="1 2 3" SECONDS=60 FAULTS="--etcds 3"`; without SEEDS a fresh one
 SEEDS ?=
 SECONDS ?= 60
@@ -43,7 +44,7 @@ demo: servers $(READY)
 test: servers prometheus chromium releases $(READY)
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not long and not alone" $(TEST); \
 	first=$$?; [ $$first = 0 ] || [ $$first = 5 ] || exit $$first; \
-	$(BIN)/python -m pytest -m "alone and not long" $(TEST); \
+	$(BIN)/python -m pytest -n $(LAST_JOBS) --dist load -m "alone and not long" $(TEST); \
 	second=$$?; [ $$second = 5 ] && exit $$first; exit $$second # 5: none of that kind was chosen
 
 faults: servers releases $(READY)
