@@ -32,9 +32,10 @@ class Timeline(NamedTuple):
 class World:
     """A ZooKeeper that keeps its tree, and an etcd that is emptied between runs."""
 
-    def __init__(self, box: servers.Sandbox) -> None:
+    def __init__(self, box: servers.Sandbox, class_path: str | None = None) -> None:
+        """:param class_path: of another ZooKeeper than the one installed."""
         self.box = box
-        self.zookeeper = box.zookeeper(jvm=JVM)
+        self.zookeeper = box.zookeeper(jvm=JVM, class_path=class_path)
         self.etcd = box.etcd(arguments=QUOTA)
         self.zookeeper.launch()
         self.etcd.start()

@@ -19,6 +19,8 @@ from tests.faults import oracle, servers, stage, world
 _BLIND = [kazoo.security.make_acl("world", "anyone", write=True, create=True, admin=True)]
 _OPEN = [kazoo.security.make_acl("world", "anyone", all=True)]
 _LAGS = "lags"
+_ON_ITS_WAY = 2.0
+"""Seconds that a request needs to the server, where something is to happen meanwhile."""
 _SETTLED = ("following", "guarded")
 _BULK_READ = re.compile(r"lop=MLTR,.*?lcxid=(0x[0-9a-f]+)")
 
@@ -338,6 +340,24 @@ def put_back(on: stage.Stage) -> None:
     on.arrived(b"2")
 
 
+def armed_beside_a_change(on: stage.Stage) -> None:
+    """The classic protocol: a leaf has been read, and the watch on its children is still on its way
+    to the server when a child is made."""
+    leaf = f"{stage.ROOT}/n"
+    on.create()
+    on.follows(zookeeper={"protocol": "classic"})
+    on.zk_proxy.delay(_ON_ITS_WAY)
+    on.zk.create(leaf, b"1")
+    on.arrived(b"1", leaf, 4 * _ON_ITS_WAY + 10)
+    on.zk.create(f"{leaf}/below", b"1")
+    over = time.monotonic() + 5 * _ON_ITS_WAY
+    below = f"{leaf}/below"
+    polling.until(lambda: on.value(below) or time.monotonic() > over, 6 * _ON_ITS_WAY)
+    if on.value(below) is None:
+        text = "it was made while its parent's watch was armed, and nothing told of it"
+        on.violations.append(oracle.Violation("I4", "missed", below, text))
+
+
 def _answers_for_a_while(
     on: stage.Stage,
     supervisor: world.Supervisor,
@@ -408,5 +428,6 @@ SCENARIOS: Mapping[str, Callable[[stage.Stage], None]] = {
         full_etcd,
         swapped_ensemble,
         put_back,
+        armed_beside_a_change,
     )
 }

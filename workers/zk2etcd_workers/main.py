@@ -12,7 +12,7 @@ import sys
 import time
 from multiprocessing.connection import Connection, wait
 
-from zk2etcd import messages, metrics
+from zk2etcd import cpus, messages, metrics
 from zk2etcd.config import models
 from zk2etcd.logs import logger
 from zk2etcd_workers import heap, turn
@@ -60,7 +60,8 @@ class _Sides:
     ) -> None:
         """:param cluster: the id of the etcd cluster that these endpoints are known to be of."""
         self.settings = settings
-        self.session = sessions.Session(settings.zookeeper, instruments)
+        workers = settings.workers.number(cpus.usable)
+        self.session = sessions.Session(settings.zookeeper, instruments, workers)
         keys = records.Keys(settings.state.prefix)
         self.client = etcd.Client(settings.etcd, instruments, keys.home(cluster))
         self.reads = reads.Reads(self.client)

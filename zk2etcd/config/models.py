@@ -7,6 +7,7 @@ Workers import these models to unpickle a configuration, so they import no parse
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import pydantic
@@ -14,6 +15,9 @@ from pydantic import Field
 
 from zk2etcd.config import connections, fields, mirroring, model_walk
 from zk2etcd.config.fields import DURATION, RESTART, SIZE
+
+MOST_WORKERS = 8
+"""As many as `workers.count: auto` makes."""
 
 
 class State(fields.Model):
@@ -73,6 +77,11 @@ class Workers(fields.Live):
         RestartBackoff(),
         description="How fast a worker that keeps crashing is started again.",
     )
+
+    def number(self, usable: Callable[[], int]) -> int:
+        """How many slots that is; `usable` CPUs are asked for by "auto" only."""
+        return min(MOST_WORKERS, usable()) if self.count == "auto" else self.count
+
     heartbeat_timeout: fields.Seconds = Field(
         10.0,
         ge=1,

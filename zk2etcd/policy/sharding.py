@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from zk2etcd import messages
 from zk2etcd.config import addresses, models
 
-MOST_WORKERS = 8
-
 
 def shards(cfg: models.Config) -> tuple[messages.Shard, ...]:
     """Every shard of the configuration, in its order, the buckets of a prefix side by side."""
@@ -34,9 +32,7 @@ def shards(cfg: models.Config) -> tuple[messages.Shard, ...]:
 
 def slots(cfg: models.Config, usable: Callable[[], int]) -> tuple[str, ...]:
     """The names of the worker slots: w0, w1, ...; `usable` CPUs are asked for by "auto" only."""
-    count = cfg.workers.count
-    number = min(MOST_WORKERS, usable()) if count == "auto" else count
-    return tuple(f"w{index}" for index in range(number))
+    return tuple(f"w{index}" for index in range(cfg.workers.number(usable)))
 
 
 def assign(

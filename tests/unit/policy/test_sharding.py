@@ -10,6 +10,7 @@ from hypothesis import given, strategies as st
 
 from tests.unit import settings
 from zk2etcd import messages
+from zk2etcd.config import models
 from zk2etcd.policy import sharding
 
 IDS = st.sets(st.text(string.ascii_lowercase, min_size=1, max_size=6), max_size=30)
@@ -102,7 +103,7 @@ def test_slots_are_named_by_their_number() -> None:
 def test_auto_asks_for_the_cpus_and_takes_so_many_slots_at_most() -> None:
     cfg = settings.configured()
     assert sharding.slots(cfg, lambda: 2) == ("w0", "w1")
-    assert len(sharding.slots(cfg, lambda: 64)) == sharding.MOST_WORKERS
+    assert len(sharding.slots(cfg, lambda: 64)) == models.MOST_WORKERS
 
 
 def _not_asked() -> int:

@@ -1,39 +1,26 @@
 """kazoo's connection, taught what the mirror needs of it.
 
-kazoo knows only one-shot watches, hides the zxid of replies, forgets the last zxid on expiry, and
-builds a selector for each of its several selects a message. This subclass hands every event to
-one sink, each reply's zxid to its request, connects at or above a floor, resolves names anew
-whenever it reconnects, and reads through a buffer (about 70 us of CPU an event without it).
+kazoo knows only one-shot watches, hides the zxid of replies and forgets the last zxid on expiry.
+This subclass hands every event to one sink, each reply's zxid to its request, connects at or above
+a floor, resolves names anew whenever it reconnects, and sends a train of requests as one.
 Everything here runs in kazoo's connection thread.
 """
 
 from __future__ import annotations
 
-import io
-import select
-import socket
-import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import kazoo.client
 import kazoo.exceptions
-import kazoo.handlers.threading
 import kazoo.protocol.connection
 import kazoo.retry
 
 from zk2etcd.config import connections
-from zk2etcd_workers.zookeeper import (
-    failures,
-    outbox,
-    protocol,
-    protocol_choice,
-    tls as tls_sockets,
-)
+from zk2etcd_workers.zookeeper import buffered, failures, handler, outbox, protocol, protocol_choice
+from zk2etcd_workers.zookeeper.classic import train
 
-_LENGTH = struct.Struct(">i")
-_RECEIVE = 256 * 1024
-_SHORTEST_ATTEMPT = 1.0
+_MOST_XID = 2**31 - 1
 _FIRST_XID = 1
 KNOWS_SASL = bool(kazoo.protocol.connection.PURESASL_AVAILABLE)
 HANDSHAKE = 3.0
@@ -55,51 +42,10 @@ class Owner(Protocol):
     def fell(self, zxid: int, to: int) -> None: ...
 
 
-class Handler(kazoo.handlers.threading.SequentialThreadingHandler):  # type: ignore[misc]
-    """kazoo's threads, with `poll` for its selects, our own TLS and connect time-out (seconds)."""
-
-    def __init__(self, connect_timeout: float, tls: connections.ZkTls | None) -> None:
-        super().__init__()
-        self._tls = tls
-        self._connect_timeout = connect_timeout
-        self.attempt = connect_timeout
-
-    def share(self, session_timeout: float, hosts: int) -> None:
-        """One attempt takes its share of a session's life, so that a host which swallows packets
-        does not cost us the session while the others are fine."""
-        share = session_timeout / hosts if hosts > 1 else self._connect_timeout
-        self.attempt = min(self._connect_timeout, max(_SHORTEST_ATTEMPT, share))
-
-    def select(
-        self,
-        rlist: Sequence[Any],
-        wlist: Sequence[Any],
-        xlist: Sequence[Any],  # noqa: ARG002 - kazoo passes none
-        timeout: float | None,
-    ) -> tuple[list[Any], list[Any], list[Any]]:
-        poll = select.poll()
-        for sock in rlist:
-            poll.register(sock, select.POLLIN)
-        for sock in wlist:
-            poll.register(sock, select.POLLOUT)
-        ready = {fd for fd, _ in poll.poll(None if timeout is None else max(0.0, timeout * 1000))}
-        return (
-            [sock for sock in rlist if sock.fileno() in ready],
-            [sock for sock in wlist if sock.fileno() in ready],
-            [],
-        )
-
-    def create_connection(self, address: tuple[str, int], hostname: str, **_: Any) -> Any:
-        sock = tls_sockets.connected(address, self.attempt, hostname, self._tls)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return sock
-
-
-class Connection(kazoo.protocol.connection.ConnectionHandler):  # type: ignore[misc]
+class Connection(buffered.Buffered):
     def __init__(self, owner: Owner, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._owner = owner
-        self._received = bytearray()
         self._established = self._greeting = False
         self._patience = HANDSHAKE
         self._expected = (
@@ -108,6 +54,7 @@ class Connection(kazoo.protocol.connection.ConnectionHandler):  # type: ignore[m
             self.handler.timeout_exception,
         )
         self._zxid = 0
+        self._xid: int
 
     def _connect_loop(self, retry: Any) -> Any:
         """One round over the hosts, resolved just now. A connection that came about ends its
@@ -185,70 +132,58 @@ class Connection(kazoo.protocol.connection.ConnectionHandler):  # type: ignore[m
         self._greeting = False
         return answer
 
-    def _read(self, length: int, timeout: float) -> bytes:
-        if length > _RECEIVE:
-            return self._read_large(length, timeout)
-        received = self._received
-        while len(received) < length:
-            chunk = self._receive(_RECEIVE, timeout)
-            if not received and len(chunk) == length:
-                return chunk
-            received += chunk
-        taken = bytes(memoryview(received)[:length])
-        del received[:length]
-        return taken
-
-    def _read_large(self, length: int, timeout: float) -> bytes:
-        """No more than the message, and into its place: a BytesIO hands its buffer out."""
-        (whole := io.BytesIO()).write(self._received)
-        self._received.clear()
-        while (left := length - whole.tell()) > 0:
-            whole.write(self._receive(min(_RECEIVE, left), timeout))
-        return whole.getvalue()
-
-    def _receive(self, most: int, timeout: float) -> bytes:
-        """What has arrived, at least one byte."""
-        with self._socket_error_handling():
-            while True:
-                self._wait_for_bytes(timeout)
-                try:
-                    chunk = self._socket.recv(most)
-                except (BlockingIOError, InterruptedError):
-                    continue
-                except OSError as error:
-                    if _wants_more(error):
-                        continue
-                    raise
-                if not chunk:
-                    raise kazoo.exceptions.ConnectionDropped("the server closed the connection")
-                return bytes(chunk)
-
-    def _wait_for_bytes(self, timeout: float) -> None:
-        # A TLS socket may hold bytes that select cannot see.
-        if self._hidden() or self.handler.select([self._socket], [], [], timeout)[0]:
+    def _send_request(self, read_timeout: float, connect_timeout: float) -> None:
+        """A train goes out whole, as so many requests; all else as kazoo does it."""
+        client = self.client
+        request, result = client._queue[0] if client._queue else (None, None)
+        if not isinstance(request, train.Train):
+            super()._send_request(read_timeout, connect_timeout)
             return
-        raise self.handler.timeout_exception("socket time-out during read")
-
-    def _hidden(self) -> int:
-        return int(getattr(self._socket, "pending", lambda: 0)())
+        if self._xid + request.weight > _MOST_XID:
+            self._xid = 0
+        first, self._xid = self._xid + 1, self._xid + request.weight
+        self._write(request.encode(first), connect_timeout)
+        client._queue.popleft()
+        self._read_sock.recv(1)
+        client._pending.append((request, result, first))
 
     def _read_socket(self, read_timeout: float) -> Any:
         """Handle everything that has arrived: select cannot see what our buffer holds."""
         while True:
-            response = super()._read_socket(read_timeout)
+            response = None
+            if not self._absorb(read_timeout):
+                response = super()._read_socket(read_timeout)
             if response is not None or not self._message_waits():
                 return response
+
+    def _absorb(self, timeout: float) -> bool:
+        """If a train is being answered, take all that is there of its answers, and whether that is
+        anything. An event, or an answer that has not come whole, is kazoo's way."""
+        pending = self.client._pending
+        if not pending or not isinstance(pending[0][0], train.Train):
+            return False
+        if not self._message_waits():
+            self._received += self._receive(buffered.RECEIVE, timeout)
+        taken = pending[0][0].absorb(bytes(self._received), self._zxid)
+        if not taken:
+            return False
+        del self._received[:taken]
+        self._took()
+        return True
+
+    def _took(self) -> None:
+        """The train at the head was answered, in part or whole."""
+        client = self.client
+        request, result, _ = client._pending[0]
+        self._zxid = client.last_zxid = request.zxid
+        if request.is_answered:
+            client._pending.popleft()
+            request.settle(result)
 
     def _read_header(self, timeout: float) -> Any:
         header, buffer, offset = super()._read_header(timeout)
         failures.name(header.err)
         return header, buffer, offset
-
-    def _message_waits(self) -> bool:
-        received = self._received
-        if len(received) >= 4:
-            return len(received) >= 4 + int(_LENGTH.unpack_from(received)[0])
-        return bool(self._hidden())
 
     def _read_watch_event(self, buffer: bytes, offset: int) -> None:
         kind, path = protocol.event(buffer, offset)
@@ -256,6 +191,8 @@ class Connection(kazoo.protocol.connection.ConnectionHandler):  # type: ignore[m
 
     def _read_response(self, header: Any, buffer: bytes, offset: int) -> Any:
         request, _, xid = self.client._pending[0]
+        is_train = isinstance(request, train.Train)
+        xid = request.expected if is_train else xid
         if header.xid != xid:
             # A server answers what it does not know before what it still works on. kazoo would let
             # this thread die of it, and nobody would notice until a deadline.
@@ -265,6 +202,10 @@ class Connection(kazoo.protocol.connection.ConnectionHandler):  # type: ignore[m
             self._owner.fell(self._zxid, header.zxid)
             raise kazoo.exceptions.ConnectionDropped("the server was put back")
         self._zxid = max(self._zxid, header.zxid)
+        if is_train:
+            request.take(self._zxid, header.err, buffer, offset)
+            self._took()
+            return None
         if hasattr(request, "zxid"):
             request.zxid = header.zxid
         if header.err == protocol.CheckWatch.NO_WATCHER and isinstance(
@@ -274,21 +215,23 @@ class Connection(kazoo.protocol.connection.ConnectionHandler):  # type: ignore[m
         return super()._read_response(header, buffer, offset)
 
 
-def _wants_more(error: OSError) -> bool:
-    return type(error).__name__ in ("SSLWantReadError", "SSLWantWriteError")
-
-
 class Client(kazoo.client.KazooClient):  # type: ignore[misc]
     """A KazooClient whose connection is ours. `options` go to kazoo as they are."""
 
     def __init__(
-        self, owner: Owner, connect_timeout: float, tls: connections.ZkTls | None, **options: Any
+        self,
+        owner: Owner,
+        connect_timeout: float,
+        tls: connections.ZkTls | None,
+        limit: int,
+        **options: Any,
     ) -> None:
-        handler = Handler(connect_timeout, tls)
+        """:param limit: how many requests may be under way."""
+        threads = handler.Handler(connect_timeout, tls)
         retry = kazoo.retry.KazooRetry(
-            max_tries=-1, delay=0.05, backoff=2, max_delay=0.5, sleep_func=handler.sleep_func
+            max_tries=-1, delay=0.05, backoff=2, max_delay=0.5, sleep_func=threads.sleep_func
         )
-        super().__init__(handler=handler, connection_retry=retry, **options)
+        super().__init__(handler=threads, connection_retry=retry, **options)
         self._connection = Connection(
             owner,
             self,
@@ -297,10 +240,12 @@ class Client(kazoo.client.KazooClient):  # type: ignore[misc]
             sasl_options=options.get("sasl_options"),
         )
 
-        self._outbox = outbox.Outbox(self._call, lambda: bool(self.connected), failures.lost)
+        self._outbox = outbox.Outbox(self._call, lambda: bool(self.connected), failures.lost, limit)
         self.send = self._outbox.send
         """Queue one request; its pending has kazoo's `set` and `set_exception`."""
         self.answered = self._outbox.answered
+        self.train = min(train.OPS, max(1, limit // 2))
+        """Reads in one send at most: the server has one while we take the answers to another."""
         self.oldest = self._outbox.oldest
 
     @property

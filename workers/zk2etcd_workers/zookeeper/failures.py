@@ -69,6 +69,13 @@ def name(code: int) -> None:
         _CLASSES[code] = type(f"Code{code}", (Unnamed,), {"code": code})
 
 
+def of(code: int) -> BaseException:
+    """kazoo's error for an answer with this code."""
+    name(code)
+    error: BaseException = _CLASSES[code]()
+    return error
+
+
 def meaning(error: BaseException) -> Meaning:
     """What this error of kazoo's says; all that is not in the table is about the connection."""
     return _MEANINGS.get(type(error), Meaning.DOUBT)

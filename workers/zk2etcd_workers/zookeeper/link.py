@@ -33,8 +33,12 @@ class Link(abc.ABC):
     """A connection that comes back by itself. `epoch` changes with every connection and with every
     loss of one: work that began in another epoch is in doubt."""
 
-    def __init__(self, settings: connections.ZooKeeper, instruments: metrics.Instruments) -> None:
+    def __init__(
+        self, settings: connections.ZooKeeper, instruments: metrics.Instruments, limit: int
+    ) -> None:
+        """:param limit: how many requests may be under way."""
         self._settings = settings
+        self._limit = limit
         self._instruments = instruments
         self._lock = threading.Lock()
         self._client: connection.Client | None = None
@@ -135,7 +139,7 @@ class Link(abc.ABC):
             self._client.cut()
 
     def _new_client(self) -> connection.Client:
-        client = _made(self, self._settings)
+        client = _made(self, self._settings, self._limit)
         client.add_listener(lambda state: self._changed(client, state))
         return client
 
@@ -213,7 +217,9 @@ class Link(abc.ABC):
         """The connection came about, or was lost: `connected` and `epoch` change."""
 
 
-def _made(owner: connection.Owner, settings: connections.ZooKeeper) -> connection.Client:
+def _made(
+    owner: connection.Owner, settings: connections.ZooKeeper, limit: int
+) -> connection.Client:
     """A client that is not started yet.
 
     :raises errors.ZooKeeperError: a package that the settings need is not installed.
@@ -226,6 +232,7 @@ def _made(owner: connection.Owner, settings: connections.ZooKeeper) -> connectio
         owner,
         settings.connect_timeout,
         settings.tls,
+        limit,
         hosts=",".join(settings.hosts),
         timeout=settings.session_timeout,
         logger=_QUIET,

@@ -13,6 +13,18 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 LIMIT = 190
+"""Of one session."""
+
+SERVERS_SHARE = 250
+"""Of all sessions of a supervisor: a quarter of what a server works on at once for all its clients
+(globalOutstandingLimit, 1,000 by default), beyond which it stops reading from them."""
+
+_LEAST = 16
+
+
+def share(sessions: int) -> int:
+    """How many requests each of so many sessions may have under way."""
+    return max(_LEAST, min(LIMIT, SERVERS_SHARE // max(1, sessions)))
 
 
 class Pending(Protocol):
@@ -24,8 +36,9 @@ class Pending(Protocol):
 
 
 class Outbox:
-    """First come, first sent. `hand_over(request, pending)` gives one to kazoo, `is_live` tells
-    whether a connection is there, `lost` makes the error of a request that has none."""
+    """First come, first sent, on whichever thread. `hand_over(request, pending)` gives one to
+    kazoo, `is_live` tells whether a connection is there, `lost` makes the error of a request that
+    has none. A request with a `weight` is so many to the server."""
 
     def __init__(
         self,
@@ -38,42 +51,43 @@ class Outbox:
         self._is_live = is_live
         self._lost = lost
         self._limit = limit
-        self._lock = threading.Lock()
-        self._out: dict[Pending, None] = {}
+        # Entered again where kazoo refuses one at once.
+        self._lock = threading.RLock()
+        self._out: dict[Pending, int] = {}
+        self._load = 0
         self._waiting: deque[tuple[Any, Pending]] = deque()
 
     def send(self, request: Any, pending: Pending) -> None:
         """Send it, now or when it is its turn. Never blocks."""
         with self._lock:
-            if self._waiting or len(self._out) >= self._limit:
-                self._waiting.append((request, pending))
-                return
-            self._out[pending] = None
-        self._hand_over(request, pending)
+            self._waiting.append((request, pending))
+            if len(self._waiting) == 1:
+                self._hand_over_next()
 
     def answered(self, pending: Pending) -> None:
         """To be called once for each request, with whatever end it took: the next may go."""
+        failed: list[tuple[Any, Pending]] = []
         with self._lock:
-            self._out.pop(pending, None)
-            if not self._waiting:
-                return
-            live = self._is_live()
-            following = self._next() if live else list(self._waiting)
-            if not live:
+            self._load -= self._out.pop(pending, 0)
+            if self._waiting and not self._is_live():
                 # Given to kazoo now, they would write into a socket pair that nobody reads.
+                failed = list(self._waiting)
                 self._waiting.clear()
-        for request, each in following:
-            if live:
-                self._hand_over(request, each)
-            else:
-                each.set_exception(self._lost())
+            self._hand_over_next()
+        for _, each in failed:
+            each.set_exception(self._lost())
 
-    def _next(self) -> list[tuple[Any, Pending]]:
-        following = []
-        while self._waiting and len(self._out) < self._limit:
-            following.append(self._waiting.popleft())
-            self._out[following[-1][1]] = None
-        return following
+    def _hand_over_next(self) -> None:
+        """As many as there is room for. With the lock: they stay in order."""
+        while self._waiting:
+            request, pending = self._waiting[0]
+            weight = getattr(request, "weight", 1)
+            if self._out and self._load + weight > self._limit:
+                return
+            self._waiting.popleft()
+            self._out[pending] = weight
+            self._load += weight
+            self._hand_over(request, pending)
 
     def oldest(self) -> float | None:
         """When the request that has waited longest for its reply was made."""
@@ -82,4 +96,4 @@ class Outbox:
 
     def __len__(self) -> int:
         """How many are in kazoo's hands."""
-        return len(self._out)
+        return self._load

@@ -1,4 +1,4 @@
-"""The requests that kazoo lacks, on the wire of ZooKeeper 3.6 and later.
+"""Single requests, most of which kazoo lacks, on the wire of ZooKeeper 3.6 and later.
 
 addWatch is opcode 106, multiRead opcode 22, getAllChildrenNumber opcode 104, checkWatches opcode 17
 (ZooKeeper's ZooDefs.OpCode; jute records AddWatchRequest, MultiHeader, GetDataResponse,
@@ -50,6 +50,20 @@ class _OfPath:
 
     def deserialize(self, _buffer: bytes, _offset: int) -> Any:
         return True
+
+
+class Exists(_OfPath):
+    """Ask whether it is there; with a one-shot watch that sees it made, too. Every release knows
+    it."""
+
+    type = 3
+
+    def __init__(self, path: bytes, *, watch: bool) -> None:
+        super().__init__(path)
+        self._watch = watch
+
+    def serialize(self) -> bytes:
+        return super().serialize() + (b"\x01" if self._watch else _NO_WATCH)
 
 
 class AddWatch(_OfPath):

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from zk2etcd.config import connections
 from zk2etcd_workers.model import tree
-from zk2etcd_workers.zookeeper import failures, plain_reads, probing, protocol
+from zk2etcd_workers.zookeeper import failures, probing, protocol
 
 BULK, CLASSIC = "bulk", "classic"
 OLDEST_BULK = (3, 6)
@@ -129,7 +129,7 @@ class Choices:
 def _serve(ask: Ask) -> None:
     """See that it answers us, with a request that every release knows."""
     try:
-        ask(plain_reads.Exists(tree.ROOT, watch=False))
+        ask(protocol.Exists(tree.ROOT, watch=False))
     except Exception as error:
         if failures.miss(error) is None:
             raise

@@ -16,16 +16,16 @@ from zk2etcd import errors, metrics
 from zk2etcd.config import connections
 from zk2etcd_workers.model import pacing
 from zk2etcd_workers.zookeeper import (
-    classic,
     connection,
     failures,
     link,
-    plain_reads,
+    outbox,
     protocol,
     protocol_choice,
     reply,
     watch_routes,
 )
+from zk2etcd_workers.zookeeper.classic import arming, bulk, watches as watching
 
 _CHECKS_LOST = 3
 """Connections in a row that ended on the question whether a watch stands, before it is given up."""
@@ -34,14 +34,21 @@ _CHECKS_LOST = 3
 class Session(link.Link):
     """What the shards ask of ZooKeeper and hear from it, over a link that they share."""
 
-    def __init__(self, settings: connections.ZooKeeper, instruments: metrics.Instruments) -> None:
-        super().__init__(settings, instruments)
+    def __init__(
+        self,
+        settings: connections.ZooKeeper,
+        instruments: metrics.Instruments,
+        sessions: int = 1,
+    ) -> None:
+        """:param sessions: how many there are of this supervisor."""
+        super().__init__(settings, instruments, outbox.share(sessions))
         self._routes = watch_routes.Routes()
         self.protocol: str | None = None
         """bulk or classic, as the last connection was spoken to; None before the first."""
         self.why_classic = ""
         """Why it is not bulk, in words, if that was not asked for."""
-        self._watches: classic.Watches | None = None
+        self._standing: bulk.Standing | None = None
+        """In the classic protocol: what is watched."""
         self._uncounted: int | None = None
         """The epoch in which a count was asked for that has not been answered."""
         self._unchecked: list[int] = []
@@ -52,19 +59,21 @@ class Session(link.Link):
 
     def tend(self, now: float) -> None:
         """See `link.Link.tend`; and list what has waited for it, in the classic protocol."""
-        if self._client is not None and self._watches is not None:
-            for path in self._watches.due():
+        standing = self._standing
+        if self._client is not None and standing is not None:
+            for path in standing.watches.due():
                 self._list_again(path)
+            standing.arming.flush()
         super().tend(now)
 
     # --- called by the connection (its thread) -----------------------------------------------
 
     def event(self, kind: int, path: bytes) -> None:
-        watches = self._watches
-        if watches is not None:
-            watches.fired(kind, path)
-            if kind == classic.CHILDREN_CHANGED:
-                if watches.may_list(path):
+        standing = self._standing
+        if standing is not None:
+            standing.watches.fired(kind, path)
+            if kind == watching.CHILDREN_CHANGED:
+                if standing.watches.may_list(path):
                     self._list_again(path)
                 return
         self._routes.tell(kind, path)
@@ -85,7 +94,9 @@ class Session(link.Link):
         self.connected = self.connected and connected
         if connected:
             self.request_size.reconnected()
-        self._watches = classic.Watches() if self.protocol == protocol_choice.CLASSIC else None
+        self._standing = None
+        if self.protocol == protocol_choice.CLASSIC:
+            self._standing = bulk.Standing(self._arm, lambda: self.request_size.most)
         self.epoch += 1
         self.connected = connected
         self._routes.doubt()
@@ -122,7 +133,7 @@ class Session(link.Link):
         sets a watch of its own, these do, too."""
         reads = 0 if known else sum(1 for kind, _ in ops if kind == protocol.GET_DATA)
         permits = pacing.cost(reads, small=small)
-        if self._watches is not None:
+        if self._standing is not None:
             self._read_plainly(ops, sink, tag, permits, watch=watch, walks=walks)
             return
         self._send(protocol.MultiRead(ops), "multiread", sink, tag, permits)
@@ -137,38 +148,51 @@ class Session(link.Link):
         watch: bool = True,
         **how: bool,
     ) -> None:
-        """:param how: `walks` and `again` of `classic.Bulk`."""
-        client, watches, roots = self._client, self._watches, self._routes.roots
-        bulk = classic.Bulk(
+        """:param how: `walks` and `again` of `bulk.Bulk`."""
+        client, standing, roots = self._client, self._standing, self._routes.roots
+        reads = bulk.Bulk(
             ops,
             cast(connection.Client, client),
-            watches if roots and watch else None,
+            standing if roots and watch else None,
             self._routes.tell,
             self._instruments,
             roots=roots,
             **how,
         )
-        pending = reply.Pending(self, bulk, "", sink, tag, permits)
+        pending = reply.Pending(self, reads, "", sink, tag, permits)
         if client is None or not self.connected:
             pending.set_exception(failures.lost())
         else:
-            bulk.send(pending)
+            reads.send(pending)
+
+    def _arm(self, request: arming.SetWatches) -> None:
+        self._send(request, "arm", self._armed, None)
+
+    def _armed(self, reply: reply.Reply) -> None:
+        """A connection that is lost takes the watches with it anyway; one on which they were
+        refused does not watch what it should."""
+        if reply.error is not None and reply.epoch == self.epoch and self.connected:
+            self.drop(f"ZooKeeper did not set watches: {reply.error}")
 
     def watch(self, root: bytes, sink: reply.ReplySink) -> None:
         """Watch `root` and all below it: with one recursive watch; or, in the classic protocol,
         `root` itself, and the rest as it is read."""
-        if self._watches is not None:
-            self._send(plain_reads.Exists(root, watch=True), "exists", sink, None)
+        if self._standing is not None:
+            self._send(protocol.Exists(root, watch=True), "exists", sink, None)
             return
         self._send(protocol.AddWatch(root), "watch", sink, None)
 
     def sync(self, root: bytes, sink: reply.ReplySink, tag: Any = None) -> None:
+        """Its answer comes after all events of what had changed by now: so all watches that are to
+        be armed go before it."""
+        if self._standing is not None:
+            self._standing.arming.flush()
         self._send(protocol.Sync(root), "", sink, tag)
 
     def look(self, path: bytes, sink: reply.ReplySink, tag: Any) -> None:
         """Read one node, which sets no watch, costs no permit, and is not counted."""
         ops = [(protocol.GET_DATA, path)]
-        if self._watches is not None:
+        if self._standing is not None:
             self._read_plainly(ops, sink, tag, 0, watch=False)
         else:
             self._send(protocol.MultiRead(ops), "", sink, tag)

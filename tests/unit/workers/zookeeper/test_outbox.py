@@ -73,3 +73,35 @@ def test_an_answer_that_comes_twice_is_counted_once() -> None:
     kazoo.line.answered(kazoo.pendings[0])
     kazoo.line.answered(kazoo.pendings[0])
     assert kazoo.got == [0, 1]
+
+
+class _Train(int):
+    weight = 40
+
+
+def test_a_train_counts_as_all_that_it_carries() -> None:
+    kazoo = _Kazoo(100)
+    for number in range(4):
+        kazoo.pendings[number] = _Pending(kazoo.line, number)
+        kazoo.line.send(_Train(number), kazoo.pendings[number])
+    assert kazoo.got == [0, 1]
+    assert len(kazoo.line) == 80
+    kazoo.line.answered(kazoo.pendings[0])
+    assert kazoo.got == [0, 1, 2]
+
+
+def test_one_that_is_too_large_goes_alone() -> None:
+    kazoo = _Kazoo(10)
+    for number in range(2):
+        kazoo.pendings[number] = _Pending(kazoo.line, number)
+        kazoo.line.send(_Train(number), kazoo.pendings[number])
+    assert kazoo.got == [0]
+    kazoo.line.answered(kazoo.pendings[0])
+    assert kazoo.got == [0, 1]
+
+
+def test_sessions_share_a_quarter_of_what_a_server_takes() -> None:
+    for sessions in range(1, 16):
+        assert sessions * outbox.share(sessions) <= outbox.SERVERS_SHARE
+    assert outbox.share(1) == outbox.LIMIT
+    assert outbox.share(1000) > 0

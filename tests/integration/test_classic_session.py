@@ -1,0 +1,208 @@
+"""The classic protocol on the wire of real servers: what one session does, request by request."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests import polling, releases
+from tests.integration import mirroring, observing, sessions
+from zk2etcd import metrics
+from zk2etcd.config import connections
+from zk2etcd.sandbox import servers
+from zk2etcd_workers.model import tree
+from zk2etcd_workers.zookeeper import outbox, protocol, reply as replies, session
+from zk2etcd_workers.zookeeper.classic import arming
+
+GET, LIST = protocol.GET_DATA, protocol.GET_CHILDREN
+CREATED, DELETED = 1, 2
+
+
+@pytest.fixture(scope="module")
+def old(session_sandbox: servers.Sandbox) -> servers.ZooKeeper:
+    server = session_sandbox.zookeeper(
+        durable=False, class_path=releases.class_path(releases.ZOOKEEPER_3_4)
+    )
+    server.start()
+    return server
+
+
+@pytest.fixture(params=["3.4", "installed"])
+def world(
+    request: pytest.FixtureRequest, etcd: servers.Etcd, prefix: str
+) -> Iterator[mirroring.World]:
+    name = "old" if request.param == "3.4" else "zookeeper"
+    server: servers.ZooKeeper = request.getfixturevalue(name)
+    with mirroring.World(server.address, etcd.address, prefix) as made:
+        yield made
+
+
+@pytest.fixture
+def opened(world: mirroring.World) -> Iterator[sessions.Opened]:
+    made = sessions.Opened(world.zookeeper, protocol="classic").connected()
+    yield made
+    made.session.close()
+
+
+def _armed(opened: sessions.Opened) -> list[arming.SetWatches]:
+    """Keep what is armed from now on from going: the test lets it go."""
+    standing = opened.session._standing
+    assert standing is not None
+    held: list[arming.SetWatches] = []
+    standing.arming._send = held.append
+    return held
+
+
+def _walk(opened: sessions.Opened, *paths: bytes) -> replies.Reply:
+    ops = [(GET, path) for path in paths]
+    opened.session.read(ops, opened.replies.put, known=True, walks=True)
+    return opened.answer()
+
+
+def _let_go(opened: sessions.Opened, held: list[arming.SetWatches]) -> None:
+    """What was held goes, and then a `sync`."""
+    for request in held:
+        opened.session._arm(request)
+    opened.session.sync(b"/", opened.replies.put)
+    assert opened.answer().error is None
+
+
+def test_reads_are_answered_in_their_order(opened: sessions.Opened, world: mirroring.World) -> None:
+    """More of them than one train has, some of which miss, and one too large for a buffer."""
+    root = world.root.encode()
+    large = b"x" * 900_000
+    observing.seed(world.zk, [(world.root, b"root"), (world.path("large"), large)])
+    observing.seed(world.zk, ((world.path(f"n{n}"), b"%d" % n) for n in range(150)))
+    ops = [(GET, root + b"/n%d" % n) for n in range(150)]
+    ops[20:20] = [(GET, root + b"/none"), (LIST, root), (GET, root + b"/large"), (LIST, b"/none")]
+    reply = opened.read(ops)
+    assert reply.error is None
+    found = list(reply.results)
+    missing, names, huge, none = found[20:24]
+    del found[20:24]
+    assert [node.data for node in found] == [b"%d" % n for n in range(150)]
+    assert missing is none is tree.Miss.NO_NODE
+    assert sorted(names) == sorted([b"large", *(b"n%d" % n for n in range(150))])
+    assert huge.data == large
+    assert found[0].mzxid <= reply.zxid
+
+
+def test_a_child_made_between_read_and_arming_is_told_of(
+    opened: sessions.Opened, world: mirroring.World
+) -> None:
+    root = world.root.encode()
+    names = ["stays", "gets", "goes", "again", "had"]
+    observing.seed(world.zk, [(world.root, b""), *((world.path(name), b"") for name in names)])
+    events = opened.watch(root)
+    held = _armed(opened)
+    _walk(opened, *(root + b"/" + name.encode() for name in names))
+    assert len(held) == 1
+    world.zk.create(world.path("gets", "child"), b"")
+    world.zk.delete(world.path("goes"))
+    world.zk.delete(world.path("again"))
+    world.zk.create(world.path("again"), b"")
+    world.zk.create(world.path("again", "child"), b"")
+    world.zk.create(world.path("had", "child"), b"")
+    world.zk.delete(world.path("had", "child"))
+    _let_go(opened, held)
+    wanted = {
+        (CREATED, root + b"/gets/child"),
+        (DELETED, root + b"/goes"),
+        (DELETED, root + b"/again"),
+        (CREATED, root + b"/again/child"),
+    }
+    polling.until(lambda: set(events) >= wanted, 5, what="all that happened meanwhile")
+    assert set(events) == wanted
+    world.zk.create(world.path("stays", "later"), b"")
+    world.zk.create(world.path("had", "later"), b"")
+    wanted |= {(CREATED, root + b"/stays/later"), (CREATED, root + b"/had/later")}
+    polling.until(lambda: set(events) == wanted, 5, what="what happens with the watches set")
+
+
+def test_a_zxid_that_is_too_high_would_miss_it(
+    opened: sessions.Opened, world: mirroring.World
+) -> None:
+    """That the test before this one can fail."""
+    root = world.root.encode()
+    observing.seed(world.zk, [(world.root, b""), (world.path("leaf"), b"")])
+    events = opened.watch(root)
+    held = _armed(opened)
+    _walk(opened, root + b"/leaf")
+    world.zk.create(world.path("leaf", "child"), b"")
+    held[0].since += 1
+    _let_go(opened, held)
+    _let_go(opened, [])
+    assert events == []
+
+
+def test_a_sync_comes_after_what_is_to_be_armed(
+    opened: sessions.Opened, world: mirroring.World
+) -> None:
+    """So what it proves holds for leaves too: a walk is under way, and its leaves are not armed."""
+    root = world.root.encode()
+    observing.seed(world.zk, [(world.root, b""), (world.path("leaf"), b"")])
+    events = opened.watch(root)
+    standing = opened.session._standing
+    assert standing is not None
+    standing.arming.begins()  # a read of the walk that has not been answered
+    _walk(opened, root + b"/leaf")
+    world.zk.create(world.path("leaf", "child"), b"")
+    answered: list[int] = []
+    opened.session.sync(root, lambda _reply: answered.append(len(standing.watches._changed)))
+    polling.until(lambda: answered, 5, what="the sync")
+    assert answered == [1]
+    polling.until(lambda: events == [(CREATED, root + b"/leaf/child")], 5, what="the child")
+
+
+def test_an_ephemeral_is_not_armed(opened: sessions.Opened, world: mirroring.World) -> None:
+    root = world.root.encode()
+    world.zk.create(world.root, b"")
+    world.zk.create(world.path("e"), b"", ephemeral=True)
+    world.zk.create(world.path("p"), b"")
+    opened.watch(root)
+    held = _armed(opened)
+    _walk(opened, root + b"/e", root + b"/p")
+    assert [list(each.paths) for each in held] == [[root + b"/p"]]
+
+
+def test_a_request_of_watches_that_is_refused_ends_the_connection(
+    opened: sessions.Opened, world: mirroring.World
+) -> None:
+    """Larger than the server takes: smaller ones follow."""
+    opened.watch(b"/")
+    most, epoch = opened.session.request_size.most, opened.session.epoch
+    world.zk.create(world.root, b"")
+    opened.session._arm(arming.SetWatches(1, [b"/" + b"x" * 2_000_000]))
+    polling.until(lambda: opened.session.epoch > epoch + 1, 10, what="another connection")
+    polling.until(lambda: opened.session.connected, 10, what="connected")
+    assert opened.session.request_size.most < most
+
+
+def test_the_server_gets_no_more_than_its_share(fresh_zookeeper: servers.ZooKeeper) -> None:
+    """However much is wanted at once. A server that stands still shows how much is on its way."""
+    settings = connections.ZooKeeper(
+        hosts=[fresh_zookeeper.address], session_timeout=20.0, protocol="classic"
+    )
+    made = session.Session(settings, metrics.null(), 4)
+    answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    made.open(0)
+    try:
+        polling.until(lambda: made.connected, what="connected")
+        client = made._client
+        assert client is not None
+        fresh_zookeeper.freeze()
+        for number in range(20):
+            ops = [(GET, b"/%d" % n) for n in range(number * 100, number * 100 + 100)]
+            made.read(ops, answers.put, known=True)
+        assert 0 < client.in_flight <= outbox.share(4) < 100
+        fresh_zookeeper.thaw()
+        for _ in range(20):
+            reply = answers.get(timeout=10)
+            assert list(reply.results) == [tree.Miss.NO_NODE] * 100
+        assert client.in_flight == 0
+    finally:
+        fresh_zookeeper.thaw()
+        made.close()

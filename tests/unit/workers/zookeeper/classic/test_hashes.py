@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import sys
+
+from hypothesis import given, strategies as st
+
+from zk2etcd_workers.zookeeper.classic import hashes
+
+_PATHS = st.binary(max_size=3)
+_STEPS = st.lists(st.tuples(st.booleans(), _PATHS))
+
+
+@given(_STEPS)
+def test_it_is_a_set(steps: list[tuple[bool, bytes]]) -> None:
+    mine, plain = hashes.Hashes(), set[bytes]()
+    for adds, path in steps:
+        assert (path in mine) == (path in plain)
+        if adds:
+            assert mine.add(path) == (path not in plain)
+            plain.add(path)
+        else:
+            mine.discard(path)
+            plain.discard(path)
+        assert len(mine) == len(plain)
+
+
+def test_a_node_takes_some_ten_bytes() -> None:
+    many = 200_000
+    mine = hashes.Hashes()
+    empty = _size(mine)
+    for number in range(many):
+        mine.add(b"/dubbo/%d" % number)
+    assert len(mine) == many
+    assert b"/dubbo/7" in mine
+    assert b"/dubbo/x" not in mine
+    assert (_size(mine) - empty) / many < 12
+
+
+def _size(mine: hashes.Hashes) -> int:
+    return sum(map(sys.getsizeof, mine._parts))

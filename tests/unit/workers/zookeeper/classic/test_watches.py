@@ -1,0 +1,66 @@
+"""What events and listings say, where nothing tells of a new node but its parent's listing."""
+
+from __future__ import annotations
+
+from zk2etcd_workers.zookeeper.classic import watches
+
+CREATED, DELETED, CHILDREN = watches.CREATED, watches.DELETED, watches.CHILDREN_CHANGED
+
+
+class _Told:
+    def __init__(self) -> None:
+        self.events: list[tuple[int, bytes]] = []
+        self.on = watches.Watches()
+
+    def list(self, path: bytes, *names: bytes, again: bool = False) -> list[tuple[int, bytes]]:
+        self.events = []
+        self.on.listed(
+            path, names, lambda kind, child: self.events.append((kind, child)), again=again
+        )
+        return self.events
+
+
+def test_a_new_child_is_told_of_once() -> None:
+    told = _Told()
+    told.on.allow(b"/p/a")
+    assert told.list(b"/p", b"a", b"b") == []
+    told.on.fired(CHILDREN, b"/p")
+    assert told.list(b"/p", b"a", b"b", b"c") == [(CREATED, b"/p/b"), (CREATED, b"/p/c")]
+    told.on.fired(CHILDREN, b"/p")
+    assert told.list(b"/p", b"a", b"b", b"c", b"d") == [(CREATED, b"/p/d")]
+    told.on.fired(DELETED, b"/p/b")
+    assert told.list(b"/p", b"a", b"b", again=True) == [(CREATED, b"/p/b")]
+    assert told.list(b"/", b"p", again=True) == [(CREATED, b"/p")]
+
+
+def test_what_may_not_be_read_ends_with_the_listing() -> None:
+    told = _Told()
+    told.on.deny(b"/p/dark")
+    told.on.fired(CHILDREN, b"/p")
+    assert told.list(b"/p") == [(DELETED, b"/p/dark")]
+
+
+def test_a_leaf_is_armed_once_until_its_watch_is_used_up() -> None:
+    told = _Told()
+    assert told.on.arm(b"/leaf")
+    assert told.on.is_armed(b"/leaf")
+    assert not told.on.arm(b"/leaf")
+    told.on.fired(CHILDREN, b"/leaf")
+    assert not told.on.is_armed(b"/leaf")
+    assert told.on.arm(b"/leaf")
+    told.list(b"/leaf")
+    assert not told.on.arm(b"/leaf")
+    told.on.fired(DELETED, b"/leaf")
+    assert told.on.arm(b"/leaf")
+
+
+def test_a_long_listing_waits() -> None:
+    told = _Told()
+    told.list(b"/p", *(b"%d" % number for number in range(1001)))
+    assert told.on.may_list(b"/q")
+    assert not told.on.may_list(b"/p")
+    assert not told.on.may_list(b"/p")
+    assert told.on.due() == [b"/p"]
+    assert told.on.due() == []
+    told.list(b"/p", b"1")
+    assert told.on.may_list(b"/p")

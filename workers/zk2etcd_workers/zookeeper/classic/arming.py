@@ -1,0 +1,98 @@
+"""Arming the children's watches of very many leaves in few requests, without reading them again.
+
+setWatches (opcode 101, jute record SetWatches) is how a client takes its watches along to another
+server; every release knows it. For each path the server sets the watch; or, if the list of children
+has changed above the zxid that is named (pzxid; `DataTree.setWatches`), or the node is gone, it
+sends the event at once. It does so between two transactions, also where it reads on several threads
+(`CommitProcessor`, 3.6 and later). So with a zxid that is no higher than that of the read which
+showed the leaf, nothing between read and watch is lost, and what comes is an event like any other.
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+MOST_BYTES = 128 * 1024
+"""A server ends the session at a request above its jute.maxbuffer, 1 MiB by default."""
+
+_COUNT = struct.Struct(">i")
+# zxid, no paths for values, none for coming into being, how many for children
+_HEAD = struct.Struct(">qiii")
+
+
+class SetWatches:
+    """Watch the children of these paths, or hear at once of a change since `since`."""
+
+    type = 101
+
+    def __init__(self, since: int, paths: Sequence[bytes]) -> None:
+        self.since = since
+        self.paths = paths
+        self.zxid = 0
+        self.size = 0
+        """In bytes, once it is sent."""
+
+    def serialize(self) -> bytes:
+        pack = _COUNT.pack
+        parts = [_HEAD.pack(self.since, 0, 0, len(self.paths))]
+        for path in self.paths:
+            parts += (pack(len(path)), path)
+        whole = b"".join(parts)
+        self.size = len(whole)
+        return whole
+
+    def deserialize(self, _buffer: bytes, _offset: int) -> bool:
+        return True
+
+
+class Arming:
+    """What is still to be armed over one connection. From any thread: what one has taken is on its
+    way before another one sends what has to come after it."""
+
+    def __init__(self, send: Callable[[SetWatches], Any], most: Callable[[], int]) -> None:
+        """:param send: puts it on the way, in the order of the calls, and never waits.
+        :param most: how many bytes a request may have.
+        """
+        self._send = send
+        self._most = most
+        self._lock = threading.RLock()
+        self._paths: list[bytes] = []
+        self._bytes = 0
+        self._since = 0
+        self._walking = 0
+
+    def begins(self) -> None:
+        """A read of a walk is under way, which may show more leaves."""
+        with self._lock:
+            self._walking += 1
+
+    def ends(self) -> None:
+        """It was answered; with the last of them all is armed, or the walk could end before."""
+        with self._lock:
+            self._walking -= 1
+            if not self._walking:
+                self.flush()
+
+    def add(self, paths: Sequence[bytes], since: int) -> None:
+        """These leaves were read at `since`, or later. They go when they fill a request."""
+        with self._lock:
+            self._since = min(self._since or since, since)
+            most = min(MOST_BYTES, self._most())
+            for path in paths:
+                size = len(path) + _COUNT.size
+                if self._paths and self._bytes + size + _HEAD.size > most:
+                    self.flush()
+                    self._since = since
+                self._paths.append(path)
+                self._bytes += size
+
+    def flush(self) -> None:
+        """Send all of it now: it comes before whatever is sent after this."""
+        with self._lock:
+            if self._paths:
+                request = SetWatches(self._since, self._paths)
+                self._paths, self._bytes, self._since = [], 0, 0
+                self._send(request)
