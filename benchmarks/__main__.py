@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from benchmarks import (
     buckets,
     burst,
+    classic,
     events,
     figures,
     full_sync,
@@ -61,6 +62,7 @@ RUNS: dict[str, Run] = {
     "verify": lambda on, size: verify.measure(on, SMALL, size.small, size.runs),
     "memory": lambda on, size: memory.following(on, SMALL, size.small, None),
     "recovery": lambda on, size: recovery.measure(on, SMALL, size.small, size.runs),
+    "classic": lambda on, size: classic.measure(on, size.small, size.burst // 5, size.runs),
     "full-sync-large": lambda on, size: full_sync.measure(on, LARGE, size.large, size.runs),
     "memory-large": lambda on, size: memory.following(on, LARGE, size.large, 600.0),
 }

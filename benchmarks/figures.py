@@ -22,11 +22,21 @@ class Figure:
         return self.target is None or self.value <= self.target
 
 
-def ratio(name: str, ours: Sequence[float], bare: Sequence[float], target: float) -> Figure:
-    """Our median over the bare script's, of the same run; both in seconds."""
+def ratio(
+    name: str,
+    ours: Sequence[float],
+    bare: Sequence[float],
+    target: float,
+    *,
+    beside: str = "bare",
+) -> Figure:
+    """Our median over the bare script's, of the same run; both in seconds.
+
+    :param beside: what the other one is, if it is no bare script.
+    """
     mine, plain = statistics.median(ours), statistics.median(bare)
     runs = f"median of {len(ours)}" if len(ours) > 1 else "one run"
-    detail = f"{seconds(mine)} beside {seconds(plain)} bare, {runs}"
+    detail = f"{seconds(mine)} beside {seconds(plain)} {beside}, {runs}"
     return Figure(name, mine / plain, "x", target, detail)
 
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from benchmarks import bare_etcd, bare_zookeeper
+from benchmarks import bare_classic, bare_etcd, bare_zookeeper
 from zk2etcd.sandbox import servers, supervisor as supervisors
 from zk2etcd_workers.commands import generate
 
@@ -33,8 +33,9 @@ class World:
     """A ZooKeeper that keeps its tree, and an etcd that is emptied between runs."""
 
     def __init__(self, box: servers.Sandbox, class_path: str | None = None) -> None:
-        """:param class_path: of another ZooKeeper than the one installed."""
+        """:param class_path: of a ZooKeeper before 3.6, instead of the one installed."""
         self.box = box
+        self._is_old = class_path is not None
         self.zookeeper = box.zookeeper(jvm=JVM, class_path=class_path)
         self.etcd = box.etcd(arguments=QUOTA)
         self.zookeeper.launch()
@@ -124,20 +125,24 @@ class World:
 
     def assert_equal(self, source: str, target: str) -> int:
         """Compare keys and values of both sides, untimed; the number of nodes."""
-        client = bare_zookeeper.connect(self.zookeeper.address)
         cut, to = len(source.encode()), target.encode()
-        wanted = {
-            to + path[cut:]: value
-            for nodes in bare_zookeeper.walk(client, source.encode())
-            for path, value in nodes
-        }
-        bare_zookeeper.disconnect(client)
+        wanted = {to + path[cut:]: value for path, value in self._nodes(source)}
         present = {kv.key: kv.value for page in bare_etcd.pages(self.channel, to) for kv in page}
         if wanted != present:
             differing = [key for key, value in wanted.items() if present.get(key) != value]
             extra = present.keys() - wanted.keys()
             raise AssertionError(f"{len(differing)} missing or different, {len(extra)} extra")
         return len(wanted)
+
+    def _nodes(self, source: str) -> list[tuple[bytes, bytes]]:
+        if self._is_old:
+            plain = bare_classic.Classic(self.zookeeper.address)
+            with contextlib.closing(plain):
+                return list(itertools.chain.from_iterable(plain.walk(source.encode())))
+        client = bare_zookeeper.connect(self.zookeeper.address)
+        found = list(itertools.chain.from_iterable(bare_zookeeper.walk(client, source.encode())))
+        bare_zookeeper.disconnect(client)
+        return found
 
 
 def _pause(started: float, seconds: float, what: str) -> None:

@@ -47,6 +47,12 @@ def etcd(suite: str) -> str:
     return str(unpacked(suite) / "usr/bin/etcd")
 
 
+def missing(suite: str) -> str | None:
+    """Why the suite's packages cannot be had; None if they are there."""
+    folder, why = _fetched(suite)
+    return why if folder is None else None
+
+
 def unpacked(suite: str) -> pathlib.Path:
     """The root of the suite's unpacked packages; skips the test if they cannot be had."""
     folder, why = _fetched(suite)

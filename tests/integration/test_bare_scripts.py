@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from benchmarks import bare_etcd, burst, full_sync, latency, verify, world
+from tests import releases
+from zk2etcd.sandbox import servers
 
 NODES = 3_000
 
@@ -24,6 +26,17 @@ def test_the_bare_sync_makes_both_sides_equal(on: world.World) -> None:
     assert line.started < line.connected < line.equal
     assert on.assert_equal("/dubbo", "/dubbo") == NODES
     assert verify._bare(on, "/dubbo", NODES) > 0
+
+
+def test_the_bare_sync_of_old_servers_makes_both_sides_equal() -> None:
+    with servers.opened() as box:
+        old = world.World(box, releases.class_path(releases.ZOOKEEPER_3_4))
+        try:
+            old.seed("/dubbo", NODES)
+            full_sync._bare(old, "/dubbo", NODES, "bare_classic")
+            assert old.assert_equal("/dubbo", "/dubbo") == NODES
+        finally:
+            old.close()
 
 
 def test_a_difference_is_noticed(on: world.World) -> None:
