@@ -61,6 +61,8 @@ def test_a_long_range_is_not_counted_to_its_end_by_each_page(
     counted = []
 
     class Counting:
+        allowance = client.allowance
+
         def range(self, key: bytes) -> wire.Page:
             return client.range(key)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from concurrent import futures
 
 import kazoo.client
 import pytest
@@ -204,6 +205,28 @@ def test_the_write_rate_holds(world: mirroring.World) -> None:
     took = time.monotonic() - start
     assert 0.8 <= took < 8
     assert len([event for event in watch.events if event.key.startswith(b"/")]) == 301
+
+
+def test_the_rate_of_etcds_keys_holds_for_walks_and_live_changes_do_not_wait(
+    world: mirroring.World,
+) -> None:
+    world.zk.create(world.root, b"")
+    _grow(world, "n", 300)
+    world.worker().follows()
+    world.equal()
+    world.workers[-1].drain()
+    start = time.monotonic()
+    worker = world.worker(etcd={"max_reads_per_second": 100})
+    worker.follows()
+    assert 1.5 <= time.monotonic() - start < 10
+    with futures.ThreadPoolExecutor() as pool:
+        full_sync = pool.submit(worker.full_sync)
+        world.zk.set(world.path("n00000"), b"live")
+        polling.until(lambda: world.etcd.value(world.path("n00000")) == b"live", 5)
+        assert not full_sync.done(), "the full sync was over: this shows nothing"
+        last = full_sync.result().last_full_sync
+    assert last is not None
+    assert last.took_seconds >= 1.5
 
 
 def test_the_read_rate_holds_and_is_used_up(world: mirroring.World) -> None:

@@ -219,6 +219,14 @@ class Etcd(fields.Reconnect):
         le=128,
         description="Txns under way at once, for each worker. More hides latency, and loads etcd.",
     )
+    max_reads_per_second: fields.Count | None = Field(
+        None,
+        ge=1,
+        description="Keys that full syncs, bases and `diff` read a second at most, for each worker,"
+        " to spare the cluster. Full syncs rest anyway while its answers take longer than usual."
+        " null: no limit.",
+        examples=[20000],
+    )
     max_writes_per_second: fields.Count | None = Field(
         None,
         ge=1,

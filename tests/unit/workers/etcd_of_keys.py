@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from zk2etcd_workers.etcd import wire
+from zk2etcd_workers.model import resting
 
 
 class Etcd:
@@ -14,6 +15,7 @@ class Etcd:
     def __init__(self, keys: Sequence[bytes]) -> None:
         self.keys = sorted(keys)
         self.sent = 0
+        self.allowance = resting.Allowance(None)
 
     def range_soon(
         self, key: bytes, end: bytes = b"", *, limit: int = 0, **_: Any
@@ -22,7 +24,7 @@ class Etcd:
         page = found[:limit] if limit else found
         self.sent += len(page)
         size = 100 * len(page)
-        return lambda: wire.Page(page, page, 7, len(page) < len(found), len(found), size, None)
+        return lambda: wire.Page(page, page, 7, len(page) < len(found), len(found), size, 0.0, None)
 
     def range(self, key: bytes, end: bytes = b"", **options: Any) -> wire.Page:
         return self.range_soon(key, end, **options)()

@@ -148,7 +148,8 @@ def _first_look(ctx: context.Context, found: Found, told: Tell) -> spool.Spool:
     walk = ctx.walk()
     differing, counts = spool.Spool(), plan.Counts()
     watched = _watched(ctx, walk, told)
-    for change in beside.differences(watched, ctx.etcd, ctx.mapping, counts):
+    sides, pause = (watched, ctx.etcd, ctx.mapping), ctx.turn.pause
+    for change in beside.differences(*sides, counts, pause, yields=True):
         if isinstance(change, plan.Write):
             # Whether the key is there at all is known at the next look.
             differing.add(spool.Record(spool.DIFFERS, change.path))

@@ -28,7 +28,7 @@ from zk2etcd_workers.etcd import (
     seen,
     wire,
 )
-from zk2etcd_workers.model import pacing
+from zk2etcd_workers.model import pacing, resting
 
 _READS_IN_TXN = 100
 
@@ -56,6 +56,7 @@ class Client:
         self.reads_in_txn = _READS_IN_TXN
         self.learned = limits.Learned()
         self._rate = pacing.Rate(settings.max_writes_per_second)
+        self.allowance = resting.Allowance(settings.max_reads_per_second)
 
     @property
     def endpoint(self) -> str:
@@ -96,11 +97,13 @@ class Client:
         started, known = time.monotonic(), self._seen.revision
         call = self._begin("KV/Range", request)
         columns: list[Sequence[bytes]] = []
+        took = [0.0]
         apart = threading.Event()
 
         def arrived(future: Any) -> None:
             # Taken apart in grpc's thread, while the caller's waits for something else.
             try:
+                took[0] = time.monotonic() - started
                 if future.code() is grpc.StatusCode.OK:
                     columns.extend(wire.columns(future.result()))
             finally:
@@ -113,10 +116,7 @@ class Client:
             self._seen.saw(reply, known)
             apart.wait()
             # Not there if it was asked a second time, with a new token.
-            keys, values = columns or wire.columns(reply)
-            size = int(reply.ByteSize())
-            revision, more, total = int(reply.header.revision), bool(reply.more), int(reply.count)
-            return wire.Page(keys, values, revision, more, total, size, reply)
+            return wire.page(reply, columns, took[0])
 
         return finish
 

@@ -123,6 +123,8 @@ class Page(NamedTuple):
     """How many keys the whole range holds, whatever the page's limit."""
     size: int
     """Bytes on the wire."""
+    took: float
+    """Seconds until the answer was there, whenever it was asked for it."""
     reply: Any
 
     @property
@@ -174,6 +176,14 @@ def _fill(slots: Any, ops: Sequence[Op]) -> None:
             entry.key, entry.range_end = op.key, op.end
             entry.limit, entry.keys_only = op.limit, op.keys_only
             entry.count_only, entry.revision = op.count_only, op.revision
+
+
+def page(reply: Any, taken_apart: Sequence[Sequence[bytes]], took: float) -> Page:
+    """The answer to a range, whose `columns` may be known."""
+    keys, values = taken_apart or columns(reply)
+    size = int(reply.ByteSize())
+    revision, more, total = int(reply.header.revision), bool(reply.more), int(reply.count)
+    return Page(keys, values, revision, more, total, size, took, reply)
 
 
 def columns(reply: Any) -> tuple[Sequence[bytes], Sequence[bytes]]:

@@ -83,7 +83,8 @@ class Base:
         ahead = foresight.Foresight(ctx, self._facts) if first else None
         counts = plan.Counts()
         wanted = self._guard.recount(walk) if self._guard.was_cut_off else walk
-        differing = beside.differences(self._noted(wanted), ctx.etcd, ctx.mapping, counts)
+        noted, pause = self._noted(wanted), ctx.turn.pause
+        differing = beside.differences(noted, ctx.etcd, ctx.mapping, counts, pause)
         for changes, change in enumerate(differing, 1):
             if isinstance(change, plan.Write):
                 self._put += 1
@@ -269,7 +270,7 @@ def count(ctx: context.Context) -> int:
     """How many keys the shard's range holds now: without excluded ones, with foreign ones."""
     mapped = ctx.mapping
     if mapped.buckets > 1:
-        return etcd_keys.number(ctx.etcd, mapped)
+        return etcd_keys.number(ctx.etcd, mapped, ctx.turn.pause)
     excluded = sum(
         _size(ctx, mapped.key(path), mapped.below_path(path)) for path in mapped.excluded
     )

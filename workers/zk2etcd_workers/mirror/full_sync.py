@@ -94,7 +94,8 @@ class FullSync:
         walk = self._walk = ctx.walk(self._facts.largest)
         counts = plan.Counts()
         shown = time.monotonic()
-        for change in beside.differences(walk, ctx.etcd, ctx.mapping, counts):
+        sides, pause = (walk, ctx.etcd, ctx.mapping), self._turn.pause
+        for change in beside.differences(*sides, counts, pause, yields=True):
             if isinstance(change, plan.Write):
                 guard.creates(change)
                 self._nominate(change.path)

@@ -9,7 +9,8 @@ keys of the range that it is asked for, whatever the limit.)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 
 from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.model import mapping, plan
@@ -21,13 +22,20 @@ _PIECE_BYTES = 2 * 1024 * 1024
 
 
 def differences(
-    walk: Iterable[plan.Run], client: etcd.Client, shard: mapping.Mapping, counts: plan.Counts
+    walk: Iterable[plan.Run],
+    client: etcd.Client,
+    shard: mapping.Mapping,
+    counts: plan.Counts,
+    pause: Callable[[float], None] = time.sleep,
+    *,
+    yields: bool = False,
 ) -> Iterator[plan.Write | plan.Extra]:
     """What differs between a walk and etcd, in key order.
 
+    :param pause: and `yields`: see `etcd_keys.Reader`.
     :raises errors.EtcdError: a page was refused or not answered.
     """
-    reader = etcd_keys.Reader(client, shard)
+    reader = etcd_keys.Reader(client, shard, pause, yields=yields)
     asked: tuple[list[plan.Run], Iterator[plan.Held]] | None = None
     for runs in _gathered(walk, shard.buckets):
         page = reader.part(runs[-1].keys[-1])

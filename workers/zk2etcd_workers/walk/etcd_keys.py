@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from zk2etcd import errors
 from zk2etcd_workers.etcd import client as etcd, wire
-from zk2etcd_workers.model import mapping, paging, plan
+from zk2etcd_workers.model import mapping, paging, plan, resting
 
 _FIRST_PAGE = 64
 _LARGEST_PAGE = 4_000
@@ -21,12 +22,26 @@ class Reader:
     included, those of other buckets not.
 
     Pages adapt to the size of what they hold, and the next one is under way while one is used.
-    If etcd compacted the revision, it goes on from the last key at a new one.
+    If etcd compacted the revision, it goes on from the last key at a new one. It rests before a
+    page as long as `model/resting` says.
 
     :raises errors.EtcdError: a page was refused or not answered.
     """
 
-    def __init__(self, client: etcd.Client, shard: mapping.Mapping) -> None:
+    def __init__(
+        self,
+        client: etcd.Client,
+        shard: mapping.Mapping,
+        pause: Callable[[float], None] = time.sleep,
+        *,
+        yields: bool = False,
+    ) -> None:
+        """:param pause: waits for so many seconds.
+        :param yields: it rests too while etcd is slow.
+        """
+        self._pause = pause
+        self._yielding = resting.Yielding() if yields else None
+        self._rest_until = 0.0
         self._client = client
         self._shard = shard
         self._start, self._end = shard.below()
@@ -55,13 +70,15 @@ class Reader:
         return self._read(own, ask, pages, keys_only)
 
     def _ask(self, pages: paging.Pages, keys_only: bool) -> Callable[[], wire.Page]:
-        limit = _LARGEST_OF_KEYS if keys_only else self._limit
+        limit = self._client.allowance.most(_LARGEST_OF_KEYS if keys_only else self._limit)
         start, end = pages.start, pages.stop
 
         def send() -> Callable[[], wire.Page]:
             options: dict[str, Any] = {"revision": self._revision, "keys_only": keys_only}
             return self._client.range_soon(start, end, limit=limit, **options)
 
+        if (rest := self._rest_until - time.monotonic()) > 0:
+            self._pause(rest)
         sent = send()
 
         def answer() -> wire.Page:
@@ -86,6 +103,7 @@ class Reader:
             yield self._held(own)
         while ask is not None:
             page, ask = ask(), None
+            self._rest(page)
             if not keys_only:
                 self._limit = _next_limit(page, self._limit)
             pages.saw(page.keys, page.total, more=page.more)
@@ -93,6 +111,13 @@ class Reader:
                 ask = self._ask(pages, keys_only)
             if page.keys:
                 yield self._held(page)
+
+    def _rest(self, page: wire.Page) -> None:
+        now = time.monotonic()
+        seconds = self._client.allowance.spent(len(page.keys), now)
+        if self._yielding is not None:
+            seconds = max(seconds, self._yielding.saw(page.size, page.took))
+        self._rest_until = max(self._rest_until, now + seconds)
 
     def _held(self, page: wire.Page) -> plan.Held:
         """What of a page is this shard's."""
@@ -104,15 +129,21 @@ class Reader:
 
 
 def stream(
-    client: etcd.Client, shard: mapping.Mapping, *, keys_only: bool = False
+    client: etcd.Client,
+    shard: mapping.Mapping,
+    pause: Callable[[float], None] = time.sleep,
+    *,
+    keys_only: bool = False,
 ) -> Iterator[plan.Held]:
     """All of them, from the first on."""
-    return Reader(client, shard).rest(keys_only=keys_only)
+    return Reader(client, shard, pause).rest(keys_only=keys_only)
 
 
-def number(client: etcd.Client, shard: mapping.Mapping) -> int:
+def number(
+    client: etcd.Client, shard: mapping.Mapping, pause: Callable[[float], None] = time.sleep
+) -> int:
     """How many keys `stream` yields: for a bucket, as etcd itself can only count ranges."""
-    return sum(len(page.keys) for page in stream(client, shard, keys_only=True))
+    return sum(len(page.keys) for page in stream(client, shard, pause, keys_only=True))
 
 
 def _next_limit(page: wire.Page, limit: int) -> int:
