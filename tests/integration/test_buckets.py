@@ -372,6 +372,39 @@ def test_half_a_split_is_no_former_one(world: mirroring.World) -> None:
     assert world.etcd.value(world.path("theirs")) == b"from before"
 
 
+def test_a_split_that_took_over_in_part_makes_nothing_forgotten(world: mirroring.World) -> None:
+    """One of the halves has not run since the whole did, so that it knows less than the whole of
+    what is its own to see to."""
+    seed(world)
+    halves = split(world.root, 2)
+    (worker,) = spread(world, halves, 1)
+    whole = resplit(world, worker, 1, 2)
+    whole.follows()
+    changed = {}
+    for name in NAMES[:8]:  # one by one: a Txn of many marks some of them
+        changed[world.path(name)] = world.zk.set(world.path(name), b"1").mzxid
+        world.equal()
+    whole.drain()
+    half = world.worker(shards=halves[1:], identity=messages.Identity("inst", "w0", 3))
+    half.follows()
+    again = resplit(world, half, 1, 4)
+    again.follows()
+    known = _taken_over(world, again.shards[0].id)
+    assert {path: known.get(path) for path in changed} == changed
+
+
+def _taken_over(world: mirroring.World, shard: str) -> dict[str, int]:
+    """The highest zxid of each path in the marks that a shard took over; its base adds others."""
+    identity = json.loads(world.etcd.value(f"{world.state}/identities/{shard}") or b"")
+    found: dict[str, int] = {}
+    for key, value in world.etcd.values(f"{world.state}/marks/{shard}").items():
+        marks = json.loads(value)
+        if int(marks["token"], 16) == identity["era"] and "walked" not in str(key):
+            for path, (mzxid, _) in marks["marks"].items():
+                found[path] = max(found.get(path, 0), int(mzxid, 16))
+    return found
+
+
 def test_what_a_guard_holds_is_held_by_the_next_split_too(world: mirroring.World) -> None:
     seed(world)
     world.etcd.put_many([(world.path(f"theirs{number}"), b"") for number in range(9)])

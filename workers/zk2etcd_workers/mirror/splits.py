@@ -171,27 +171,30 @@ def _again(ctx: context.Context, kept: _Kept, zxid: int) -> _Ops:
 
 
 def _of_split(ctx: context.Context, former: Split, kept: _Kept, zxid: int) -> _Ops:
-    """What a whole split knew."""
+    """What a whole split knew. One of its shards may not have run since this one did, and know less
+    of its part: so what this one knows itself counts as well."""
     keys, mine = ctx.keys, ctx.shard.id
     own = kept.get(keys.checkpoint(mine))
     theirs = [kept.get(keys.identity(each)) for each in former.ids]
     identity = _identity(ctx, theirs)
+    known = dict(zip(former.ids, theirs, strict=True))
     if own is not None and own.revision <= identity.since:
         zxid = 0  # of an ensemble that they were released of
+    else:
+        known[mine] = kept.get(keys.identity(mine))
     checkpoint = own_keys.encode_zxid(max(zxid, former.zxid), ctx.fence.token)
     return [
         wire.Put(keys.checkpoint(mine), checkpoint),
         wire.Put(keys.identity(mine), identity.to_bytes()),
-        *_marks(ctx, former, theirs),
+        *_marks(ctx, known),
     ]
 
 
-def _marks(
-    ctx: context.Context, former: Split, kept: Sequence[wire.Present | None]
-) -> Iterator[wire.Put]:
-    """Those of their marks that count and are this shard's to see to, the latest first."""
+def _marks(ctx: context.Context, known: Mapping[str, wire.Present | None]) -> Iterator[wire.Put]:
+    """Those marks of these shards, with their identities, that count and are this shard's to see
+    to, the latest first."""
     found: list[history.Mark] = []
-    for each, identity in zip(former.ids, kept, strict=True):
+    for each, identity in known.items():
         if identity is not None:
             era = own_keys.IdentityRecord.from_bytes(identity.value, identity.key).era
             kvs = ring.read(ctx.reads, ctx.keys.marks(each))
