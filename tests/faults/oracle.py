@@ -184,6 +184,15 @@ class _Cursor:
                 return True
         return False
 
+    def may_be_later(self, event: watcher.Event) -> bool:
+        """Whether a state that nobody put back, after this one, fits as well."""
+        return any(
+            state.value == event.value
+            and not state.restored
+            and state.time <= event.at + CLOCK_SLACK
+            for state in self._states[self._at + 1 :]
+        )
+
 
 def _one_key(
     key: bytes, events: Sequence[watcher.Event], states: Sequence[txnlog.Entry], case: Case
@@ -244,7 +253,8 @@ def regressed(case: Case) -> Iterator[Violation]:
             elif event.value != last:
                 before = cursor.state
                 back = cursor.advance(event, again=False) and _goes_back(before, cursor.state)
-                if back and not _released(releases, key, event.at):
+                made_anew = back and cursor.may_be_later(event)
+                if back and not made_anew and not _released(releases, key, event.at):
                     yield _unreleased(key, event, before)
             last = event.value
 

@@ -67,6 +67,15 @@ def test_a_lost_delete_that_is_undone_needs_a_release_too() -> None:
     assert judged(states, *changes) == {"regressed"}
 
 
+def test_what_somebody_wrote_again_since_is_no_regress() -> None:
+    states = [LOST[0], txnlog.Entry(3, 3.0, None), LOST[2]]
+    states += [txnlog.Entry(4, 1002.2, None, era=1), txnlog.Entry(5, 1002.8, b"1", era=1)]
+    changes = [(2, KEY, b"1"), (3, KEY, None), (300, KEY, b"1")]
+    assert judged(states, *changes) == set()
+    states[-1] = states[-1]._replace(time=1005.0)
+    assert judged(states, *changes) == {"regressed"}, "only later"
+
+
 def test_a_lost_create_may_go() -> None:
     states = [txnlog.Entry(3, 3.0, b"2"), txnlog.Entry(0, 1002.0, None, era=1, restored=True)]
     assert judged(states, (2, KEY, b"2"), (300, KEY, None)) == set()
