@@ -7,6 +7,7 @@ and goes on by another, and only then the first one delivers what it holds.
 from __future__ import annotations
 
 import queue
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -158,6 +159,33 @@ def test_taking_the_shard_again_may_be_ambiguous_too(world: mirroring.World, way
     world.equal()
     worker.follows()
     assert _only_rose(_history(world, watch)[world.root.encode()])
+
+
+def _threads() -> set[str]:
+    """A shard's thread has its name."""
+    return {thread.name for thread in threading.enumerate()}
+
+
+def test_a_shard_that_was_left_while_etcd_was_away_is_free_soon_after(
+    world: mirroring.World,
+) -> None:
+    """The worker lives on with another shard, and so does the lease of the owner key."""
+    for name in ("left", "kept"):
+        world.zk.create(world.path(name), b"0", makepath=True)
+    shards = [mirroring.shard(path, path) for path in (world.path("left"), world.path("kept"))]
+    with proxy.Proxy(world.etcd_address) as line:
+        etcd = {"endpoints": [f"http://{line.address}"], "request_timeout": 1.0}
+        worker = world.worker(shards=shards, etcd=etcd)
+        worker.follows()
+        owner = f"{world.state}/owners/{shards[0].id}"
+        line.refuse()
+        worker.assign({}, shards[1:])
+        polling.until(lambda: shards[0].id not in _threads(), what="the shard is left")
+        assert world.etcd.value(owner) is not None
+        line.accept()
+        polling.until(lambda: world.etcd.value(owner) is None, what="its owner key is gone")
+        assert world.etcd.value(f"{world.state}/owners/{shards[1].id}") is not None
+        worker.follows()
 
 
 # --- the floor -----------------------------------------------------------------------------------

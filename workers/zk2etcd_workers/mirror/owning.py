@@ -128,5 +128,5 @@ class Owning:
         try:
             ctx.fence.release()
         except errors.Zk2EtcdError as error:
-            ctx.log.warning("owner key not deleted; its lease ends by itself", error=str(error))
+            ctx.log.warning("owner key not deleted: tried again", error=str(error))
         self._facts.owned = False

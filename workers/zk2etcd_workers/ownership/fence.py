@@ -20,6 +20,7 @@ from zk2etcd_workers.ownership import (
     checkpoints as all_checkpoints,
     claims,
     leases,
+    left,
     owners,
     records,
     writes,
@@ -46,6 +47,8 @@ class Shared:
     def __init__(self, client: etcd.Client, keys: records.Keys, lease: leases.Lease) -> None:
         self.claims = claims.Claims(client, keys, lease)
         self.writes = writes.Writes(client)
+        self.left = left.Left(client)
+        lease.each_time(self.left.again)
 
 
 class Fence:
@@ -70,6 +73,7 @@ class Fence:
         self._checkpoint = keys.checkpoint(shard.id)
         self._epoch = 0
         self._in_doubt = False
+        self._document_put = b""
         self.token = 0
         self.mark = acknowledged.NOTHING
         """The shard's checkpoint as etcd last acknowledged it."""
@@ -107,13 +111,20 @@ class Fence:
             raise
 
     def release(self) -> None:
-        """Delete our owner key: writes under way can land no more, and others need not wait."""
+        """Delete our owner key: writes under way can land no more, and others need not wait.
+
+        :raises errors.EtcdError: it may be there still; it is deleted once etcd answers.
+        """
         token, self.token = self.token, 0
-        if not token and self._in_doubt:
-            token = self._unclaimed()
-        if token:
-            ours = wire.Compare(self._key, "mod", "=", token)
-            self._shared.writes.write(writes.Write([ours], [wire.Delete(self._key)], ()))
+        try:
+            if not token and self._in_doubt:
+                token = self._unclaimed()
+            if token:
+                ours = wire.Compare(self._key, "mod", "=", token)
+                self._shared.writes.write(writes.Write([ours], [wire.Delete(self._key)], ()))
+        except errors.EtcdError:
+            self._shared.left.add(self._key, self._document_put)
+            raise
         self._in_doubt = False
 
     @property
@@ -233,7 +244,8 @@ class Fence:
         """Put the key with the next epoch; see `claims`."""
         self._epoch = next(_EPOCHS)
         self._in_doubt = True
-        document = self._document()
+        self._document_put = document = self._document()
+        self._shared.left.forget(self._key)
         wish = claims.Wish(self._shard, self._key, self._checkpoint, document, takeable, old)
         taken = self._shared.claims.take(wish)
         self.token, found = taken.token, taken.checkpoints

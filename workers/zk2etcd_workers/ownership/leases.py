@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections.abc import Callable
 
 from zk2etcd import errors
 from zk2etcd.logs import logger
@@ -34,6 +35,7 @@ class Lease:
         self._id = 0
         self._renewed = 0.0
         self._in_vain = 0
+        self._also: list[Callable[[], None]] = []
         self.ttl = float(self._wanted)
 
     def obtain(self) -> int:
@@ -56,6 +58,10 @@ class Lease:
                 self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
                 self._thread.start()
             return lease
+
+    def each_time(self, also: Callable[[], None]) -> None:
+        """Call this after each renewal; it must not wait."""
+        self._also.append(also)
 
     def age(self) -> float:
         return time.monotonic() - self._renewed
@@ -90,6 +96,8 @@ class Lease:
             lease = self._id
             if lease:
                 self._renew(lease)
+            for also in self._also:
+                also()
 
     def _renew(self, lease: int) -> None:
         sent = time.monotonic()
