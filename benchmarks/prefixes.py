@@ -106,7 +106,7 @@ def _measured(on: world.World, supervisor: supervisors.Supervisor, paths: list[s
             raise AssertionError(f"not all of {len(paths)} prefixes follow")
         time.sleep(LOOK_SECONDS)
     following = time.monotonic() - began
-    started = _between(before, _counts(on))
+    started = _between(before, _counts(on, supervisor))
     time.sleep(SETTLE_SECONDS)
     at = _counts(on, supervisor)
     time.sleep(QUIET_SECONDS)

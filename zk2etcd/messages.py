@@ -279,6 +279,13 @@ class ShardReport:
     started_over: StartedOver | None = None
     ensemble: Ensemble | None = None
 
+    def fresh_until(self, moment: float) -> ShardReport:
+        """The same with this `synced_at`. A worker's thousand shards have another one each second:
+        `dataclasses.replace` takes ten times as long."""
+        new = object.__new__(ShardReport)
+        new.__dict__.update(self.__dict__, synced_at=moment)
+        return new
+
 
 @dataclasses.dataclass(frozen=True)
 class Etcd:
@@ -294,7 +301,9 @@ class Report:
 
     `oldest_turn_seconds` is the age of the least recent turn of any mirror's loop, at sending: a
     single hung mirror makes the worker hung. `generation` is the last `Assign` that was carried
-    out in full (removed shards let go of); `held` are the shards not let go of yet.
+    out in full (removed shards let go of); `held` are the shards not let go of yet. Those of them
+    that are not in `shards` are as they were told last, but fresh until `synced_at` now, if it is
+    not None.
     """
 
     slot: str
@@ -305,3 +314,4 @@ class Report:
     oldest_turn_seconds: float
     zk_connected: bool
     etcd: Etcd | None = None
+    synced_at: float | None = None

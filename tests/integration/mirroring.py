@@ -7,6 +7,7 @@ thread reads each worker's reports all the time, as the supervisor does.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import sys
 import threading
@@ -84,9 +85,10 @@ class Worker:
         self._pipe.send(assign)
 
     def _read(self) -> None:
+        known: dict[str, messages.ShardReport] = {}
         with contextlib.suppress(EOFError, OSError):
             while True:
-                self.reports.append(self._pipe.recv())
+                self.reports.append(_whole(self._pipe.recv(), known))
 
     # --- what it says --------------------------------------------------------------------------
 
@@ -317,3 +319,13 @@ def difference(wanted: Mapping[bytes, bytes], found: Mapping[bytes, bytes]) -> s
         f"{len(missing)} missing {missing[:3]}, {len(extra)} extra {extra[:3]}, "
         f"{len(differs)} differ {[(key, wanted[key][:20], found[key][:20]) for key in differs[:3]]}"
     )
+
+
+def _whole(report: messages.Report, known: dict[str, messages.ShardReport]) -> messages.Report:
+    """The report with those shards too of which it has nothing to tell but how fresh they are."""
+    told = {each.id: each for each in report.shards}
+    for shard, before in known.items():
+        if shard not in told and report.synced_at is not None:
+            known[shard] = before.fresh_until(report.synced_at)
+    known.update(told)
+    return dataclasses.replace(report, shards=tuple(known[s] for s in report.held if s in known))

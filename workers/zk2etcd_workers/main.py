@@ -17,8 +17,8 @@ from zk2etcd.config import models
 from zk2etcd.logs import logger
 from zk2etcd_workers import heap, turn
 from zk2etcd_workers.etcd import client as etcd
-from zk2etcd_workers.mirror import mirror
-from zk2etcd_workers.model import mapping, steps, told
+from zk2etcd_workers.mirror import admission, mirror, rounds
+from zk2etcd_workers.model import mapping, news, steps, told
 from zk2etcd_workers.ownership import fence, leases, member, reads, records
 from zk2etcd_workers.shard import context
 from zk2etcd_workers.walk import oldest
@@ -68,6 +68,9 @@ class _Sides:
         self.lease = leases.Lease(self.client, settings.state.lease_ttl)
         self.shared = fence.Shared(self.client, keys, self.lease)
         self.oldest = oldest.Oldest()
+        self.rounds = rounds.Rounds(
+            self.session, self.client, keys, self.lease, settings.zookeeper.request_timeout
+        )
         self._member = member.Membership(self.client, keys, self.lease, spec.identity)
         if not spec.dry_run:
             self._member.start()
@@ -82,6 +85,7 @@ class _Sides:
 
     def close(self) -> None:
         self._member.close()
+        self.rounds.close()
         self.lease.close()
         self.session.close()
         self.client.close()
@@ -96,7 +100,11 @@ class Worker:
         self._instruments = instruments
         self._log = logger.get()
         self._mirrors: dict[str, mirror.Mirror] = {}
+        self._admission = admission.Admission()
+        self._news = news.News()
         self._target: messages.Assign | None = None
+        self._reached: messages.Assign | None = None
+        """The last one that was carried out in full: what runs is as it says."""
         self._sides: _Sides | None = None
         self._generation = 0
         self._trace = spec.trace_id
@@ -164,7 +172,7 @@ class Worker:
                     running.release(command)
             case messages.Pause(shard) | messages.Resume(shard):
                 if (running := self._mirrors.get(shard)) is not None:
-                    running.pausing.ask(command)
+                    running.pause(command)
             case messages.SetLogLevel(level):
                 self._log_level = level
                 logger.set_level(level)
@@ -189,10 +197,11 @@ class Worker:
 
     def _reconcile(self) -> None:
         """Stop what is not wanted as it runs, and start what is missing once that has let go."""
-        for shard_id in [name for name, each in self._mirrors.items() if not each.alive]:
+        gone = [name for name, each in self._mirrors.items() if each.ended and not each.alive]
+        for shard_id in gone:
             del self._mirrors[shard_id]
         target = self._target
-        if target is None:
+        if target is None or (target is self._reached and not gone):
             return
         fits = self._sides is not None and self._sides.fits(target.config)
         stop, start = steps.steps(target, self._running(), connected=fits)
@@ -207,7 +216,7 @@ class Worker:
             self._reconnect(target.config)
         for shard in start:
             self._start(shard, target)
-        self._generation = target.generation
+        self._generation, self._reached = target.generation, target
 
     def _running(self) -> dict[str, steps.Running]:
         contexts = {shard_id: each.context for shard_id, each in self._mirrors.items()}
@@ -255,7 +264,14 @@ class Worker:
             target=shard.target,
             trace_id=self._trace,
         )
-        started = mirror.Mirror(ctx, self._reaped, once=self._spec.once, cause=self._trace)
+        started = mirror.Mirror(
+            ctx,
+            self._reaped,
+            sides.rounds,
+            self._admission,
+            once=self._spec.once,
+            cause=self._trace,
+        )
         self._mirrors[shard.id] = started
         started.start()
 
@@ -285,15 +301,22 @@ class Worker:
         for _, each in running:
             each.look(now)
         room = told.room(len(running))
+        news_of, synced_at = self._news.of([each.state(shard) for shard, each in running])
+        ages = [each.context.turn.age() for _, each in running if each.alive]
+        if sides is not None:
+            ages.append(sides.rounds.age)
         report = messages.Report(
             slot=self._spec.identity.slot,
             incarnation=self._spec.identity.incarnation,
             generation=self._generation,
             held=tuple(shard for shard, _ in running),
-            shards=tuple(each.facts.report(shard, protocol, why, room) for shard, each in running),
-            oldest_turn_seconds=max(
-                (each.context.turn.age() for _, each in running if each.alive), default=0.0
+            shards=tuple(
+                each.facts.report(shard, protocol, why, room)
+                for shard, each in running
+                if shard in news_of
             ),
+            synced_at=synced_at,
+            oldest_turn_seconds=max(ages, default=0.0),
             zk_connected=bool(sides and sides.session.connected),
             etcd=messages.Etcd(sides.client.endpoint, sides.client.cluster.id) if sides else None,
         )

@@ -6,8 +6,10 @@ does not), and is where a stop is noticed: no wait is longer than a moment.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
+from collections.abc import Callable, Iterator
 
 SLICE = 0.25
 """The longest single wait, in seconds, between two beats."""
@@ -36,11 +38,21 @@ class Turn:
     def __init__(self) -> None:
         self._stop = threading.Event()
         self._interrupted = False
+        self._beats = 0
+        self._idle: Callable[[], bool] | None = None
+        self._wake: Callable[[], object] | None = None
         self._at = time.monotonic()
+
+    @property
+    def rests(self) -> int | None:
+        """How often it has beaten until now, while it is idle; None while it is about something."""
+        # In this order: whatever it does after the first makes the second another one.
+        return self._beats if self._idle is not None else None
 
     def beat(self) -> None:
         """:raises Stopped: the shard was asked to stop; `Interrupted`, once: to start over."""
         self._at = time.monotonic()
+        self._beats += 1
         if self._stop.is_set():
             raise Stopped
         if self._interrupted:
@@ -55,12 +67,29 @@ class Turn:
         self._at = time.monotonic()
 
     def age(self) -> float:
-        """Seconds since the last beat."""
+        """Seconds since the last beat; or since there has been something to do, as far as that was
+        noticed by earlier calls of this."""
+        idle = self._idle
+        if idle is not None and idle():
+            self._at = time.monotonic()
         return time.monotonic() - self._at
+
+    @contextlib.contextmanager
+    def idle(self, nothing: Callable[[], bool], wake: Callable[[], object]) -> Iterator[None]:
+        """The shard's thread waits for something to do, for as long as `nothing` is there, however
+        long that is; any thread may ask it. `wake` ends the wait: to stop, or to start over."""
+        self._idle, self._wake = nothing, wake
+        try:
+            # Not before it can be woken: it may have been asked a moment ago.
+            self.beat()
+            yield
+        finally:
+            self._idle = self._wake = None
 
     def interrupt(self) -> None:
         """Have the shard's thread start over at its next beat."""
         self._interrupted = True
+        self._rouse()
 
     def calm(self) -> None:
         """It starts over already."""
@@ -68,6 +97,11 @@ class Turn:
 
     def stop(self) -> None:
         self._stop.set()
+        self._rouse()
+
+    def _rouse(self) -> None:
+        if (wake := self._wake) is not None:
+            wake()
 
     @property
     def stopping(self) -> bool:

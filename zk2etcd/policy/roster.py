@@ -59,6 +59,16 @@ class Roster:
         self.schedule = schedule.reported(self.schedule, report.id, report, now)
         return True
 
+    def synced(self, report: messages.Report) -> None:
+        """Of the shards that the worker has nothing to tell of but how fresh they are."""
+        if (moment := report.synced_at) is None:
+            return
+        told = {each.id for each in report.shards}
+        for shard in report.held:
+            known = self.reports.get(shard)
+            if shard not in told and known is not None and known.synced_at != moment:
+                self.reports[shard] = known.fresh_until(moment)
+
     def show(self, report: messages.ShardReport) -> None:
         """From now on this is what is known of its shard, one of ours."""
         self.reports[report.id] = report

@@ -25,6 +25,10 @@ T = TypeVar("T")
 Request = tuple[concurrent.futures.Future[Any], Callable[[], Any]]
 
 
+_FEW, _PACE = 100, 0.001
+"""Seconds for which a view stands, for each shard beyond so many. One of 1,000 costs 10 ms."""
+
+
 class Desk:
     """Implements `control.Control`. `wake` ends the loop's wait and is called from any thread."""
 
@@ -40,6 +44,7 @@ class Desk:
         self._latest = (view, time.monotonic())
         self._recording = threading.Lock()  # held for a copy of some arrays, no longer
         self._history = history.History()
+        self._view_at = 0.0
 
     # --- any thread ---------------------------------------------------------------------------
 
@@ -73,6 +78,15 @@ class Desk:
         self._ask(lambda: self._requests.set_log_level(level), _SHORT)
 
     # --- the loop's thread --------------------------------------------------------------------
+
+    def turned(self, view: Callable[[], published.View], shards: int) -> None:
+        """The loop has turned; a new view is made if it is time: of many shards it costs more."""
+        now = time.monotonic()
+        if now < self._view_at:
+            self._latest = (self._latest[0], now)
+            return
+        self._view_at = now + max(0, shards - _FEW) * _PACE
+        self.publish(view())
 
     def publish(self, view: published.View) -> None:
         now = time.monotonic()

@@ -63,9 +63,8 @@ class Supervisor:
         self.turned_at = self._looked_at = now
         self._admin_url = self._caused = ""
         self._roster = roster.Roster()
-        self._generation = 0
+        self._generation = self._exit_code = 0
         self.stopping = False
-        self._exit_code = 0
         self._refusal: str | None = None
         self._handover = handover.Handover()
         self._wishes = pause_orders.Wishes()
@@ -126,7 +125,7 @@ class Supervisor:
         self._reconcile(now)
         self._conclude(now)
         self._setup.folder.tend(now)
-        self.publish()
+        self.desk.turned(self._view, len(self._roster.shards))
         logger.tend()
         return not (self.stopping and not self._fleet.children())
 
@@ -185,6 +184,7 @@ class Supervisor:
             shard = self._wishes.shown(told)
             if self._roster.heard(shard, now):
                 self._refused(shard)
+        self._roster.synced(report)
         for let_go in self._handover.reported(slot, report.generation, report.held):
             self._roster.let_go(let_go)
 

@@ -71,7 +71,7 @@ def watch(
     session, root = ctx.session, ctx.root
     session.subscribe(root, dirty.event, doubt)
     dirty.restart()
-    ctx, since = dataclasses.replace(ctx, epoch=session.epoch), 0
+    ctx, since = dataclasses.replace(ctx, epoch=session.epoch, watched_at=time.monotonic()), 0
     for send in (session.watch, session.sync):
         since = confirm.ask(ctx, functools.partial(send, root)).zxid
         _require(ctx)

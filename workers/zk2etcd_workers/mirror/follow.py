@@ -14,9 +14,8 @@ from zk2etcd import errors
 from zk2etcd.logs import logger
 from zk2etcd_workers import turn
 from zk2etcd_workers.etcd import wire
-from zk2etcd_workers.mirror import base, full_sync, inbox as inboxes, pipeline, repair
+from zk2etcd_workers.mirror import base, full_sync, inbox as inboxes, pipeline, repair, rounds, seat
 from zk2etcd_workers.model import paging, plan, tree
-from zk2etcd_workers.ownership import fence
 from zk2etcd_workers.safety import identity as identities
 from zk2etcd_workers.shard import (
     apply,
@@ -43,13 +42,6 @@ class _Below(NamedTuple):
     error: errors.EtcdError | None
 
 
-class _Looked(NamedTuple):
-    """What etcd said of the owner key when it was asked at `sent`, wall clock."""
-
-    sent: float
-    standing: fence.Standing
-
-
 class Follow:
     """One stretch of following, between two bases."""
 
@@ -60,20 +52,21 @@ class Follow:
         dirty: dirty_paths.Dirty,
         inbox: inboxes.Inbox,
         identity: identities.Identity,
+        asking: rounds.Rounds,
     ) -> None:
         self._ctx = ctx
         self._facts = facts
         self._dirty = dirty
         self._inbox = inbox
         self._identity = identity
-        self._rollbacks = ctx.etcd.rollbacks
-        self._stand_at = 0.0
-        self._revision: int | None = None
+        self._asking = asking
         self._applier = base.applier(ctx, inbox.put)
         self._pipeline = pipeline.Pipeline(ctx, dirty, self._applier, inbox.put)
         self._freshness = freshness.Freshness(ctx, facts, dirty)
         self._tally = gauges.Tally(ctx, facts)
         self._told = untold.Untold(dirty.heard, ctx.since)
+        self._seat = seat.Seat(ctx, self._freshness, self._told, inbox.put)
+        self._is_quiet = False
         self._missing = 0
         """Full syncs in a row that found what no event had told of."""
         busy = self._pipeline.busy
@@ -90,6 +83,7 @@ class Follow:
         :raises turn.Stopped: asked to stop; nothing new was begun, `settle` waits for the rest.
         """
         self._applier.saw(zxid)
+        self._asking.join(self._seat)
         try:
             while True:
                 self._ctx.turn.beat()
@@ -99,6 +93,7 @@ class Follow:
                 self._pipeline.write()
                 self._tick(time.monotonic(), due)
         finally:
+            self._asking.leave(self._seat)
             self._facts.course = None
             if self.full_sync is not None:
                 self.full_sync.stop()
@@ -114,8 +109,17 @@ class Follow:
 
     # --- the inbox ---------------------------------------------------------------------------
 
+    def _rest(self) -> Any:
+        """The next item. With nothing under way, and nothing due, nobody wakes up for nothing:
+        `rounds` asks what is to be asked, and looks after the rest."""
+        due = self._tally.due(time.monotonic())
+        if not self._is_quiet or self.full_sync is not None or self._applier.in_flight:
+            due = 0.0
+        with self._ctx.turn.idle(self._inbox.is_empty, self._inbox.wake):
+            return self._inbox.get(max(turn.SLICE, due))
+
     def _receive(self) -> None:
-        item = self._inbox.get(0.005 if self._pipeline.waits else turn.SLICE)
+        item = self._inbox.get(0.005) if self._pipeline.waits else self._rest()
         while item is not None:
             self._handle(item)
             item = self._inbox.get(0)
@@ -125,8 +129,14 @@ class Follow:
             self._replied(item)
         elif isinstance(item, apply.Ack):
             self._acknowledged(item)
-        elif isinstance(item, _Looked):
+        elif isinstance(item, seat.Looked):
             self._looked_at_owner(item)
+        elif isinstance(item, seat.Root):
+            self._freshness.root_is(item.node)
+        elif isinstance(item, seat.Synced):
+            self._told.synced(item.zxid)
+        elif isinstance(item, errors.Zk2EtcdError):
+            raise item
         elif isinstance(item, gauges.Counted):
             self._tally.counted(item, self._inbox.put)
         elif isinstance(item, _Below):
@@ -139,10 +149,6 @@ class Follow:
             self._nominated_all(item)
 
     def _replied(self, reply: replies.Reply) -> None:
-        if isinstance(reply.tag, freshness.Asked):
-            if self._freshness.answered(reply):
-                self._told.synced(reply.zxid)
-            return
         known = 0
         if not isinstance(reply.tag, repair.Batch):
             known = self._pipeline.answered(reply.tag)
@@ -197,14 +203,12 @@ class Follow:
         elif result is tree.Miss.NO_NODE:
             self._identity.saw(path, None)
 
-    def _looked_at_owner(self, looked: _Looked) -> None:
+    def _looked_at_owner(self, looked: seat.Looked) -> None:
         self._ctx.fence.check(looked.standing)
         if looked.standing.answer is None:
             self._freshness.etcd_silent()
         else:
-            self._freshness.etcd_answered(looked.sent)
-            self._revision = looked.standing.answer.revision
-            self._told.etcd_at(self._revision)
+            self._told.etcd_at(looked.standing.answer.revision)
 
     def _acknowledged(self, ack: apply.Ack) -> None:
         settled = self._applier.settle(ack)
@@ -265,7 +269,7 @@ class Follow:
         self._dirty.check()
         if self._ctx.grants.names(self._facts.guard):
             raise errors.Released("a person released the guard")
-        if self._ctx.etcd.rollbacks != self._rollbacks:
+        if self._ctx.etcd.rollbacks != self._seat.rollbacks:
             raise errors.RolledBack("etcd went back to an earlier state (restored from a backup?)")
         if not self._ctx.dry_run:
             self._ctx.fence.compares()
@@ -273,13 +277,8 @@ class Follow:
     def _tick(self, now: float, due: Callable[[], str | None]) -> None:
         self._facts.pending = len(self._dirty) + len(self._pipeline.busy)
         self._pipeline.lost(now, self.repairs.waited(now))
-        self._freshness.look(self._pipeline.busy)
-        self._freshness.ask(now, self._inbox.put)
+        self._is_quiet = self._freshness.look(self._pipeline.busy)
         self._tally.ask(now, self._inbox.put)
-        if now >= self._stand_at and not self._ctx.dry_run:
-            self._stand_at = now + fence.LOOK_EVERY
-            sent = time.time()
-            self._ctx.fence.ask(lambda standing: self._inbox.put(_Looked(sent, standing)))
         self.repairs.begin()
         if self.full_sync is not None:
             self.full_sync.taken = self.repairs.taken
@@ -292,7 +291,7 @@ class Follow:
         self._facts.full_sync_running = True
         self._facts.trace_id = ctx.trace_id
         self.repairs.reset(ctx)
-        self._told.begins(self._revision, self._facts.unsyncable.denied())
+        self._told.begins(self._seat.revision, self._facts.unsyncable.denied())
         self.full_sync = full_sync.FullSync(ctx, self._facts, self._inbox.put)
         self._facts.course = self.full_sync.course(self.repairs.written)
         self.full_sync.start()

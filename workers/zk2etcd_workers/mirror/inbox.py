@@ -15,6 +15,10 @@ class Inbox:
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.put = self._queue.put
 
+    def is_empty(self) -> bool:
+        """Nothing is there to be taken."""
+        return self._queue.empty()
+
     def wake(self) -> None:
         """End the wait of the shard's thread."""
         self.put(_WAKE)

@@ -17,7 +17,17 @@ from collections.abc import Callable, Mapping
 from zk2etcd import backoff, errors, messages
 from zk2etcd.logs import logger
 from zk2etcd_workers import turn
-from zk2etcd_workers.mirror import base, connecting, follow, inbox, owning, splits
+from zk2etcd_workers.mirror import (
+    admission,
+    base,
+    connecting,
+    follow,
+    inbox,
+    owning,
+    rounds as all_rounds,
+    splits,
+)
+from zk2etcd_workers.model import news
 from zk2etcd_workers.ownership import checkpoints as all_checkpoints
 from zk2etcd_workers.safety import guard_record, identity as identities, pause_key
 from zk2etcd_workers.shard import context, dirty_paths, facts as shard_facts
@@ -32,6 +42,8 @@ _SLOW = backoff.Backoff(minimum=1.0, maximum=10.0)
 class Mirror:
     """Mirrors one shard in a thread of its own, until it is stopped.
 
+    :param rounds: what is asked for all shards of these connections.
+    :param starts: whose turn it is to start.
     :param reaped: asks for the highest dead incarnation of each slot (`messages.Assign`).
     :param once: stop after the base, and say so in the report.
     :param cause: the trace id of what made it start.
@@ -41,11 +53,15 @@ class Mirror:
         self,
         ctx: context.Context,
         reaped: Callable[[], Mapping[str, int]],
+        rounds: all_rounds.Rounds,
+        starts: admission.Admission,
         *,
         once: bool = False,
         cause: str = "",
     ) -> None:
         self._ctx = ctx
+        self._rounds = rounds
+        self._admission = starts
         self._cause = cause
         self._once = once
         self._inbox = inbox.Inbox()
@@ -56,12 +72,14 @@ class Mirror:
         self._following_since = 0.0
         self._follow: follow.Follow | None = None
         self._rng = random.Random()
+        self.ended = False
+        """It lets go of nothing any more; soon it is not `alive`."""
         self.failures = 0
         """How many attempts have ended in an error, since the start."""
         self.facts = shard_facts.Facts()
         self.context = ctx
         self.pausing = pause_key.Pausing(ctx, self.facts)
-        self._owning = owning.Owning(self.facts, self.pausing, reaped)
+        self._owning = owning.Owning(self.facts, self.pausing, reaped, self._steps_aside)
         self._connecting = connecting.Connecting()
         self._thread = threading.Thread(target=self._run, name=ctx.shard.id, daemon=True)
 
@@ -79,6 +97,10 @@ class Mirror:
     def alive(self) -> bool:
         return self._thread.is_alive()
 
+    def state(self, shard: str) -> news.State:
+        """By which a report knows whether there is something to tell."""
+        return news.State(shard, self.context.turn.rests, self.facts.synced_at)
+
     def look(self, now: float) -> None:
         """See how far a base or full sync is, if one runs; `now` is monotonic."""
         facts = self.facts
@@ -90,6 +112,11 @@ class Mirror:
         self._due_trace = trace_id
         self.facts.full_sync_running = True
         self._due.set()
+        self._wake()
+
+    def pause(self, order: messages.Pause | messages.Resume) -> None:
+        """A person wants it paused, or resumed; see `pause_key.Pausing.ask`."""
+        self.pausing.ask(order)
         self._wake()
 
     def release(self, order: messages.Release) -> None:
@@ -123,7 +150,10 @@ class Mirror:
         except turn.Stopped:
             pass
         finally:
-            self._let_go()
+            try:
+                self._let_go()
+            finally:
+                self.ended = True
 
     def _trace(self) -> None:
         """A start begins, which lasts, however often it fails, until the shard has followed. Its
@@ -135,6 +165,7 @@ class Mirror:
     def _cycle(self) -> None:
         ctx, facts = self._ctx, self.facts
         self._inbox, self._follow = inbox.Inbox(), None
+        self._admission.enter(self, ctx.turn)
         owned = self._own()
         guard = guard_record.Guarding(ctx, facts)
         identity = identities.Identity(ctx)
@@ -162,10 +193,11 @@ class Mirror:
         zxid = self._base(ctx, floor, identity, first=first)
         self._following_since = time.monotonic()
         facts.follows()
+        self._steps_aside()
         if self._once:
             while True:
                 ctx.turn.pause(1.0)
-        self._follow = follow.Follow(ctx, facts, self._dirty, self._inbox, identity)
+        self._follow = follow.Follow(ctx, facts, self._dirty, self._inbox, identity, self._rounds)
         self._follow.run(zxid, self._take_due)
 
     def _own(self) -> all_checkpoints.Checkpoints:
@@ -173,8 +205,13 @@ class Mirror:
         when it was taken, with what it took over."""
         checkpoints = splits.adopt(self._ctx, self._owning.take(self._ctx))
         if self.pausing.settle() is not None:
+            self._steps_aside()
             self._rest()
         return checkpoints
+
+    def _steps_aside(self) -> None:
+        """What follows is no work: it may take long, and others need not wait for it."""
+        self._admission.leave(self)
 
     def _rest(self) -> None:
         """What was seen until now is forgotten: a base finds out what is so afterwards,
@@ -232,6 +269,7 @@ class Mirror:
     def _failed(self, error: errors.Zk2EtcdError) -> None:
         """Note it and wait. The first resync after a stable time is immediate and no error."""
         _forget(error)
+        self._steps_aside()
         self.failures += 1
         ctx, facts = self._ctx, self.facts
         if self._following_since:
@@ -261,6 +299,7 @@ class Mirror:
     def _let_go(self) -> None:
         """Settle or abandon the writes under way, then free the shard for the next owner."""
         ctx = self._ctx
+        self._steps_aside()
         ctx.session.unsubscribe(ctx.root, self._dirty.event)
         try:
             if self._follow is not None:

@@ -29,10 +29,13 @@ class Owning:
         facts: shard_facts.Facts,
         pausing: pause_key.Pausing,
         reaped: Callable[[], Mapping[str, int]],
+        waits: Callable[[], None],
     ) -> None:
+        """:param waits: called when it has to wait, for another owner or a person."""
         self._facts = facts
         self._pausing = pausing
         self._reaped = reaped
+        self._waits = waits
         self._newer = False
         """Whether `format` demanded a newer release when it was last looked at; a claim looks."""
         self._rng = random.Random()
@@ -84,6 +87,7 @@ class Owning:
         if facts.holder != held.holder:
             ctx.log.info("shard is owned by another: waiting", holder=held.holder)
         self._pausing.drop()
+        self._waits()
         facts.waits_for(held.holder)
         ctx.turn.pause(_HELD_POLL)
 
@@ -100,6 +104,7 @@ class Owning:
         """
         facts = self._facts
         facts.is_held(trip)
+        self._waits()
         asked = time.monotonic()
         while (release := ctx.grants.use(trip)) is None:
             ctx.turn.pause(_HELD_POLL)

@@ -32,13 +32,23 @@ LOOK_EVERY = 2.0
 """Seconds between two looks at an owner key that is not written beside, see `Fence.ask`."""
 
 
+class Seen(NamedTuple):
+    """What an answer about the keys of many says of one's, as `wire.Answer` would."""
+
+    found: Sequence[Sequence[wire.Present]]
+    revision: int
+
+    def kvs(self, index: int) -> Sequence[wire.Present]:
+        return self.found[index]
+
+
 class Standing(NamedTuple):
     """What etcd said of the owner key, of the checkpoint, then of `format`; `answer` None if it did
     not answer. `token` and `mark` are of when it was asked."""
 
     token: int
     mark: acknowledged.Mark
-    answer: wire.Answer | None
+    answer: wire.Answer | Seen | None
 
 
 class Shared:
@@ -130,22 +140,22 @@ class Fence:
     @property
     def standing(self) -> Standing:
         """As it is known now, without an answer."""
-        return Standing(self.token, self.mark, None)
-
-    def ask(self, deliver: Callable[[Standing], None]) -> None:
-        """Have the owner key read; a shard that has nothing to write would not notice its loss."""
-        asked = self.standing
-        self._client.txn_soon(
-            self._look(), lambda answer, _: deliver(asked._replace(answer=answer))
-        )
+        # In this order: the mark only grows, and what is asked later answers for both.
+        mark = self.mark
+        return Standing(self.token, mark, None)
 
     def stands(self) -> None:
         """Ask now, and wait for the answer; raises as `check` does."""
         asked = self.standing
-        self.check(asked._replace(answer=self._client.txn(self._look(), write=False)))
+        look = wire.Txn((), [*self.asks(), wire.Range(self._keys.format())])
+        self.check(asked._replace(answer=self._client.txn(look, write=False)))
 
-    def _look(self) -> wire.Txn:
-        return wire.Txn((), [*self.asks(), wire.Range(self._keys.format())])
+    def among(
+        self, kvs: Mapping[bytes, wire.Present], formatted: Sequence[wire.Present], revision: int
+    ) -> Seen:
+        """What a look at the keys of many shards says of this one's, for `check`."""
+        mine = [[kvs[key]] if key in kvs else [] for key in (self._key, self._checkpoint)]
+        return Seen([*mine, formatted], revision)
 
     def check(self, standing: Standing) -> None:
         """:raises errors.Fenced: etcd answered, and the key is not as we put it.
@@ -157,7 +167,7 @@ class Fence:
             records.check_format(kv.value, kv.key)
         self._compare(standing, standing.answer)
 
-    def _compare(self, standing: Standing, answer: wire.Answer) -> None:
+    def _compare(self, standing: Standing, answer: wire.Answer | Seen) -> None:
         """What `check` says of an answer to `asks`."""
         owners, checkpoints = answer.kvs(0), answer.kvs(1)
         if standing.mark.is_lost(checkpoints) or _is_older(owners, standing.token):

@@ -27,6 +27,7 @@ class Context:
     release of a trip, as it came from the supervisor; `epoch`: the session's, to which all reads
     must belong, since another connection may lead to another ensemble; `watch_told`: its
     server says, when asked, whether our watch stands; `since`: the zxid of a `sync` on it;
+    `watched_at`: when the watch was asked for, monotonic;
     `ring`: where the next mark of what is written goes."""
 
     shard: messages.Shard
@@ -46,6 +47,7 @@ class Context:
     epoch: int | None = None
     watch_told: bool = False
     since: int = 0
+    watched_at: float = 0.0
     grants: grants.Grants = dataclasses.field(default_factory=grants.Grants)
     ring: ring.Ring = dataclasses.field(default_factory=ring.Ring)
     oldest: oldest.Oldest = dataclasses.field(default_factory=oldest.Oldest)

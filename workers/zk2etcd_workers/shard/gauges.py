@@ -13,6 +13,7 @@ _COUNT_EVERY = 5.0
 _BIG_SHARD = 100_000
 _BIG_PREFIX = 20_000
 _PAGE = 5_000
+_NEVER = 60.0
 
 
 class Counted(NamedTuple):
@@ -43,6 +44,10 @@ class Tally:
     def restart(self, keys: int) -> None:
         """A full sync has counted them."""
         self._facts.keys, self._last, self._wrote = keys, None, True
+
+    def due(self, now: float) -> float:
+        """Seconds until it has something to ask; many if it has nothing to."""
+        return max(0.0, self._at - now) if self._wrote else _NEVER
 
     def ask(self, now: float, deliver: Callable[[Any], None]) -> None:
         """Count if something was written. A count walks etcd's index: a big shard asks less."""

@@ -33,6 +33,14 @@ class Untold:
         self._last = self._begun = _Point(zxid, None)
         self._dark: frozenset[bytes] | None = frozenset()
 
+    @property
+    def awaits_sync(self) -> bool:
+        return self._begun.zxid is None
+
+    @property
+    def awaits_etcd(self) -> bool:
+        return self._begun.revision is None
+
     def etcd_at(self, revision: int) -> None:
         """etcd's revision, soon after the base."""
         if self._begun.revision is None:

@@ -189,9 +189,9 @@ class Session(link.Link):
             self._standing.arming.flush()
         self._send(protocol.Sync(root), "", sink, tag)
 
-    def look(self, path: bytes, sink: reply.ReplySink, tag: Any) -> None:
-        """Read one node, which sets no watch, costs no permit, and is not counted."""
-        ops = [(protocol.GET_DATA, path)]
+    def look(self, paths: Sequence[bytes], sink: reply.ReplySink, tag: Any) -> None:
+        """Read some nodes, which sets no watch, costs no permit, and is not counted."""
+        ops = [(protocol.GET_DATA, path) for path in paths]
         if self._standing is not None:
             self._read_plainly(ops, sink, tag, 0, watch=False)
         else:

@@ -1,0 +1,57 @@
+"""Of whom a worker tells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from zk2etcd_workers.model import news
+
+State = news.State
+
+
+def told(reports: Sequence[Sequence[news.State]]) -> tuple[set[str], float | None]:
+    """What the last of these reports tells; the numbers are such that none is due by itself."""
+    known = news.News()
+    known._count = 1
+    for states in reports:
+        known._count = 1
+        found = known.of(states)
+    return found
+
+
+def test_at_first_of_all() -> None:
+    assert told([[State("a", 1, 5.0), State("b", 1, 5.0)]]) == ({"a", "b"}, None)
+
+
+def test_of_none_that_rests_though_all_are_fresher() -> None:
+    before, after = ([State(s, 1, at) for s in "abc"] for at in (5.0, 6.0))
+    assert told([before, after]) == (set(), 6.0)
+
+
+def test_of_one_that_turned_or_is_about_something() -> None:
+    before = [State(s, 1, 5.0) for s in "abcd"]
+    after = [State("a", 2, 6.0), State("b", None, 6.0), State("c", 1, 6.0), State("d", 1, 6.0)]
+    assert told([before, after]) == ({"a", "b"}, 6.0)
+    still = [State("a", 2, 6.0), State("b", 1, 6.0), State("c", 1, 6.0), State("d", 1, 6.0)]
+    assert told([before, after, still]) == ({"b"}, 6.0)
+
+
+def test_of_one_that_is_not_as_fresh_as_the_others() -> None:
+    before = [State(s, 1, 5.0) for s in "abc"]
+    after = [State("a", 1, 6.0), State("b", 1, 5.0), State("c", 1, 6.0)]
+    assert told([before, after]) == ({"b"}, 6.0)
+
+
+def test_of_one_that_is_new() -> None:
+    assert told([[State("a", 1, 5.0)], [State("a", 1, 6.0), State("b", 1, 6.0)]]) == ({"b"}, 6.0)
+
+
+def test_each_is_told_of_now_and_then() -> None:
+    known, seen = news.News(), set[str]()
+    states = [State(f"s{number}", 1, 5.0) for number in range(100)]
+    known.of(states)
+    for _ in range(20):
+        found, _moment = known.of(states)
+        assert len(found) <= 5
+        seen |= found
+    assert seen == {state.shard for state in states}

@@ -1,0 +1,52 @@
+"""Which shards a worker tells of in a report: those of which there is something to tell.
+
+Of a thousand that nothing happens to, all that changes is until when they are known to be fresh,
+and that is the same moment for all of them.
+"""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+_AGAIN = 20
+"""Reports within which each shard is told of once in any case."""
+
+
+class State(NamedTuple):
+    """`turns`: how often its thread has turned, None while it is about something; while they stay
+    the same nothing else has changed than `synced_at`, in wall-clock seconds."""
+
+    shard: str
+    turns: int | None
+    synced_at: float | None
+
+
+class News:
+    """What was told, from one report to the next."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, State] = {}
+        self._count = 0
+
+    def of(self, states: Sequence[State]) -> tuple[set[str], float | None]:
+        """The shards to tell of; and until when all others are fresh, None if there are none."""
+        self._count += 1
+        quiet = [
+            state
+            for at, state in enumerate(states)
+            if state.turns is not None
+            and (at + self._count) % _AGAIN
+            and (told := self._told.get(state.shard)) is not None
+            and told.turns == state.turns
+        ]
+        common = _most_common(state.synced_at for state in quiet)
+        others = {state.shard for state in quiet if state.synced_at == common}
+        self._told = {state.shard: state for state in states}
+        return {state.shard for state in states} - others, common
+
+
+def _most_common(moments: Iterable[float | None]) -> float | None:
+    found = collections.Counter(moment for moment in moments if moment is not None)
+    return max(found, key=lambda moment: found[moment], default=None)
