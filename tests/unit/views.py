@@ -100,10 +100,12 @@ def document(*shards: published.ShardView, state: str = "starting") -> status.Do
     return status.document(view(state=state, shards=shards), NOW)
 
 
-def drawn(found: status.Document, width: int = 160, *, bars: bool = False) -> str:
+def drawn(
+    found: status.Document, width: int = 160, *, bars: bool = False, everything: bool = False
+) -> str:
     """As `zk2etcd status` shows it where there is no terminal."""
     out = io.StringIO()
     console = status_text.console(out)
     console.width = width
-    console.print(status_text.draw(found, width, bars=bars))
+    console.print(status_text.draw(found, width, bars=bars, everything=everything))
     return out.getvalue()

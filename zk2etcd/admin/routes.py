@@ -11,7 +11,7 @@ import flask
 from werkzeug import exceptions
 
 from zk2etcd.admin import answers
-from zk2etcd.admin.web import page as pages
+from zk2etcd.admin.web import choice, page as pages
 from zk2etcd.view import control, exposition, health, history, status
 
 _NUMBER = re.compile(r"-1|\d{1,18}", re.ASCII)
@@ -58,7 +58,8 @@ def add(app: flask.Flask, control: control.Control, directory: Callable[[], str]
         view = control.snapshot()
         found = status.document(view, time.time())
         alive = health.live(view).good
-        return pages.page(found, view.settings, control.recent(None), alive=alive)
+        wanted = choice.Wanted.of(flask.request.args)
+        return pages.page(found, view.settings, control.recent(None), wanted, alive=alive)
 
 
 def _health(checks: list[health.Check]) -> answers.Answer:

@@ -27,24 +27,30 @@ _CANNOT_DRAW = ("dumb", "unknown")
     help="Go on until Ctrl-C: on a terminal with bars, else as lines of key=value; with --json one "
     "document a second.",
 )
-def command(where: asking.Where, as_json: bool, watch: bool) -> int:
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Give each shard a line, also where more than 50 only follow.",
+)
+def command(where: asking.Where, as_json: bool, watch: bool, everything: bool) -> int:
     """Show the running supervisor's status."""
     client = where.client()
     if watch:
         _watch(client, as_json)
     found = client.status()
-    _show(found, as_json)
+    _show(found, as_json, everything)
     return status.exit_code(found)
 
 
-def _show(found: dict[str, Any], as_json: bool) -> None:
+def _show(found: dict[str, Any], as_json: bool, everything: bool) -> None:
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
     from zk2etcd.client import status_text  # noqa: PLC0415
 
     console = status_text.console()
-    console.print(status_text.draw(found, console.width))
+    console.print(status_text.draw(found, console.width, everything=everything))
 
 
 def _watch(client: admin_client.Client, as_json: bool) -> NoReturn:

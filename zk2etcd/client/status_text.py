@@ -38,6 +38,10 @@ _COLOURS = {
 }
 _WIDTH_OF_A_PIPE = 160
 _MOST_BARS = 12
+_MANY = 50
+"""Shards, from which on only those are listed that stand out, and of those so many."""
+_ALIKE = 3
+"""Places that are named of one problem that many have."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,9 +135,11 @@ def console(out: IO[str] | None = None) -> rich.console.Console:
     )
 
 
-def draw(found: Mapping[str, Any], width: int, *, bars: bool = False) -> rich.console.Group:
+def draw(
+    found: Mapping[str, Any], width: int, *, bars: bool = False, everything: bool = False
+) -> rich.console.Group:
     """The whole status for a terminal `width` columns wide; `bars`: with one for each shard whose
-    base or full sync is under way."""
+    base or full sync is under way; `everything`: each shard has its line, however many they are."""
     now = status.seconds(found["at"])
     parts: list[rich.console.RenderableType] = [_headline(found, now), _problems(found)]
     shards = found["shards"]
@@ -142,7 +148,11 @@ def draw(found: Mapping[str, Any], width: int, *, bars: bool = False) -> rich.co
         shown = tuple(column for column in _SHARDS if not column.running)
     if bars and any(map(advance.runs, shards)):
         parts.append(_bars(shards, width))
-    parts.append(_table(shown, shards, "phase", now, width))
+    listed = shards if everything else _listed(shards)
+    if listed:
+        parts.append(_table(shown, listed, "phase", now, width))
+    if others := len(shards) - len(listed):
+        parts.append(_unlisted(shards, others))
     parts.append("")
     parts.append(_table(_WORKERS, found["workers"], "state", now, width))
     return rich.console.Group(*parts)
@@ -196,14 +206,41 @@ def _share(shard: Mapping[str, Any]) -> float | None:
     return advance.share(shard["progress"]["done"], shard["progress"]["total"])
 
 
+def _listed(shards: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Of many, those that stand out, the first of them."""
+    if len(shards) <= _MANY:
+        return shards
+    return [shard for shard in shards if status.stands_out(shard)][:_MANY]
+
+
+def _unlisted(shards: Sequence[Mapping[str, Any]], others: int) -> rich.text.Text:
+    out = sum(map(status.stands_out, shards))
+    which = (
+        "all of which follow" if out <= _MANY else f"{out - _MANY:,} of which do not just follow"
+    )
+    return rich.text.Text(f"and {others:,} more, {which}: `zk2etcd status --all`\n", style="dim")
+
+
 def _problems(found: Mapping[str, Any]) -> rich.text.Text:
     lines = rich.text.Text()
-    for problem in status.problems(found):
+    for problems in _alike(status.problems(found)):
+        where = ", ".join(text.printable(problem.where) for problem in problems[:_ALIKE])
+        more = f" and {len(problems) - _ALIKE:,} more" if len(problems) > _ALIKE else ""
         lines.append("! ", style="bold red")
-        lines.append(f"{text.printable(problem.where)}: ", style="bold")
-        lines.append(f"{text.printable(problem.what)}\n")
-        lines.append(f"  -> {text.printable(problem.remedy)}\n", style="yellow")
+        lines.append(f"{where}{more}: ", style="bold")
+        lines.append(f"{text.printable(problems[0].what)}\n")
+        lines.append(f"  -> {text.printable(problems[0].remedy)}\n", style="yellow")
     return lines
+
+
+def _alike(problems: Sequence[status.Problem]) -> Sequence[Sequence[status.Problem]]:
+    """Of more than one would read, those together that say the same of different shards."""
+    if len(problems) <= _MANY // 5:
+        return [[problem] for problem in problems]
+    found: dict[tuple[str, str], list[status.Problem]] = {}
+    for problem in problems:
+        found.setdefault((problem.kind, problem.what), []).append(problem)
+    return list(found.values())
 
 
 def _table(

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from zk2etcd.view import published
 
 SCHEMA_VERSION = 1
+_BUSY = 1_000
+"""Changes that wait, from which on a shard stands out."""
 Document = dict[str, Any]
 
 
@@ -95,6 +97,13 @@ def summary(found: Mapping[str, Any]) -> str:
     far = advance.overall(found["shards"])
     said = f"{len(phases)} shard{'s' if len(phases) > 1 else ''}: {', '.join(counts)}"
     return f"{said}{'; ' if far else ''}{far}{lag}"
+
+
+def stands_out(shard: Mapping[str, Any]) -> bool:
+    """Whether there is more to see of a shard than that it follows: where there are many, those are
+    looked for."""
+    told = shard["error"] or shard.get("pause") or shard["pending"] > _BUSY
+    return shard["phase"] != "following" or advance.runs(shard) or _troubled(shard) or bool(told)
 
 
 def progress(shard: Mapping[str, Any]) -> str:

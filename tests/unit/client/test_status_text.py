@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
+from typing import Any
 
 import pytest
 
 from tests.unit import views
+from zk2etcd import messages
 from zk2etcd.client import status_text
-from zk2etcd.view import status
+from zk2etcd.view import published, status
 
 
 def _lines(found: status.Document, width: int, *, bars: bool = True) -> list[str]:
@@ -79,3 +82,42 @@ def test_colours_only_on_a_terminal_that_wants_them(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b[32m" not in shown()
     assert "\x1b" not in views.drawn(views.document(views.shard(), state="ready"))
+
+
+def _shard(name: str, **changes: Any) -> published.ShardView:
+    return dataclasses.replace(views.shard(name, **changes), source=f"/{name}")
+
+
+def _many(*odd: published.ShardView, count: int = 400) -> status.Document:
+    quiet = [_shard(f"q{number}") for number in range(count)]
+    return views.document(*quiet, *odd, state="degraded")
+
+
+def test_of_many_shards_those_are_listed_that_stand_out() -> None:
+    odd = _shard("odd", phase="error", error="etcd is away")
+    busy = _shard("busy", pending=20_000)
+    shown = views.drawn(_many(odd, busy))
+    assert "402 shards: 1 error, 401 following" in shown
+    assert "/odd" in shown
+    assert "/busy" in shown
+    assert "/q7" not in shown
+    assert "and 400 more, all of which follow: `zk2etcd status --all`" in shown
+    assert len(shown.splitlines()) < 30
+    whole = views.drawn(_many(odd, busy), everything=True)
+    assert "/q399" in whole
+    assert "more, all of which" not in whole
+
+
+def test_of_few_each_has_its_line() -> None:
+    assert "/q49" in views.drawn(_many(count=50))
+
+
+def test_what_hundreds_suffer_from_is_said_once() -> None:
+    bad = [_shard(f"b{number}", phase="error", error="etcd is away") for number in range(300)]
+    paused = _shard("p", phase="paused", pause=messages.Paused("me", views.NOW))
+    shown = views.drawn(_many(*bad, paused))
+    assert shown.count("etcd is away") == 1
+    assert "! b0, b1, b2 and 297 more: etcd is away" in shown
+    assert "! p: paused" in shown
+    assert "and 651 more, 251 of which do not just follow" in shown
+    assert len(shown.splitlines()) < 80

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 
 import pytest
+from prometheus_client import parser
 
 from tests.unit import scraping, views
 from zk2etcd import messages
@@ -121,3 +122,23 @@ def test_promtool_finds_nothing_to_say(tmp_path: pathlib.Path) -> None:
     command = ["promtool", "check", "metrics"]
     done = subprocess.run(command, check=False, input=text, capture_output=True, timeout=30)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_lines_of_shards_are_those_that_the_library_would_write(tmp_path: pathlib.Path) -> None:
+    odd = views.shard('a"b\\c\nd', phase="error", synced_at=1764425678.123, keys=3)
+    new = views.shard("new", last_full_sync=None, synced_at=None, phase="waiting")
+    whole = exposition.Aggregator(lambda: str(tmp_path), lambda: views.view(shards=(odd, new)))
+    families = {
+        family.name: family
+        for family in parser.text_string_to_metric_families(whole.text().decode())
+    }
+    rows = {f"zk2etcd_{row.name}": row for row in exposition._SHARD_GAUGES}
+    for name, row in rows.items():
+        found = {each.labels["shard"]: each.value for each in families[name].samples}
+        wanted = {each.id: row.value(each.report) for each in (odd, new)}
+        assert found == {name: value for name, value in wanted.items() if value is not None}
+        assert (families[name].type, families[name].documentation) == ("gauge", row.documentation)
+    phases = families["zk2etcd_shard_phase"].samples
+    ones = {(each.labels["shard"], each.labels["phase"]) for each in phases if each.value}
+    assert ones == {('a"b\\c\nd', "error"), ("new", "waiting")}
+    assert len(phases) == 2 * len(exposition._PHASES)

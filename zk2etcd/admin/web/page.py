@@ -13,12 +13,19 @@ from typing import Any
 import flask
 
 from zk2etcd import text
-from zk2etcd.admin.web import wording
+from zk2etcd.admin.web import choice, wording
 from zk2etcd.view import history, status
+
+_ALL = choice.Wanted()
 
 
 def page(
-    found: Mapping[str, Any], settings: Mapping[str, Any], recent: history.Recent, *, alive: bool
+    found: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    recent: history.Recent,
+    wanted: choice.Wanted = _ALL,
+    *,
+    alive: bool,
 ) -> str:
     """The HTML of one status document with the configuration in force and the newest sample.
 
@@ -28,6 +35,7 @@ def page(
     return flask.render_template(
         "page.html",
         found=found,
+        shown=choice.shown(found, wanted),
         settings=wording.settings(settings),
         headline=wording.headline(found, alive),
         problems=wording.worst_first(status.problems(found)),

@@ -38,7 +38,7 @@ async function refresh() {
 async function ask() {
   const signal = AbortSignal.timeout(PATIENCE);
   try {
-    const answer = await fetch(".", { signal });
+    const answer = await fetch(`.${location.search}`, { signal });
     if (!answer.ok) return null;
     const text = await answer.text();
     await recent.refresh(signal);
