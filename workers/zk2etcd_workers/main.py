@@ -12,23 +12,21 @@ import sys
 import time
 from multiprocessing.connection import Connection, wait
 
-from zk2etcd import cpus, messages, metrics
+from zk2etcd import messages, metrics
 from zk2etcd.config import models
 from zk2etcd.logs import logger
-from zk2etcd_workers import heap, turn
-from zk2etcd_workers.etcd import client as etcd
-from zk2etcd_workers.mirror import admission, mirror, rounds
+from zk2etcd_workers import heap, sides, turn
+from zk2etcd_workers.mirror import admission, mirror
 from zk2etcd_workers.model import mapping, news, steps, told
-from zk2etcd_workers.ownership import fence, leases, member, reads, records
+from zk2etcd_workers.ownership import fence, records
 from zk2etcd_workers.shard import context
-from zk2etcd_workers.walk import oldest
-from zk2etcd_workers.zookeeper import session as sessions
 
 _TURN = 0.2
 _REPORT_EVERY = 0.5
 _SWITCH_INTERVAL = 0.0005
 _COLLECT_EVERY = 50_000
 _SWEEP_EVERY = 5.0
+_STALL = 1.0
 
 
 def main(spec: messages.WorkerSpec, pipe: Connection) -> None:
@@ -48,49 +46,6 @@ def main(spec: messages.WorkerSpec, pipe: Connection) -> None:
     worker.run()
 
 
-class _Sides:
-    """The connections, made for one set of connection settings."""
-
-    def __init__(
-        self,
-        settings: models.Config,
-        spec: messages.WorkerSpec,
-        instruments: metrics.Instruments,
-        cluster: str,
-    ) -> None:
-        """:param cluster: the id of the etcd cluster that these endpoints are known to be of."""
-        self.settings = settings
-        workers = settings.workers.number(cpus.usable)
-        self.session = sessions.Session(settings.zookeeper, instruments, workers)
-        keys = records.Keys(settings.state.prefix)
-        self.client = etcd.Client(settings.etcd, instruments, keys.home(cluster))
-        self.reads = reads.Reads(self.client)
-        self.lease = leases.Lease(self.client, settings.state.lease_ttl)
-        self.shared = fence.Shared(self.client, keys, self.lease)
-        self.oldest = oldest.Oldest()
-        self.rounds = rounds.Rounds(
-            self.session, self.client, keys, self.lease, settings.zookeeper.request_timeout
-        )
-        self._member = member.Membership(self.client, keys, self.lease, spec.identity)
-        if not spec.dry_run:
-            self._member.start()
-
-    def fits(self, settings: models.Config) -> bool:
-        mine = self.settings
-        return (mine.zookeeper, mine.etcd, mine.state) == (
-            settings.zookeeper,
-            settings.etcd,
-            settings.state,
-        )
-
-    def close(self) -> None:
-        self._member.close()
-        self.rounds.close()
-        self.lease.close()
-        self.session.close()
-        self.client.close()
-
-
 class Worker:
     def __init__(
         self, spec: messages.WorkerSpec, pipe: Connection, instruments: metrics.Instruments
@@ -105,11 +60,12 @@ class Worker:
         self._target: messages.Assign | None = None
         self._reached: messages.Assign | None = None
         """The last one that was carried out in full: what runs is as it says."""
-        self._sides: _Sides | None = None
+        self._sides: sides.Sides | None = None
         self._generation = 0
         self._trace = spec.trace_id
         self._deadline: float | None = None
         self._reported = 0.0
+        self._turned = time.monotonic()
         self._swept, self._swept_at = 0, 0.0
         self._supervised = True
         self._terminated = False
@@ -127,12 +83,14 @@ class Worker:
             self._receive(_TURN)
             if self._terminated and self._deadline is None:
                 self._drain(self._spec.config.workers.stop_timeout)
+            now = time.monotonic()
+            self._excuse(now)
             self._reconcile()
             if self._sides is not None:
-                self._sides.session.tend(time.monotonic())
+                self._sides.session.tend(now)
             self._report()
             self._instruments.tend()
-            self._sweep(time.monotonic())
+            self._sweep(now)
             logger.tend()
         if self._sides is not None:
             self._sides.close()
@@ -234,28 +192,28 @@ class Worker:
             self._sides.close()
         # Other endpoints are a person's word that it is to be another cluster, perhaps.
         cluster = cluster if settings.etcd.endpoints == known else ""
-        self._sides = _Sides(settings, self._spec, self._instruments, cluster)
+        self._sides = sides.Sides(settings, self._spec, self._instruments, cluster)
 
     def _start(self, shard: messages.Shard, target: messages.Assign) -> None:
-        sides = self._sides
-        assert sides is not None
+        ours = self._sides
+        assert ours is not None
         keys = records.Keys(target.config.state.prefix)
         ctx = context.Context(
             shard=shard,
             mapping=mapping.Mapping.of(shard),
             config=target.config,
-            session=sides.session,
-            etcd=sides.client,
-            reads=sides.reads,
+            session=ours.session,
+            etcd=ours.client,
+            reads=ours.reads,
             fence=fence.Fence(
-                sides.client, keys, sides.lease, self._spec.identity, shard, sides.shared
+                ours.client, keys, ours.lease, self._spec.identity, shard, ours.shared
             ),
             keys=keys,
             instruments=self._instruments,
             turn=turn.Turn(),
             log=self._log.bind(shard=shard.id),
             dry_run=self._spec.dry_run,
-            oldest=sides.oldest,
+            oldest=ours.oldest,
         )
         self._log.info(
             "mirror starts",
@@ -267,7 +225,7 @@ class Worker:
         started = mirror.Mirror(
             ctx,
             self._reaped,
-            sides.rounds,
+            ours.rounds,
             self._admission,
             once=self._spec.once,
             cause=self._trace,
@@ -287,6 +245,15 @@ class Worker:
             self._swept, self._swept_at = failures, now
             heap.sweep()
 
+    def _excuse(self, now: float) -> None:
+        """When we did not turn ourselves, all of this process stood still: nobody else hangs."""
+        stood_still, self._turned = now - self._turned > _STALL, now
+        if stood_still:
+            for each in self._mirrors.values():
+                each.context.turn.renew()
+            if self._sides is not None:
+                self._sides.rounds.turn.renew()
+
     # --- reports -----------------------------------------------------------------------------
 
     def _report(self) -> None:
@@ -294,17 +261,17 @@ class Worker:
         if not self._supervised or now - self._reported < _REPORT_EVERY:
             return
         self._reported = now
-        sides = self._sides
-        protocol = sides.session.protocol if sides else None
-        why = sides.session.why_classic if sides else ""
+        ours = self._sides
+        protocol = ours.session.protocol if ours else None
+        why = ours.session.why_classic if ours else ""
         running = list(self._mirrors.items())
         for _, each in running:
             each.look(now)
         room = told.room(len(running))
         news_of, synced_at = self._news.of([each.state(shard) for shard, each in running])
         ages = [each.context.turn.age() for _, each in running if each.alive]
-        if sides is not None:
-            ages.append(sides.rounds.age)
+        if ours is not None:
+            ages.append(ours.rounds.age)
         report = messages.Report(
             slot=self._spec.identity.slot,
             incarnation=self._spec.identity.incarnation,
@@ -317,8 +284,8 @@ class Worker:
             ),
             synced_at=synced_at,
             oldest_turn_seconds=max(ages, default=0.0),
-            zk_connected=bool(sides and sides.session.connected),
-            etcd=messages.Etcd(sides.client.endpoint, sides.client.cluster.id) if sides else None,
+            zk_connected=bool(ours and ours.session.connected),
+            etcd=messages.Etcd(ours.client.endpoint, ours.client.cluster.id) if ours else None,
         )
         try:
             self._pipe.send(report)

@@ -1,0 +1,57 @@
+"""A worker's connections to both sides, and what all its shards share over them.
+
+They are made anew, whole, when a reload changes what they were made of.
+"""
+
+from __future__ import annotations
+
+from zk2etcd import cpus, messages, metrics
+from zk2etcd.config import models
+from zk2etcd_workers.etcd import client as etcd
+from zk2etcd_workers.mirror import rounds
+from zk2etcd_workers.ownership import fence, leases, member, reads, records
+from zk2etcd_workers.walk import oldest
+from zk2etcd_workers.zookeeper import session as sessions
+
+
+class Sides:
+    """The connections, made for one set of connection settings."""
+
+    def __init__(
+        self,
+        settings: models.Config,
+        spec: messages.WorkerSpec,
+        instruments: metrics.Instruments,
+        cluster: str,
+    ) -> None:
+        """:param cluster: the id of the etcd cluster that these endpoints are known to be of."""
+        self.settings = settings
+        workers = settings.workers.number(cpus.usable)
+        self.session = sessions.Session(settings.zookeeper, instruments, workers)
+        keys = records.Keys(settings.state.prefix)
+        self.client = etcd.Client(settings.etcd, instruments, keys.home(cluster))
+        self.reads = reads.Reads(self.client)
+        self.lease = leases.Lease(self.client, settings.state.lease_ttl)
+        self.shared = fence.Shared(self.client, keys, self.lease)
+        self.oldest = oldest.Oldest()
+        self.rounds = rounds.Rounds(
+            self.session, self.client, keys, self.lease, settings.zookeeper.request_timeout
+        )
+        self._member = member.Membership(self.client, keys, self.lease, spec.identity)
+        if not spec.dry_run:
+            self._member.start()
+
+    def fits(self, settings: models.Config) -> bool:
+        mine = self.settings
+        return (mine.zookeeper, mine.etcd, mine.state) == (
+            settings.zookeeper,
+            settings.etcd,
+            settings.state,
+        )
+
+    def close(self) -> None:
+        self._member.close()
+        self.rounds.close()
+        self.lease.close()
+        self.session.close()
+        self.client.close()
