@@ -382,8 +382,9 @@ def test_a_split_that_took_over_in_part_makes_nothing_forgotten(world: mirroring
     whole.follows()
     changed = {}
     for name in NAMES[:8]:  # one by one: a Txn of many marks some of them
-        changed[world.path(name)] = world.zk.set(world.path(name), b"1").mzxid
-        world.equal()
+        for value in (b"1", b"2"):
+            changed[world.path(name)] = world.zk.set(world.path(name), value).mzxid
+            world.equal()
     whole.drain()
     half = world.worker(shards=halves[1:], identity=messages.Identity("inst", "w0", 3))
     half.follows()

@@ -89,10 +89,15 @@ def of_era(kv: wire.Present, era: int) -> list[history.Mark]:
 
 
 def taken_over(prefix: bytes, token: int, marks: Sequence[history.Mark]) -> Iterator[wire.Put]:
-    """Marks of other shards, the latest first, put as this one's own: a few of each kind."""
+    """Marks of other shards, the latest first, put as this one's own: a few of each kind, and the
+    latest of each path."""
     for kind in history.KINDS:
-        if ours := [mark for mark in marks if history.kind(mark) == kind]:
-            yield wire.Put(_key(prefix, kind, 0), _encoded(token, ours[:_TAKEN_OVER]))
+        latest: dict[bytes, history.Mark] = {}
+        for mark in marks:
+            if history.kind(mark) == kind:
+                latest.setdefault(mark.path, mark)
+        if ours := list(latest.values())[:_TAKEN_OVER]:
+            yield wire.Put(_key(prefix, kind, 0), _encoded(token, ours))
 
 
 def _key(prefix: bytes, kind: str, slot: int) -> bytes:
