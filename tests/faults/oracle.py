@@ -671,8 +671,9 @@ def _note_trip(case: Case, standing: dict[str, _Trip], shard: str, event: watche
 def _changed_since(
     states_of: Mapping[bytes, Sequence[txnlog.Entry]], key: bytes, since: float
 ) -> bool:
-    """Whether the node was there again since then, or one above it went."""
-    if any(s.value is not None and s.time > since for s in states_of.get(key, ())):
+    """Whether the node changed since then, or one above it went: while a walk was under way, so
+    that an event may have told of it, or later."""
+    if any(s.time > since for s in states_of.get(key, ())):
         return True
     while key := key.rpartition(b"/")[0]:
         if any(s.value is None and s.time > since for s in states_of.get(key, ())):
