@@ -61,7 +61,7 @@ class Session(link.Link):
         """See `link.Link.tend`; and list what has waited for it, in the classic protocol."""
         standing = self._standing
         if self._client is not None and standing is not None:
-            for path in standing.watches.due():
+            for path in standing.watches.due(now):
                 self._list_again(path)
             standing.arming.flush()
         super().tend(now)

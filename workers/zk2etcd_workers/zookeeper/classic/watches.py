@@ -11,12 +11,17 @@ and listings say.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 from zk2etcd_workers.model import tree
 from zk2etcd_workers.zookeeper.classic import hashes
 
 _LONG = 1000
+_REST = 9
+"""Times as long as a long listing took to look through, until the next one: 100,000 names take a
+tenth of a second, in which this process does nothing else."""
+
 CREATED, DELETED, CHILDREN_CHANGED = 1, 2, 4
 
 Event = Callable[[int, bytes], None]
@@ -34,6 +39,7 @@ class Watches:
         self._changed: set[bytes] = set()
         """Nodes whose children changed, and that are being listed again."""
         self._later: set[bytes] = set()
+        self._rests_until = 0.0
         self._denied: dict[bytes, set[bytes]] = {}
         """Parent -> children that may not be read: only the parent's listing tells of their end."""
 
@@ -51,8 +57,11 @@ class Watches:
         self._later.add(path)
         return False
 
-    def due(self) -> list[bytes]:
-        """The nodes that were to be listed later; an event from now on adds them again."""
+    def due(self, now: float) -> list[bytes]:
+        """The nodes that were to be listed later; an event from now on adds them again. None while
+        the last such listing costs us enough; `now` is monotonic."""
+        if now < self._rests_until:
+            return []
         paths = list(self._later)
         self._later.difference_update(paths)
         return paths
@@ -72,14 +81,17 @@ class Watches:
 
         :param again: somebody wants to hear of what is new in it; as after an event.
         """
+        started = time.monotonic()
         self._armed.add(path)
-        if len(names) > _LONG:
-            self._long.add(path)
-        else:
-            self._long.discard(path)
         if again or path in self._changed:
             self._changed.discard(path)
             self._compare(path, names, event)
+        if len(names) > _LONG:
+            self._long.add(path)
+            now = time.monotonic()
+            self._rests_until = now + _REST * (now - started)
+        else:
+            self._long.discard(path)
 
     def unlisted(self, path: bytes) -> None:
         """It could not be listed: it is gone, or may not be."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from zk2etcd_workers.zookeeper.classic import watches
 
 CREATED, DELETED, CHILDREN = watches.CREATED, watches.DELETED, watches.CHILDREN_CHANGED
@@ -57,10 +59,24 @@ def test_a_leaf_is_armed_once_until_its_watch_is_used_up() -> None:
 def test_a_long_listing_waits() -> None:
     told = _Told()
     told.list(b"/p", *(b"%d" % number for number in range(1001)))
+    later = time.monotonic() + 60
     assert told.on.may_list(b"/q")
     assert not told.on.may_list(b"/p")
     assert not told.on.may_list(b"/p")
-    assert told.on.due() == [b"/p"]
-    assert told.on.due() == []
+    assert told.on.due(later) == [b"/p"]
+    assert told.on.due(later) == []
     told.list(b"/p", b"1")
     assert told.on.may_list(b"/p")
+
+
+def test_looking_through_listings_is_a_tenth_of_our_time_at_most() -> None:
+    told = _Told()
+    names = [b"%d" % number for number in range(5_000)]
+    started = time.monotonic()
+    told.list(b"/p", *names, again=True)
+    ended = time.monotonic()
+    rests_until = told.on._rests_until
+    assert started < rests_until <= ended + 9 * (ended - started)
+    assert not told.on.may_list(b"/p")
+    assert told.on.due(rests_until - 1e-6) == []
+    assert told.on.due(rests_until) == [b"/p"]
