@@ -21,6 +21,7 @@ from benchmarks import (
     events,
     figures,
     full_sync,
+    growth,
     latency,
     memory,
     prefixes,
@@ -29,16 +30,18 @@ from benchmarks import (
     world,
 )
 
-SMALL, LARGE = "/dubbo", "/million"
+SMALL, LARGE, HUGE = "/dubbo", "/million", "/huge"
 
 
 @dataclasses.dataclass(frozen=True)
 class Sizes:
-    """Nodes of the small and the large tree and of the burst; changes; repetitions; pairs of runs
-    with and without the event log, and the source tree without it, if not a copy of this one."""
+    """Nodes of the small, the large and the huge tree (0: none) and of the burst; changes;
+    repetitions; pairs of runs with and without the event log, and the source tree without it, if
+    not a copy of this one."""
 
     small: int = 100_000
     large: int = 1_000_000
+    huge: int = 0
     burst: int = 50_000
     changes: int = 500
     prefixes: int = 1_000
@@ -63,13 +66,22 @@ RUNS: dict[str, Run] = {
     "memory": lambda on, size: memory.following(on, SMALL, size.small, None),
     "recovery": lambda on, size: recovery.measure(on, SMALL, size.small, size.runs),
     "classic": lambda on, size: classic.measure(on, size.small, size.burst // 5, size.runs),
+    "growth": lambda on, size: growth.measure(on, _trees(size), size.runs),
     "full-sync-large": lambda on, size: full_sync.measure(on, LARGE, size.large, size.runs),
     "memory-large": lambda on, size: memory.following(on, LARGE, size.large, 600.0),
 }
 """By name, the quiet ones first: a large tree in ZooKeeper's heap disturbs the latencies."""
 
-NEEDS = {"full-sync": SMALL, "buckets": SMALL, "verify": SMALL, "memory": SMALL, "recovery": SMALL}
-NEEDS |= {"full-sync-large": LARGE, "memory-large": LARGE}
+NEEDS: dict[str, tuple[str, ...]] = dict.fromkeys(
+    ("full-sync", "buckets", "verify", "memory", "recovery"), (SMALL,)
+)
+NEEDS |= {"growth": (SMALL, LARGE, HUGE), "full-sync-large": (LARGE,), "memory-large": (LARGE,)}
+
+
+def _trees(sizes: Sizes) -> list[tuple[str, int]]:
+    """Those that there are, the smallest first."""
+    trees = [(SMALL, sizes.small), (LARGE, sizes.large), (HUGE, sizes.huge)]
+    return [(path, nodes) for path, nodes in trees if nodes]
 
 
 def main() -> int:
@@ -77,7 +89,7 @@ def main() -> int:
     sizes = QUICK if arguments.quick else Sizes()
     if arguments.runs:
         sizes = dataclasses.replace(sizes, runs=arguments.runs)
-    sizes = dataclasses.replace(sizes, without=arguments.without)
+    sizes = dataclasses.replace(sizes, without=arguments.without, huge=arguments.huge)
     started = time.monotonic()
     measured = list(_measured(arguments.only or list(RUNS), sizes))
     print(f"\n{figures.table(measured)}\n\nin {time.monotonic() - started:.0f} s")
@@ -88,11 +100,11 @@ def _measured(names: list[str], sizes: Sizes) -> Iterator[figures.Figure]:
     seeded: set[str] = set()
     with world.opened() as on:
         for name in names:
-            path = NEEDS.get(name)
-            if path is not None and path not in seeded:
-                on.seed(path, sizes.small if path == SMALL else sizes.large)
-                on.warm(path)
-                seeded.add(path)
+            for path, nodes in _trees(sizes):
+                if path in NEEDS.get(name, ()) and path not in seeded:
+                    on.seed(path, nodes)
+                    on.warm(path)
+                    seeded.add(path)
             began = time.monotonic()
             print(f"{name} ...", end="", flush=True)
             yield from RUNS[name](on, sizes)
@@ -103,6 +115,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("--quick", action="store_true", help="smaller sizes, one run each")
     parser.add_argument("--only", action="append", choices=list(RUNS), help="may be repeated")
+    parser.add_argument("--huge", type=int, default=0, help="nodes of a third tree for `growth`")
     parser.add_argument("--runs", type=int, help="repetitions, of which the median counts")
     what = "source tree without the event log; by default a copy of this one without its calls"
     parser.add_argument("--without", type=pathlib.Path, metavar="FOLDER", help=what)

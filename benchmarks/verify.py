@@ -19,7 +19,7 @@ def measure(on: world.World, source: str, nodes: int, runs: int) -> list[figures
         supervisor.wait_following()
         for _ in range(runs):
             bare.append(_bare(on, source, nodes))
-            ours.append(_ours(supervisor, source))
+            ours.append(full_sync(supervisor, source))
     return [figures.ratio(f"full sync of {nodes:,} nodes, nothing to do", ours, bare, 1.5)]
 
 
@@ -31,7 +31,7 @@ def _bare(on: world.World, source: str, nodes: int) -> float:
     return float(seconds)
 
 
-def _ours(supervisor: supervisors.Supervisor, source: str) -> float:
+def full_sync(supervisor: supervisors.Supervisor, source: str) -> float:
     """Ask for a full sync; the seconds that the mirror says it took."""
     before = supervisor.shards()[source]["last_full_sync"]
     status, text = supervisor.ask("/full-sync", {})
