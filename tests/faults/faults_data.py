@@ -10,7 +10,7 @@ import kazoo.client
 import kazoo.exceptions
 import kazoo.security
 
-from tests.faults import drawing, load, oracle, world
+from tests.faults import drawing, load, oracle, watcher, world
 
 KINDS = (
     drawing.Kind("compact", 0.3, 2.0, 3),
@@ -127,7 +127,7 @@ def _no_space(on: world.World, _luck: random.Random, lasts: float) -> None:
     while not on.hand.out_of_space() and number < 200:
         on.hand.write({b"driver/fill": b"%d" % number + b"." * 1_000_000})
         number += 1
-    full = on.hand.revision() if on.hand.out_of_space() else 0
+    full = on.watcher.counted(on.hand.revision()) if on.hand.out_of_space() else 0
     time.sleep(lasts)
     _must_be_refused(on, full)
     on.hand.reclaim(on.watcher.revision)
@@ -142,12 +142,15 @@ def _auth_off(on: world.World, _luck: random.Random, lasts: float) -> None:
 
 
 def _must_be_refused(on: world.World, full: int) -> None:
-    """Whoever else writes is told that there is no room: so are we, and not only they."""
+    """Whoever else writes is told that there is no room: so are we, and not only they. One that was
+    put back meanwhile has room."""
+    if full // watcher.ERA != on.watcher.counted(0) // watcher.ERA:
+        return
     late = [
         event
         for event in list(on.watcher.events)
         if full
-        and event.own_revision > full
+        and event.revision > full
         and event.value is not None
         and any(prefix.has(event.key) for prefix in world.PREFIXES)
     ]

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 import etcd3.etcdrpc as rpc
 import grpc
 
-from tests import copies, zookeeper_admin
+from tests import copies, polling, zookeeper_admin
 from tests.faults import load, oracle, servers, txnlog, world
 from zk2etcd import errors
 
@@ -140,12 +140,15 @@ def etcd(on: world.World, luck: random.Random, lasts: float) -> None:
         on.note("etcd is not restored: it does not answer")
     else:
         on.watcher.pause()
-        try:
-            _put_back(on, snapshot, bump)
-        except errors.StartError as error:
-            # Not a fault that was cut short: our own watch would miss all that follows.
-            raise RuntimeError(f"etcd could not be restored: {error}") from error
-        on.watcher.restored(saved, saved + bump)
+        with on.hand.still():
+            try:
+                _put_back(on, snapshot, bump)
+            except errors.StartError as error:
+                # Not a fault that was cut short: our own watch would miss all that follows.
+                raise RuntimeError(f"etcd could not be restored: {error}") from error
+            # A snapshot's status tells too little where its last changes were deletes (3.4.23).
+            reached = polling.until(on.hand.revision, 20, what="an answer of the restored etcd")
+        on.watcher.restored(saved if bump else reached, reached)
         on.note(f"etcd is put back to revision {saved}{' and raised' if bump else ''}")
     for each in on.etcd_proxies:
         each.accept()

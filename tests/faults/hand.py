@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -28,6 +29,7 @@ class Hand:
         self._logs_in = logs_in
         self._channels = [grpc.insecure_channel(each, options=_OPTIONS) for each in endpoints]
         self._numbers = itertools.count(1)
+        self._writing = threading.Lock()
 
     def close(self) -> None:
         for channel in self._channels:
@@ -46,7 +48,14 @@ class Hand:
         for key in deletes:
             request.success.add().request_delete_range.key = key
         # A write that another member is asked for as well would have two revisions, both marked.
-        return self._try("KV", "Txn", request) is not None
+        with self._writing:
+            return self._try("KV", "Txn", request) is not None
+
+    @contextlib.contextmanager
+    def still(self) -> Iterator[None]:
+        """It writes nothing meanwhile."""
+        with self._writing:
+            yield
 
     def revision(self) -> int:
         """That of the last change; 0 if nobody answers."""

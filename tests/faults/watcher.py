@@ -63,12 +63,15 @@ class Watcher:
         self._paused = threading.Event()
         self._idle = threading.Event()
         self._era = 0
-        self._fresh = False
         self.events: list[Event] = []
         self.revision = 0
         """The last one heard of, as etcd counts it."""
         self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
         self._thread.start()
+
+    def counted(self, revision: int) -> int:
+        """A revision of the etcd of now, as events have it."""
+        return self._era * ERA + revision
 
     def check(self) -> None:
         """:raises LostHistory: what follows is not the whole truth."""
@@ -114,7 +117,6 @@ class Watcher:
                     )
                 )
         self.revision = revision
-        self._fresh = True
         self._idle.clear()
         self._paused.clear()
 
@@ -140,11 +142,6 @@ class Watcher:
             for reply in self._call:
                 if reply.canceled and not reply.compact_revision:
                     return  # the login is not valid any more
-                if reply.compact_revision and self._fresh:
-                    # A snapshot may have been compacted beyond the last change that is left in it.
-                    # etcd counts on from there, so that nothing of this era was missed.
-                    self.revision, self._fresh = reply.compact_revision - 1, False
-                    return
                 if reply.compact_revision:
                     self._lost = f"revision {reply.compact_revision} was compacted too early"
                     return
@@ -163,7 +160,7 @@ class Watcher:
             value = None if event.type == 1 else bytes(event.kv.value)
             revision = int(event.kv.mod_revision)
             lease = int(event.kv.lease)
-            counted = self._era * ERA + revision
-            self._fresh = False
-            self.events.append(Event(counted, bytes(event.kv.key), value, now, lease))
+            self.events.append(
+                Event(self.counted(revision), bytes(event.kv.key), value, now, lease)
+            )
             self.revision = max(self.revision, revision)
