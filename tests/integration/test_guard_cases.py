@@ -43,7 +43,8 @@ def test_a_root_that_may_not_be_read_says_nothing_of_the_ensemble(
     world.zk.add_auth("digest", "owner:secret")
     world.zk.set_acls(world.root, [make_digest_acl("owner", "secret", all=True)])
     worker = world.worker(identity=NEXT)
-    assert worker.follows().guard is None
+    report = worker.wait(lambda report: "denies" in str(report.error), what="that it is denied")
+    assert report.guard is None
     worker.full_sync()
     assert world.etcd.values(world.root) == before
     assert worker.counts.trips == 0

@@ -81,6 +81,7 @@ class Owning:
         if ctx.fence.put_back and self._facts.holder is None:
             ctx.log.warning("etcd was put back to an earlier state (restored from a backup?)")
             self._pausing.rolled_back()
+            self._facts.rolled_back()
 
     def _wait_for(self, ctx: context.Context, held: errors.Held) -> None:
         facts = self._facts
@@ -124,6 +125,7 @@ class Owning:
             self._facts.owned = False
         if isinstance(error, errors.RolledBack):
             self._pausing.rolled_back()
+            self._facts.rolled_back()
         if isinstance(error, errors.NewerReader):
             # Until the worker is drained: nothing is written before the key was looked at again.
             self._newer, self._facts.refusal = True, str(error)

@@ -98,12 +98,15 @@ class Guarding:
                 self._began = page.kvs[0].created
             first = first or old.first
         trip = old.trip if page.kvs else None
+        lost = self._facts.lost_guard if trip is None else None
+        trip = trip or lost
         self._record = records.GuardRecord(
             self._before(present), first, trip, since=self.since or 0
         )
-        self._facts.guard = self._record.trip
-        if self._record.trip is None:
+        self._facts.guard = trip
+        if trip is None or lost is not None:
             self._write(self._record)
+        self._facts.lost_guard = None
 
     def _before(self, present: int) -> int:
         """How many keys there were before a walk that was cut off: it may have put many since,

@@ -35,6 +35,8 @@ class Facts:
         self.synced_at: float | None = None
         self.largest: int | None = None
         self.guard: messages.Guard | None = None
+        self.lost_guard: messages.Guard | None = None
+        """A trip that stood when etcd was found to be put back, and is perhaps not in it."""
         self.pause: messages.Paused | None = None
         self.ordered = ""
         self.ensemble: messages.Ensemble | None = None
@@ -66,6 +68,11 @@ class Facts:
         """Nothing of it is written, until a person has released the trip."""
         self.guard, self.phase, self.full_sync_running = trip, "guarded", False
         self.error = self.retry_at = None
+
+    def rolled_back(self) -> None:
+        """etcd has lost what it had acknowledged; what deletes were held for is as it was."""
+        if self.guard is not None and self.guard.kind == "deletes":
+            self.lost_guard = self.guard
 
     def rests(self) -> None:
         """Nothing of it is written, until a person resumes it."""
