@@ -41,7 +41,8 @@ def inject(on: world.World, fault: drawing.Fault) -> None:
         "diff_fix": _diff_fix,
         "metrics_gone": _metrics_gone,
     }
-    steps[fault.kind](on, luck, fault.lasts)
+    with on.restarting:
+        steps[fault.kind](on, luck, fault.lasts)
 
 
 def _supervisor(on: world.World, luck: random.Random) -> world.Supervisor:

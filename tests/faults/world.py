@@ -124,6 +124,8 @@ class World:
             supervisor.source_tree = source_tree
             self.supervisors.append(supervisor)
         self.config_lock = threading.Lock()
+        # Two lanes that end and start the same supervisor would lose sight of one of its processes.
+        self.restarting = threading.Lock()
         self.violations: list[oracle.Violation] = []
         self.notes: list[str] = []
         self.released: dict[str, float] = {}
@@ -367,13 +369,13 @@ class World:
 
     def restart_somebody(self, luck: random.Random) -> None:
         """kill -9 to the workers, or to a supervisor, which is started again."""
-        supervisor = next((each for each in self.supervisors if each.alive), None)
-        if supervisor is None:
-            return
         if luck.random() < 0.5:
-            self.note(f"kill -9 supervisor {supervisor.pid} while the guard may hold")
-            self.lose_supervisor(supervisor)
-            supervisor.start()
+            with self.restarting:
+                supervisor = next((each for each in self.supervisors if each.alive), None)
+                if supervisor is not None:
+                    self.note(f"kill -9 supervisor {supervisor.pid} while the guard may hold")
+                    self.lose_supervisor(supervisor)
+                    supervisor.start()
             return
         self.kill_workers()
 
