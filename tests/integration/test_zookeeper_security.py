@@ -145,7 +145,7 @@ def test_a_wrong_digest_deletes_nothing_and_names_what_it_may_not_read(
     wrong = {"scheme": "digest", "credentials": "mirror:mistyped"}
     second = world.worker(zookeeper={"auth": [wrong]})
     assert "denies" in _unreadable(second, world.root)
-    second.follows()
+    second.wait(lambda report: "denies" in str(report.error), what="that it is denied")
     second.full_sync()
     assert world.etcd.below(world.root) == before
     assert "mistyped" not in repr(second.reports)
