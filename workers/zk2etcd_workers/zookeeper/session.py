@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from zk2etcd import errors, metrics
 from zk2etcd.config import connections
+from zk2etcd.logs import logger
 from zk2etcd_workers.model import pacing
 from zk2etcd_workers.zookeeper import (
     connection,
@@ -93,7 +94,13 @@ class Session(link.Link):
         is known before its epoch is: who saw the epoch goes by the right one."""
         self.connected = self.connected and connected
         if connected:
+            before = self.request_size.most
             self.request_size.reconnected()
+            if (most := self.request_size.most) < before:
+                why = "a connection ended under a large one: is its jute.maxbuffer smaller?"
+                logger.get().warning(
+                    "requests to ZooKeeper are made smaller", reason=why, bytes=most
+                )
         self._standing = None
         if self.protocol == protocol_choice.CLASSIC:
             self._standing = bulk.Standing(self._arm, lambda: self.request_size.most)
