@@ -6,6 +6,7 @@ import pathlib
 import socket
 from typing import Any
 
+import pytest
 import yaml
 
 from tests import polling
@@ -35,7 +36,11 @@ def genzk(zookeeper: servers.ZooKeeper, path: str) -> None:
     assert supervisors.run("genzk", *arguments).returncode == 0
 
 
-def test_a_port_in_use_is_exit_4_and_starts_no_worker(tmp_path: pathlib.Path) -> None:
+def test_a_port_in_use_is_exit_4_and_starts_no_worker(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What supervisors that were killed left in the usual place would be cleared away, and told of.
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         listen = f"127.0.0.1:{taken.getsockname()[1]}"
         path = written(tmp_path, nowhere(http={"listen": listen}))
