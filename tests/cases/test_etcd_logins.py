@@ -130,7 +130,9 @@ def test_a_member_that_refuses_its_own_tokens_is_left(
         member.extra = _jwt(tmp_path, ttl)
     for member in cluster.members:
         member.launch()
-    polling.until(lambda: _answers(cluster.urls[1], prefix), 20, what="the second member")
+    polling.until(lambda: not _refusal(cluster.urls[1], prefix), 20, what="the second member")
+    ended = "invalid auth token"
+    polling.until(lambda: ended in _refusal(cluster.urls[0], prefix), 20, what="the first member")
     sides.seed(prefix, 20)
     content = _settings(zookeeper, cluster.members[0], prefix, endpoints=cluster.urls)
     supervisor = supervise(content)
@@ -141,12 +143,13 @@ def test_a_member_that_refuses_its_own_tokens_is_left(
     assert cluster.urls[0] in said[0]["error"]
 
 
-def _answers(url: str, prefix: str) -> bool:
+def _refusal(url: str, prefix: str) -> str:
+    """What it says instead of a value; empty where it gives one."""
     try:
         _value(url, prefix)
-    except AssertionError:
-        return False
-    return True
+    except AssertionError as error:
+        return str(error)
+    return ""
 
 
 # --- off and on again -----------------------------------------------------------------------------
