@@ -57,7 +57,7 @@ mutations: servers $(READY)
 	$(BIN)/python -m tests.faults.self_check $(MUTATIONS)
 
 cases: servers releases $(READY)
-	$(BIN)/python -m pytest -m long tests/cases
+	$(BIN)/python -m pytest -m long tests/cases tests/integration tests/acceptance
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -17,9 +17,12 @@ from tests.acceptance import conftest, installed
 def loading(mirrors: conftest.Mirrors, prefix: str) -> Iterator[subprocess.Popen[bytes]]:
     """A supervisor that is not done with loading what it needs."""
     supervisor = mirrors.made(prefix, nodes=2)
+    # What the tests' own shell ignores, as under nohup, would be inherited.
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     with supervisor.log.open("wb") as log:
         command = supervisor.command()
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    signal.signal(signal.SIGHUP, before)
     try:
         # It is in the middle of its imports, which go on for some tenths of a second.
         polling.until(lambda: "pydantic_core" in _maps(process.pid), every=0.001)

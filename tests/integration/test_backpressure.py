@@ -81,14 +81,18 @@ def test_a_full_sync_does_not_run_ahead_of_its_repairs(
 class Spawned:
     """A worker in a process of its own, so that its memory can be told from the test's."""
 
-    def __init__(self, world: mirroring.World, folder: pathlib.Path, **sections: Any) -> None:
-        """:param folder: for the files of its counters."""
+    def __init__(
+        self, world: mirroring.World, folder: pathlib.Path, queue: int, **sections: Any
+    ) -> None:
+        """:param folder: for the files of its counters.
+        :param queue: dirty paths beyond which it overflows.
+        """
         context = multiprocessing.get_context("spawn")
         self.pipe, far = context.Pipe()
         shard = mirroring.shard(world.root, world.root)
         settings = world.config(**sections)
         spec = messages.WorkerSpec(mirroring.FIRST, settings, str(folder), "error")
-        self.process = context.Process(target=_small_queue, args=(spec, far), daemon=True)
+        self.process = context.Process(target=_small_queue, args=(spec, far, queue), daemon=True)
         self.process.start()
         far.close()
         self.pipe.send(messages.Assign(1, (shard,), {}, settings))
@@ -122,9 +126,9 @@ class Spawned:
         self.pipe.close()
 
 
-def _small_queue(spec: messages.WorkerSpec, pipe: Any) -> None:
+def _small_queue(spec: messages.WorkerSpec, pipe: Any, most: int) -> None:
     """A worker whose queue of dirty paths overflows within the test."""
-    dirty_paths.MOST = 20_000
+    dirty_paths.MOST = most
     main.main(spec, pipe)
 
 
@@ -170,31 +174,41 @@ def own(fresh_zookeeper: servers.ZooKeeper, fresh_etcd: servers.Etcd) -> Iterato
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("nodes", "seconds", "most"),
+    [(8_000, 4, 25), pytest.param(25_000, 12, 60, marks=pytest.mark.long)],
+)
 def test_a_frozen_etcd_under_churn_does_not_make_a_worker_grow(
-    own: mirroring.World, fresh_etcd: servers.Etcd, tmp_path: pathlib.Path
+    own: mirroring.World,
+    fresh_etcd: servers.Etcd,
+    tmp_path: pathlib.Path,
+    nodes: int,
+    seconds: float,
+    most: int,
 ) -> None:
+    """The dirty paths of a short queue, Txns under way and two more that wait: about 20 MiB. What
+    changes meanwhile is more than `most` MiB."""
     own.zk.create(own.root, b"")
     # The deadline is long on purpose: as long as it runs, the shard follows, and could read on.
-    worker = Spawned(own, tmp_path, etcd={"request_timeout": 8.0})
+    worker = Spawned(own, tmp_path, nodes * 4 // 5, etcd={"request_timeout": 8.0})
     storm = None
     try:
         polling.until(lambda: worker.phase() == "following", 30)
-        storm = Storm(own, 25_000, 4_000)
-        polling.until(lambda: storm is not None and storm.changes > 4000, 30)
+        storm = Storm(own, nodes, 4_000)
+        polling.until(lambda: storm is not None and storm.changes > nodes // 6, 30)
         before = worker.resident()
         fresh_etcd.freeze()
-        most, until = before, time.monotonic() + 12
+        seen, until = before, time.monotonic() + seconds
         while time.monotonic() < until:
-            most = max(most, worker.resident())
+            seen = max(seen, worker.resident())
             worker.hears()
             time.sleep(0.05)
         changes = storm.changes
         storm.stop()
         storm = None
         fresh_etcd.thaw()
-        assert changes > 25_000, "too little happened to show anything"
-        # 20,000 dirty paths, Txns under way and two more that wait: about 20 MiB.
-        assert most - before < 60 * MIB, f"grew by {(most - before) // MIB} MiB"
+        assert changes * 4_000 > most * MIB, "too little happened to show anything"
+        assert seen - before < most * MIB, f"grew by {(seen - before) // MIB} MiB"
         own.equal(40)
         polling.until(lambda: worker.phase() == "following", 30)
     finally:

@@ -211,15 +211,20 @@ def test_excluded_paths_are_left_alone(classic: mirroring.World) -> None:
     assert world.etcd.get(world.path("config", "b")) is None
 
 
-def test_many_children_made_and_deleted_at_once(classic: mirroring.World) -> None:
+@pytest.mark.parametrize(
+    ("first", "more"), [(2_500, 800), pytest.param(10_000, 3_000, marks=pytest.mark.long)]
+)
+def test_many_children_made_and_deleted_at_once(
+    classic: mirroring.World, first: int, more: int
+) -> None:
     world = classic
     observing.seed(world.zk, [(world.root, b""), (world.path("many"), b"")])
-    observing.seed(world.zk, ((world.path("many", f"{n:05d}"), b"v") for n in range(10_000)))
+    observing.seed(world.zk, ((world.path("many", f"{n:05d}"), b"v") for n in range(first)))
     worker = world.worker()
     worker.follows(60)
-    assert len(world.equal(30)) == 10_002
-    observing.seed(world.zk, ((world.path("many", f"b{n:05d}"), b"v") for n in range(3_000)))
-    assert len(world.equal(60)) == 13_002
+    assert len(world.equal(30)) == first + 2
+    observing.seed(world.zk, ((world.path("many", f"b{n:05d}"), b"v") for n in range(more)))
+    assert len(world.equal(60)) == first + more + 2
     children = sorted(world.zk.get_children(world.path("many")))
     for start in range(0, len(children), 500):
         transaction = world.zk.transaction()
