@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from zk2etcd_workers.etcd import wire
-from zk2etcd_workers.model import resting
 
 
 class Etcd:
@@ -15,7 +14,12 @@ class Etcd:
     def __init__(self, keys: Sequence[bytes]) -> None:
         self.keys = sorted(keys)
         self.sent = 0
-        self.allowance = resting.Allowance(None)
+
+    def most_keys(self, keys: int) -> int:
+        return keys
+
+    def rest_after(self, _keys: int) -> float:
+        return 0.0
 
     def range_soon(
         self, key: bytes, end: bytes = b"", *, limit: int = 0, **_: Any

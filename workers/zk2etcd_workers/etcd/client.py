@@ -28,9 +28,7 @@ from zk2etcd_workers.etcd import (
     seen,
     wire,
 )
-from zk2etcd_workers.model import pacing, resting
-
-_READS_IN_TXN = 100
+from zk2etcd_workers.model import pacing
 
 Done = Callable[[wire.Answer | None, errors.EtcdError | None], None]
 
@@ -53,10 +51,10 @@ class Client:
         self.cluster = cluster.Cluster(
             settings, instruments, self._endpoints, self._login, home, self._seen.put_back
         )
-        self.reads_in_txn = _READS_IN_TXN
+        self.reads_in_txn = limits.READS_IN_TXN
         self.learned = limits.Learned()
         self._rate = pacing.Rate(settings.max_writes_per_second)
-        self.allowance = resting.Allowance(settings.max_reads_per_second)
+        self._reads = pacing.Rate(settings.max_reads_per_second)
 
     @property
     def endpoint(self) -> str:
@@ -141,21 +139,7 @@ class Client:
 
         :raises errors.EtcdError: a Txn was refused or not answered.
         """
-        found: list[wire.Present | None] = []
-        ramp = pacing.Ramp(_READS_IN_TXN)
-        while len(found) < len(keys):
-            most = self.reads_in_txn if keys_only else min(self.reads_in_txn, ramp.batch)
-            chunk = keys[len(found) : len(found) + most]
-            reads = [wire.Range(key, keys_only=keys_only) for key in chunk]
-            try:
-                answer = self.txn(wire.Txn((), reads), write=False)
-            except (errors.TooManyOperations, errors.TooLarge) as refusal:
-                if not self.fewer_reads(len(chunk)):
-                    raise refusal
-                continue
-            found += (next(iter(answer.kvs(at)), None) for at in range(len(chunk)))
-            ramp.saw(sum(len(each.value) for each in found[-len(chunk) :] if each is not None))
-        return found
+        return limits.lookup(self, keys, keys_only=keys_only)
 
     def fewer_reads(self, refused: int) -> bool:
         """The server did not take `refused` reads in one Txn; False when it cannot be fewer."""
@@ -230,6 +214,15 @@ class Client:
         """How many of `writes` puts and deletes may be sent now; 0 means: ask again soon."""
         with self._lock:
             return self._rate.take(writes, time.monotonic())
+
+    def most_keys(self, keys: int) -> int:
+        """How many keys a page of a walk may have."""
+        return self._reads.most(keys)
+
+    def rest_after(self, keys: int) -> float:
+        """A walk has read so many: the seconds that it rests before it reads more."""
+        with self._lock:
+            return self._reads.spend(keys, time.monotonic())
 
     # --- leases ------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""What an etcd was found to take less of than usual. Pure.
+"""What an etcd was found to take less of than usual, and how many keys are looked up within that.
 
 Its limits cannot be asked for, only met. Whoever meets one tells it here, so that not every walk
 and every shard has its Txns refused again; a client keeps it as long as it lives.
@@ -6,6 +6,14 @@ and every shard has its Txns refused again; a client keeps it as long as it live
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Protocol
+
+from zk2etcd import errors
+from zk2etcd_workers.etcd import wire
+from zk2etcd_workers.model import pacing
+
+READS_IN_TXN = 100
 _LEAST_BYTES = 1024
 
 
@@ -27,3 +35,32 @@ class Learned:
         """A Txn of several writes, of `refused` bytes in all, was too large."""
         half = max(_LEAST_BYTES, refused // 2)
         self.bytes = min(self.bytes or half, half)
+
+
+class Reading(Protocol):
+    """A client, as far as a lookup needs one. `reads_in_txn`: reads in one Txn at most."""
+
+    reads_in_txn: int
+
+    def txn(self, txn: wire.Txn, *, write: bool = True) -> wire.Answer: ...
+
+    def fewer_reads(self, refused: int) -> bool: ...
+
+
+def lookup(client: Reading, keys: Sequence[bytes], *, keys_only: bool) -> list[wire.Present | None]:
+    """See `client.Client.lookup`."""
+    found: list[wire.Present | None] = []
+    ramp = pacing.Ramp(READS_IN_TXN)
+    while len(found) < len(keys):
+        most = client.reads_in_txn if keys_only else min(client.reads_in_txn, ramp.batch)
+        chunk = keys[len(found) : len(found) + most]
+        reads = [wire.Range(key, keys_only=keys_only) for key in chunk]
+        try:
+            answer = client.txn(wire.Txn((), reads), write=False)
+        except (errors.TooManyOperations, errors.TooLarge) as refusal:
+            if not client.fewer_reads(len(chunk)):
+                raise refusal
+            continue
+        found += (next(iter(answer.kvs(at)), None) for at in range(len(chunk)))
+        ramp.saw(sum(len(each.value) for each in found[-len(chunk) :] if each is not None))
+    return found

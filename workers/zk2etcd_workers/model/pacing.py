@@ -148,13 +148,27 @@ class Rate:
         """How many of `wanted` may go at `now` (monotonic seconds)."""
         if self._per_second is None:
             return wanted
-        if self._at:
-            self._tokens += (now - self._at) * self._per_second
-        self._at = now
-        self._tokens = min(self._tokens, float(self._per_second))
-        granted = min(wanted, int(self._tokens))
+        self._refill(self._per_second, now)
+        granted = min(wanted, max(0, int(self._tokens)))
         self._tokens -= granted
         return granted
+
+    def most(self, wanted: int) -> int:
+        """How many may be asked for at once by who is told afterwards how many it were."""
+        return wanted if self._per_second is None else min(wanted, self._per_second)
+
+    def spend(self, count: int, now: float) -> float:
+        """So many went already: the seconds from `now` on until they are paid for."""
+        if self._per_second is None:
+            return 0.0
+        self._refill(self._per_second, now)
+        self._tokens -= count
+        return max(0.0, -self._tokens / self._per_second)
+
+    def _refill(self, per_second: int, now: float) -> None:
+        if self._at:
+            self._tokens = min(self._tokens + (now - self._at) * per_second, float(per_second))
+        self._at = now
 
 
 def fitting(paths: Sequence[bytes], most: int = REQUEST_BYTES) -> int:

@@ -1,9 +1,9 @@
-"""How long a walk rests before it asks etcd for its next page. Pure.
+"""How long a full sync rests before it asks etcd for its next page. Pure.
 
-A walk is in no hurry, and others use the same etcd. So it reads no more keys a second than was
-configured; and where an answer took much longer than it usually takes for so many bytes, etcd has
-other work to do, or our own reads are what it has: then a walk beside live changes leaves it as
-much time as it just took.
+It is in no hurry, and others use the same etcd. Where an answer took much longer than it usually
+takes for so many bytes, etcd has other work to do, or our own reads are what it has, or only the
+machine is busy, which looks the same: then it leaves etcd as much time as the answer took. But it
+rests for no more of its time than it works, whatever the answers seem to say.
 """
 
 from __future__ import annotations
@@ -20,38 +20,26 @@ _OVERHEAD = 64 * 1024
 _SHORT = 0.02
 _LONGEST = 1.0
 """Seconds: a page that took no longer than the first disturbs nobody; no rest is longer than this
-one for an etcd that is slow."""
-
-
-class Allowance:
-    """At most `per_second` keys (None: no bound), over all walks of a worker."""
-
-    def __init__(self, per_second: int | None) -> None:
-        self.per_second = per_second
-        self._free_at = 0.0
-
-    def most(self, limit: int) -> int:
-        """How many keys a page may have."""
-        return limit if self.per_second is None else min(limit, self.per_second)
-
-    def spent(self, keys: int, now: float) -> float:
-        """Seconds to rest at `now` (monotonic), after so many keys were read."""
-        if self.per_second is None:
-            return 0.0
-        self._free_at = max(self._free_at, now) + keys / self.per_second
-        return self._free_at - now
+one."""
 
 
 class Yielding:
-    """What one walk knows of how fast etcd answers."""
+    """What one walk knows of how fast etcd answers, and how long it has rested for that."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: float) -> None:
+        """:param now: monotonic seconds."""
+        self._began = now
+        self._rested = 0.0
         self._usual = 0.0
 
-    def saw(self, size: int, took: float) -> float:
+    def saw(self, size: int, took: float, now: float) -> float:
         """Seconds to rest after an answer of `size` bytes that took so long."""
         each = took / (size + _OVERHEAD)
         usual = self._usual or each
         self._usual = min(usual * _FORGETS, each)
-        slow = took > _SHORT and each > _SLOW * usual
-        return min(took, _LONGEST) if slow else 0.0
+        if took <= _SHORT or each <= _SLOW * usual:
+            return 0.0
+        worked = now - self._began - self._rested
+        rest = max(0.0, min(took, _LONGEST, worked - self._rested))
+        self._rested += rest
+        return rest

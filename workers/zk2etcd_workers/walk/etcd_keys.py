@@ -23,7 +23,7 @@ class Reader:
 
     Pages adapt to the size of what they hold, and the next one is under way while one is used.
     If etcd compacted the revision, it goes on from the last key at a new one. It rests before a
-    page as long as `model/resting` says.
+    page as long as its client and `model/resting` say.
 
     :raises errors.EtcdError: a page was refused or not answered.
     """
@@ -40,7 +40,7 @@ class Reader:
         :param yields: it rests too while etcd is slow.
         """
         self._pause = pause
-        self._yielding = resting.Yielding() if yields else None
+        self._yielding = resting.Yielding(time.monotonic()) if yields else None
         self._rest_until = 0.0
         self._client = client
         self._shard = shard
@@ -70,7 +70,7 @@ class Reader:
         return self._read(own, ask, pages, keys_only)
 
     def _ask(self, pages: paging.Pages, keys_only: bool) -> Callable[[], wire.Page]:
-        limit = self._client.allowance.most(_LARGEST_OF_KEYS if keys_only else self._limit)
+        limit = self._client.most_keys(_LARGEST_OF_KEYS if keys_only else self._limit)
         start, end = pages.start, pages.stop
 
         def send() -> Callable[[], wire.Page]:
@@ -114,9 +114,9 @@ class Reader:
 
     def _rest(self, page: wire.Page) -> None:
         now = time.monotonic()
-        seconds = self._client.allowance.spent(len(page.keys), now)
+        seconds = self._client.rest_after(len(page.keys))
         if self._yielding is not None:
-            seconds = max(seconds, self._yielding.saw(page.size, page.took))
+            seconds = max(seconds, self._yielding.saw(page.size, page.took, now))
         self._rest_until = max(self._rest_until, now + seconds)
 
     def _held(self, page: wire.Page) -> plan.Held:

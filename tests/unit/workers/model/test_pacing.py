@@ -74,7 +74,33 @@ def test_a_rate_is_used_up_by_steady_asking() -> None:
 
 
 def test_no_rate_is_no_bound() -> None:
-    assert pacing.Rate(None).take(10**9, 0.0) == 10**9
+    rate = pacing.Rate(None)
+    assert rate.take(10**9, 0.0) == rate.most(10**9) == 10**9
+    assert rate.spend(10**9, 1.0) == 0.0
+
+
+@given(
+    st.integers(1, 5000),
+    st.lists(st.tuples(st.integers(0, 4000), st.floats(0, 2)), min_size=1, max_size=30),
+)
+def test_a_rate_holds_where_it_is_paid_for_afterwards(
+    per_second: int, pages: list[tuple[int, float]]
+) -> None:
+    rate, now, read = pacing.Rate(per_second), 100.0, 0
+    for wanted, took in pages:
+        count = min(wanted, rate.most(4000))
+        now += took
+        read += count
+        now += rate.spend(count, now)
+        assert read <= per_second * (1 + now - 100.0) + 0.001
+
+
+def test_several_who_pay_afterwards_share_a_rate() -> None:
+    rate = pacing.Rate(100)
+    rests = [rate.spend(100, 5.0) for _ in range(3)]
+    assert rests == pytest.approx([0.0, 1.0, 2.0])
+    assert rate.take(50, 5.5) == 0
+    assert rate.spend(0, 50.0) == 0.0
 
 
 @given(st.lists(st.integers(1, 300_000), min_size=1, max_size=200))
