@@ -19,6 +19,8 @@ Phase = Literal["waiting", "full_sync", "following", "guarded", "paused", "error
 GuardKind = Literal["deletes", "identity"]
 WorkKind = Literal["base", "full_sync"]
 _SLUG_LENGTH = 40
+Mark = tuple[bytes, int, int]
+"""What etcd has acknowledged of a shard: its checkpoint, the revision of that, the last token."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,13 +80,23 @@ class WorkerSpec:
 
 
 @dataclasses.dataclass(frozen=True)
+class Inherited:
+    """What a shard's last worker said, by which the next finds whether etcd was put back since."""
+
+    mark: Mark
+    guard: Guard | None = None
+    pause: Paused | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Assign:
     """The whole set of shards that the worker shall mirror from now on; it makes the diff.
 
     `reaped` says, for each slot, the highest incarnation that the supervisor has seen dead: owner
     keys of those may be taken over at once. It only ever grows, so an old copy is safe.
     `config` carries the settings in force; shards whose settings changed are restarted.
-    `trace_id` is the reload's that this comes of, "" when it comes of none.
+    `trace_id` is the reload's that this comes of, "" when it comes of none. `inherited`, by shard:
+    what is known of those whose worker ended.
     """
 
     generation: int
@@ -92,6 +104,7 @@ class Assign:
     reaped: Mapping[str, int]
     config: models.Config
     trace_id: str = ""
+    inherited: Mapping[str, Inherited] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -245,9 +258,8 @@ class ShardReport:
     `work` is None while neither a base nor a full sync runs; `written` counts the keys put and
     deleted since the mirror started; `error_trace_id` stands in the log lines about `error`.
     `pause` is what etcd knows; only with phase "paused" has everything under way ended. `ordered`
-    is the last order to pause or to resume that is done. `protocol_reason`: why it is classic,
-    where bulk would have been preferred. `orphaned`: the supervisor says it, for a worker that
-    ended. `ensemble`: as of the last start.
+    is the last order to pause or to resume that is done. `protocol_reason`: why classic, where
+    bulk would have been preferred. `orphaned`: its worker has ended. `ensemble`: of the last start.
     """
 
     id: str
@@ -278,6 +290,7 @@ class ShardReport:
     orphaned: bool = False
     started_over: StartedOver | None = None
     ensemble: Ensemble | None = None
+    mark: Mark | None = None
 
     def fresh_until(self, moment: float) -> ShardReport:
         """The same with this `synced_at`. A worker's thousand shards have another one each second:

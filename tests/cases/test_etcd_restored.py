@@ -6,7 +6,9 @@ clients watch: no revision goes back, and every key keeps its mod_revision, owne
 
 from __future__ import annotations
 
+import os
 import pathlib
+import signal
 import subprocess
 import time
 
@@ -77,9 +79,14 @@ class World:
             self.sides.zk.delete(f"{ROOT}/n{number + 20}")
         self.sides.wait_equal(ROOT)
 
-    def restored(self, snapshot: pathlib.Path, *flags: str, away: float = 0.0) -> None:
+    def restored(
+        self, snapshot: pathlib.Path, *flags: str, away: float = 0.0, killed: bool = False
+    ) -> None:
+        """:param killed: the workers end meanwhile."""
         down = time.monotonic()
         self.etcd.kill()
+        for pid in self.supervisor.worker_pids().values() if killed else ():
+            os.kill(pid, signal.SIGKILL)
         self.etcd.put_back(snapshot, *flags)
         polling.until(lambda: time.monotonic() - down >= away, away + 5)
         self.etcd.start()
@@ -213,11 +220,13 @@ def test_a_pause_outlives_a_restore_from_before_it(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("killed", [False, True], ids=["alive", "killed"])
 def test_a_trip_outlives_a_restore_from_before_it(
-    zookeeper: servers.ZooKeeper, etcd_3_5: Restorable, supervise: Supervise
+    zookeeper: servers.ZooKeeper, etcd_3_5: Restorable, supervise: Supervise, *, killed: bool
 ) -> None:
     """E1, kind: deletes are held, then as many nodes come, and etcd is put back to before the trip:
-    counted anew, they would be a rollout. Nobody has released them."""
+    counted anew, they would be a rollout. Nobody has released them. Also where the worker that held
+    them has ended by then: its supervisor knows."""
     world = _following(zookeeper, etcd_3_5, supervise)
     snapshot = etcd_3_5.snapshot()
     world.supervisor.stop()
@@ -229,7 +238,7 @@ def test_a_trip_outlives_a_restore_from_before_it(
     for number in range(40):
         world.sides.zk.create(f"{ROOT}/new{number}", b"")
     polling.until(lambda: len(world.sides.etcd.values(ROOT)) == len(before) + 40, what="mirrored")
-    world.restored(snapshot, *BUMPED, *etcd_3_5.same())
+    world.restored(snapshot, *BUMPED, *etcd_3_5.same(), killed=killed)
     polling.until(
         lambda: len(world.sides.etcd.values(ROOT)) == len(before) + 40, 20, what="mirrored again"
     )

@@ -149,6 +149,7 @@ def etcd(on: world.World, luck: random.Random, lasts: float) -> None:
             # A snapshot's status tells too little where its last changes were deletes (3.4.23).
             reached = polling.until(on.hand.revision, 20, what="an answer of the restored etcd")
         on.watcher.restored(saved if bump else reached, reached)
+        on.etcd_put_back_at = time.monotonic()
         on.note(f"etcd is put back to revision {saved}{' and raised' if bump else ''}")
     for each in on.etcd_proxies:
         each.accept()

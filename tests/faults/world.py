@@ -138,6 +138,8 @@ class World:
         self.unreadable: set[str] = set()
         self.started = time.monotonic()
         self.supervisor_lost_at: float | None = None
+        self.etcd_put_back_at: float | None = None
+        """Monotonic, as the one before."""
 
     def config(self, **sync: Any) -> dict[str, Any]:
         """The configuration; `sync` is laid over its section."""

@@ -229,6 +229,7 @@ class Worker:
             self._admission,
             once=self._spec.once,
             cause=self._trace,
+            inherited=target.inherited.get(shard.id),
         )
         self._mirrors[shard.id] = started
         started.start()
@@ -278,7 +279,7 @@ class Worker:
             generation=self._generation,
             held=tuple(shard for shard, _ in running),
             shards=tuple(
-                each.facts.report(shard, protocol, why, room)
+                each.facts.report(shard, protocol, why, room, each.context.fence.known)
                 for shard, each in running
                 if shard in news_of
             ),

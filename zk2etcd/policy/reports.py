@@ -43,6 +43,13 @@ def orphaned(
     )
 
 
+def inheritance(report: messages.ShardReport) -> messages.Inherited | None:
+    """What the next worker of this shard is told, if no worker has it now."""
+    if report.owned or report.mark is None:
+        return None
+    return messages.Inherited(report.mark, report.guard, report.pause)
+
+
 def is_settled(report: messages.ShardReport) -> bool:
     """The shard is in order, or another supervisor's."""
     return report.phase in ("following", "guarded", "paused") or stands_by(report)

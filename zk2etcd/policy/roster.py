@@ -4,6 +4,7 @@ is compared. Which worker holds what yet is `handover`'s, since a worker outlive
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable
 
 from zk2etcd import messages
@@ -21,6 +22,7 @@ class Roster:
         # Those that were in order at least once.
         self.settled: set[str] = set()
         self.schedule = schedule.Schedule()
+        self._home: object = None
         self.down_since: dict[str, float] = {}
         """Monotonic: since when a shard is not in order; a start that fails again ends it not."""
 
@@ -33,6 +35,13 @@ class Roster:
             shard: self.reports.get(shard) or reports.waiting(shard) for shard in self.shards
         }
         self.settled &= self.shards.keys()
+        home = cfg.etcd.endpoints, cfg.etcd.cluster_id, cfg.state.prefix
+        if home != self._home:  # what stood in another etcd says nothing of this one
+            self._home = home
+            self.reports = {
+                shard: dataclasses.replace(report, mark=None)
+                for shard, report in self.reports.items()
+            }
         every, at_once = cfg.sync.full_sync_interval, cfg.sync.full_sync_concurrency
         self.schedule = schedule.reshaped(self.schedule, self.shards, every, at_once, now)
         for shard, slot in self.assignment.items():
@@ -50,6 +59,11 @@ class Roster:
 
     def of(self, shards: Iterable[str]) -> tuple[messages.Shard, ...]:
         return tuple(self.shards[shard] for shard in shards)
+
+    def inherited(self, shards: Iterable[str]) -> dict[str, messages.Inherited]:
+        """What is known of those of these shards that no worker has."""
+        found = {shard: reports.inheritance(self.reports[shard]) for shard in shards}
+        return {shard: each for shard, each in found.items() if each is not None}
 
     def heard(self, report: messages.ShardReport, now: float) -> bool:
         """Note what a mirror says; False for a shard that is not ours any more."""

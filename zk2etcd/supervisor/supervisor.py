@@ -240,14 +240,14 @@ class Supervisor:
         """Send the slot its shards if they, or its settings, differ from what it was last told."""
         ids = self._handover.grantable(slot.name, self._roster.assignment)
         shards = self._roster.of(ids)
-        told = (shards, self._configuration.revision)
-        if slot.told == told:
+        if slot.told == (told := (shards, self._configuration.revision)):
             return
         slot.told = told
         self._generation += 1
         self._handover.give(slot.name, ids, self._generation)
-        config, reaped = self._configuration.current, dict(self._fleet.reaped)
-        order = messages.Assign(self._generation, shards, reaped, config, self._configuration.cause)
+        config, cause = self._configuration.current, self._configuration.cause
+        reaped, known = dict(self._fleet.reaped), self._roster.inherited(ids)
+        order = messages.Assign(self._generation, shards, reaped, config, cause, known)
         self._fleet.send(slot.name, order)
 
     def _start_full_syncs(self, now: float) -> None:

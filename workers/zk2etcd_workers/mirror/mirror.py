@@ -47,6 +47,7 @@ class Mirror:
     :param reaped: asks for the highest dead incarnation of each slot (`messages.Assign`).
     :param once: stop after the base, and say so in the report.
     :param cause: the trace id of what made it start.
+    :param inherited: what a worker that had the shard before knew of it.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Mirror:
         *,
         once: bool = False,
         cause: str = "",
+        inherited: messages.Inherited | None = None,
     ) -> None:
         self._ctx = ctx
         self._rounds = rounds
@@ -77,6 +79,9 @@ class Mirror:
         self.failures = 0
         """How many attempts have ended in an error, since the start."""
         self.facts = shard_facts.Facts()
+        if inherited is not None:
+            self.facts.inherit(inherited)
+            ctx.fence.inherit(inherited.mark)
         self.context = ctx
         self.pausing = pause_key.Pausing(ctx, self.facts)
         self._owning = owning.Owning(self.facts, self.pausing, reaped, self._steps_aside)

@@ -93,6 +93,11 @@ class Fence:
         """The last claim, also one that met another owner, found that etcd had lost what it had
         acknowledged before."""
 
+    def inherit(self, mark: messages.Mark) -> None:
+        """What etcd had acknowledged to a worker that had the shard before."""
+        checkpoint, revision, self._former = mark
+        self.mark = acknowledged.Mark(checkpoint, revision)
+
     def claim(self, reaped: Mapping[str, int]) -> all_checkpoints.Checkpoints:
         """Take the shard: it is free, or its owner is ourselves or a reaped predecessor.
 
@@ -136,6 +141,12 @@ class Fence:
             self._shared.left.add(self._key, self._document_put)
             raise
         self._in_doubt = False
+
+    @property
+    def known(self) -> messages.Mark | None:
+        """What etcd has acknowledged, for `inherit`."""
+        checkpoint, revision = self.mark
+        return (checkpoint, revision, self._former) if revision else None
 
     @property
     def standing(self) -> Standing:

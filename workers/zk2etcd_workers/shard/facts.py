@@ -53,6 +53,10 @@ class Facts:
         self.retry_at: float | None = None
         self.unsyncable = unsyncable.Unsyncable()
 
+    def inherit(self, known: messages.Inherited) -> None:
+        """What a worker that had the shard before knew to stand in etcd, until that is read."""
+        self.guard, self.pause = known.guard, known.pause
+
     # --- where the shard is ------------------------------------------------------------------
 
     def waits_for(self, holder: str) -> None:
@@ -147,7 +151,12 @@ class Facts:
     # --- what is told of it ------------------------------------------------------------------
 
     def report(
-        self, shard: str, protocol: str | None, why: str = "", room: int = told.MOST_BYTES
+        self,
+        shard: str,
+        protocol: str | None,
+        why: str = "",
+        room: int = told.MOST_BYTES,
+        mark: messages.Mark | None = None,
     ) -> messages.ShardReport:
         """:param why: `protocol` is classic, if bulk would have been preferred.
         :param room: bytes that what came from the tree may take, each kind of it.
@@ -184,4 +193,5 @@ class Facts:
             work=None if running is None else running.work,
             written=self.written,
             ensemble=self.ensemble,
+            mark=mark,
         )
