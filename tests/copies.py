@@ -15,8 +15,15 @@ def copied(members: Sequence[server_process.Server], to: pathlib.Path) -> list[p
 
 
 def copy(member: server_process.Server, to: pathlib.Path) -> pathlib.Path:
-    """A copy of its data, while it runs: files in the making come and go."""
-    return pathlib.Path(shutil.copytree(member.data, to, ignore=shutil.ignore_patterns("*.tmp")))
+    """A copy of its data as of one moment: the server stands still meanwhile. A log that is copied
+    before the last of it is written, and the next one after that, would leave a hole between them,
+    which ZooKeeper does not notice."""
+    member.freeze()
+    try:
+        made = shutil.copytree(member.data, to, ignore=shutil.ignore_patterns("*.tmp"))
+    finally:
+        member.thaw()
+    return pathlib.Path(made)
 
 
 def put_back(members: Sequence[server_process.Server], saved: Sequence[pathlib.Path]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests import etcd_cluster, polling, releases
+from tests import etcd_cluster, polling, proxy, releases
 from tests.acceptance import both_sides, conftest as fixtures, installed
 from zk2etcd.sandbox import servers
 
@@ -134,13 +134,19 @@ def test_a_member_that_refuses_its_own_tokens_is_left(
     ended = "invalid auth token"
     polling.until(lambda: ended in _refusal(cluster.urls[0], prefix), 20, what="the first member")
     sides.seed(prefix, 20)
-    content = _settings(zookeeper, cluster.members[0], prefix, endpoints=cluster.urls)
-    supervisor = supervise(content)
-    supervisor.start()
-    supervisor.wait_following(20)
+    with proxy.Proxy(cluster.members[1].address) as second:
+        # All are asked at once who they are: the first to answer is asked for a login.
+        second.delay(0.3, "down")
+        endpoints = [cluster.urls[0], f"http://{second.address}"]
+        content = _settings(zookeeper, cluster.members[0], prefix, endpoints=endpoints)
+        supervisor = supervise(content)
+        supervisor.start()
+        supervisor.wait_following(20)
+        supervisor.stop()
     assert _value(cluster.urls[1], f"{prefix}/n1") == "v1"
-    said = [line for line in supervisor.events("shard in error") if "token" in line["error"]]
-    assert cluster.urls[0] in said[0]["error"]
+    said = [line["error"] for line in supervisor.events("etcd member left")]
+    assert said
+    assert all(cluster.urls[0] in error and "token" in error for error in said)
 
 
 def _refusal(url: str, prefix: str) -> str:

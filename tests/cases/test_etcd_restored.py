@@ -219,6 +219,33 @@ def test_a_pause_outlives_a_restore_from_before_it(
     assert world.sides.etcd.values(ROOT)[f"{ROOT}/n0".encode()] != b"while paused"
 
 
+@pytest.mark.parametrize("lease_ttl", ["5s", pytest.param("60s", marks=pytest.mark.long)])
+def test_a_shard_that_was_given_up_since_can_be_taken(
+    zookeeper: servers.ZooKeeper, etcd_3_5: Restorable, supervise: Supervise, lease_ttl: str
+) -> None:
+    """E1, kind: a worker gives a shard up, and etcd is put back to before that: its owner key is
+    there again, on the lease that the worker keeps alive for another one."""
+    world = _following(zookeeper, etcd_3_5, supervise, lease_ttl=lease_ttl)
+    other = f"{ROOT}-other"
+    world.sides.zk.ensure_path(other)
+    both = installed.settings(zookeeper, etcd_3_5, [ROOT, other], workers={"count": 1})
+    both = installed.laid_over(both, state=world.supervisor.content["state"])
+    world.supervisor.configure(both)
+    world.supervisor.reload()
+    world.supervisor.wait_following()
+    snapshot = etcd_3_5.snapshot()
+    world.supervisor.configure(installed.laid_over(both, sync={"prefixes": [other]}))
+    world.supervisor.reload()
+    owners = f"zk2etcd{ROOT}"
+    polling.until(lambda: len(world.sides.owners(owners)) == 1, what="one is given up")
+    world.restored(snapshot, *BUMPED, *etcd_3_5.same())
+    heir = supervise(installed.laid_over(both, sync={"prefixes": [ROOT]}))
+    heir.start()
+    polling.until(lambda: heir.shards()[ROOT]["owned"], WITHIN, what="taken by another supervisor")
+    heir.wait_following()
+    world.supervisor.wait_following()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("killed", [False, True], ids=["alive", "killed"])
 def test_a_trip_outlives_a_restore_from_before_it(

@@ -244,13 +244,15 @@ class Client:
             self._login.rejected(token)
             raise
 
-    def ttl(self, lease: int, deadline: float) -> int:
-        """The seconds that a lease has left, below 0 if it is gone; renews nothing."""
-        method, request = "Lease/LeaseTimeToLive", rpc.LeaseTimeToLiveRequest(ID=lease)
+    def ttl(self, lease: int, deadline: float) -> tuple[int, Sequence[bytes]]:
+        """The seconds that a lease has left, below 0 if it is gone, and the keys that hang on it;
+        renews nothing."""
+        method, request = "Lease/LeaseTimeToLive", rpc.LeaseTimeToLiveRequest(ID=lease, keys=True)
         started, token = time.monotonic(), self._fresh_token()
         self.cluster.vouch()
         call = self._endpoints.send(method, request, deadline, token)
-        return int(self._finish(method, request, call, write=False, op="", at=started).TTL)
+        reply = self._finish(method, request, call, write=False, op="", at=started)
+        return int(reply.TTL), reply.keys
 
     def revoke(self, lease: int) -> None:
         self._call("Lease/LeaseRevoke", rpc.LeaseRevokeRequest(ID=lease))

@@ -59,10 +59,13 @@ class Login:
         not answer. What it refused it refused unseen."""
         self.rejected(call.token)
         self._endpoints.failed(call.member)
-        return errors.UnfitMember(
+        failure = errors.UnfitMember(
             f"etcd {call.member.endpoint}: it refuses the token of the login that it took just "
             "before: see its --auth-token, and that its clock is right"
         )
+        # Said here, since whoever met it may have nothing to report, and the next one will not.
+        logger.get().warning("etcd member left", error=str(failure))
+        return failure
 
     def now(self) -> None:
         """Fetch a token and wait for it.

@@ -57,8 +57,8 @@ class Shared:
     def __init__(self, client: etcd.Client, keys: records.Keys, lease: leases.Lease) -> None:
         self.claims = claims.Claims(client, keys, lease)
         self.writes = writes.Writes(client)
-        self.left = left.Left(client)
-        lease.each_time(self.left.again)
+        self.left = left.Left(client, lease, keys.all_of("owners")[0])
+        lease.each_time(self.left.look)
 
 
 class Fence:
@@ -140,6 +140,8 @@ class Fence:
         except errors.EtcdError:
             self._shared.left.add(self._key, self._document_put)
             raise
+        finally:
+            self._shared.left.released(self._key)
         self._in_doubt = False
 
     @property
@@ -266,7 +268,7 @@ class Fence:
         self._epoch = next(_EPOCHS)
         self._in_doubt = True
         self._document_put = document = self._document()
-        self._shared.left.forget(self._key)
+        self._shared.left.taken(self._key)
         wish = claims.Wish(self._shard, self._key, self._checkpoint, document, takeable, old)
         taken = self._shared.claims.take(wish)
         self.token, found = taken.token, taken.checkpoints

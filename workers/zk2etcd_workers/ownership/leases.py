@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from zk2etcd import errors
 from zk2etcd.logs import logger
@@ -20,6 +20,9 @@ WRITABLE = 2 / 3
 """The part of the TTL after which a shard stops writing by itself."""
 _DOUBTFUL = 2
 """So many renewals in a row that came to nothing, though etcd answers, are no accident."""
+
+_LOOK_EVERY = 2.0
+"""Seconds at most from one renewal to the next: what hangs on the lease is looked at then."""
 
 
 class Lease:
@@ -60,8 +63,17 @@ class Lease:
             return lease
 
     def each_time(self, also: Callable[[], None]) -> None:
-        """Call this after each renewal; it must not wait."""
+        """Call this after each renewal; it must not wait for long."""
         self._also.append(also)
+
+    def hung_on(self) -> Sequence[bytes]:
+        """The keys that hang on it, right after a renewal; none where that is in doubt."""
+        if not self._id or self.age() > self.ttl / 5:
+            return ()
+        try:
+            return self._client.ttl(self._id, self.ttl / 6)[1]
+        except errors.EtcdError:
+            return ()
 
     def age(self) -> float:
         return time.monotonic() - self._renewed
@@ -92,7 +104,7 @@ class Lease:
         return self.age() > self.ttl * WRITABLE
 
     def _run(self) -> None:
-        while not self._stop.wait(self.ttl / 5):
+        while not self._stop.wait(min(self.ttl / 5, _LOOK_EVERY)):
             lease = self._id
             if lease:
                 self._renew(lease)
@@ -107,7 +119,8 @@ class Lease:
         except errors.EtcdError:
             # Never passed on, perhaps, by a proxy that answers all else.
             try:
-                sent, left = time.monotonic(), self._client.ttl(lease, self.ttl / 6)
+                sent = time.monotonic()
+                left, _ = self._client.ttl(lease, self.ttl / 6)
             except errors.EtcdError:
                 return
         self._told(lease, left, sent)

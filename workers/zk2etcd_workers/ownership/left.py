@@ -1,38 +1,71 @@
-"""Owner keys of shards that this worker has left, while etcd did not answer.
+"""Owner keys of shards that this worker has left, and that are there all the same.
 
 They hang on the lease of the whole worker, which its other shards keep alive: nobody could take
-those shards, for as long as the worker lives. So they are deleted as soon as etcd answers.
+those shards, for as long as the worker lives. Either etcd did not answer when they were left, or it
+was put back to when they were not yet. So what hangs on the lease is looked at each time it is
+renewed, and what is left over is deleted as soon as etcd answers.
 """
 
 from __future__ import annotations
 
 import functools
 import threading
+from collections.abc import Sequence
 
 from zk2etcd import errors
+from zk2etcd.logs import logger
 from zk2etcd_workers.etcd import client as etcd, wire
+from zk2etcd_workers.ownership import leases
 
 
 class Left:
     """What was put there tells them from what is put later: no two puts of a worker are alike."""
 
-    def __init__(self, client: etcd.Client) -> None:
+    def __init__(self, client: etcd.Client, lease: leases.Lease, owners: bytes) -> None:
+        """:param owners: what the names of owner keys begin with."""
         self._client = client
+        self._lease = lease
+        self._owners = owners
         self._lock = threading.Lock()
         self._documents: dict[bytes, bytes] = {}
+        self._ours: set[bytes] = set()
 
     def add(self, key: bytes, document: bytes) -> None:
         """An owner key was not deleted, and holds this if it holds anything of ours."""
         with self._lock:
             self._documents[key] = document
 
-    def forget(self, key: bytes) -> None:
-        """The shard is about to be taken again."""
+    def taken(self, key: bytes) -> None:
+        """The shard is about to be taken, perhaps again."""
         with self._lock:
+            self._ours.add(key)
             self._documents.pop(key, None)
 
-    def again(self) -> None:
-        """Try each once more, without waiting."""
+    def released(self, key: bytes) -> None:
+        """The shard is not ours any more; its key is deleted, as far as we know."""
+        with self._lock:
+            self._ours.discard(key)
+
+    def look(self) -> None:
+        """Delete what is there again, and try once more what could not be deleted."""
+        hung = [key for key in self._lease.hung_on() if key.startswith(self._owners)]
+        with self._lock:
+            stray = [key for key in hung if key not in self._ours]
+        for kv in self._found(stray) if stray else ():
+            # Who takes it from now on puts another document, which stays.
+            if kv.key not in self._ours:
+                logger.get().warning("owner key is there again: deleted", key=kv.key.decode())
+                self.add(kv.key, kv.value)
+        self._again()
+
+    def _found(self, keys: Sequence[bytes]) -> Sequence[wire.Present]:
+        try:
+            found = self._client.lookup(keys)
+        except errors.EtcdError:
+            return ()
+        return [kv for kv in found if kv is not None]
+
+    def _again(self) -> None:
         with self._lock:
             left = list(self._documents.items())
         for key, document in left:
