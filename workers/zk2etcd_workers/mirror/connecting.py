@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from zk2etcd import errors
 from zk2etcd_workers.shard import confirm, context, dirty_paths
-from zk2etcd_workers.zookeeper import session as sessions
+from zk2etcd_workers.zookeeper import session as sessions, watch_routes
 
 _CONNECT_WAIT = 3.0
 _BEHIND = 15.0
@@ -69,7 +69,8 @@ def watch(
     :raises errors.ZooKeeperError: it failed, or was not answered on one connection.
     """
     session, root = ctx.session, ctx.root
-    session.subscribe(root, dirty.event, doubt)
+    part = watch_routes.Part(ctx.mapping.bucket, ctx.mapping.buckets)
+    session.subscribe(root, dirty.event, doubt, part)
     dirty.restart()
     ctx, since = dataclasses.replace(ctx, epoch=session.epoch, watched_at=time.monotonic()), 0
     for send in (session.watch, session.sync):

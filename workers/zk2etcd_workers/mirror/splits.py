@@ -94,6 +94,8 @@ def _doubts(
         for key in kept
         if key.startswith(kinds) and all_checkpoints.slug(key).rpartition(b"/")[2] == slug
     }
+    for number in range(ctx.shard.buckets):  # those of this split start at the same time
+        alike.pop(_id(ctx, number, ctx.shard.buckets), None)
     if not alike:
         return ()
     ids = former.ids if former else ()
@@ -108,10 +110,13 @@ def _doubts(
 
 def _ids(ctx: context.Context) -> Iterator[str]:
     """All shards of all other splits that the prefix can have had."""
-    source, target, ours = ctx.shard.source, ctx.shard.target, ctx.shard.buckets
     for buckets in range(1, _MOST_BUCKETS + 1):
-        for number in range(buckets if buckets != ours else 0):
-            yield messages.shard_id(source, target, number, buckets)
+        for number in range(buckets if buckets != ctx.shard.buckets else 0):
+            yield _id(ctx, number, buckets)
+
+
+def _id(ctx: context.Context, number: int, buckets: int) -> str:
+    return messages.shard_id(ctx.shard.source, ctx.shard.target, number, buckets)
 
 
 def _held_by(
@@ -153,7 +158,7 @@ def _latest(ctx: context.Context, checkpoints: _Kept, most: int) -> Split | None
 def _written(ctx: context.Context, checkpoints: _Kept, buckets: int) -> Iterator[str]:
     """The shards of a split, up to the first that never wrote anything."""
     for number in range(buckets):
-        each = messages.shard_id(ctx.shard.source, ctx.shard.target, number, buckets)
+        each = _id(ctx, number, buckets)
         kv = checkpoints.get(ctx.keys.checkpoint(each))
         if kv is None or not own_keys.decode_zxid(kv.value):
             return

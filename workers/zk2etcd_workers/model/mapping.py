@@ -9,10 +9,11 @@ their names. Those of the other buckets are to it as if they were excluded.
 
 from __future__ import annotations
 
+import bisect
 import functools
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from zk2etcd import messages
 
@@ -106,13 +107,30 @@ class Mapping:
 
     def owns(self, path: bytes) -> bool:
         """Whether a path at or below `source` lies in this shard's bucket."""
-        return self.buckets == 1 or bucket(_first(path, self._cut), self.buckets) == self.bucket
+        return self.buckets == 1 or bucket(first(path, self._cut), self.buckets) == self.bucket
 
     def owns_key(self, key: bytes) -> bool:
         """The same of a key at or below `target`; of a foreign one too, so that each is one
         shard's to speak of."""
-        name = _first(key, len(self._target_base))
+        name = first(key, len(self._target_base))
         return self.buckets == 1 or bucket(name, self.buckets) == self.bucket
+
+    def children(self, parent: bytes, names: Sequence[bytes]) -> Sequence[bytes]:
+        """Of a node's children, those of this bucket."""
+        if self.buckets == 1 or parent != self.source:
+            return names
+        return [name for name in names if bucket(name, self.buckets) == self.bucket]
+
+    def runs(self, keys: Sequence[bytes]) -> Iterator[tuple[int, int, int]]:
+        """Neighbours that are one bucket's, of ascending keys at or below `target`, all of them:
+        (bucket, start, end). Faster than `owns_key` of each, where children have some below them.
+        """
+        cut, at = len(self._target_base) + 1, 0
+        while at < len(keys):
+            key, start = keys[at], at
+            end = key.find(b"/", cut)
+            at = at + 1 if end < 0 else bisect.bisect_left(keys, key[:end] + b"0", at)
+            yield bucket(key[cut:] if end < 0 else key[cut:end], self.buckets), start, at
 
     def is_image(self, key: bytes) -> bool:
         """Whether a key at or below `target` is that of a path that is to be mirrored here."""
@@ -150,7 +168,8 @@ class Mapping:
         return base + b"/", base + b"0"
 
 
-def _first(path: bytes, cut: int) -> bytes:
-    """The first element of what is left of `path` after `cut` bytes."""
+def first(path: bytes, cut: int) -> bytes:
+    """The first element of what is left of `path` after `cut` bytes, none below `/`: by it the
+    bucket goes."""
     end = path.find(b"/", cut + 1)
     return path[cut + 1 :] if end < 0 else path[cut + 1 : end]

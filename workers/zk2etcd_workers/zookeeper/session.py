@@ -110,9 +110,16 @@ class Session(link.Link):
 
     # --- what the shards use -----------------------------------------------------------------
 
-    def subscribe(self, root: bytes, sink: connection.Sink, doubt: Callable[[], None]) -> None:
-        """Events at or below `root` go to `sink`, a changed epoch to `doubt`; both only enqueue."""
-        self._routes.add(root, sink, doubt)
+    def subscribe(
+        self,
+        root: bytes,
+        sink: connection.Sink,
+        doubt: Callable[[], None],
+        part: watch_routes.Part = watch_routes.ALL,
+    ) -> None:
+        """Events at or below `root` go to `sink`, as far as they are of its `part`; a changed epoch
+        to `doubt`. Both only enqueue."""
+        self._routes.add(root, sink, doubt, part)
 
     def unsubscribe(self, root: bytes, sink: connection.Sink) -> None:
         self._routes.remove(root, sink)

@@ -31,7 +31,9 @@ class Watched(Session):
         self._stands = bool(stands)
         self.asked: list[str] = []
 
-    def subscribe(self, root: bytes, _sink: object, _doubt: Callable[[], None]) -> None:
+    def subscribe(
+        self, root: bytes, _sink: object, _doubt: Callable[[], None], _part: object
+    ) -> None:
         self.asked.append(f"subscribe {root.decode()}")
 
     def watch(self, root: bytes, sink: replies.ReplySink) -> None:

@@ -65,3 +65,12 @@ def test_names_spread_evenly() -> None:
 
 def test_zookeeper_s_own_root_concerns_the_first_bucket_only() -> None:
     assert [shard.concerns(b"/") for shard in splits.parts(3, "/", "/x")] == [True, False, False]
+
+
+@given(st.sets(st.binary(max_size=4).map(lambda rest: b"/t/" + rest) | splits.DEEP), splits.COUNTS)
+def test_runs_are_neighbours_of_one_bucket_each(keys: set[bytes], count: int) -> None:
+    ordered, shards = sorted(keys), splits.parts(count)
+    found = list(shards[0].runs(ordered))
+    assert [at for run in found for at in range(*run[1:])] == list(range(len(ordered)))
+    for bucket, start, end in found:
+        assert all(shards[bucket].owns_key(key) for key in ordered[start:end])
