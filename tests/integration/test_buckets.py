@@ -329,6 +329,37 @@ def test_a_reload_from_one_to_three_and_back_loses_and_deletes_nothing(
     assert worker.counts.fixes == {"put": 0, "delete": 0}
 
 
+def test_buckets_of_a_worker_find_what_differs_off_the_same_pages(world: mirroring.World) -> None:
+    """At a restart, and in full syncs of one order: another value, keys that only etcd has, and
+    keys that it has not."""
+    seed(world)
+    shards, sync = split(world.root, 4), {"delete_guard": {"min_deletes": 10_000}}
+    worker = world.worker(shards=shards, sync=sync)
+    worker.follows()
+    world.equal()
+    worker.drain()
+
+    def disturb() -> None:
+        for name in NAMES:
+            world.etcd.put(world.path(name, "gone"), b"")
+            world.etcd.put(world.path(name), b"another value")
+            world.etcd.delete(world.path(name, "b"))
+
+    disturb()
+    again = world.worker(shards=shards, sync=sync, identity=messages.Identity("inst", "w0", 2))
+    again.follows()
+    world.equal()
+    disturb()
+    again.full_sync(trace_id="one order")
+    world.equal()
+    for number in range(4):
+        again.wait(lambda each: not each.full_sync_running, number=number)
+    assert again.counts.fixes == {"put": 2 * len(NAMES), "delete": len(NAMES)}
+    sides = again._worker._sides
+    assert sides is not None
+    assert not any(each.places for each in sides.shelves._shelves.values())
+
+
 def resplit(
     world: mirroring.World, before: mirroring.Worker, buckets: int, incarnation: int
 ) -> mirroring.Worker:

@@ -214,6 +214,8 @@ class Worker:
             log=self._log.bind(shard=shard.id),
             dry_run=self._spec.dry_run,
             oldest=ours.oldest,
+            siblings=mapping.siblings(shard, target.shards),
+            shelves=ours.shelves,
         )
         self._log.info(
             "mirror starts",

@@ -10,7 +10,7 @@ from zk2etcd.config import models
 from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.mirror import rounds
 from zk2etcd_workers.ownership import fence, leases, member, reads, records
-from zk2etcd_workers.walk import oldest
+from zk2etcd_workers.walk import oldest, shelf
 from zk2etcd_workers.zookeeper import session as sessions
 
 
@@ -34,6 +34,7 @@ class Sides:
         self.lease = leases.Lease(self.client, settings.state.lease_ttl)
         self.shared = fence.Shared(self.client, keys, self.lease)
         self.oldest = oldest.Oldest()
+        self.shelves = shelf.Shelves(self.client)
         self.rounds = rounds.Rounds(
             self.session, self.client, keys, self.lease, settings.zookeeper.request_timeout
         )

@@ -34,6 +34,17 @@ def touch() -> None:
         mine.renew()
 
 
+@contextlib.contextmanager
+def holding(lock: threading.Lock) -> Iterator[None]:
+    """With this lock, which another thread may have for as long as a call's deadline is."""
+    while not lock.acquire(timeout=SLICE):
+        touch()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 class Turn:
     def __init__(self) -> None:
         self._stop = threading.Event()

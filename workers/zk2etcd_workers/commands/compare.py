@@ -148,8 +148,8 @@ def _first_look(ctx: context.Context, found: Found, told: Tell) -> spool.Spool:
     walk = ctx.walk()
     differing, counts = spool.Spool(), plan.Counts()
     watched = _watched(ctx, walk, told)
-    sides, pause = (watched, ctx.etcd, ctx.mapping), ctx.turn.pause
-    for change in beside.differences(*sides, counts, pause, yields=True):
+    reader = ctx.reader(yields=True)
+    for change in beside.differences(watched, reader, ctx.mapping.buckets, counts):
         if isinstance(change, plan.Write):
             # Whether the key is there at all is known at the next look.
             differing.add(spool.Record(spool.DIFFERS, change.path))

@@ -6,6 +6,7 @@ is read again in ZooKeeper, and the guard decides about those that are really ab
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import queue
 import time
@@ -18,7 +19,7 @@ from zk2etcd_workers.mirror import foresight
 from zk2etcd_workers.model import history, plan, tree
 from zk2etcd_workers.safety import guard_record
 from zk2etcd_workers.shard import apply, confirm, context, event_log, facts as shard_facts
-from zk2etcd_workers.walk import beside, course, etcd_keys, snapshot
+from zk2etcd_workers.walk import beside, course, snapshot
 
 _CONFIRM_AT = 2048
 _BEAT_EVERY = 128
@@ -83,22 +84,10 @@ class Base:
         ahead = foresight.Foresight(ctx, self._facts) if first else None
         counts = plan.Counts()
         wanted = self._guard.recount(walk) if self._guard.was_cut_off else walk
-        noted, pause = self._noted(wanted), ctx.turn.pause
-        differing = beside.differences(noted, ctx.etcd, ctx.mapping, counts, pause)
-        for changes, change in enumerate(differing, 1):
-            if isinstance(change, plan.Write):
-                self._put += 1
-                if total:
-                    self._guard.creates(change)
-                if ahead is not None:
-                    ahead.saw(change)
-                self._write(change, walk.zxid)
-            elif not self._is_ours(change.key):
-                counts.present -= 1
-            if not changes % _BEAT_EVERY:
-                ctx.turn.beat()
-                if ahead is not None:
-                    ahead.look()
+        with contextlib.closing(ctx.reader()) as reader:
+            buckets = ctx.mapping.buckets
+            differing = beside.differences(self._noted(wanted), reader, buckets, counts)
+            self._compared(differing, walk, counts, total, ahead)
         self._applier.saw(walk.zxid)
         self._drain()
         self._facts.unsyncable.walked(walk.opaque_sample, walk.opaque, ctx.log)
@@ -110,6 +99,30 @@ class Base:
         self._facts.found(walk, counts.wanted)
         zxid, released = self._applier.zxid, self._guard.released
         return Done(self._put, self._delete, counts.wanted, zxid, released)
+
+    def _compared(
+        self,
+        differing: Iterable[plan.Write | plan.Extra],
+        walk: snapshot.Walk,
+        counts: plan.Counts,
+        total: int,
+        ahead: foresight.Foresight | None,
+    ) -> None:
+        """Write what differs; hold what only etcd has."""
+        for changes, change in enumerate(differing, 1):
+            if isinstance(change, plan.Write):
+                self._put += 1
+                if total:
+                    self._guard.creates(change)
+                if ahead is not None:
+                    ahead.saw(change)
+                self._write(change, walk.zxid)
+            elif not self._is_ours(change.key):
+                counts.present -= 1
+            if not changes % _BEAT_EVERY:
+                self._ctx.turn.beat()
+                if ahead is not None:
+                    ahead.look()
 
     def _noted(self, walk: Iterable[plan.Run]) -> Iterator[plan.Run]:
         """The walk; what changed last in it is noted."""
@@ -270,7 +283,7 @@ def count(ctx: context.Context) -> int:
     """How many keys the shard's range holds now: without excluded ones, with foreign ones."""
     mapped = ctx.mapping
     if mapped.buckets > 1:
-        return etcd_keys.number(ctx.etcd, mapped, ctx.turn.pause)
+        return ctx.count()
     excluded = sum(
         _size(ctx, mapped.key(path), mapped.below_path(path)) for path in mapped.excluded
     )

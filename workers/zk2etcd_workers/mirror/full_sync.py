@@ -6,6 +6,7 @@ held up; what it finds may be no more than a change that is under way, which the
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
 import time
@@ -94,16 +95,16 @@ class FullSync:
         walk = self._walk = ctx.walk(self._facts.largest)
         counts = plan.Counts()
         shown = time.monotonic()
-        sides, pause = (walk, ctx.etcd, ctx.mapping), self._turn.pause
-        for change in beside.differences(*sides, counts, pause, yields=True):
-            if isinstance(change, plan.Write):
-                guard.creates(change)
-                self._nominate(change.path)
-            elif not self._hold(change.key):
-                counts.present -= 1
-            if time.monotonic() - shown > 0.2:
-                shown = time.monotonic()
-                self._turn.beat()
+        with contextlib.closing(ctx.reader(ctx.trace_id, yields=True)) as reader:
+            for change in beside.differences(walk, reader, ctx.mapping.buckets, counts):
+                if isinstance(change, plan.Write):
+                    guard.creates(change)
+                    self._nominate(change.path)
+                elif not self._hold(change.key):
+                    counts.present -= 1
+                if time.monotonic() - shown > 0.2:
+                    shown = time.monotonic()
+                    self._turn.beat()
         self._facts.unsyncable.walked(walk.opaque_sample, walk.opaque, ctx.log)
         self._facts.found(walk, counts.wanted)
         root = walk.root is not None or walk.opaque > 0

@@ -56,6 +56,12 @@ def bucket(name: bytes, buckets: int) -> int:
     return int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big") % buckets
 
 
+def siblings(shard: messages.Shard, shards: Sequence[messages.Shard]) -> int:
+    """How many of these are buckets of the same prefix, this one too."""
+    prefixes = [(each.source, each.target, each.buckets) for each in shards]
+    return prefixes.count((shard.source, shard.target, shard.buckets))
+
+
 class Mapping:
     """One shard's mapping. `source` and `target` are the config's `from` and `to`; it has the
     children that fall into `bucket` of `buckets`. `narrows`: some of the subtree are not its."""

@@ -49,11 +49,21 @@ _FIRST = 8
 LARGE_LISTING = 10_000
 
 
-def parallel(batch: int, largest: int) -> int:
-    """How many requests of `batch` reads, of at most `largest` bytes each, go side by side: the
-    server is then busy while we use what it sent, and never builds more than 16 MiB for us."""
+_HELD_NODES = 8192
+_HELD_BYTES = 16 * 1024 * 1024
+
+
+def parallel(batch: int, largest: int, walks: int = 1) -> int:
+    """How many requests of `batch` reads, of at most `largest` bytes each, each of so many walks
+    has side by side: the server is then busy while we use what it sent, and never builds more than
+    16 MiB for us."""
     fitting = _KNOWN_BYTES // (batch * (largest + _STAT_BYTES))
-    return max(_LEAST_PARALLEL, min(fitting, _MOST_PARALLEL))
+    return -(-max(_LEAST_PARALLEL, min(fitting, _MOST_PARALLEL)) // walks)
+
+
+def held(walks: int) -> tuple[int, int]:
+    """How many nodes, and bytes, each of so many walks may have read and not used yet."""
+    return _HELD_NODES // walks, _HELD_BYTES // walks
 
 
 def cost(reads: int, *, small: bool) -> int:

@@ -13,7 +13,7 @@ from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.model import guard, mapping
 from zk2etcd_workers.ownership import fence, reads as shared_reads, records
 from zk2etcd_workers.shard import grants, ring
-from zk2etcd_workers.walk import oldest, sizing, snapshot
+from zk2etcd_workers.walk import etcd_keys, oldest, shelf, sizing, snapshot
 from zk2etcd_workers.zookeeper import session as sessions
 
 _Limits = mirroring.DeleteGuard
@@ -28,7 +28,8 @@ class Context:
     must belong, since another connection may lead to another ensemble; `watch_told`: its
     server says, when asked, whether our watch stands; `since`: the zxid of a `sync` on it;
     `watched_at`: when the watch was asked for, monotonic;
-    `ring`: where the next mark of what is written goes."""
+    `ring`: where the next mark of what is written goes; `siblings`: how many buckets of the
+    prefix the worker has, which read etcd off the same `shelves`."""
 
     shard: messages.Shard
     mapping: mapping.Mapping
@@ -51,6 +52,8 @@ class Context:
     grants: grants.Grants = dataclasses.field(default_factory=grants.Grants)
     ring: ring.Ring = dataclasses.field(default_factory=ring.Ring)
     oldest: oldest.Oldest = dataclasses.field(default_factory=oldest.Oldest)
+    siblings: int = 1
+    shelves: shelf.Shelves | None = None
 
     @property
     def root(self) -> bytes:
@@ -67,7 +70,27 @@ class Context:
             patience=self.config.zookeeper.request_timeout,
             largest=largest,
             epoch=self.epoch,
+            walks=self.siblings,
         )
+
+    def reader(self, party: str = "", *, yields: bool = False) -> etcd_keys.Reader | shelf.Reader:
+        """What etcd has, for a walk. Walks of one `party` see it at one moment, which is after the
+        shard became ours: no other owner has written since.
+
+        :raises errors.EtcdError: etcd did not answer.
+        """
+        pause = self.turn.pause
+        if self.shelves is None or self.siblings == 1 or not self.fence.token:
+            return etcd_keys.Reader(self.etcd, self.mapping, pause, yields=yields)
+        token = self.fence.token
+        return self.shelves.reader(self.mapping, party, token, pause, yields=yields)
+
+    def count(self) -> int:
+        """How many keys a bucket has now; as it is since the shard was taken, and has written
+        nothing yet."""
+        if self.shelves is None or self.siblings == 1 or not self.fence.token:
+            return etcd_keys.number(self.etcd, self.mapping, self.turn.pause)
+        return self.shelves.numbers.of(self.mapping, self.fence.token, self.turn.pause)
 
     def traced(self, trace_id: str, **fields: object) -> Context:
         """This context for work of its own, whose log lines carry `trace_id` and `fields`."""

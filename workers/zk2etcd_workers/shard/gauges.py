@@ -25,14 +25,16 @@ class Counted(NamedTuple):
 class Tally:
     """The number of keys, kept true while following: what is created, set and deleted at once
     cannot be told apart in the pipeline, so etcd is asked now and then. It cannot count the keys of
-    one bucket: those are paged through and told apart here, and less often."""
+    one bucket: those are paged through and told apart here, and less often, the more of them the
+    worker has; not where a walk has just counted them."""
 
     def __init__(self, ctx: context.Context, facts: shard_facts.Facts) -> None:
         self._ctx = ctx
         self._facts = facts
         self._at = 0.0
         self._last: int | None = None
-        self._wrote = True
+        # Of a whole prefix only changes matter, from a first count on.
+        self._wrote = ctx.mapping.buckets == 1
         self._found: int | None = None
         """So far, while the keys of a bucket are paged through, as they were at `_revision`."""
         self._revision = 0
@@ -43,7 +45,8 @@ class Tally:
 
     def restart(self, keys: int) -> None:
         """A full sync has counted them."""
-        self._facts.keys, self._last, self._wrote = keys, None, True
+        self._facts.keys, self._last = keys, None
+        self._wrote = self._wrote or self._ctx.mapping.buckets == 1
 
     def due(self, now: float) -> float:
         """Seconds until it has something to ask; many if it has nothing to."""
@@ -57,7 +60,8 @@ class Tally:
         mapped, keys = self._ctx.mapping, self._facts.keys
         start, end = mapped.below()
         if mapped.buckets > 1:
-            self._at = now + _COUNT_EVERY * (1 + keys * mapped.buckets // _BIG_PREFIX)
+            every = _COUNT_EVERY * (1 + keys * mapped.buckets // _BIG_PREFIX)
+            self._at = now + every * self._ctx.siblings
             self._found = self._revision = 0
             self._pages = paging.Pages(start, end, mapped.next)
             ranges = [wire.Range(start, end, _PAGE, keys_only=True)]

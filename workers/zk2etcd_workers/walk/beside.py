@@ -9,35 +9,30 @@ keys of the range that it is asked for, whatever the limit.)
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
-from zk2etcd_workers.etcd import client as etcd
-from zk2etcd_workers.model import mapping, plan
-from zk2etcd_workers.walk import etcd_keys
+from zk2etcd_workers.model import plan
+from zk2etcd_workers.walk import etcd_keys, shelf
 
 _FIRST_NODES = 64
 _PIECE_NODES = 4_000
+_PIECE_KEYS = 16_000
 _PIECE_BYTES = 2 * 1024 * 1024
 
 
 def differences(
     walk: Iterable[plan.Run],
-    client: etcd.Client,
-    shard: mapping.Mapping,
+    reader: etcd_keys.Reader | shelf.Reader,
+    buckets: int,
     counts: plan.Counts,
-    pause: Callable[[float], None] = time.sleep,
-    *,
-    yields: bool = False,
 ) -> Iterator[plan.Write | plan.Extra]:
     """What differs between a walk and etcd, in key order.
 
-    :param pause: and `yields`: see `etcd_keys.Reader`.
+    :param buckets: how many the prefix has: the walk is of one of them.
     :raises errors.EtcdError: a page was refused or not answered.
     """
-    reader = etcd_keys.Reader(client, shard, pause, yields=yields)
     asked: tuple[list[plan.Run], Iterator[plan.Held]] | None = None
-    for runs in _gathered(walk, shard.buckets):
+    for runs in _gathered(walk, buckets):
         page = reader.part(runs[-1].keys[-1])
         if asked is not None:
             yield from plan.merge(*asked, counts)
@@ -58,7 +53,7 @@ def _gathered(walk: Iterable[plan.Run], buckets: int) -> Iterator[list[plan.Run]
         if runs and (nodes >= most or size + of_run > most_bytes):
             yield runs
             runs, nodes, size = [], 0, 0
-            most = min(most * 4, _PIECE_NODES // buckets)
+            most = min(most * 4, _PIECE_NODES, _PIECE_KEYS // buckets)
         runs.append(run)
         nodes += len(run.keys)
         size += of_run

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from zk2etcd import errors
+from zk2etcd_workers import turn
 from zk2etcd_workers.etcd import client as etcd, wire
 from zk2etcd_workers.model import mapping, paging, plan, resting
 
@@ -35,9 +36,11 @@ class Reader:
         pause: Callable[[float], None] = time.sleep,
         *,
         yields: bool = False,
+        own: wire.Page | None = None,
     ) -> None:
         """:param pause: waits for so many seconds.
         :param yields: it rests too while etcd is slow.
+        :param own: the target's own key, if it is known at the revision that is to be read.
         """
         self._pause = pause
         self._yielding = resting.Yielding(time.monotonic()) if yields else None
@@ -45,7 +48,7 @@ class Reader:
         self._client = client
         self._shard = shard
         self._start, self._end = shard.below()
-        own = client.range(shard.target)
+        own = own or client.range(shard.target)
         self._revision = own.revision
         # For `to: /`, whose below-range is [/, 0), the range shows the key `/` itself.
         self._own: wire.Page | None = own if self._start != shard.target else None
@@ -57,6 +60,18 @@ class Reader:
         end = min(self._shard.after(last), self._end)
         start, self._start = self._start, max(self._start, end)
         return self._pages(start, end)
+
+    @property
+    def revision(self) -> int:
+        """At which the next page is read."""
+        return self._revision
+
+    def close(self) -> None:
+        """Nobody else is told."""
+
+    def go_on(self, start: bytes, *, has_own: bool) -> None:
+        """What comes before `start` has been read, and, with `has_own`, the target's own key."""
+        self._own, self._start = None if has_own else self._own, start
 
     def rest(self, *, keys_only: bool = True) -> Iterator[plan.Held]:
         """All keys after those of the last part."""
@@ -105,7 +120,7 @@ class Reader:
             page, ask = ask(), None
             self._rest(page)
             if not keys_only:
-                self._limit = _next_limit(page, self._limit)
+                self._limit = next_limit(page, self._limit)
             pages.saw(page.keys, page.total, more=page.more)
             if not pages.done:
                 ask = self._ask(pages, keys_only)
@@ -123,8 +138,12 @@ class Reader:
         """What of a page is this shard's."""
         if self._shard.buckets == 1:
             return plan.Held(page.keys, page.values)
-        own = list(map(self._shard.owns_key, page.keys))
-        keys, values = (list(itertools.compress(each, own)) for each in (page.keys, page.values))
+        keys: list[bytes] = []
+        values: list[bytes] = []
+        for bucket, start, end in self._shard.runs(page.keys):
+            if bucket == self._shard.bucket:
+                keys += page.keys[start:end]
+                values += page.values[start:end]
         return plan.Held(keys, values)
 
 
@@ -146,7 +165,42 @@ def number(
     return sum(len(page.keys) for page in stream(client, shard, pause, keys_only=True))
 
 
-def _next_limit(page: wire.Page, limit: int) -> int:
+class Numbers:
+    """`number`, for the buckets of a prefix that a worker has: who counts one counts all of them,
+    for those that want to know at the same time."""
+
+    def __init__(self, client: etcd.Client) -> None:
+        self._client = client
+        self._lock = threading.Lock()
+        # By target and number of buckets: the revision, and how many keys each bucket has.
+        self._found: dict[tuple[bytes, int], tuple[int, Sequence[int]]] = {}
+
+    def of(self, shard: mapping.Mapping, since: int, pause: Callable[[float], None]) -> int:
+        """:param since: the revision before which others may have written; it has not written
+        since then itself.
+        """
+        which = shard.target, shard.buckets
+        with turn.holding(self._lock):
+            revision, counts = self._found.get(which, (0, ()))
+            if not counts or revision < since:
+                counts = self._count(shard, pause, which)
+        return counts[shard.bucket]
+
+    def _count(
+        self, shard: mapping.Mapping, pause: Callable[[float], None], which: tuple[bytes, int]
+    ) -> Sequence[int]:
+        whole = mapping.Mapping(shard.source.decode(), shard.target.decode())
+        reader = Reader(self._client, whole, pause)
+        revision, counts = reader.revision, [0] * shard.buckets
+        for page in reader.rest():
+            for bucket, start, end in shard.runs(page.keys):
+                counts[bucket] += end - start
+        self._found[which] = revision, counts
+        return counts
+
+
+def next_limit(page: wire.Page, limit: int) -> int:
+    """How many keys the next page may have, by how large those of the last one were."""
     if not page.keys:
         return limit
     fitting = _PAGE_BYTES * len(page.keys) // max(page.size, 1)

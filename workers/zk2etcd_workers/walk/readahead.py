@@ -21,8 +21,6 @@ from zk2etcd_workers.zookeeper import protocol, reply as replies, session as ses
 _IN_FLIGHT = 3
 _BATCH = 48
 _SMALL_BATCH = 56
-_HELD_NODES = 8192
-_HELD_BYTES = 16 * 1024 * 1024
 
 
 class Leaves(NamedTuple):
@@ -97,11 +95,13 @@ class Reader:
         patience: float,
         largest: int | None,
         epoch: int | None,
+        walks: int = 1,
     ) -> None:
         """:param denied: called with each node whose children may not be listed.
         :param largest: the largest value that the last read of all showed, in bytes; None if
             there was none, and the sizes are unknown.
         :param epoch: the session's, to which all reads must belong; None: the one of now.
+        :param walks: how many read so at the same time, this one too.
         """
         self._session = session
         self._mapping = shard
@@ -113,7 +113,8 @@ class Reader:
         self._ramp = pacing.Ramp(read_batch if self._known else min(_BATCH, read_batch))
         self._parallel = _IN_FLIGHT
         if self._known and largest is not None:
-            self._parallel = pacing.parallel(read_batch, largest)
+            self._parallel = pacing.parallel(read_batch, largest, walks)
+        self._most_held = pacing.held(walks)
         self._most = read_batch
         self._small_so_far = 0
         self._patience = patience
@@ -176,7 +177,8 @@ class Reader:
 
     def _fill(self) -> None:
         while self._heap and self._in_flight < self._parallel:
-            if self._in_flight and (self.held >= _HELD_NODES or self._held_bytes >= _HELD_BYTES):
+            nodes, size = self._most_held
+            if self._in_flight and (self.held >= nodes or self._held_bytes >= size):
                 return
             small = not self._known and self._small_so_far >= pacing.SMALL_SO_FAR
             batch = min(_SMALL_BATCH, self._most) if small else self._ramp.batch
@@ -311,20 +313,13 @@ class Reader:
             if result is not tree.Miss.NO_NODE:
                 self._denied(directory.path)
         else:
-            names = sorted(self._own(directory.path, result))
+            names = sorted(self._mapping.children(directory.path, result))
             if self._excluded:
                 names = self._kept(directory.path, names)
         directory.names = names
         directory.found = [None] * len(names)
         if names:
             self._push(tree.join(directory.path, names[0]), directory)
-
-    def _own(self, parent: bytes, names: tree.Listing) -> tree.Listing:
-        """Of the root's children, those of this bucket."""
-        whole, buckets = self._mapping, self._mapping.buckets
-        if buckets == 1 or parent != whole.source:
-            return names
-        return [name for name in names if mapping.bucket(name, buckets) == whole.bucket]
 
     def _kept(self, parent: bytes, names: list[bytes]) -> list[bytes]:
         return [name for name in names if tree.join(parent, name) not in self._excluded]

@@ -68,8 +68,9 @@ class Walk:
         patience: float = 10.0,
         largest: int | None = None,
         epoch: int | None = None,
+        walks: int = 1,
     ) -> None:
-        """:param largest: and `epoch`: see `readahead.Reader`."""
+        """:param largest: , `epoch` and `walks`: see `readahead.Reader`."""
         self._opaque = _Opaque()
         self._reader = readahead.Reader(
             session,
@@ -81,6 +82,7 @@ class Walk:
             patience=patience,
             largest=largest,
             epoch=epoch,
+            walks=walks,
         )
         self._mapping = shard
         self._key = shard.key if shard.source != shard.target else None
