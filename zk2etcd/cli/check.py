@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from zk2etcd.config import models
     from zk2etcd_workers.commands import finding
 
+_ONE_WORKER = "leave out buckets, or set workers.count to as many as there are processors to spare"
 _COLOURS = {"ok": "green", "note": "yellow", "FAIL": "red"}
 
 
@@ -56,6 +57,11 @@ def _facts(
         yield side.ok(f"{source} -> {shard.target}{excluded} (shard {shard.id})")
     workers = min(len(shards), len(slots))
     yield side.ok(f"shards: {len(shards)}, on worker processes: {workers}")
+    if workers == 1:
+        for shard in shards:
+            if shard.bucket == 0 and shard.buckets > 1:
+                said = f"the {shard.buckets} buckets of {shard.source} are on one worker process"
+                yield side.note(f"{said}: nothing is faster for them", _ONE_WORKER)
     if not offline:
         yield from probe.facts(settings, shards)
 

@@ -33,7 +33,8 @@ class Prefix(fields.Live):
         ge=1,
         le=256,
         description="Shards to spread the children of `from` over, each with all below it, so that"
-        " several workers share one large prefix.",
+        " several workers share one large prefix. They gain where workers have processors to spare;"
+        " on one worker they gain nothing.",
     )
 
 
@@ -101,7 +102,8 @@ class Sync(fields.Live):
         1,
         ge=1,
         le=64,
-        description="Shards compared at once, over all workers; more loads both sides at once.",
+        description="Shards compared at once, over all workers; more loads both sides at once. The"
+        " buckets of a prefix on one worker are compared together, and count as one.",
     )
     delete_guard: DeleteGuard = Field(
         DeleteGuard(),

@@ -5,7 +5,8 @@ is compared. Which worker holds what yet is `handover`'s, since a worker outlive
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+import itertools
+from collections.abc import Callable, Hashable, Iterable
 
 from zk2etcd import messages
 from zk2etcd.config import models
@@ -43,10 +44,20 @@ class Roster:
                 for shard, report in self.reports.items()
             }
         every, at_once = cfg.sync.full_sync_interval, cfg.sync.full_sync_concurrency
-        self.schedule = schedule.reshaped(self.schedule, self.shards, every, at_once, now)
+        self.schedule = schedule.reshaped(
+            self.schedule, self.shards, every, at_once, now, self._groups()
+        )
         for shard, slot in self.assignment.items():
             if before.get(shard, slot) != slot:
                 self.unschedule(shard)
+
+    def _groups(self) -> dict[str, Hashable]:
+        """The buckets of one prefix on one slot."""
+        return {
+            shard.id: (shard.source, shard.target, self.assignment[shard.id])
+            for shard in self.shards.values()
+            if shard.buckets > 1
+        }
 
     def look(self, now: float) -> list[messages.ShardReport]:
         """What is known of all; from here on, since when those that are down are so (monotonic)."""
@@ -93,10 +104,12 @@ class Roster:
         """These are to have a full sync now."""
         self.schedule = schedule.asked(self.schedule, shards, now)
 
-    def due(self, now: float) -> tuple[str, ...]:
-        """The shards whose full sync is to start now, and counts as started from here on."""
+    def due(self, now: float) -> list[tuple[str, ...]]:
+        """The shards whose full sync is to start now, and counts as started from here on: those
+        together that are of one group."""
         self.schedule, due = schedule.due(self.schedule, now)
-        return due
+        groups = itertools.groupby(due, self.schedule.group)
+        return [tuple(shards) for _, shards in groups]
 
     def unschedule(self, shard: str) -> None:
         """The shard's mirror ended, and with it the full sync that it may have been at."""

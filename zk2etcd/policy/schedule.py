@@ -3,12 +3,15 @@
 A full sync reads a whole tree from ZooKeeper and a whole range from etcd. Were each worker to
 keep its own timer, all would read at once and the servers would feel it. So the supervisor says
 who may, a few at a time over all workers, the interval counted from the last completion.
+
+The buckets of a prefix that one worker has are a group: they read the same range of etcd, and read
+it once if they are compared together. So they start together, and count as one.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 
 from zk2etcd import messages
 
@@ -17,6 +20,8 @@ from zk2etcd import messages
 START_TIMEOUT = 10.0
 # Seconds before a shard that did not start is asked again, so that it does not starve the rest.
 ASK_AGAIN = 5.0
+# Parts of the interval by which one comes sooner along with others of its group.
+_SOON = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,18 +49,33 @@ class Entry:
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """All shards. `interval` in seconds, 0 for none but those asked for."""
+    """All shards. `interval` in seconds, 0 for none but those asked for. `groups`: of those that
+    are in one with others."""
 
     entries: Mapping[str, Entry] = dataclasses.field(default_factory=dict)
     interval: float = 300.0
     concurrency: int = 1
+    groups: Mapping[str, Hashable] = dataclasses.field(default_factory=dict)
+
+    def group(self, shard: str) -> Hashable:
+        return self.groups.get(shard, shard)
+
+    @property
+    def busy(self) -> set[Hashable]:
+        """The groups of which a shard is at it."""
+        return {self.group(shard) for shard, entry in self.entries.items() if entry.busy}
 
     def with_entry(self, shard: str, entry: Entry) -> Schedule:
         return dataclasses.replace(self, entries={**self.entries, shard: entry})
 
 
 def reshaped(
-    schedule: Schedule, shards: Iterable[str], interval: float, concurrency: int, now: float
+    schedule: Schedule,
+    shards: Iterable[str],
+    interval: float,
+    concurrency: int,
+    now: float,
+    groups: Mapping[str, Hashable] | None = None,
 ) -> Schedule:
     """The schedule for these shards and settings; what stays keeps its place.
 
@@ -68,7 +88,7 @@ def reshaped(
         if entry.due_at is not None:
             entry = dataclasses.replace(entry, due_at=min(entry.due_at, now + interval))
         entries[shard] = entry
-    return Schedule(entries, interval, concurrency)
+    return Schedule(entries, interval, concurrency, groups or {})
 
 
 def reported(schedule: Schedule, shard: str, report: messages.ShardReport, now: float) -> Schedule:
@@ -114,15 +134,26 @@ def asked(schedule: Schedule, shards: Iterable[str], now: float) -> Schedule:
 def due(schedule: Schedule, now: float) -> tuple[Schedule, tuple[str, ...]]:
     """The shards whose full sync starts now, and the schedule that counts them as started.
 
-    Those asked for go first, then those longest due, while there is room.
+    Those asked for go first, then those longest due, while there is room; with each those of its
+    group that would be soon.
     """
-    room = schedule.concurrency - sum(entry.busy for entry in schedule.entries.values())
+    busy = schedule.busy
+    room = schedule.concurrency - len(busy)
     waiting = sorted(
         (_turn(entry), shard)
         for shard, entry in schedule.entries.items()
-        if _may_start(schedule, entry, now)
+        if _may_start(schedule, entry, now) and schedule.group(shard) not in busy
     )
-    chosen = tuple(shard for _, shard in waiting[: max(0, room)])
+    first = dict.fromkeys(schedule.group(shard) for _, shard in waiting)
+    starting = list(first)[: max(0, room)]
+    soon = now + schedule.interval * _SOON
+    chosen = tuple(
+        shard
+        for group in starting
+        for shard, entry in schedule.entries.items()
+        if schedule.group(shard) == group
+        and (_may_start(schedule, entry, now) or _may_come_along(schedule, entry, soon))
+    )
     for shard in chosen:
         entry = dataclasses.replace(schedule.entries[shard], started_at=now, asked_at=None)
         schedule = schedule.with_entry(shard, entry)
@@ -141,13 +172,15 @@ def next_at(schedule: Schedule, shard: str) -> float | None:
 
 def wakes_at(schedule: Schedule) -> float | None:
     """When `due` may next start something without another report, None when it cannot."""
+    busy = schedule.busy
     times = [
         due_at
         for shard, entry in schedule.entries.items()
-        if entry.ready and not entry.busy and (due_at := next_at(schedule, shard)) is not None
+        if entry.ready
+        and schedule.group(shard) not in busy
+        and (due_at := next_at(schedule, shard)) is not None
     ]
-    room = schedule.concurrency > sum(entry.busy for entry in schedule.entries.values())
-    return min(times, default=None) if room else None
+    return min(times, default=None) if schedule.concurrency > len(busy) else None
 
 
 def _may_start(schedule: Schedule, entry: Entry, now: float) -> bool:
@@ -156,6 +189,10 @@ def _may_start(schedule: Schedule, entry: Entry, now: float) -> bool:
     if entry.asked_at is not None:
         return True
     return schedule.interval > 0 and entry.due_at is not None and entry.due_at <= now
+
+
+def _may_come_along(schedule: Schedule, entry: Entry, soon: float) -> bool:
+    return schedule.interval > 0 and _may_start(schedule, entry, soon)
 
 
 def _turn(entry: Entry) -> tuple[bool, float]:
@@ -167,8 +204,8 @@ def _completed(schedule: Schedule, shard: str, entry: Entry, sequence: int, now:
     """First completions come together, at the start; what follows is spread over the interval."""
     share = 1.0
     if entry.completions == 0:
-        order = sorted(schedule.entries)
-        share = (order.index(shard) + 1) / len(order)
+        order = list(dict.fromkeys(map(schedule.group, sorted(schedule.entries))))
+        share = (order.index(schedule.group(shard)) + 1) / len(order)
     return dataclasses.replace(
         entry,
         sequence=sequence,

@@ -251,11 +251,11 @@ class Supervisor:
         self._fleet.send(slot.name, order)
 
     def _start_full_syncs(self, now: float) -> None:
-        for shard in self._roster.due(now):
-            trace_id = logger.new_trace()
-            slot = self._roster.assignment[shard]
-            self._log.info("full sync due", shard=shard, slot=slot, trace_id=trace_id)
-            self._fleet.send(slot, messages.FullSync((shard,), trace_id))
+        for shards in self._roster.due(now):
+            trace_id, slot = logger.new_trace(), self._roster.assignment[shards[0]]
+            for shard in shards:
+                self._log.info("full sync due", shard=shard, slot=slot, trace_id=trace_id)
+            self._fleet.send(slot, messages.FullSync(shards, trace_id))
 
     def _conclude(self, now: float) -> None:
         """With --once: stop when the result is known."""

@@ -76,3 +76,15 @@ def test_a_wrong_configuration_is_two(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("sync: {prefixes: [relative]}\n", "utf-8")
     assert main.run(["check", "-c", str(path)]) == 2
+
+
+@pytest.mark.parametrize(("workers", "notes"), [(1, 1), (2, 0)])
+def test_buckets_on_one_worker_are_a_note(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], workers: int, notes: int
+) -> None:
+    path = tmp_path / "buckets.yaml"
+    prefixes = "[{from: /b, to: /c, buckets: 3}, /a]"
+    path.write_text(f"{{sync: {{prefixes: {prefixes}}}, workers: {{count: {workers}}}}}\n", "utf-8")
+    assert main.run(["check", "-c", str(path), "--offline"]) == 0
+    said = capsys.readouterr().out
+    assert said.count("the 3 buckets of /b are on one worker process") == notes

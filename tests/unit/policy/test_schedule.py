@@ -53,6 +53,47 @@ def test_no_more_run_at_once_than_allowed_and_a_base_counts() -> None:
     assert schedule.due(plan, 3.0)[1] == ("b",)
 
 
+def grouped(interval: float = 100.0, concurrency: int = 1) -> schedule.Schedule:
+    """`a` and `c` are buckets of one prefix on one worker."""
+    plan = based(interval=interval)
+    groups = dict.fromkeys("ac", "of one prefix")
+    return schedule.reshaped(plan, NAMES, interval, concurrency, 0.0, groups)
+
+
+def test_buckets_of_a_prefix_start_together_and_count_as_one() -> None:
+    plan = schedule.asked(grouped(concurrency=2), NAMES, 1.0)
+    plan, started = schedule.due(plan, 1.0)
+    assert started == ("a", "c", "b")
+    plan = schedule.reported(plan, "a", report("a", 2), 2.0)
+    assert schedule.due(plan, 2.0)[1] == ()
+    assert schedule.wakes_at(plan) is None
+    plan = schedule.reported(plan, "c", report("c", 2), 3.0)
+    assert schedule.due(plan, 3.0)[1] == ("d",)
+
+
+def test_another_of_the_group_waits_until_none_is_at_it() -> None:
+    plan, started = schedule.due(schedule.asked(grouped(concurrency=2), "a", 1.0), 1.0)
+    assert started == ("a",), "the other one would not be due for long"
+    plan = schedule.asked(plan, "c", 2.0)
+    assert schedule.due(plan, 2.0)[1] == ()
+    plan = schedule.reported(plan, "a", report("a", 2), 3.0)
+    assert schedule.due(plan, 3.0)[1] == ("c",)
+
+
+def test_what_would_be_due_soon_comes_along_with_its_group() -> None:
+    assert schedule.due(grouped(), 30.0)[1] == ("a", "c"), "at 25 and at 75"
+    never = grouped(interval=0.0)
+    assert schedule.due(schedule.asked(never, "a", 1.0), 1.0)[1] == ("a",)
+
+
+def test_first_full_syncs_of_a_group_are_due_at_the_same_time() -> None:
+    groups = dict.fromkeys("ac", "of one prefix")
+    plan = schedule.reshaped(schedule.Schedule(), NAMES, 90.0, 1, 0.0, groups)
+    for shard in NAMES:
+        plan = schedule.reported(plan, shard, report(shard), 0.0)
+    assert [schedule.next_at(plan, shard) for shard in NAMES] == [30.0, 60.0, 30.0, 90.0]
+
+
 def test_what_is_asked_for_goes_first_in_the_order_of_asking() -> None:
     plan = schedule.asked(based(), ["d"], 30.0)
     plan = schedule.asked(plan, ["c", "d"], 31.0)
