@@ -154,18 +154,24 @@ def out_of_order(on: stage.Stage) -> None:
     other = proxy.Proxy(on.etcd.address)
     on.proxies.append(other)
     ways = [f"http://{each.address}" for each in (on.etcd_proxy, other)]
-    on.follows(etcd={"endpoints": ways, "request_timeout": f"{patience:g}s"})
+    supervisor = on.follows(etcd={"endpoints": ways, "request_timeout": f"{patience:g}s"})
     on.etcd_proxy.hold()
     # The owner key is asked for every two seconds; that is the call which goes unanswered.
-    before, connections = time.monotonic(), other.connections
+    before = time.monotonic()
     polling.until(lambda: time.monotonic() > before + patience - 0.3)
     on.zk.set(behind, b"1")
-    polling.until(lambda: other.connections > connections, what="the other way is taken")
+    polling.until(lambda: _asks(supervisor) == ways[1], what="the other way is taken")
     assert on.value(behind) == b"0", "it was not held: the scenario shows nothing"
     on.zk.set(ahead, b"1")
     on.arrived(b"1", ahead, patience)
     on.etcd_proxy.release()
     on.arrived(b"1", behind)
+
+
+def _asks(supervisor: world.Supervisor) -> str:
+    """The endpoint of etcd that its worker asks."""
+    (worker,) = supervisor.status()["workers"]
+    return str(worker["etcd"]["endpoint"])
 
 
 def full_sync_beside_a_change(on: stage.Stage) -> None:
