@@ -10,20 +10,20 @@ from zk2etcd.sandbox import server_process
 
 
 def copied(members: Sequence[server_process.Server], to: pathlib.Path) -> list[pathlib.Path]:
-    """A copy of each one's data folder, while it runs."""
-    return [copy(each, to / f"copy-{number}") for number, each in enumerate(members)]
+    """A copy of each one's data folder, as of one moment: all of them stand still meanwhile. Of
+    copies that are seconds apart two may elect each other, and the third has more than they."""
+    for each in members:
+        each.freeze()
+    try:
+        return [copy(each, to / f"copy-{number}") for number, each in enumerate(members)]
+    finally:
+        for each in members:
+            each.thaw()
 
 
 def copy(member: server_process.Server, to: pathlib.Path) -> pathlib.Path:
-    """A copy of its data as of one moment: the server stands still meanwhile. A log that is copied
-    before the last of it is written, and the next one after that, would leave a hole between them,
-    which ZooKeeper does not notice."""
-    member.freeze()
-    try:
-        made = shutil.copytree(member.data, to, ignore=shutil.ignore_patterns("*.tmp"))
-    finally:
-        member.thaw()
-    return pathlib.Path(made)
+    """A copy of its data, while it runs: files in the making come and go."""
+    return pathlib.Path(shutil.copytree(member.data, to, ignore=shutil.ignore_patterns("*.tmp")))
 
 
 def put_back(members: Sequence[server_process.Server], saved: Sequence[pathlib.Path]) -> None:

@@ -32,7 +32,7 @@ _STILL_WITHIN = 5.0
 def zookeeper(on: world.World, luck: random.Random, lasts: float) -> None:
     """Every server is stopped and started from a copy that was made while it ran. An election lifts
     the zxid over all that was seen; a single server gets there by what is written later."""
-    saved = [_copied(on, member) for member in on.zookeepers]
+    saved = copies.copied(on.zookeepers, on.box.subfolder("copy") / f"{time.monotonic_ns()}")
     on.note("ZooKeeper is copied")
     time.sleep(lasts)
     if luck.random() < 0.3:
@@ -103,10 +103,6 @@ def _still(on: world.World) -> Iterator[None]:
             seen = now
             time.sleep(_STILL)
         yield
-
-
-def _copied(on: world.World, member: servers.ZooKeeper) -> pathlib.Path:
-    return copies.copy(member, on.box.subfolder("copy") / f"{member.port}-{len(on.restores)}")
 
 
 def _pass(on: world.World, zxid: int) -> bool:
