@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -172,31 +173,42 @@ class Numbers:
     def __init__(self, client: etcd.Client) -> None:
         self._client = client
         self._lock = threading.Lock()
-        # By target and number of buckets: the revision, and how many keys each bucket has.
-        self._found: dict[tuple[bytes, int], tuple[int, Sequence[int]]] = {}
+        # By target, number of buckets, and how often etcd has been put back: the revision, and
+        # how many keys each bucket has.
+        self._found: dict[tuple[bytes, int, int], tuple[int, Sequence[int]]] = {}
+        self._attempts = 0
+        self._error: errors.Zk2EtcdError | None = None
 
     def of(self, shard: mapping.Mapping, since: int, pause: Callable[[float], None]) -> int:
         """:param since: the revision before which others may have written; it has not written
         since then itself.
         """
-        which = shard.target, shard.buckets
+        which, attempts = (shard.target, shard.buckets, self._client.rollbacks), self._attempts
         with turn.holding(self._lock):
             revision, counts = self._found.get(which, (0, ()))
-            if not counts or revision < since:
-                counts = self._count(shard, pause, which)
-        return counts[shard.bucket]
+            if counts and revision >= since:
+                return counts[shard.bucket]
+            if self._error is not None and self._attempts > attempts:
+                raise copy.copy(self._error)  # met while this one waited
+            self._attempts, self._error = self._attempts + 1, None
+            try:
+                found = self._count(shard, pause)
+            except errors.Zk2EtcdError as error:
+                self._error = copy.copy(error)
+                raise
+            self._found[which] = found
+        return found[1][shard.bucket]
 
     def _count(
-        self, shard: mapping.Mapping, pause: Callable[[float], None], which: tuple[bytes, int]
-    ) -> Sequence[int]:
+        self, shard: mapping.Mapping, pause: Callable[[float], None]
+    ) -> tuple[int, Sequence[int]]:
         whole = mapping.Mapping(shard.source.decode(), shard.target.decode())
         reader = Reader(self._client, whole, pause)
         revision, counts = reader.revision, [0] * shard.buckets
         for page in reader.rest():
             for bucket, start, end in shard.runs(page.keys):
                 counts[bucket] += end - start
-        self._found[which] = revision, counts
-        return counts
+        return revision, counts
 
 
 def next_limit(page: wire.Page, limit: int) -> int:

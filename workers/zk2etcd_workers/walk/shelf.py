@@ -3,12 +3,14 @@
 etcd can be asked for ranges only, and the keys of all buckets lie in each. So what one bucket's
 walk asks for holds what the other walks, which are at about the same place, are about to ask for:
 it stands on a shelf, taken apart by bucket, until they all have passed it, or there is too much of
-it. Nobody waits for another: who is far behind, or alone, reads for itself.
+it. Nobody waits for another's walk: who is far behind, or alone, reads for itself. Who waits for
+the same answer has the same error, too: else one after the other would wait as long.
 """
 
 from __future__ import annotations
 
 import bisect
+import copy
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -33,7 +35,7 @@ class _Page:
         self.revision, self.answer = revision, answer
         self.lock = threading.Lock()
         self.parts: Sequence[plan.Held] | None = None
-        self.is_lost = False
+        self.error: errors.Zk2EtcdError | None = None
         self.size = 0
 
     def has(self, place: bytes) -> bool:
@@ -56,6 +58,8 @@ class Shelf:
         self.party = party
         self.places: dict[Reader, bytes] = {}
         """Up to where each of its readers has come."""
+        self.rollbacks = client.rollbacks
+        self.error: errors.Zk2EtcdError | None = None
         self._client = client
         self._shard = shard
         self._yielding = resting.Yielding(time.monotonic()) if yields else None
@@ -72,8 +76,13 @@ class Shelf:
         :raises errors.EtcdError: etcd did not answer.
         """
         with turn.holding(self._lock):
+            _raise_anew(self.error)
             if self._own is None:
-                self._own = self._client.range(self._shard.target)
+                try:
+                    self._own = self._client.range(self._shard.target)
+                except errors.Zk2EtcdError as error:
+                    self.error = copy.copy(error)
+                    raise
                 self._revision = self._own.revision
             return self._own
 
@@ -100,21 +109,21 @@ class Shelf:
         limit = self._client.most_keys(self._limit)
         return self._client.range_soon(start, end, limit=limit, revision=self._revision)
 
-    def read(self, page: _Page) -> bool:
-        """Have the page's answer; False if somebody else met an error with it: ask again.
+    def read(self, page: _Page) -> None:
+        """Have the page's answer.
 
         :raises errors.EtcdError: it was refused or not answered.
         """
         with turn.holding(page.lock):
-            if page.parts is None and not page.is_lost:
+            _raise_anew(page.error)
+            if page.parts is None:
                 try:
                     self._arrived(page, self._answer(page))
-                except BaseException:
-                    page.is_lost = True
+                except errors.Zk2EtcdError as error:
+                    page.error = copy.copy(error)
                     with turn.holding(self._lock):
                         self._pages = [each for each in self._pages if each is not page]
                     raise
-            return not page.is_lost
 
     def _answer(self, page: _Page) -> wire.Page:
         while True:
@@ -162,6 +171,12 @@ class Shelf:
                 size -= page.size
                 kept.remove(page)
         self._pages = kept
+
+
+def _raise_anew(error: errors.Zk2EtcdError | None) -> None:
+    """Of its own: each thread adds its frames to the one that it raises."""
+    if error is not None:
+        raise copy.copy(error)
 
 
 def _taken_apart(shard: mapping.Mapping, page: wire.Page) -> Sequence[plan.Held]:
@@ -212,7 +227,8 @@ class Reader:
         if own is not None:
             yield plan.Held(own.keys, own.values)
         while page is not None:
-            if not self._shelf.read(page) or not page.has(place):
+            self._shelf.read(page)
+            if not page.has(place):
                 page = self._shelf.ask(place, end, self._pause)
                 continue
             start, place = place, min(self._shard.next(page.end), end)
@@ -255,9 +271,9 @@ class Shelves:
         """
         which = shard.target, shard.buckets
         while True:
-            with self._lock:
+            with turn.holding(self._lock):
                 shelf = self._shelves.get(which)
-                if shelf is None or shelf.party != party or not shelf.places:
+                if shelf is None or not self._may_join(shelf, party):
                     shelf = Shelf(self._client, shard, party, yields=yields)
                     self._shelves[which] = shelf
                 reader = Reader(shelf, self._client, shard, pause)
@@ -268,6 +284,12 @@ class Shelves:
                 reader.close()
                 raise
             reader.close()
-            with self._lock:
+            with turn.holding(self._lock):
                 if self._shelves.get(which) is shelf:
                     del self._shelves[which]
+
+    def _may_join(self, shelf: Shelf, party: str) -> bool:
+        """It is still read, without an error, and etcd has not been put back since: a revision of
+        before that says nothing of what is there now."""
+        same = shelf.party == party and shelf.rollbacks == self._client.rollbacks
+        return same and bool(shelf.places) and shelf.error is None

@@ -28,6 +28,7 @@ class Etcd(etcd_of_keys.Etcd):
     def __init__(self, keys: Sequence[bytes]) -> None:
         super().__init__(keys)
         self.revision = 6
+        self.rollbacks = 0
         self.asked_at: list[int] = []
         self.refusals: list[Exception] = []
 
@@ -168,19 +169,42 @@ def test_too_much_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
-def test_an_error_is_that_of_who_met_it_and_the_others_ask_again() -> None:
+def test_an_error_is_that_of_all_who_wait_for_the_answer_and_of_nobody_later() -> None:
     client, shards = Etcd(KEYS), splits.parts(2)
     client.refusals = [errors.EtcdUnavailable("away")]
     shelves = shelves_of(client)
     first, second = (shelves.reader(each, "", 0, no_pause) for each in shards)
-    end = KEYS[-1]
-    mine, other = first.part(end), second.part(end)
-    next(mine)  # the target's own key
-    with pytest.raises(errors.EtcdUnavailable):
-        next(mine)
+    end, raised = KEYS[-1], []
+    for part in [each.part(end) for each in (first, second)]:
+        with pytest.raises(errors.EtcdUnavailable) as met:
+            list(part)
+        raised.append(met.value)
+    assert raised[0] is not raised[1]
     first.close()
-    keys = [key for page in other for key in page.keys]
-    assert keys == [key for key in KEYS if shards[1].owns_key(key)]
+    again = shelves.reader(shards[0], "", 0, no_pause)
+    assert again._shelf is second._shelf
+    keys = [key for page in again.part(end) for key in page.keys]
+    assert keys == [key for key in KEYS if shards[0].owns_key(key)]
+
+
+def test_who_waits_for_the_revision_has_the_same_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    client, shards = Etcd(KEYS), splits.parts(2)
+    shelves = shelves_of(client)
+    first = shelves.reader(shards[0], "", 0, no_pause)
+
+    def away(*_: object) -> wire.Page:
+        raise errors.EtcdUnavailable("away")
+
+    shared = shelf.Shelf(cast(clients.Client, client), shards[0], "", yields=False)
+    with monkeypatch.context() as patched:
+        patched.setattr(client, "range", away)
+        for _ in range(2):
+            with pytest.raises(errors.EtcdUnavailable):
+                shared.own()
+    with pytest.raises(errors.EtcdUnavailable):
+        shared.own()
+    first._shelf.error = errors.EtcdUnavailable("away")
+    assert shelves.reader(shards[1], "", 0, no_pause)._shelf is not first._shelf
 
 
 def test_a_revision_that_was_compacted_is_followed_by_a_newer_one() -> None:
@@ -203,7 +227,10 @@ def test_nobody_is_shown_what_was_before_it_began() -> None:
     full_sync = shelves.reader(first, "order", 8, no_pause)
     assert full_sync._shelf.own().revision == 9
     assert shelves.reader(second, "order", 8, no_pause)._shelf is full_sync._shelf
-    for each in (base, later, full_sync):
+    client.rollbacks += 1
+    after = shelves.reader(second, "order", 8, no_pause)
+    assert after._shelf is not full_sync._shelf, "etcd was put back"
+    for each in (base, later, full_sync, after):
         each.close()
 
 
@@ -216,3 +243,6 @@ def test_a_count_of_one_is_a_count_of_all_but_not_an_older_one() -> None:
     bisect.insort(client.keys, b"/t/zz")
     assert sum(numbers.of(each, 7, no_pause) for each in shards) == len(KEYS)
     assert sum(numbers.of(each, 8, no_pause) for each in shards) == len(KEYS) + 1
+    client.keys.pop()
+    client.rollbacks += 1
+    assert sum(numbers.of(each, 8, no_pause) for each in shards) == len(KEYS)
