@@ -25,6 +25,7 @@ from benchmarks import (
     latency,
     memory,
     prefixes,
+    processors,
     recovery,
     verify,
     world,
@@ -66,6 +67,7 @@ RUNS: dict[str, Run] = {
     "memory": lambda on, size: memory.following(on, SMALL, size.small, None),
     "recovery": lambda on, size: recovery.measure(on, SMALL, size.small, size.runs),
     "classic": lambda on, size: classic.measure(on, size.small, size.burst // 5, size.runs),
+    "processors": lambda on, size: processors.measure(on, _trees(size)[:2], size.runs),
     "growth": lambda on, size: growth.measure(on, _trees(size), size.runs),
     "full-sync-large": lambda on, size: full_sync.measure(on, LARGE, size.large, size.runs),
     "memory-large": lambda on, size: memory.following(on, LARGE, size.large, 600.0),
@@ -75,7 +77,12 @@ RUNS: dict[str, Run] = {
 NEEDS: dict[str, tuple[str, ...]] = dict.fromkeys(
     ("full-sync", "buckets", "verify", "memory", "recovery"), (SMALL,)
 )
-NEEDS |= {"growth": (SMALL, LARGE, HUGE), "full-sync-large": (LARGE,), "memory-large": (LARGE,)}
+NEEDS |= {
+    "processors": (SMALL, LARGE),
+    "growth": (SMALL, LARGE, HUGE),
+    "full-sync-large": (LARGE,),
+    "memory-large": (LARGE,),
+}
 
 
 def _trees(sizes: Sizes) -> list[tuple[str, int]]:
