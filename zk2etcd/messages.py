@@ -38,11 +38,6 @@ class Shard:
     bucket: int = 0
     buckets: int = 1
 
-    def is_sibling(self, other: Shard) -> bool:
-        """Whether both are buckets of one prefix, or the same."""
-        mine, its = ((s.source, s.target, s.buckets) for s in (self, other))
-        return mine == its
-
 
 def shard_id(source: str, target: str, bucket: int = 0, buckets: int = 1) -> str:
     """The id of a shard, from the config's `from` and `to`.
