@@ -94,6 +94,8 @@ class Proxy:
         self._mute: set[socket.socket] = set()
         self._refusing = False
         self._closed = False
+        self.sees: Callable[[bytes], object] = len
+        """Called with each part of what a client sends, before it goes on; it may take its time."""
         self.most: float = KEEP_ALL
         """Bytes of answers after which a connection ends."""
         host, self.port = self._listener.getsockname()
@@ -344,6 +346,8 @@ class _Stream:
 
     def _send(self, part: bytes) -> None:
         rewrite, self._rewrite = self._rewrite, None
+        if self._direction == "up":
+            self._proxy.sees(part)
         self._sent += len(part)
         self._proxy.count(self._direction, len(part))
         part = part if rewrite is None else rewrite(part)

@@ -29,6 +29,7 @@ def main(arguments: list[str]) -> int:
         releases.class_path(_ZOOKEEPERS[asked.zookeeper]) if asked.zookeeper else None,
         zookeeper_admin=asked.zookeeper == "3.9",
         etcd_binary=releases.etcd(_ETCDS[asked.etcd]) if asked.etcd else None,
+        prefixes=asked.prefixes,
     )
     seeds = asked.seeds or [random.randrange(1000, 1_000_000) for _ in range(asked.fresh)]
     broken = 0
@@ -64,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, default=60.0, help="how long each is hurt")
     parser.add_argument("--zookeepers", type=int, default=1, help="1: as the seed says; or 3")
     parser.add_argument("--etcds", type=int, default=1, help="1: as the seed says; or 3")
+    parser.add_argument("--prefixes", type=int, default=0, help="small ones beside the others")
     parser.add_argument("--zookeeper", choices=_ZOOKEEPERS, help="another release of it")
     parser.add_argument("--etcd", choices=_ETCDS, help="another release of it")
     parser.add_argument("--source-tree", type=pathlib.Path, help="run zk2etcd from there")

@@ -43,7 +43,7 @@ def unsettled(on: world.World, timeout: float = _SETTLED_SECONDS) -> Iterator[or
 def _not_following(on: world.World) -> dict[tuple[str, int], str]:
     """Buckets of prefixes that no live supervisor owns and follows, with what each says of them."""
     said: dict[tuple[str, int], list[str]] = {
-        (prefix.source, bucket): [] for prefix in world.PREFIXES for bucket in range(prefix.buckets)
+        (prefix.source, bucket): [] for prefix in on.prefixes for bucket in range(prefix.buckets)
     }
     for supervisor in on.supervisors:
         with contextlib.suppress(errors.Unreachable, ValueError, KeyError):

@@ -7,7 +7,9 @@ copy that cannot know of it, a process is killed when etcd shows how far it came
 
 from __future__ import annotations
 
+import json
 import re
+import threading
 import time
 from collections.abc import Callable, Mapping
 
@@ -143,6 +145,36 @@ def standby_behind(on: stage.Stage) -> None:
         way.retarget(on.zookeeper.address)
         on.zk.set(stage.ROOT, b"21")
         on.arrived(b"21")
+
+
+def claimed_beside_another(on: stage.Stage) -> None:
+    """While a shard's claim is on its way, which nobody was in the way of, another shard of
+    the same range is taken."""
+    on.create()
+    other = f"{stage.STATE}/owners/other".encode()
+    said = {"instance": "other", "slot": "w0", "incarnation": 1, "target": stage.ROOT}
+    document = json.dumps({"v": 1, "admin": "", **said}).encode()
+    taken = threading.Event()
+
+    def sees(sent: bytes) -> None:
+        # What an owner key says; a look at the owners does not.
+        if b'"epoch"' in sent and not taken.is_set():
+            taken.set()
+            assert on.hand.write({other: document})
+
+    way = proxy.Proxy(on.etcd.address)
+    way.sees = sees
+    on.proxies.append(way)
+    supervisor = on.supervisor(etcd={"endpoints": [f"http://{way.address}"]})
+
+    def decided() -> bool:
+        shard = on.shard(supervisor)
+        return bool(shard.get("holder") or shard.get("owned"))
+
+    polling.until(decided, 30, what="it is taken, or waited for")
+    assert taken.is_set(), "no claim was seen: this shows nothing"
+    assert on.hand.write({}, [other])
+    on.arrived(b"0")
 
 
 def out_of_order(on: stage.Stage) -> None:
@@ -425,6 +457,7 @@ SCENARIOS: Mapping[str, Callable[[stage.Stage], None]] = {
         killed_in_a_base,
         one_change_behind,
         standby_behind,
+        claimed_beside_another,
         out_of_order,
         full_sync_beside_a_change,
         only_in_etcd,

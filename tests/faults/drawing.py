@@ -18,6 +18,8 @@ RATE = 60
 
 ROOTS = ("/dubbo", "/services", "/conf")
 GUARDED = "/guarded"
+MANY = "/many"
+"""Above the small prefixes, if there are any."""
 OUTSIDE = ("/dubbo/config", "/dubbo2", "/dubbo-config")
 """Changed all the time as well, and never mirrored."""
 
@@ -70,13 +72,25 @@ class Kind:
     weight: int = 2
 
 
+def small(count: int) -> list[str]:
+    """The roots of so many small prefixes."""
+    return [f"{MANY}/p{number:03}" for number in range(count)]
+
+
 def draw(
-    seed: int, seconds: float, lanes: Mapping[str, Sequence[Kind]], rate: float = RATE
+    seed: int,
+    seconds: float,
+    lanes: Mapping[str, Sequence[Kind]],
+    rate: float = RATE,
+    prefixes: int = 0,
 ) -> Plan:
     """:param lanes: which kinds of faults may happen in each lane, one at a time.
-    :param rate: operations a second, of all clients together."""
+    :param rate: operations a second, of all clients together.
+    :param prefixes: how many small ones there are; half of the operations are theirs."""
     luck = random.Random(seed)
     operations = _operations(luck, seconds, rate)
+    if prefixes:
+        operations = [_elsewhere(luck, each, small(prefixes)) for each in operations]
     faults = {name: _faults(luck, seconds, kinds) for name, kinds in lanes.items() if kinds}
     return Plan(seed, seconds, operations, faults)
 
@@ -118,6 +132,19 @@ def _operations(luck: random.Random, seconds: float, rate: float) -> list[Operat
         at = round(number / rate, 3)
         made.append(Operation(at, luck.randrange(CLIENTS), kind, chosen, value))
     return made
+
+
+def _elsewhere(luck: random.Random, one: Operation, roots: Sequence[str]) -> Operation:
+    """The same, or as much in a small prefix."""
+    if luck.random() < 0.5:
+        return one
+    paths = tuple(
+        path.replace(root, luck.choice(roots), 1)
+        for path in one.paths
+        for root in [next((root for root in ROOTS if path.startswith(f"{root}/")), GUARDED)]
+        if root != GUARDED and not path.startswith(OUTSIDE)
+    )
+    return dataclasses.replace(one, paths=paths or one.paths)
 
 
 def _path(luck: random.Random, kind: str) -> str:

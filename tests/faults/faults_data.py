@@ -57,7 +57,7 @@ def _tamper(on: world.World, luck: random.Random, lasts: float) -> None:
     ghosts = [f"/conf/s{luck.randrange(5)}/ghost{number}".encode() for number in range(2)]
     puts = dict.fromkeys([*chosen[:3], *ghosts], b"tampered")
     touched = [*puts, *chosen[3:]]
-    on.tampered |= {p.path(key) for key in touched for p in world.PREFIXES if p.has(key)}
+    on.tampered |= {p.path(key) for key in touched if (p := on.index.of(key)) is not None}
     on.hand.write(puts, chosen[3:])
     time.sleep(lasts)
 
@@ -152,7 +152,7 @@ def _must_be_refused(on: world.World, full: int) -> None:
         if full
         and event.revision > full
         and event.value is not None
-        and any(prefix.has(event.key) for prefix in world.PREFIXES)
+        and on.index.of(event.key) is not None
     ]
     if late:
         text = f"{len(late)} keys were put after etcd had told others that it is full"

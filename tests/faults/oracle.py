@@ -8,6 +8,7 @@ test's own. docs/guarantees.md states the invariants.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import re
@@ -63,6 +64,25 @@ def _bucket(target: str, key: bytes, buckets: int) -> int:
     name = key[len(target) + 1 :].partition(b"/")[0]
     hashed = hashlib.blake2b(name, digest_size=8).digest() if name else b""
     return int.from_bytes(hashed, "big") % buckets
+
+
+class Index:
+    """Which of hundreds of prefixes a key is of, without asking each."""
+
+    def __init__(self, prefixes: Iterable[Prefix]) -> None:
+        self._by_target: dict[str, list[Prefix]] = {}
+        for prefix in prefixes:
+            self._by_target.setdefault(prefix.target, []).append(prefix)
+
+    def of(self, key: bytes) -> Prefix | None:
+        """The one whose target is the nearest above it, and that has it."""
+        above = key.decode("utf-8", "surrogateescape")
+        while above:
+            for prefix in self._by_target.get(above, ()):
+                if prefix.has(key):
+                    return prefix
+            above = above[: max(0, above.rfind("/"))]
+        return None
 
 
 def _within(path: str, root: str) -> bool:
@@ -123,7 +143,11 @@ class Case:
         return [before[-1] if before else None, *after]
 
     def prefix_of(self, key: bytes) -> Prefix | None:
-        return next((prefix for prefix in self.prefixes if prefix.has(key)), None)
+        return self._index.of(key)
+
+    @functools.cached_property
+    def _index(self) -> Index:
+        return Index(self.prefixes)
 
     def own(self) -> Iterator[watcher.Event]:
         """The events that the test did not cause."""

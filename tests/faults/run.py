@@ -134,7 +134,8 @@ def lanes(made_of: servers.Servers) -> dict[str, list[drawing.Kind]]:
 def plan(seed: int, seconds: float, made_of: servers.Servers) -> drawing.Plan:
     """What will be done, on these servers. Some seeds have a busy tree, some a quiet one: a server
     that lacks the last few changes only is the hardest to tell."""
-    return drawing.draw(seed, seconds, lanes(made_of), RATES[seed % len(RATES)])
+    rate = RATES[seed % len(RATES)]
+    return drawing.draw(seed, seconds, lanes(made_of), rate, made_of.prefixes)
 
 
 def run(
@@ -281,7 +282,7 @@ class _Run:
         foreign = {event.revision for event in events if event.key == hand.MARK}
         history = txnlog.replay(logged, on.restores)
         return oracle.Case(
-            world.PREFIXES,
+            on.prefixes,
             world.STATE,
             history,
             events,

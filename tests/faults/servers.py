@@ -31,6 +31,8 @@ class Servers:
     """Bytes; a small one makes NOSPACE quick to reach."""
     logins: bool = False
     """etcd asks who is there."""
+    prefixes: int = 0
+    """Small ones that are mirrored beside the others."""
 
     @property
     def can_bump(self) -> bool:
@@ -50,7 +52,8 @@ class Servers:
         """What a report calls it."""
         zookeeper = "other" if self.zookeeper_classpath else "installed"
         etcd = "other" if self.etcd_binary else "installed"
-        return f"{self.zookeepers} ZooKeeper ({zookeeper}), {self.etcds} etcd ({etcd})"
+        small = f", {self.prefixes} small prefixes" if self.prefixes else ""
+        return f"{self.zookeepers} ZooKeeper ({zookeeper}), {self.etcds} etcd ({etcd}){small}"
 
 
 class ZooKeeper(sandboxes.ZooKeeper):

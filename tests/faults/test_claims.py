@@ -32,6 +32,7 @@ class On:
 
     def __init__(self, *supervisors: Said) -> None:
         self.supervisors = supervisors
+        self.prefixes = world.PREFIXES
         self.tampered = {"/conf/s0/n1"}
         self.unreadable = {"/conf/s1"}
 

@@ -99,6 +99,9 @@ class World:
         self, box: sandboxes.Sandbox, made_of: servers.Servers, source_tree: pathlib.Path | None
     ) -> None:
         self.servers = made_of
+        self.small = drawing.small(made_of.prefixes)
+        self.prefixes = (*PREFIXES, *(oracle.Prefix(each, each) for each in self.small))
+        self.index = oracle.Index(self.prefixes)
         self.box = box
         self.zookeepers, self.links = servers.ensemble(box, made_of)
         self.etcds = servers.cluster(box, made_of)
@@ -151,7 +154,7 @@ class World:
                 "exclude": list(each.exclude),
                 "buckets": each.buckets,
             }
-            for each in PREFIXES
+            for each in self.prefixes
         ]
         return {
             "zookeeper": {
@@ -167,7 +170,8 @@ class World:
             },
             "sync": {
                 "prefixes": prefixes,
-                "full_sync_interval": "1s",
+                # Each of hundreds every second would be all that there is time for.
+                "full_sync_interval": "20s" if self.small else "1s",
                 "full_sync_concurrency": 2,
                 "delete_guard": {"min_deletes": 25, "max_ratio": 0.3},
                 **sync,
@@ -184,13 +188,14 @@ class World:
 
     def seed(self) -> None:
         """The tree before anything is mirrored, and the keys that nobody may touch."""
-        for prefix in PREFIXES:
+        for prefix in self.prefixes:
             load.create(self.zk, prefix.source, b"root")
         items = [(f"{drawing.GUARDED}/n{number}", b"seed") for number in range(40)]
         items += [(root, b"outside") for root in drawing.OUTSIDE]
         for root in drawing.ROOTS:
             items += [(f"{root}/s{number}", b"seed") for number in range(5)]
             items += [(f"{root}/s{number}/n0", b"seed") for number in range(5)]
+        items += [(f"{root}/s{number}", b"seed") for root in self.small for number in range(5)]
         # More than one page of etcd.
         items.append(("/dubbo/bulk", b""))
         items += [(f"/dubbo/bulk/b{number:04}", b"seed") for number in range(600)]
@@ -200,7 +205,7 @@ class World:
     def start(self) -> None:
         """The first supervisor, following."""
         self.supervisors[0].start()
-        self.supervisors[0].wait_following(30.0)
+        self.supervisors[0].wait_following(90.0 if self.small else 30.0)
 
     def note(self, text: str) -> None:
         """Something that a person who looks into a failure wants to know."""
@@ -299,6 +304,9 @@ class World:
                 key = prefix.key(path)
                 if key is not None:
                     found[key] = value
+        if self.small:
+            below = observing.nodes(self.zk, drawing.MANY)
+            found.update({path.encode(): value for path, value in below if path != drawing.MANY})
         return found
 
     def found(self) -> dict[bytes, bytes]:
@@ -307,7 +315,7 @@ class World:
         return {
             key: value
             for key, value in last.items()
-            if value is not None and key not in KEPT and any(p.has(key) for p in PREFIXES)
+            if value is not None and key not in KEPT and self.index.of(key) is not None
         }
 
     def equal(self) -> bool:
