@@ -205,7 +205,7 @@ def _free(
     """Those whose ranges nobody has, who are owners from now on; the others are told by whom."""
     for wish in chunk:
         if (other := _obstacle(wish, seen)) is None:
-            seen.add(owners.Owner(wish.key, records.decode(wish.document, wish.key), 0))
+            seen.add(owners.Owner(wish.key, owners.said(wish.document, wish.key), 0))
             yield wish
         else:
             said = other.said

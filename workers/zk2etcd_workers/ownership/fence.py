@@ -254,7 +254,7 @@ class Fence:
         self.put_back = self.put_back or owner.revision < self._former
         return self._takeable(owner.said, reaped)
 
-    def _takeable(self, owner: dict[str, Any], reaped: Mapping[str, int]) -> bool:
+    def _takeable(self, owner: Mapping[str, Any], reaped: Mapping[str, int]) -> bool:
         if owner["instance"] != self._identity.instance:
             return False
         slot, incarnation = str(owner["slot"]), int(owner["incarnation"])

@@ -8,6 +8,7 @@ was released, but never more than is certain: a floor that is too low would let 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -58,7 +59,13 @@ def read(client: reads.Reads, keys: records.Keys, shard: str) -> int:
 
 
 def _since(kvs: Iterable[wire.Present]) -> Mapping[str, int]:
-    return {_shard(kv.key): records.IdentityRecord.from_bytes(kv.value, kv.key).since for kv in kvs}
+    return {_shard(kv.key): _since_of(kv.value, kv.key) for kv in kvs}
+
+
+@functools.lru_cache(maxsize=4096)
+def _since_of(value: bytes, key: bytes) -> int:
+    """Of a thousand shards that are new, each few look at the identities of all."""
+    return records.IdentityRecord.from_bytes(value, key).since
 
 
 def _checkpoints(kvs: Iterable[wire.Present]) -> Mapping[str, Checkpoint]:

@@ -7,6 +7,8 @@ each: they are found by their target's path instead.
 from __future__ import annotations
 
 import bisect
+import functools
+import types
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -23,7 +25,7 @@ class Owner(NamedTuple):
     """An owner key, and what it says. `revision` is its token."""
 
     key: bytes
-    said: dict[str, Any]
+    said: Mapping[str, Any]
     revision: int
 
 
@@ -35,7 +37,7 @@ class Owners:
         self._by_target: dict[bytes, set[bytes]] = {}
         self._targets: list[bytes] = []
         for kv in found:
-            self.add(Owner(kv.key, records.decode(kv.value, kv.key), kv.revision))
+            self.add(Owner(kv.key, said(kv.value, kv.key), kv.revision))
 
     def add(self, owner: Owner) -> None:
         """In the place of the one at the same key, if there is one."""
@@ -71,6 +73,15 @@ class Owners:
             if not each.startswith(below):
                 break
             yield self._by_target[each[:-1]]
+
+
+@functools.lru_cache(maxsize=4096)
+def said(value: bytes, key: bytes) -> Mapping[str, Any]:
+    """What an owner key says; looks that follow one another find most of them as they were.
+
+    :raises errors.NewerFormat: it cannot be read.
+    """
+    return types.MappingProxyType(records.decode(value, key))
 
 
 def _target(owner: Owner) -> bytes:

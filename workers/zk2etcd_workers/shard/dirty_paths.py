@@ -142,17 +142,18 @@ class Dirty:
 
 
 class Heard:
-    """Of which paths an event came since the comparison before the last began. In a fixed 128 KiB:
-    it may say yes by chance, the more often the more paths change, and never no. One thread adds,
-    another one asks and `turn`s."""
+    """Of which paths an event came since the comparison before the last began. In a fixed 128 KiB,
+    or none as long as nothing changes: it may say yes by chance, the more often the more paths
+    change, and never no. One thread adds, another one asks and `turn`s."""
 
     def __init__(self) -> None:
-        self._now = bytearray(_BITS // 8)
-        self._before = bytearray(_BITS // 8)
+        self._now: bytearray | None = None
+        self._before: bytearray | None = None
 
     def add(self, path: bytes) -> None:
         mark = hash(path)
-        bits = self._now
+        if (bits := self._now) is None:
+            bits = self._now = bytearray(_BITS // 8)
         for bit in (mark % _BITS, (mark >> 20) % _BITS):
             bits[bit >> 3] |= 1 << (bit & 7)
 
@@ -162,8 +163,9 @@ class Heard:
         return any(
             all(bits[bit >> 3] & 1 << (bit & 7) for bit in both)
             for bits in (self._now, self._before)
+            if bits is not None
         )
 
     def turn(self) -> None:
         """A comparison begins: forget what came before the last one did."""
-        self._now, self._before = bytearray(_BITS // 8), self._now
+        self._now, self._before = None, self._now

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given, strategies
 
 from tests.unit.workers.ownership import fences
-from zk2etcd import messages
+from zk2etcd import errors, messages
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.ownership import owners, records
 
@@ -58,3 +59,12 @@ def test_one_that_does_not_say_what_it_is_for_is_for_everything() -> None:
     mine = messages.Shard("mine", "/s", "/a/b", ())
     assert [each.key for each in found.beside(b"o/mine", mine)] == [b"o/other"]
     assert found.of(b"o/other")
+
+
+def test_a_key_that_is_as_it_was_is_taken_apart_once_and_one_that_is_not_again() -> None:
+    first, again = (owners.said(b'{"v": 1, "instance": "i"}', b"o/a") for _ in range(2))
+    assert first is again
+    assert owners.said(b'{"v": 1, "instance": "j"}', b"o/a")["instance"] == "j"
+    for _ in range(2):
+        with pytest.raises(errors.NewerFormat, match="o/b"):
+            owners.said(b"{}", b"o/b")
