@@ -18,7 +18,8 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 
-from tests.faults import directed, oracle, stage
+from tests import releases
+from tests.faults import directed, oracle, servers as made, stage
 from zk2etcd import errors
 from zk2etcd.sandbox import servers
 
@@ -104,12 +105,14 @@ def copied(target: pathlib.Path, mutation: Mutation | None = None) -> pathlib.Pa
     return target
 
 
-def play(scenario: str, mutation: Mutation | None = None) -> Seen:
+def play(
+    scenario: str, mutation: Mutation | None = None, made_of: made.Servers = made.INSTALLED
+) -> Seen:
     """One scenario on servers of its own, with the source as it is or mutated."""
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="zk2etcd-mutation-") as folder, servers.opened() as box:
         tree = copied(pathlib.Path(folder), mutation)
-        on = stage.Stage(box, tree)
+        on = stage.Stage(box, tree, made_of)
         failure = ""
         try:
             try:
@@ -123,14 +126,14 @@ def play(scenario: str, mutation: Mutation | None = None) -> Seen:
             on.close()
 
 
-def passes(scenario: str) -> str:
+def passes(scenario: str, made_of: made.Servers = made.INSTALLED) -> str:
     """The product passes the scenario: one line about it.
 
     :raises AssertionError: it does not.
     """
     tries: list[str] = []
     for _ in range(_TRIES):
-        seen = play(scenario)
+        seen = play(scenario, None, made_of)
         if seen.checks:
             shown = "\n".join(map(str, seen.violations[:5]))
             raise AssertionError(f"the product broke a promise in {scenario}:\n{shown}")
@@ -141,7 +144,7 @@ def passes(scenario: str) -> str:
     raise AssertionError(f"{scenario} did not run to its end: {tries}")
 
 
-def notices(mutation: Mutation) -> str:
+def notices(mutation: Mutation, made_of: made.Servers = made.INSTALLED) -> str:
     """The named check fires, and only it and those announced: one line about it.
 
     :raises Rotten: the patch does not apply any more.
@@ -149,7 +152,7 @@ def notices(mutation: Mutation) -> str:
     """
     tries: list[str] = []
     for _ in range(_TRIES):
-        seen = play(mutation.scenario, mutation)
+        seen = play(mutation.scenario, mutation, made_of)
         unforeseen = seen.checks - mutation.also - {mutation.fires}
         if unforeseen:
             shown = "\n".join(map(str, seen.violations[:5]))
@@ -166,19 +169,23 @@ def notices(mutation: Mutation) -> str:
     raise Unnoticed(f"{mutation.name}: {mutation.fires} did not fire: {tries}")
 
 
-def _lines(wanted: Sequence[Mutation]) -> Iterator[str]:
+def _lines(wanted: Sequence[Mutation], made_of: made.Servers) -> Iterator[str]:
     for scenario in dict.fromkeys(each.scenario for each in wanted):
-        yield passes(scenario)
-        yield from (notices(each) for each in wanted if each.scenario == scenario)
+        yield passes(scenario, made_of)
+        yield from (notices(each, made_of) for each in wanted if each.scenario == scenario)
 
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser("python -m tests.faults.self_check", description=__doc__)
     parser.add_argument("names", nargs="*", help="mutations or scenarios; by default all")
-    names = parser.parse_args(arguments).names
+    parser.add_argument("--zookeeper", choices=["3.4"], help="another release of it")
+    asked = parser.parse_args(arguments)
+    names, made_of = asked.names, made.INSTALLED
+    if asked.zookeeper:
+        made_of = made.Servers(zookeeper_classpath=releases.class_path(releases.ZOOKEEPER_3_4))
     wanted = [m for m in mutations() if not names or m.name in names or m.scenario in names]
     try:
-        for line in _lines(wanted):
+        for line in _lines(wanted, made_of):
             sys.stdout.write(line + "\n")
             sys.stdout.flush()
     except AssertionError as error:

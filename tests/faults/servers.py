@@ -56,6 +56,9 @@ class Servers:
         return f"{self.zookeepers} ZooKeeper ({zookeeper}), {self.etcds} etcd ({etcd}){small}"
 
 
+INSTALLED = Servers()
+
+
 class ZooKeeper(sandboxes.ZooKeeper):
     """A member of an ensemble, or all of it; of any release."""
 

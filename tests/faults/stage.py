@@ -31,12 +31,18 @@ _LATE, _GONE = 2.0, 0.7
 
 
 class Stage:
-    """:param tree: the source tree that zk2etcd runs from."""
+    """:param tree: the source tree that zk2etcd runs from.
+    :param made_of: one ZooKeeper and one etcd, of whichever release.
+    """
 
-    def __init__(self, box: sandboxes.Sandbox, tree: pathlib.Path) -> None:
+    def __init__(
+        self,
+        box: sandboxes.Sandbox,
+        tree: pathlib.Path,
+        made_of: servers.Servers = servers.INSTALLED,
+    ) -> None:
         self._box = box
         self._tree = tree
-        made_of = servers.Servers()
         (self.zookeeper,), _ = servers.ensemble(box, made_of)
         (self.etcd,) = servers.cluster(box, made_of)
         for server in (self.zookeeper, self.etcd):
@@ -240,7 +246,7 @@ class Stage:
     def stray(self) -> Iterator[servers.Etcd]:
         """Another etcd, not yet started: a cluster by itself, with nothing in it."""
         folder = self._box.subfolder("stray")
-        made = self._box.adopt(servers.Etcd(folder, "stray", servers.Servers()))
+        made = self._box.adopt(servers.Etcd(folder, "stray", servers.INSTALLED))
         try:
             yield made
         finally:

@@ -78,7 +78,7 @@ def _plays(monkeypatch: pytest.MonkeyPatch, *checks: str, failure: str = "") -> 
     played: list[str] = []
     found = [oracle.Violation("I0", check, "/m", "made up") for check in checks]
 
-    def play(scenario: str, _mutation: object = None) -> self_check.Seen:
+    def play(scenario: str, *_: object) -> self_check.Seen:
         played.append(scenario)
         return self_check.Seen(found, failure, 0.0)
 

@@ -72,6 +72,11 @@ class Dirty:
         seen = (hash(path) for path, mark in self._paths.items() if mark & 1)
         self._deleted.update(itertools.islice(seen, max(0, room)))
 
+    @property
+    def has_overflowed(self) -> bool:
+        """Events were dropped; `check` says so."""
+        return self._overflowed
+
     def check(self) -> None:
         """:raises errors.Overflow: events were dropped; start over."""
         if self._overflowed:

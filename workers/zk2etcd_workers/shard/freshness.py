@@ -45,7 +45,7 @@ class Freshness:
         """Has everything been written that was dirty or busy? Tells so, and whether it was."""
         # First: what comes after this is dirty, or counted by the next look.
         mark = self._dirty.sequence
-        if self._dirty or busy:
+        if self._dirty or busy or self._dirty.has_overflowed:
             return False
         self._settled = mark
         if (awaited := self._awaited) is not None and awaited[1] <= mark:
