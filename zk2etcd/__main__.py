@@ -1,4 +1,5 @@
-"""`python -m zk2etcd`, and the installed `zk2etcd`: signals are kept before the rest is loaded."""
+"""`python -m zk2etcd`, and the installed `zk2etcd`: signals are kept before the rest is loaded, and
+the first worker loads beside it."""
 
 from __future__ import annotations
 
@@ -12,11 +13,27 @@ def main() -> NoReturn:
     early.listen(sys.argv[1:])
     ending.by_interrupts()
     try:
-        from zk2etcd.cli import main as cli  # noqa: PLC0415
-
-        cli.main()
+        if early.supervises(sys.argv[1:]) and not {"-h", "--help"} & set(sys.argv):
+            _supervise()
+        _run()
     except KeyboardInterrupt:
         sys.exit(ending.INTERRUPTED)
+
+
+def _supervise() -> NoReturn:
+    from zk2etcd.process import ahead  # noqa: PLC0415
+
+    try:
+        ahead.begin()
+        _run()
+    finally:
+        ahead.discard()
+
+
+def _run() -> NoReturn:
+    from zk2etcd.cli import main as cli  # noqa: PLC0415
+
+    cli.main()
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ _arrived: list[int] = []
 def listen(arguments: Sequence[str]) -> None:
     """Keep what comes from now on, if these arguments start a supervisor. What whoever started us
     had ignored (nohup, a shell's background) stays so until the supervisor listens."""
-    if not _supervises(arguments):
+    if not supervises(arguments):
         return
     for number in CAUGHT:
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -39,7 +39,8 @@ def taken() -> list[signal.Signals]:
     return found
 
 
-def _supervises(arguments: Sequence[str]) -> bool:
+def supervises(arguments: Sequence[str]) -> bool:
+    """Whether these arguments start a supervisor, if they are right."""
     first = next((each for each in arguments if each != "--debug"), "")
     if first in ("-h", "--help", "--version"):
         return False

@@ -97,6 +97,14 @@ def prepare_supervisor() -> scratch.Folder:
     return folder
 
 
+def load() -> None:
+    """Import what `for_worker` needs, in a process that will be a worker's. Which files values are
+    kept in is decided there, for metrics that are made after it."""
+    import prometheus_client  # noqa: F401, PLC0415
+
+    from zk2etcd import counter_files  # noqa: F401, PLC0415
+
+
 def for_worker(directory: str, slot: str) -> Instruments:
     """The instruments of the one process that runs in `slot`, going on where the last one ended.
 

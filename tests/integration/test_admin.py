@@ -22,7 +22,7 @@ import pytest
 from tests import polling
 from tests.unit import views
 from zk2etcd import errors, messages, metrics
-from zk2etcd.admin import server as servers
+from zk2etcd.admin import listening
 from zk2etcd.cli import main
 from zk2etcd.client import admin_client
 from zk2etcd.config import models
@@ -121,14 +121,15 @@ def settings() -> Settings:
 @pytest.fixture
 def server(
     fake: FakeControl, settings: Settings, tmp_path: pathlib.Path
-) -> Iterator[servers.Server]:
-    server = servers.serve(fake, lambda: settings.http, lambda: str(tmp_path))
+) -> Iterator[listening.Listener]:
+    server = listening.Listener(lambda: settings.http, lambda: str(tmp_path))
+    server.serve(fake)
     yield server
     server.close()
 
 
 @pytest.fixture
-def ask(server: servers.Server) -> Ask:
+def ask(server: listening.Listener) -> Ask:
     """(method, path, body, headers) -> (status, headers in lower case, text)."""
 
     def asked(
@@ -147,12 +148,12 @@ def ask(server: servers.Server) -> Ask:
 
 
 @pytest.fixture
-def url(server: servers.Server) -> str:
+def url(server: listening.Listener) -> str:
     return f"http://{server.address}"
 
 
 def test_half_requests_do_not_keep_a_probe_from_its_answer(
-    server: servers.Server, ask: Ask
+    server: listening.Listener, ask: Ask
 ) -> None:
     host, _, port = server.address.rpartition(":")
     with contextlib.ExitStack() as held:
@@ -398,7 +399,7 @@ def test_without_a_token_an_open_address_takes_no_post(ask: Ask, settings: Setti
     assert ask("GET", "/status", None, {"Host": "10.1.2.3:9180"})[0] == 200, "a pod's probe"
 
 
-def test_a_browser_elsewhere_cannot_post(ask: Ask, server: servers.Server) -> None:
+def test_a_browser_elsewhere_cannot_post(ask: Ask, server: listening.Listener) -> None:
     for origin in ("http://evil.example", "null", "http://127.0.0.1:1"):
         assert ask("POST", "/reload", "{}", {**JSON, "Origin": origin})[0] == 403
     same = {**JSON, "Origin": f"http://{server.address}", "Host": server.address}
@@ -481,7 +482,8 @@ def test_what_answers_but_is_not_zk2etcd_is_said_so() -> None:
 def test_nothing_answers_after_close(
     fake: FakeControl, settings: Settings, tmp_path: pathlib.Path
 ) -> None:
-    server = servers.serve(fake, lambda: settings.http, lambda: str(tmp_path))
+    server = listening.Listener(lambda: settings.http, lambda: str(tmp_path))
+    server.serve(fake)
     host, port = server.address.split(":")
     assert admin_client.Client(f"http://{server.address}").status()["pid"] == fake.view.pid
     server.close()
@@ -490,15 +492,39 @@ def test_nothing_answers_after_close(
         pass
 
 
+def test_who_comes_before_it_is_served_waits(
+    fake: FakeControl, settings: Settings, tmp_path: pathlib.Path
+) -> None:
+    server = listening.Listener(lambda: settings.http, lambda: str(tmp_path))
+    connection = http.client.HTTPConnection(server.address, timeout=10)
+    with contextlib.closing(server), contextlib.closing(connection):
+        connection.request("GET", "/livez")
+        server.serve(fake)
+        assert connection.getresponse().status == 200
+
+
+def test_one_that_was_never_served_frees_its_port(
+    settings: Settings, tmp_path: pathlib.Path
+) -> None:
+    server = listening.Listener(lambda: settings.http, lambda: str(tmp_path))
+    host, port = server.address.split(":")
+    server.close()
+    server.close()
+    with socket.create_server((host, int(port))):
+        pass
+
+
 def test_a_port_in_use_is_a_start_error_with_the_remedy(
-    fake: FakeControl, server: servers.Server, tmp_path: pathlib.Path
+    server: listening.Listener, tmp_path: pathlib.Path
 ) -> None:
     taken = models.Http(listen=server.address)
     with pytest.raises(errors.StartError, match="is in use: stop what listens there"):
-        servers.serve(fake, lambda: taken, lambda: str(tmp_path))
+        listening.Listener(lambda: taken, lambda: str(tmp_path))
 
 
-def test_idle_and_half_sent_requests_do_not_block_others(server: servers.Server, ask: Ask) -> None:
+def test_idle_and_half_sent_requests_do_not_block_others(
+    server: listening.Listener, ask: Ask
+) -> None:
     host, port = server.address.split(":")
     sockets = [socket.create_connection((host, int(port)), timeout=5) for _ in range(20)]
     try:
@@ -613,7 +639,8 @@ def test_the_server_runs_on_what_the_supervisor_prepares(
     fake: FakeControl, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(metrics.DIRECTORY, "")
-    server = servers.serve(fake, lambda: settings.http, metrics.prepare_supervisor().where)
+    server = listening.Listener(lambda: settings.http, metrics.prepare_supervisor().where)
+    server.serve(fake)
     try:
         polling.until(lambda: bool(admin_client.Client(f"http://{server.address}").status()))
     finally:

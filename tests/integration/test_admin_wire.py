@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from tests import polling
 from tests.unit import controls
-from zk2etcd.admin import http_channel, server
+from zk2etcd.admin import http_channel, listening
 from zk2etcd.config import models
 from zk2etcd.logs import logger
 from zk2etcd.view import control
@@ -73,7 +73,8 @@ class Served:
 
     def __init__(self, folder: str) -> None:
         self.control = controls.Control()
-        self.server = server.serve(self.control, lambda: SETTINGS, lambda: folder)
+        self.server = listening.Listener(lambda: SETTINGS, lambda: folder)
+        self.server.serve(self.control)
         host, _, port = self.server.address.rpartition(":")
         self.address = (host, int(port))
 

@@ -15,7 +15,7 @@ import pytest
 from tests import polling, specs
 from tests.unit import settings
 from zk2etcd import messages
-from zk2etcd.process import channel, spawned
+from zk2etcd.process import ahead, channel, spawned
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -79,6 +79,80 @@ def test_a_child_imports_nothing_of_the_command_line_or_the_http_server() -> Non
         heavy = {"flask", "click", "rich", "waitress", "pytest", "psutil", "grpc", "kazoo"}
         assert heavy.isdisjoint(modules)
         assert "zk2etcd.process.bootstrap" in modules
+
+
+@pytest.fixture
+def waiting() -> Iterator[ahead.Interpreter]:
+    """One that was started before it is known what for; it loads `obedient`."""
+    interpreter = ahead.Interpreter("tests.targets.obedient")
+    ahead._waiting.append(interpreter)
+    yield interpreter
+    ahead.discard()
+
+
+def test_a_child_takes_the_interpreter_that_waits_for_it(waiting: ahead.Interpreter) -> None:
+    pid = waiting.process.pid
+    assert ahead.pids() == {pid}
+    with started("crashing") as other:  # which needs another one
+        assert other.pid != pid
+    with started("obedient", "w7") as child:
+        assert child.pid == pid
+        assert ahead.pids() == frozenset()
+        told = received(child)[0]
+        assert isinstance(told, messages.Report)
+        assert told.slot == "w7"
+    with started("obedient") as another:
+        assert another.pid != pid
+        received(another)
+
+
+def test_one_that_nobody_needs_is_ended(waiting: ahead.Interpreter) -> None:
+    pid = waiting.process.pid
+    assert pid is not None
+    ahead.discard()
+    ahead.discard()
+    assert ahead.pids() == frozenset()
+    assert not psutil.pid_exists(pid)
+
+
+def test_one_that_has_ended_is_a_child_that_has_ended(waiting: ahead.Interpreter) -> None:
+    waiting.process.kill()
+    with started("obedient") as child:
+        polling.until(lambda: child.exit_code() is not None, 5)
+        assert child.exit_code() == -signal.SIGKILL
+
+
+@pytest.mark.usefixtures("waiting")
+def test_it_may_open_as_many_files_as_the_system_gives() -> None:
+    """It may have been started before the supervisor's own limit was raised."""
+    with started("obedient") as child:
+        received(child)
+        soft, hard = psutil.Process(child.pid).rlimit(psutil.RLIMIT_NOFILE)
+        assert soft == hard
+
+
+def test_a_supervisor_that_cannot_start_leaves_nothing_behind(tmp_path: pathlib.Path) -> None:
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text("zookeeper: {}\n")
+    roots = os.pathsep.join([str(ROOT), str(ROOT / "workers")])
+    with subprocess.Popen(
+        [sys.executable, "-m", "zk2etcd", "run", "-c", str(wrong)],
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        env={**os.environ, "PYTHONPATH": roots},
+    ) as command:
+        assert command.wait(30) == 2
+        assert command.stderr is not None
+        assert b"sync.prefixes" in command.stderr.read()
+
+    def is_gone() -> bool:
+        try:
+            os.killpg(command.pid, 0)
+        except ProcessLookupError:
+            return True
+        return False
+
+    polling.until(is_gone, 10, what="the end of all its processes")
 
 
 def test_a_crash_shows_its_status() -> None:

@@ -11,9 +11,9 @@ from zk2etcd import early
     "arguments", ["-c a.yaml", "run -c a", "sync --zk-addr a", "--debug run", "--once -c a", "-ca"]
 )
 def test_a_supervisor_has(arguments: str) -> None:
-    assert early._supervises(arguments.split())
+    assert early.supervises(arguments.split())
 
 
 @pytest.mark.parametrize("arguments", ["", "status", "-h", "--version", "--debug diff -c a", "log"])
 def test_others_end_as_any_program(arguments: str) -> None:
-    assert not early._supervises(arguments.split())
+    assert not early.supervises(arguments.split())

@@ -7,8 +7,6 @@ at is in `routes`, what may be asked for in `orders`, and who may do so is `acce
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
 import socket
 import threading
 from collections.abc import Callable
@@ -17,7 +15,6 @@ from typing import Any
 import flask
 from waitress import adjustments, wasyncore
 
-from zk2etcd import errors
 from zk2etcd.admin import access, answers, http_door, http_lanes, orders, routes
 from zk2etcd.config import models
 from zk2etcd.process import limits
@@ -39,7 +36,7 @@ _SETTINGS = {
 
 
 class Server:
-    """A running admin server. `address` is what it bound, with the port that port 0 became.
+    """A running admin server.
 
     :param most: how many connections there may be now.
     """
@@ -47,8 +44,6 @@ class Server:
     def __init__(
         self, app: Any, sockets: list[socket.socket], most: Callable[[], int] = lambda: 100
     ) -> None:
-        host, port = sockets[0].getsockname()[:2]
-        self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._map: http_door.Sockets = {}
         self._lanes = http_lanes.Lanes(http_door.MOST)
         adj = adjustments.Adjustments(sockets=sockets, **_SETTINGS)
@@ -69,19 +64,22 @@ class Server:
 
 
 def serve(
-    control: control.Control, http: Callable[[], models.Http], directory: Callable[[], str]
+    sockets: list[socket.socket],
+    control: control.Control,
+    http: Callable[[], models.Http],
+    directory: Callable[[], str],
 ) -> Server:
-    """Bind `http().listen` and serve from now on.
+    """Serve at these, which listen already, from now on.
 
     `http` is asked at each request, so a reload changes token and hosts at once. `directory` is
-    the metrics' folder. Raises errors.StartError when the address cannot be bound.
+    the metrics' folder.
     """
 
     def most() -> int:
         return http_door.room(limits.descriptors(), len(control.snapshot().workers))
 
     app = application(control, http, directory)
-    return Server(_without_files(app), bind(http().listen), most)
+    return Server(_without_files(app), sockets, most)
 
 
 def application(
@@ -107,39 +105,6 @@ def _without_files(app: flask.Flask) -> Any:
         return app(environ, start)
 
     return served
-
-
-def bind(listen: str) -> list[socket.socket]:
-    """A bound socket for each address of `host:port`. Raises errors.StartError with the remedy."""
-    host, port = access.address(listen)
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except OSError as error:
-        raise errors.StartError(f"http.listen: {host} has no address: {error.strerror}") from error
-    sockets: list[socket.socket] = []
-    failure: OSError | None = None
-    for family, _, _, _, place in found:
-        try:
-            sockets.append(socket.create_server(place, family=family))
-        except OSError as error:
-            failure = error
-            if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
-                break  # `localhost` may also name an IPv6 address that this host lacks
-    if sockets and (failure is None or failure.errno != errno.EADDRINUSE):
-        return sockets
-    for one in sockets:
-        one.close()
-    raise errors.StartError(_why(listen, failure)) from failure
-
-
-def _why(listen: str, failure: OSError | None) -> str:
-    number = failure.errno if failure else None
-    if number == errno.EADDRINUSE:
-        return f"http.listen: {listen} is in use: stop what listens there, or choose another port"
-    if number == errno.EACCES:
-        return f"http.listen: {listen} is not allowed to this user: choose a port over 1023"
-    reason = os.strerror(number) if number else "no address"
-    return f"http.listen: cannot listen on {listen}: {reason}"
 
 
 def _gate(http: models.Http) -> answers.Answer | None:

@@ -8,6 +8,7 @@ import click
 import setproctitle
 
 from zk2etcd import errors, metrics, scratch, version
+from zk2etcd.admin import listening
 from zk2etcd.cli import options
 from zk2etcd.config import loader
 from zk2etcd.logs import logger
@@ -56,8 +57,8 @@ def start(
         once=once,
         dry_run=dry_run,
     )
-    serve = None if once or dry_run else _admin(setup)
-    return supervisor.Supervisor(setup, time.monotonic()).run(serve)
+    listen = None if once or dry_run else _admin(setup)
+    return supervisor.Supervisor(setup, time.monotonic()).run(listen)
 
 
 def _metrics_folder() -> scratch.Folder:
@@ -70,11 +71,5 @@ def _metrics_folder() -> scratch.Folder:
         ) from error
 
 
-def _admin(setup: supervisor.Setup) -> control.Serve:
-    """Imported late: it must find the metrics' folder, and a single run does without it."""
-    from zk2etcd.admin import server  # noqa: PLC0415
-
-    def serve(desk: control.Control) -> control.Server:
-        return server.serve(desk, lambda: setup.configuration.current.http, setup.folder.where)
-
-    return serve
+def _admin(setup: supervisor.Setup) -> control.Listen:
+    return lambda: listening.Listener(lambda: setup.configuration.current.http, setup.folder.where)

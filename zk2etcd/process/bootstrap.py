@@ -20,13 +20,9 @@ from typing import Any
 
 import setproctitle
 
-from zk2etcd import messages
-from zk2etcd.process import stacks
+from zk2etcd import messages, metrics
+from zk2etcd.process import ahead, limits, stacks
 
-# Blocked by the supervisor around the spawn, so that none strikes before its handler stands.
-GUARDED_SIGNALS = frozenset(
-    {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
-)
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _MOST_TITLE = 200
 
@@ -43,21 +39,30 @@ class TitledConnection(connection.Connection):
         return message
 
 
-def run(target: str, spec: messages.WorkerSpec, end: connection.Connection, parent: int) -> None:
-    """The spawn target: prepare this process, then call `target`, "package.module.function".
+def run(target: str, end: connection.Connection, parent: int) -> None:
+    """Prepare this process, load what `target` needs, "package.module.function", and call it once
+    its spec is there. Without one the process ends: the supervisor did not need it.
 
     `target` is called with (spec, connection) and its return is exit status 0.
     """
     die_with_parent(parent)
     _set_signals()
+    limits.raise_descriptors()  # the supervisor's may have been raised after our start
+    setproctitle.setproctitle("zk2etcd worker")
+    function = _resolved(target)
+    metrics.load()
+    pipe = TitledConnection(os.dup(end.fileno()))
+    end.close()
+    try:
+        spec: messages.WorkerSpec = pipe.recv()
+    except (EOFError, OSError):
+        return
+    pipe.slot = spec.identity.slot
     setproctitle.setproctitle(title(spec.identity.slot, ()))
     if spec.multiproc_dir:
         with contextlib.suppress(OSError):  # the supervisor says what is wrong with the folder
             stacks.keep(spec.multiproc_dir, spec.identity.slot)
-    pipe = TitledConnection(os.dup(end.fileno()))
-    pipe.slot = spec.identity.slot
-    end.close()
-    _resolved(target)(spec, pipe)
+    function(spec, pipe)
 
 
 def die_with_parent(parent: int) -> None:
@@ -98,7 +103,7 @@ def _set_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     stacks.install()
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, GUARDED_SIGNALS)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ahead.GUARDED_SIGNALS)
 
 
 def _resolved(target: str) -> Callable[[messages.WorkerSpec, connection.Connection], object]:

@@ -1,27 +1,14 @@
-"""One spawned child: start it, talk with it, see it end, kill it. Restart policy is elsewhere.
-
-Spawn and never fork: grpc and kazoo run threads, and a fork copies their locks (grpc's
-doc/fork_support.md, kazoo#519).
-"""
+"""One spawned child: start it, talk with it, see it end, kill it. Restart policy is elsewhere."""
 
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
-import signal
-import sys
-import threading
-import types
-from collections.abc import Iterator
-from multiprocessing import resource_tracker
 
 import psutil
 
 from zk2etcd import messages
-from zk2etcd.process import bootstrap, channel
-
-WORKER = "zk2etcd_workers.main.main"
+from zk2etcd.process import ahead, channel
 
 
 class Child:
@@ -32,25 +19,13 @@ class Child:
     Raises OSError when the system gives no process.
     """
 
-    def __init__(self, spec: messages.WorkerSpec, target: str = WORKER) -> None:
-        assert threading.current_thread() is threading.main_thread()
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe(duplex=True)
-        slot = spec.identity.slot
-        self._process = context.Process(
-            target=bootstrap.run, args=(target, spec, theirs, os.getpid()), name=slot, daemon=True
-        )
-        try:
-            with _spawning():
-                self._process.start()
-        except BaseException:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
+    def __init__(self, spec: messages.WorkerSpec, target: str = ahead.WORKER) -> None:
+        started = ahead.taken(target)
+        self._process = started.process
         assert self._process.pid is not None
         self.pid: int = self._process.pid
-        self.channel = channel.Channel(ours)
+        self.channel = channel.Channel(started.end)
+        self.channel.send(spec)
         # Looked up when first asked for: it needs a descriptor, and the child runs without it.
         self._psutil: psutil.Process | None = None
 
@@ -86,24 +61,6 @@ class Child:
         self._process.close()
 
 
-@contextlib.contextmanager
-def _spawning() -> Iterator[None]:
-    """Start a child with its signals blocked and without our `__main__`.
-
-    A spawned child runs the parent's main script once more to have its names; ours is the command
-    line, with click and the HTTP server behind it, which no worker needs.
-    """
-    resource_tracker.ensure_running()  # starting it later would unblock our signals
-    main = sys.modules["__main__"]
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, bootstrap.GUARDED_SIGNALS)
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-
-
 def reap_orphans(known: frozenset[int]) -> int:
     """As PID 1: reap ended processes that were handed to us, and leave the `known` pids alone.
 
@@ -116,7 +73,7 @@ def reap_orphans(known: frozenset[int]) -> int:
             found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
             return count
-        if found is None or found.si_pid in known:
+        if found is None or found.si_pid in known | ahead.pids():
             return count
         with contextlib.suppress(ChildProcessError):
             os.waitpid(found.si_pid, os.WNOHANG)

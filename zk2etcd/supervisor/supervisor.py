@@ -67,46 +67,40 @@ class Supervisor:
         self.stopping = False
         self._refusal: str | None = None
         self._handover = handover.Handover()
-        self._wishes = pause_orders.Wishes()
-        self._releases = releasing.Releases()
+        self._wishes, self._releases = pause_orders.Wishes(), releasing.Releases()
         self._fleet = fleet.Fleet(self._spawned, lifecycle.policy(cfg.workers))
         self._inbox = signals.Inbox(children=os.getpid() == 1)
-        single = setup.once or setup.dry_run
-        self.requests = requests.Requests(
-            self,
-            self._configuration,
-            self._roster,
-            self._wishes,
-            self._releases,
-            self._fleet,
-            single,
-        )
+        parts = self._configuration, self._roster, self._wishes, self._releases, self._fleet
+        self.requests = requests.Requests(self, *parts, setup.once or setup.dry_run)
         self.take_over()
         self.desk = desk.Desk(self.requests, self._view(), self._inbox.wake)
 
-    def run(self, serve: control.Serve | None = None) -> int:
+    def run(self, listen: control.Listen | None = None) -> int:
         """Serve the admin address, mirror until told to stop, and return the exit code.
 
-        Raises errors.StartError, with no worker started, when the address cannot be bound; and
+        Raises errors.StartError, with no worker at work, when the address cannot be bound; and
         errors.NewerReader, with all workers ended, when a newer release has our keys in etcd.
         """
         with contextlib.ExitStack() as closing:
             closing.enter_context(self._inbox)
-            if serve is not None:
-                server = serve(self.desk)
-                closing.callback(server.close)
-                self._admin_url = instance.admin_url(server.address)
+            listener = listen() if listen is not None else None
+            if listener is not None:
+                closing.callback(listener.close)
+                self._admin_url = instance.admin_url(listener.address)
             closing.callback(self._end)
-            self._mirror()
+            self._mirror(listener)
             self._log.info("stopped", exit_code=self._exit_code)
             logger.close()
         if self._refusal is not None:
             raise errors.NewerReader(self._refusal)
         return self._exit_code
 
-    def _mirror(self) -> None:
+    def _mirror(self, listener: control.Listener | None) -> None:
         try:
             while self.turn(time.monotonic(), self._inbox.take()):
+                if listener is not None:  # it takes its time to load: the workers start meanwhile
+                    listener.serve(self.desk)
+                    listener = None
                 self._wait(time.monotonic())
         except Exception:
             self._log.exception("the supervisor failed: this is a bug")

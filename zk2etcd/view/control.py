@@ -98,14 +98,16 @@ class Control(Protocol):
         ...
 
 
-class Server(Protocol):
-    """A running admin server; `address` is the host:port that it bound."""
+class Listener(Protocol):
+    """The admin address, bound; `address` is its host:port. Clients wait until `serve`."""
 
     address: str
+
+    def serve(self, desk: Control) -> None: ...
 
     def close(self) -> None: ...
 
 
-# Binds the admin address and serves in threads of its own from then on; called before any worker
-# is started. Raises errors.StartError when it cannot bind.
-Serve = Callable[[Control], Server]
+# Binds the admin address; called before any worker is told what to do. Raises errors.StartError
+# when it cannot.
+Listen = Callable[[], Listener]
