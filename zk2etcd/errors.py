@@ -91,6 +91,15 @@ class Overflow(ZooKeeperError):
     reaction = Reaction.RESYNC
 
 
+class ListingRests(ZooKeeperError):
+    """A listing under which a connection ended is not asked for again yet: it may have ended the
+    server. `rest`: for how many seconds."""
+
+    def __init__(self, said: str, rest: float) -> None:
+        super().__init__(said)
+        self.rest = rest
+
+
 # --- etcd -------------------------------------------------------------------------------------
 
 

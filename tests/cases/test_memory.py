@@ -189,3 +189,24 @@ def _measured(*arguments: str) -> tuple[int, float]:
 
     polling.until(ended, 60, what="the command ended")
     return process.returncode, max(seen[3:], default=0.0)
+
+
+@pytest.mark.long
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_million_children_of_one_node_fit_into_512_mib(
+    sandbox: servers.Sandbox, supervise: conftest.Supervise
+) -> None:
+    """Their listing alone has 184 MB. ZooKeeper itself needs some 2.5 GB for them."""
+    server = sandbox.zookeeper(durable=False, jvm=["-Xmx4g", "-XX:+UseSerialGC"])
+    etcd = sandbox.etcd(durable=False, arguments=["--quota-backend-bytes", str(8 * 1024**3)])
+    server.start()
+    etcd.start()
+    names = [(f"{number * 7919 % 1_000_003:07}" + "x" * 173, b"v") for number in range(1_000_000)]
+    _filled(server, "/wide", names)
+    supervisor = supervise(installed.settings(server, etcd, ["/wide"], workers={"count": 1}))
+    supervisor.start()
+    supervisor.wait_following(600)
+    family = [supervisor.pid, *supervisor.worker_pids().values()]
+    assert sum(_of(pid, "VmHWM") for pid in family) / 1024 < 480, "and some for Python's own helper"
+    assert supervisor.shards()["/wide"]["keys"] == 1_000_001

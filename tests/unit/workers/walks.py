@@ -30,10 +30,12 @@ class Session:
         self.epoch = 1
         self.budget = pacing.Budget()
         self.request_size = pacing.RequestSize()
+        self.caution = pacing.Caution()
         self.under_way: list[tuple[Sequence[protocol.Op], Any, Any, bool, bool]] = []
         self.requests: list[Sequence[protocol.Op]] = []
         self.most_unknown = 0
         self.error: errors.ZooKeeperError | None = None
+        self.breaks_at: protocol.Op | None = None
         self.zxid = 100
 
     def take(self, wanted: int, *, live: bool, known: bool = False, small: bool = False) -> int:
@@ -74,6 +76,8 @@ class Session:
             self.budget.give(pacing.cost(reads, small=small))
         self.zxid += 1
         results = [self._result(kind, path) for kind, path in ops]
+        if self.breaks_at in ops:
+            self.error = errors.SessionDoubt("the session broke off")
         sink(replies.Reply(ops, tag, self.epoch, self.zxid, results, self.error))
 
     def _result(self, kind: int, path: bytes) -> tree.Result:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -94,9 +95,14 @@ def prefix(both: both_sides.Sides, shard: messages.Shard) -> Iterator[finding.Fa
     :raises errors.ZooKeeperError: the session broke off.
     """
     root = shard.source.encode()
-    node, names = read(both, [(protocols.GET_DATA, root), (protocols.GET_CHILDREN, root)])
-    yield _root(both, shard, node, names)
-    if isinstance(names, list) and names:
+    (node,) = read(both, [(protocols.GET_DATA, root)])
+    names: tree.Result = tree.Miss.OTHER
+    if isinstance(node, tree.Node) and node.children > pacing.DANGEROUS_LISTING:
+        yield _many(shard, node.children)
+    else:
+        (names,) = read(both, [(protocols.GET_CHILDREN, root)])
+        yield _root(both, shard, node, names)
+    if isinstance(names, tree.LISTINGS) and names:
         yield from _children(both, shard, names)
     reply = both.ask(lambda sink: both.session.watch(root, sink))
     if reply.error is None:
@@ -107,6 +113,14 @@ def prefix(both: both_sides.Sides, shard: messages.Shard) -> Iterator[finding.Fa
             f"{shard.source} cannot be watched: {reply.error}",
             "the server must allow persistent recursive watches: not with WatchManagerOptimized",
         )
+
+
+def _many(shard: messages.Shard, children: int) -> finding.Fact:
+    return SIDE.note(
+        f"{shard.source} can be read, and has {children:,} children: they are not listed here",
+        "its server needs memory for the whole listing, three times over (-Xmx), and "
+        "zookeeper.request_timeout must be long enough for it",
+    )
 
 
 def read(both: both_sides.Sides, ops: Sequence[protocols.Op]) -> Sequence[tree.Result]:
@@ -123,7 +137,7 @@ def read(both: both_sides.Sides, ops: Sequence[protocols.Op]) -> Sequence[tree.R
 def _root(
     both: both_sides.Sides, shard: messages.Shard, node: tree.Result, names: tree.Result
 ) -> finding.Fact:
-    if isinstance(node, tree.Node) and isinstance(names, list):
+    if isinstance(node, tree.Node) and isinstance(names, tree.LISTINGS):
         count = f"{len(names):,} {'child' if len(names) == 1 else 'children'}"
         return SIDE.ok(f"{shard.source} can be read: {count}")
     if node is tree.Miss.NO_NODE:
@@ -134,11 +148,11 @@ def _root(
 
 
 def _children(
-    both: both_sides.Sides, shard: messages.Shard, names: list[bytes]
+    both: both_sides.Sides, shard: messages.Shard, names: tree.Listing
 ) -> Iterator[finding.Fact]:
     """Some of the children: an ACL is not inherited, so the root tells nothing of them."""
     root = shard.source.encode()
-    paths = [tree.join(root, name) for name in sorted(names)[:_LOOKED_AT]]
+    paths = [tree.join(root, name) for name in heapq.nsmallest(_LOOKED_AT, names)]
     kept = [path for path in paths if path.decode(errors="replace") not in shard.exclude]
     if not kept:
         return

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 
 from zk2etcd import errors
+from zk2etcd_workers.model import tree
 from zk2etcd_workers.shard import confirm, context, dirty_paths
 from zk2etcd_workers.zookeeper import session as sessions, watch_routes
 
@@ -42,7 +43,8 @@ class Connecting:
                 return f"identity: every ZooKeeper host is behind what was mirrored: {trouble}"
             if time.monotonic() > deadline:
                 kind = errors.ZooKeeperDenied if session.is_denied else errors.ZooKeeperError
-                raise kind(f"no ZooKeeper session: {trouble or 'not connected'}")
+                trouble = trouble or "not connected"
+                raise kind(f"no ZooKeeper session: {trouble}{_after(session)}")
             ctx.turn.pause(0.01)
         if session.why_classic != self._told:
             self._told = session.why_classic
@@ -58,6 +60,16 @@ class Connecting:
             return False
         self._behind_since = self._behind_since or time.monotonic()
         return time.monotonic() - self._behind_since > _BEHIND
+
+
+def _after(session: sessions.Session) -> str:
+    """At what the last one ended, if that may have ended the server."""
+    suspect = session.caution.suspect()
+    if suspect is None:
+        return ""
+    path, children = suspect
+    what = f"the {children:,} children of {tree.shown(path)}"
+    return f" (the last one ended when it was to list {what}: had its server the memory for it?)"
 
 
 def watch(

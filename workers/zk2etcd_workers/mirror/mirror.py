@@ -297,6 +297,8 @@ class Mirror:
         ctx.log.warning("shard in error", error=str(error), attempt=facts.attempt)
         delays = _SLOW if isinstance(error, errors.ZooKeeperDenied) else _DELAYS
         delay = delays.delay(facts.attempt, self._rng)
+        if isinstance(error, errors.ListingRests):
+            delay = max(delay, error.rest)
         facts.fails(str(error), time.time() + delay, ctx.trace_id)
         with contextlib.suppress(turn.Interrupted):  # it starts over now
             ctx.turn.pause(delay)

@@ -121,12 +121,6 @@ class Mapping:
         name = first(key, len(self._target_base))
         return self.buckets == 1 or bucket(name, self.buckets) == self.bucket
 
-    def children(self, parent: bytes, names: Sequence[bytes]) -> Sequence[bytes]:
-        """Of a node's children, those of this bucket."""
-        if self.buckets == 1 or parent != self.source:
-            return names
-        return [name for name in names if bucket(name, self.buckets) == self.bucket]
-
     def runs(self, keys: Sequence[bytes]) -> Iterator[tuple[int, int, int]]:
         """Neighbours that are one bucket's, of ascending keys at or below `target`, all of them:
         (bucket, start, end). Faster than `owns_key` of each, where children have some below them.

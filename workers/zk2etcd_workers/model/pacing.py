@@ -47,6 +47,11 @@ LARGE_ANSWERS = 4 * 1024 * 1024
 LARGE_BATCH = 4
 _FIRST = 8
 LARGE_LISTING = 10_000
+DANGEROUS_LISTING = 100_000
+"""From so many children on, a server may not have the memory for the answer: some 20 MB and more,
+and three times that while it is made."""
+_REST = 15.0
+_MOST_REST = 600.0
 
 
 _HELD_NODES = 8192
@@ -119,6 +124,35 @@ class RequestSize:
             self.most = min(self.most, max(_LEAST_REQUEST, lost // _SHRINK))
         self._suspected = suspicious
         self._passed = self._lost = 0
+
+
+class Caution:
+    """Which listings are not asked for, for a while: those of very many children under which a
+    connection ended. A server that lacks the memory for a long answer does not refuse it, it ends
+    (an OutOfMemoryError in its SyncRequestProcessor ends a 3.8); and so may the next one. `now` is
+    monotonic, in seconds.
+    """
+
+    def __init__(self) -> None:
+        self._broke: dict[bytes, tuple[int, int, float]] = {}
+
+    def broke(self, path: bytes, children: int, now: float) -> None:
+        """A connection ended, or was given up, while this one was under way."""
+        times = self._broke.get(path, (0, 0, 0.0))[0]
+        until = now + min(_REST * 4**times, _MOST_REST)
+        self._broke[path] = (times + 1, children, until)
+
+    def given(self, path: bytes) -> None:
+        """It was answered."""
+        self._broke.pop(path, None)
+
+    def rest(self, path: bytes, now: float) -> float:
+        """Seconds until it may be asked for."""
+        return max(0.0, self._broke.get(path, (0, 0, now))[2] - now)
+
+    def suspect(self) -> tuple[bytes, int] | None:
+        """One that no connection has answered since, and how many children that is."""
+        return next(((path, many) for path, (_, many, _) in self._broke.items()), None)
 
 
 class Ramp:

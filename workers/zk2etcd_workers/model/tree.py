@@ -4,7 +4,9 @@ come from one wire and go to another, and decoding a million paths to look at no
 from __future__ import annotations
 
 import enum
-from typing import NamedTuple
+import struct
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, overload
 
 ROOT = b"/"
 
@@ -32,7 +34,40 @@ class Miss(enum.Enum):
     OTHER = -1
 
 
-Listing = list[bytes]
+class Packed(Sequence[bytes]):
+    """The names of a long listing as they came: in the bytes of the answer, each behind its length.
+    A million of them would be 250 MB as objects of Python."""
+
+    __slots__ = ("_answer", "_places")
+    _LENGTH = struct.Struct(">i")
+
+    def __init__(self, answer: bytes, places: Sequence[int]) -> None:
+        """:param places: where in `answer` each name begins, behind its length."""
+        self._answer = answer
+        self._places = places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return map(self._name, self._places)
+
+    @overload
+    def __getitem__(self, at: int) -> bytes: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[bytes]: ...
+    def __getitem__(self, at: int | slice) -> bytes | list[bytes]:
+        if isinstance(at, slice):
+            return [self._name(place) for place in self._places[at]]
+        return self._name(self._places[at])
+
+    def _name(self, place: int) -> bytes:
+        (length,) = self._LENGTH.unpack_from(self._answer, place - 4)
+        return self._answer[place : place + length]
+
+
+Listing = list[bytes] | Packed
+LISTINGS = (list, Packed)
 Result = Node | Listing | Miss
 
 

@@ -50,7 +50,7 @@ def children(ctx: context.Context) -> Sequence[bytes]:
         ctx, lambda sink: ctx.session.read(ops, sink, walks=True, watch=False)
     )
     listing = reply.results[0]
-    return listing[:_LISTED] if isinstance(listing, list) else ()
+    return listing[:_LISTED] if isinstance(listing, tree.LISTINGS) else ()
 
 
 def _look(ctx: context.Context) -> Sequence[tree.Node]:

@@ -11,72 +11,24 @@ import itertools
 import queue
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
 
 from zk2etcd import errors
 from zk2etcd_workers import turn
 from zk2etcd_workers.model import mapping, pacing, tree
+from zk2etcd_workers.walk import directories, names as own
 from zk2etcd_workers.zookeeper import protocol, reply as replies, session as sessions
 
 _IN_FLIGHT = 3
 _BATCH = 48
 _SMALL_BATCH = 56
+_REMEDY = (
+    "its server needs memory for the whole answer (-Xmx), and zookeeper.request_timeout must be "
+    "long enough; sync.prefixes.exclude leaves the node out"
+)
 
 
-class Leaves(NamedTuple):
-    """Neighbours that are all readable, wanted and without children, in columns, so that they
-    cost no line of Python each."""
-
-    paths: Sequence[bytes]
-    values: Sequence[bytes]
-    nodes: Sequence[tree.Node]
-    size: int
-    """Bytes of all values."""
-
-
-class Dir:
-    """A node with children. `found[i]` is what was read of `names[i]`: None not yet, False when
-    it has been used. `subs` are those with children, by place; `leaves` by the place of the first.
-    """
-
-    __slots__ = ("expected", "found", "leaves", "names", "path", "read", "subs")
-
-    def __init__(self, path: bytes, expected: int) -> None:
-        self.path = path
-        self.expected = expected
-        self.names: list[bytes] | None = None
-        self.found: list[tree.Node | tree.Miss | bool | None] = []
-        self.subs: dict[int, Dir] = {}
-        self.leaves: dict[int, Leaves] = {}
-        self.read = 0
-
-
-_Slot = tuple[Dir, int, int]
+_Slot = tuple[directories.Dir, int, int]
 """Whose answers come next in a reply: of `count` names from `start` on, or, with 0, its listing."""
-
-
-class _Columns:
-    """The nodes of one reply, by column. `are_all`: it misses none that was asked for."""
-
-    def __init__(self, results: Sequence[tree.Result]) -> None:
-        self.nodes = [found for found in results if type(found) is tree.Node]
-        listings = sum(1 for found in results if type(found) is list)
-        self.are_all = len(self.nodes) + listings == len(results)
-        columns: Sequence[Sequence[Any]] = [()] * len(tree.Node._fields)
-        if self.nodes:
-            columns = list(zip(*self.nodes, strict=True))
-        self.paths, self.values, _, _, _, self.owners, self.children, *_ = columns
-        self._sizes = list(map(len, self.values))
-        self.size = sum(self._sizes)
-        self.largest = max(self._sizes, default=0)
-
-    def leaves(self, start: int, end: int) -> Leaves:
-        return Leaves(
-            self.paths[start:end],
-            self.values[start:end],
-            self.nodes[start:end],
-            sum(self._sizes[start:end]),
-        )
 
 
 class Reader:
@@ -105,7 +57,6 @@ class Reader:
         """
         self._session = session
         self._mapping = shard
-        self._excluded = frozenset(shard.excluded)
         self._turn = pulse
         self._denied = denied
         self._skip_ephemeral = skip_ephemeral
@@ -120,8 +71,9 @@ class Reader:
         self._patience = patience
         self._epoch = session.epoch if epoch is None else epoch
         self._replies: queue.SimpleQueue[replies.Reply] = queue.SimpleQueue()
-        self._heap: list[tuple[bytes, int, Dir]] = []
+        self._heap: list[tuple[bytes, int, directories.Dir]] = []
         self._heavy: set[bytes] = set()
+        self._long: directories.Dir | None = None  # whose huge listing is asked for
         self._in_flight = 0
         self._request_bytes = 0
         self.held = 0
@@ -129,9 +81,9 @@ class Reader:
         self.zxid = 0
         self.largest = 0
 
-    def root(self, path: bytes) -> Dir:
+    def root(self, path: bytes) -> directories.Dir:
         """Read one node: a directory of nothing but that node."""
-        holder = Dir(b"", 1)
+        holder = directories.Dir(b"", 1)
         holder.names, holder.found, holder.read = [path], [None], 1
         self._wait_for_permit()
         self._send([(protocol.GET_DATA, path)], [(holder, 0, 1)])
@@ -155,9 +107,10 @@ class Reader:
             except queue.Empty:
                 self._fill()
             if self._session.epoch != self._epoch:
-                raise errors.SessionDoubt("the ZooKeeper session changed during a walk")
+                changed = errors.SessionDoubt("the ZooKeeper session changed during a walk")
+                raise self._broken(changed)
             if self._in_flight and time.monotonic() - started > self._patience + 2:
-                raise errors.SessionDoubt("ZooKeeper did not answer a bulk read")
+                raise self._broken(errors.SessionDoubt("ZooKeeper did not answer a bulk read"))
         self._process(reply)
         self.absorb()
 
@@ -180,6 +133,10 @@ class Reader:
             nodes, size = self._most_held
             if self._in_flight and (self.held >= nodes or self._held_bytes >= size):
                 return
+            if _is_huge(head := self._heap[0][2]):
+                if self._long is not None:
+                    return
+                self._require_rest(head)
             small = not self._known and self._small_so_far >= pacing.SMALL_SO_FAR
             batch = min(_SMALL_BATCH, self._most) if small else self._ramp.batch
             granted = self._session.take(batch, live=False, known=self._known, small=small)
@@ -203,7 +160,7 @@ class Reader:
 
     def _next_ops(self, permits: int) -> tuple[list[protocol.Op], list[_Slot], int]:
         """The reads nearest to use, at most `permits` of them data reads, and how many of them
-        are. A huge listing travels alone."""
+        are. A huge listing travels alone, and one at a time."""
         ops: list[protocol.Op] = []
         slots: list[_Slot] = []
         left = permits
@@ -211,7 +168,7 @@ class Reader:
         while self._heap and len(ops) < self._most:
             directory = self._heap[0][2]
             if directory.names is None:
-                alone = directory.expected > pacing.LARGE_LISTING
+                alone = _is_huge(directory)
                 self._request_bytes += len(directory.path) + pacing.OP_BYTES
                 if ops and (alone or self._request_bytes > self._session.request_size.most):
                     break
@@ -219,6 +176,7 @@ class Reader:
                 ops.append((protocol.GET_CHILDREN, directory.path))
                 slots.append((directory, 0, 0))
                 if alone:
+                    self._long = directory
                     break
             else:
                 room = min(left, self._most - len(ops))
@@ -229,7 +187,7 @@ class Reader:
         return ops, slots, permits - left
 
     def _take_names(
-        self, directory: Dir, room: int, ops: list[protocol.Op], slots: list[_Slot]
+        self, directory: directories.Dir, room: int, ops: list[protocol.Op], slots: list[_Slot]
     ) -> tuple[int, bool]:
         """Add reads of the first directory's next children: (how many, the request is full)."""
         names = directory.names or []
@@ -263,7 +221,7 @@ class Reader:
             self._request_bytes += size
         return len(paths)
 
-    def _push(self, key: bytes, directory: Dir) -> None:
+    def _push(self, key: bytes, directory: directories.Dir) -> None:
         heapq.heappush(self._heap, (key, id(directory), directory))
 
     # --- replies -----------------------------------------------------------------------------
@@ -271,11 +229,11 @@ class Reader:
     def _process(self, reply: replies.Reply) -> None:
         self._in_flight -= 1
         if reply.error is not None:
-            raise reply.error
+            raise self._broken(reply.error)
         if reply.epoch != self._epoch:
             raise errors.SessionDoubt("the ZooKeeper session changed during a walk")
         self.zxid = max(self.zxid, reply.zxid)
-        columns = _Columns(reply.results)
+        columns = directories.Columns(reply.results)
         self.largest = max(self.largest, columns.largest)
         are_small = columns.largest <= pacing.KNOWN_SMALL
         self._small_so_far = self._small_so_far + len(columns.nodes) if are_small else 0
@@ -301,25 +259,53 @@ class Reader:
         if columns.size > pacing.LARGE_ANSWERS:
             self._heavy.update(directory.path for directory, _, _ in reply.tag)
 
-    def _descend(self, directory: Dir, start: int, part: Sequence[tree.Node | tree.Miss]) -> None:
+    def _descend(
+        self, directory: directories.Dir, start: int, part: Sequence[tree.Node | tree.Miss]
+    ) -> None:
         for place, node in enumerate(part, start):
             if isinstance(node, tree.Node) and node.children:
-                sub = directory.subs[place] = Dir(node.path, node.children)
+                sub = directory.subs[place] = directories.Dir(node.path, node.children)
                 self._push(sub.path + b"/", sub)
 
-    def _list(self, directory: Dir, result: tree.Listing | tree.Miss) -> None:
-        if isinstance(result, tree.Miss):
-            names: list[bytes] = []
-            if result is not tree.Miss.NO_NODE:
-                self._denied(directory.path)
-        else:
-            names = sorted(self._mapping.children(directory.path, result))
-            if self._excluded:
-                names = self._kept(directory.path, names)
+    def _require_rest(self, directory: directories.Dir) -> None:
+        """:raises errors.ListingRests: its listing may have ended a server a while ago."""
+        rest = self._session.caution.rest(directory.path, time.monotonic())
+        if rest > 0:
+            raise errors.ListingRests(
+                f"ZooKeeper is not asked again yet to list the {directory.expected:,} children of "
+                f"{tree.shown(directory.path)}, since a connection ended at that: {_REMEDY}",
+                rest,
+            )
+
+    def _broken(self, error: errors.ZooKeeperError) -> errors.ZooKeeperError:
+        """What ends the walk; if that may be a listing which the server cannot give, it says so."""
+        long = self._long
+        if type(error) is not errors.SessionDoubt or long is None:
+            return error
+        if long.expected <= pacing.DANGEROUS_LISTING:
+            return error
+        self._session.caution.broke(long.path, long.expected, time.monotonic())
+        return errors.SessionDoubt(
+            f"{error}, when it was to list the {long.expected:,} children of "
+            f"{tree.shown(long.path)}: {_REMEDY}"
+        )
+
+    def _list(self, directory: directories.Dir, result: tree.Listing | tree.Miss) -> None:
+        if directory is self._long:
+            self._session.caution.given(directory.path)
+            self._long = None
+        names: Sequence[bytes] = []
+        if not isinstance(result, tree.Miss):
+            which = own.wanted(self._mapping, directory.path)
+            names = own.ordered(result, which, self._turn.beat)
+        elif result is not tree.Miss.NO_NODE:
+            self._denied(directory.path)
         directory.names = names
         directory.found = [None] * len(names)
         if names:
             self._push(tree.join(directory.path, names[0]), directory)
 
-    def _kept(self, parent: bytes, names: list[bytes]) -> list[bytes]:
-        return [name for name in names if tree.join(parent, name) not in self._excluded]
+
+def _is_huge(directory: directories.Dir) -> bool:
+    """Its listing is to be asked for, and will be a long answer."""
+    return directory.names is None and directory.expected > pacing.LARGE_LISTING

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from zk2etcd_workers import turn
 from zk2etcd_workers.model import mapping, plan, tree
-from zk2etcd_workers.walk import readahead
+from zk2etcd_workers.walk import directories, readahead
 from zk2etcd_workers.zookeeper import session as sessions
 
 _RUN = 128
@@ -23,9 +23,9 @@ _SAMPLE_BYTES = 8 * 1024 * 1024
 
 @dataclasses.dataclass
 class _Frame:
-    dir: readahead.Dir
+    dir: directories.Dir
     at: int = 0
-    pending: list[tuple[bytes, readahead.Dir]] = dataclasses.field(default_factory=list)
+    pending: list[tuple[bytes, directories.Dir]] = dataclasses.field(default_factory=list)
 
     def is_done(self) -> bool:
         names = self.dir.names
@@ -131,7 +131,7 @@ class Walk:
             self._opaque.add(self._mapping.source)
         yield self._taken()
 
-    def _below(self, root: readahead.Dir) -> Iterator[plan.Run]:
+    def _below(self, root: directories.Dir) -> Iterator[plan.Run]:
         """Hand on what was emitted whenever it is enough, or there is nothing to add yet."""
         stack = [_Frame(root)]
         while stack:
@@ -153,7 +153,7 @@ class Walk:
         run, self._run, self._run_bytes = self._run, plan.Run(), 0
         return run
 
-    def _siblings(self, frame: _Frame) -> readahead.Dir | None:
+    def _siblings(self, frame: _Frame) -> directories.Dir | None:
         """Emit what is there of a directory's children, until the run is long enough; the
         subtree to go on with, if one is next."""
         directory, pending = frame.dir, frame.pending
@@ -181,7 +181,7 @@ class Walk:
                 self._add_one(frame, names[at])
         return None
 
-    def _add_all(self, leaves: readahead.Leaves) -> None:
+    def _add_all(self, leaves: directories.Leaves) -> None:
         paths, values, nodes, size = leaves
         run, key = self._run, self._key
         run.keys += paths if key is None else map(key, paths)

@@ -9,11 +9,12 @@ queue carries them.
 
 from __future__ import annotations
 
+import array
 import struct
 from collections.abc import Sequence
 from typing import Any
 
-from zk2etcd_workers.model import tree
+from zk2etcd_workers.model import pacing, tree
 
 GET_DATA = 4
 GET_CHILDREN = 8
@@ -170,8 +171,10 @@ def _last(buffer: bytes, offset: int) -> tuple[bytes, int]:
     return buffer[offset:] + b"\0\0\0\0", 0
 
 
-def names(buffer: bytes, offset: int, count: int) -> tuple[list[bytes], int]:
-    """`count` strings from `offset` on, and where they end."""
+def names(buffer: bytes, offset: int, count: int) -> tuple[tree.Listing, int]:
+    """`count` strings from `offset` on, and where they end. Many are left where they are."""
+    if count > pacing.LARGE_LISTING:
+        return _packed(buffer, offset, count)
     found: list[bytes] = []
     length = _INT.unpack_from
     for _ in range(count):
@@ -179,6 +182,15 @@ def names(buffer: bytes, offset: int, count: int) -> tuple[list[bytes], int]:
         found.append(buffer[offset + 4 : end])
         offset = end
     return found, offset
+
+
+def _packed(buffer: bytes, offset: int, count: int) -> tuple[tree.Packed, int]:
+    places = array.array("I")
+    add, length = places.append, _INT.unpack_from
+    for _ in range(count):
+        add(offset + 4)
+        offset += 4 + length(buffer, offset)[0]
+    return tree.Packed(buffer, places), offset
 
 
 def event(buffer: bytes, offset: int) -> tuple[int, bytes]:

@@ -57,6 +57,7 @@ class Session(link.Link):
         self.budget = pacing.Budget()
         self.rate = pacing.Rate(settings.max_reads_per_second)
         self.request_size = pacing.RequestSize()
+        self.caution = pacing.Caution()
 
     def tend(self, now: float) -> None:
         """See `link.Link.tend`; and list what has waited for it, in the classic protocol."""

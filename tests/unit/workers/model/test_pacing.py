@@ -192,3 +192,22 @@ def test_a_request_is_never_asked_to_be_nothing() -> None:
         size.reconnected()
     assert 0 < size.most <= 1024
     assert pacing.fitting([b"x" * 70_000, b"y"], size.most) == 1
+
+
+def test_a_listing_under_which_connections_end_rests_ever_longer() -> None:
+    caution = pacing.Caution()
+    assert caution.rest(b"/wide", 100.0) == 0
+    assert caution.suspect() is None
+    rests = []
+    for _ in range(6):
+        caution.broke(b"/wide", 200_000, 100.0)
+        rests.append(caution.rest(b"/wide", 100.0))
+    assert rests == [15, 60, 240, 600, 600, 600]
+    assert caution.suspect() == (b"/wide", 200_000)
+    assert caution.rest(b"/other", 101.0) == 0
+    assert caution.rest(b"/wide", 701.0) == 0
+    caution.given(b"/wide")
+    assert caution.suspect() is None
+    caution.given(b"/other")
+    caution.broke(b"/wide", 200_000, 1000.0)
+    assert caution.rest(b"/wide", 1000.0) == 15

@@ -153,6 +153,44 @@ def test_a_huge_listing_travels_alone() -> None:
     assert [(protocol.GET_CHILDREN, b"/s/huge")] in session.requests
 
 
+def test_huge_listings_are_asked_for_one_at_a_time() -> None:
+    nodes: walks.Paths = {b"/s": b""}
+    for huge in (b"/s/a", b"/s/b", b"/s/c"):
+        nodes |= {huge: b""} | {huge + b"/%05d" % number: b"" for number in range(10_001)}
+    session = walks.Session(nodes)
+    emitted = []
+    for run in walks.walk(session, SHARD):
+        emitted += run.keys
+        under_way = [op for ops, *_ in session.under_way for op in ops]
+        assert sum(kind == protocol.GET_CHILDREN for kind, _ in under_way) <= 1
+    assert len(emitted) == len(nodes)
+
+
+def test_a_connection_that_ends_at_a_huge_listing_is_not_tried_again_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The server may have ended of it, and so may the next one."""
+    monkeypatch.setattr(pacing, "DANGEROUS_LISTING", 10_000)
+    nodes: walks.Paths = {b"/s": b"", b"/s/huge": b""}
+    nodes |= {b"/s/huge/%05d" % number: b"" for number in range(10_001)}
+    session = walks.Session(nodes)
+    session.breaks_at = (protocol.GET_CHILDREN, b"/s/huge")
+    said = r"broke off, when it was to list the 10,001 children of /s/huge: .*request_timeout"
+    with pytest.raises(errors.SessionDoubt, match=said):
+        list(walks.walk(session, SHARD))
+    session.breaks_at = session.error = None
+    asked, used = len(session.requests), session.budget.used
+    with pytest.raises(errors.ListingRests, match="not asked again yet to list the 10,001") as held:
+        list(walks.walk(session, SHARD))
+    assert 10 < held.value.rest <= 15
+    later = session.requests[asked:]
+    assert (protocol.GET_CHILDREN, b"/s/huge") not in [op for ops in later for op in ops]
+    assert session.budget.used <= used, "no permit is lost"
+    monkeypatch.setattr(session.caution, "rest", lambda _path, _now: 0.0)
+    assert len(walking.emitted(walks.walk(session, SHARD), SHARD)) == len(nodes)
+    assert session.caution.suspect() is None
+
+
 def test_an_error_or_another_epoch_ends_the_walk() -> None:
     nodes = _nodes([["a"], ["b"]])
     session = walks.Session(nodes)

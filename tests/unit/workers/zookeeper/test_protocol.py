@@ -117,3 +117,13 @@ def test_check_watch() -> None:
     assert request.deserialize(b"", 0) == [True]
     request.stands = False
     assert request.deserialize(b"", 0) == []
+
+
+def test_a_long_listing_stays_in_the_answer() -> None:
+    names = [b"n%d" % number for number in range(10_001)]
+    request = protocol.MultiRead([(8, b"/wide"), (8, b"/small")])
+    answer = b"head" + _children(names) + _children([b"x"]) + TERMINATOR
+    long, small = request.deserialize(answer, 4)
+    assert isinstance(long, tree.Packed)
+    assert list(long) == names
+    assert small == [b"x"]
