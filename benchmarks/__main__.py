@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from benchmarks import (
+    breadth,
     buckets,
     burst,
     classic,
@@ -27,6 +28,7 @@ from benchmarks import (
     prefixes,
     processors,
     recovery,
+    start,
     verify,
     world,
 )
@@ -49,14 +51,27 @@ class Sizes:
     runs: int = 3
     pairs: int = 7
     without: pathlib.Path | None = None
+    broad: tuple[int, ...] = (50_000, 200_000)
+    other: pathlib.Path | None = None
+    """Another build's folder, to be started beside this one."""
 
 
-QUICK = Sizes(small=20_000, large=100_000, burst=10_000, changes=100, prefixes=200, runs=1, pairs=1)
+QUICK = Sizes(
+    broad=(20_000, 60_000),
+    small=20_000,
+    large=100_000,
+    burst=10_000,
+    changes=100,
+    prefixes=200,
+    runs=1,
+    pairs=1,
+)
 
 Run = Callable[[world.World, Sizes], list[figures.Figure]]
 
 RUNS: dict[str, Run] = {
     "idle": lambda on, _: memory.idle(on),
+    "start": lambda on, size: start.measure(on, size.runs, size.other),
     "latency": lambda on, size: latency.measure(on, size.changes),
     "burst": lambda on, size: burst.measure(on, size.burst, size.runs),
     "events": lambda on, size: events.measure(on, size.burst, size.pairs, size.without),
@@ -71,6 +86,7 @@ RUNS: dict[str, Run] = {
     "growth": lambda on, size: growth.measure(on, _trees(size), size.runs),
     "full-sync-large": lambda on, size: full_sync.measure(on, LARGE, size.large, size.runs),
     "memory-large": lambda on, size: memory.following(on, LARGE, size.large, 600.0),
+    "breadth": lambda on, size: breadth.measure(on, size.broad),
 }
 """By name, the quiet ones first: a large tree in ZooKeeper's heap disturbs the latencies."""
 
@@ -96,7 +112,8 @@ def main() -> int:
     sizes = QUICK if arguments.quick else Sizes()
     if arguments.runs:
         sizes = dataclasses.replace(sizes, runs=arguments.runs)
-    sizes = dataclasses.replace(sizes, without=arguments.without, huge=arguments.huge)
+    given = {"without": arguments.without, "other": arguments.beside, "huge": arguments.huge}
+    sizes = dataclasses.replace(sizes, **given)
     started = time.monotonic()
     measured = list(_measured(arguments.only or list(RUNS), sizes))
     print(f"\n{figures.table(measured)}\n\nin {time.monotonic() - started:.0f} s")
@@ -123,6 +140,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="smaller sizes, one run each")
     parser.add_argument("--only", action="append", choices=list(RUNS), help="may be repeated")
     parser.add_argument("--huge", type=int, default=0, help="nodes of a third tree for `growth`")
+    what = "folder of another build, with its .venv, whose start is measured by turns with ours"
+    parser.add_argument("--beside", type=pathlib.Path, metavar="FOLDER", help=what)
     parser.add_argument("--runs", type=int, help="repetitions, of which the median counts")
     what = "source tree without the event log; by default a copy of this one without its calls"
     parser.add_argument("--without", type=pathlib.Path, metavar="FOLDER", help=what)

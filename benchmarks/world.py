@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import pathlib
 import re
 import subprocess
 import sys
@@ -79,12 +80,16 @@ class World:
         content["state"] = {"prefix": f"zk2etcd/run{next(self._runs)}"}
         # Only the full syncs that a benchmark asks for.
         content["sync"]["full_sync_interval"] = 0
-        made = supervisors.Supervisor(self.box.subfolder(f"run{next(self._runs)}"), content)
+        made = supervisors.Supervisor(self.run_folder(), content)
         self.box.adopt(made)
         try:
             yield made
         finally:
             made.stop()
+
+    def run_folder(self) -> pathlib.Path:
+        """A new folder's path."""
+        return self.box.subfolder(f"run{next(self._runs)}")
 
     def bare(self, script: str, source: str, target: str, **options: Any) -> subprocess.Popen[str]:
         """Start a bare script as a process of its own."""
@@ -112,7 +117,7 @@ class World:
         started = time.monotonic()
         launch()
         while self.connections() <= before:
-            _pause(started, 0.005, "no connection to ZooKeeper")
+            pause(started, 0.005, "no connection to ZooKeeper")
         connected = time.monotonic()
         return Timeline(started, connected, self.filled(target, keys))
 
@@ -120,7 +125,7 @@ class World:
         """When etcd held `keys` keys below `target`."""
         started = time.monotonic()
         while bare_etcd.count(self.channel, target.encode()) < keys:
-            _pause(started, 0.025, f"not {keys} keys below {target}")
+            pause(started, 0.025, f"not {keys} keys below {target}")
         return time.monotonic()
 
     def assert_equal(self, source: str, target: str) -> int:
@@ -145,7 +150,8 @@ class World:
         return found
 
 
-def _pause(started: float, seconds: float, what: str) -> None:
+def pause(started: float, seconds: float, what: str) -> None:
+    """Wait a moment; AssertionError once `what` has been so for too long since `started`."""
     if time.monotonic() - started > TIMEOUT:
         raise AssertionError(f"{what} after {TIMEOUT:g} s")
     time.sleep(seconds)
