@@ -57,6 +57,7 @@ class _Gate:
     keep: float = KEEP_ALL
     lost: tuple[float, float] = (0.0, 0.0)
     rate: float | None = None
+    busy_until: float = 0.0
     heard_until: float = KEEP_ALL
 
     def is_lost(self, arrived: float) -> bool:
@@ -73,6 +74,8 @@ class Proxy:
     :param at: where it listens; by default on a free port of 127.0.0.1.
     :param rewrite: gets the first bytes of each connection, from the client, and may change them.
     :param words: a session's first bytes are a length, so what begins with letters is a word.
+    :param rate: bytes a second that the line carries in each direction, as long as nobody
+        `throttle`s it; None: all.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class Proxy:
         rewrite: Rewrite | None = None,
         at: tuple[str, int] = ("127.0.0.1", 0),
         words: Words = Words.PASS,
+        rate: float | None = None,
     ) -> None:
         self.target = target
         self._words = words
@@ -88,7 +92,8 @@ class Proxy:
         self._rewrite = rewrite
         self._listener = socket.create_server(at)
         self._changed = threading.Condition()
-        self._gates = {"up": _Gate(), "down": _Gate()}
+        self._rate = rate
+        self._gates = {"up": _Gate(rate=rate), "down": _Gate(rate=rate)}
         self._open: set[socket.socket] = set()
         self._near: set[socket.socket] = set()
         self._mute: set[socket.socket] = set()
@@ -123,10 +128,11 @@ class Proxy:
             _end(end)
 
     def throttle(self, rate: float | None) -> None:
-        """Pass on at most so many bytes a second in each direction of a connection; None: all."""
+        """Pass on at most so many bytes a second in each direction, over all connections; None: as
+        many as a rule."""
         with self._changed:
             for gate in self._gates.values():
-                gate.rate = rate
+                gate.rate = self._rate if rate is None else rate
 
     def refuse(self) -> None:
         """Break every connection, and end each new one at once, until `accept`."""
@@ -273,8 +279,14 @@ class Proxy:
             self._changed.wait(None if gate.holds(arrived) else left)
         return Passage.END
 
-    def rate(self, direction: str) -> float | None:
-        return self._gates[direction].rate
+    def takes(self, direction: str, size: int) -> float:
+        """Seconds until the line is free again, when it was given so many bytes now."""
+        with self._changed:
+            gate, now = self._gates[direction], time.monotonic()
+            if gate.rate is None:
+                return 0.0
+            gate.busy_until = max(gate.busy_until, now) + size / gate.rate
+            return gate.busy_until - now
 
     def count(self, direction: str, size: int) -> None:
         """So many bytes go on."""
@@ -351,11 +363,13 @@ class _Stream:
         self._sent += len(part)
         self._proxy.count(self._direction, len(part))
         part = part if rewrite is None else rewrite(part)
-        while part and (rate := self._proxy.rate(self._direction)) is not None:
-            self._sink.sendall(part[:_SIP])
-            part = part[_SIP:]
-            threading.Event().wait(_SIP / rate)
-        self._sink.sendall(part)
+        while part:
+            takes = self._proxy.takes(self._direction, len(part[:_SIP]))
+            sip = _SIP if takes else len(part)
+            self._sink.sendall(part[:sip])
+            part = part[sip:]
+            if takes:
+                threading.Event().wait(takes)
 
     def _linger(self) -> None:
         """A server cancels what it has not begun when its client goes: give it the time."""

@@ -40,10 +40,8 @@ class Shard:
 
 
 def shard_id(source: str, target: str, bucket: int = 0, buckets: int = 1) -> str:
-    """The id of a shard, from the config's `from` and `to`.
-
-    No path holds a NUL, so it separates the three that are hashed.
-    """
+    """The id of a shard, from the config's `from` and `to`. No path holds a NUL, so it separates
+    the three that are hashed."""
     identity = "\0".join((source, target, f"{bucket}/{buckets}"))
     digest = hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()
     slug = re.sub(r"[^A-Za-z0-9]+", "-", source).strip("-")[:_SLUG_LENGTH].strip("-")
@@ -316,7 +314,7 @@ class Report:
     single hung mirror makes the worker hung. `generation` is the last `Assign` that was carried
     out in full (removed shards let go of); `held` are the shards not let go of yet. Those of them
     that are not in `shards` are as they were told last, but fresh until `synced_at` now, if it is
-    not None.
+    not None. `narrow` are the lines that carry little, and how many bytes at once.
     """
 
     slot: str
@@ -328,3 +326,4 @@ class Report:
     zk_connected: bool
     etcd: Etcd | None = None
     synced_at: float | None = None
+    narrow: Mapping[str, int] | None = None

@@ -30,6 +30,7 @@ def main(arguments: list[str]) -> int:
         zookeeper_admin=asked.zookeeper == "3.9",
         etcd_binary=releases.etcd(_ETCDS[asked.etcd]) if asked.etcd else None,
         prefixes=asked.prefixes,
+        line=asked.line,
     )
     seeds = asked.seeds or [random.randrange(1000, 1_000_000) for _ in range(asked.fresh)]
     broken = 0
@@ -58,6 +59,10 @@ def _say(text: str) -> None:
     sys.stdout.flush()
 
 
+def _bytes(text: str) -> int:
+    return int(text.removesuffix("k")) * (1000 if text.endswith("k") else 1)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m tests.faults", description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="*", default=[], help="which runs")
@@ -68,6 +73,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--prefixes", type=int, default=0, help="small ones beside the others")
     parser.add_argument("--zookeeper", choices=_ZOOKEEPERS, help="another release of it")
     parser.add_argument("--etcd", choices=_ETCDS, help="another release of it")
+    thin = "bytes a second, such as 500k, that pass to each server and from it throughout"
+    parser.add_argument("--line", type=_bytes, metavar="RATE", help=thin)
     parser.add_argument("--source-tree", type=pathlib.Path, help="run zk2etcd from there")
     parser.add_argument("--plan", action="store_true", help="print what would be done, do nothing")
     return parser

@@ -42,7 +42,7 @@ ETCD = (
 MEMBERS = (drawing.Kind("stray_member", 2.0, 5.0, 3),)
 """Only where etcd has several."""
 _SLOW = 40_000
-"""Bytes a second and direction, of a connection."""
+"""Bytes a second and direction."""
 _KEEP = 0.7
 """Seconds of a hold of which the bytes are kept: less than a request's deadline, whose
 cancellation would otherwise be let go right after the request."""

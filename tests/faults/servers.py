@@ -29,6 +29,8 @@ class Servers:
     etcd_binary: str | None = None
     etcd_quota: int | None = None
     """Bytes; a small one makes NOSPACE quick to reach."""
+    line: int | None = None
+    """Bytes a second that pass between zk2etcd and each of them, in each direction; None: all."""
     logins: bool = False
     """etcd asks who is there."""
     prefixes: int = 0
@@ -53,7 +55,9 @@ class Servers:
         zookeeper = "other" if self.zookeeper_classpath else "installed"
         etcd = "other" if self.etcd_binary else "installed"
         small = f", {self.prefixes} small prefixes" if self.prefixes else ""
-        return f"{self.zookeepers} ZooKeeper ({zookeeper}), {self.etcds} etcd ({etcd}){small}"
+        thin = f" over {self.line} bytes/s" if self.line else ""
+        made_of = f"{self.zookeepers} ZooKeeper ({zookeeper}), {self.etcds} etcd ({etcd})"
+        return made_of + small + thin
 
 
 INSTALLED = Servers()

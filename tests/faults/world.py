@@ -109,8 +109,12 @@ class World:
             server.launch()
         for server in (*self.zookeepers, *self.etcds):
             server.wait_ready()
-        self.zk_proxies = [proxy.Proxy(server.address) for server in self.zookeepers]
-        self.etcd_proxies = [proxy.Proxy(server.address) for server in self.etcds]
+        self.zk_proxies = [
+            proxy.Proxy(server.address, rate=made_of.line) for server in self.zookeepers
+        ]
+        self.etcd_proxies = [
+            proxy.Proxy(server.address, rate=made_of.line) for server in self.etcds
+        ]
         addresses = [server.address for server in self.etcds]
         self.hand = hand.Hand(addresses, logs_in=made_of.logins)
         if made_of.logins and not self.hand.ask_for_logins(True):

@@ -62,6 +62,7 @@ def test_a_long_range_is_not_counted_to_its_end_by_each_page(
 
     class Counting:
         most_keys, rest_after = client.most_keys, client.rest_after
+        learned = client.learned
 
         def range(self, key: bytes) -> wire.Page:
             return client.range(key)
@@ -112,7 +113,7 @@ def test_lookup_learns_what_the_server_takes(sandbox: servers.Sandbox) -> None:
         assert [kv and kv.value for kv in found] == [
             None if at % 2 else b"v" + key for at, key in enumerate(keys)
         ]
-        assert client.reads_in_txn <= 16
+        assert client.learned.reads <= 16
         assert [kv and kv.key for kv in client.lookup(keys[:2], keys_only=True)] == [keys[0], None]
     finally:
         outsider.close()

@@ -217,3 +217,22 @@ def test_a_mute_connection_stays_open_while_new_ones_work(sink: Sink, through: p
         with pytest.raises(TimeoutError):
             old.recv(10)
         assert sink.received == b"beforenew"
+
+
+def test_a_thin_line_carries_so_many_bytes_a_second_over_all_connections(sink: Sink) -> None:
+    thin = proxy.Proxy(sink.address, rate=100_000)
+    clients = [_client(thin) for _ in range(2)]
+    started = time.monotonic()
+    for client in clients:
+        client.sendall(b"x" * 30_000)
+    polling.until(lambda: len(sink.received) == 60_000, 20, what="all of it")
+    assert time.monotonic() - started > 0.5
+    thin.throttle(10_000_000)
+    thin.throttle(None)
+    started = time.monotonic()
+    clients[0].sendall(b"x" * 30_000)
+    polling.until(lambda: len(sink.received) == 90_000, 20, what="the rest")
+    assert time.monotonic() - started > 0.25, "as thin as a rule again"
+    for client in clients:
+        client.close()
+    thin.close()

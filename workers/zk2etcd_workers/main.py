@@ -289,6 +289,7 @@ class Worker:
             oldest_turn_seconds=max(ages, default=0.0),
             zk_connected=bool(ours and ours.session.connected),
             etcd=messages.Etcd(ours.client.endpoint, ours.client.cluster.id) if ours else None,
+            narrow=ours.narrow() if ours else None,
         )
         try:
             self._pipe.send(report)

@@ -5,6 +5,8 @@ They are made anew, whole, when a reload changes what they were made of.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from zk2etcd import cpus, messages, metrics
 from zk2etcd.config import models
 from zk2etcd_workers.etcd import client as etcd
@@ -41,6 +43,16 @@ class Sides:
         self._member = member.Membership(self.client, keys, self.lease, spec.identity)
         if not spec.dry_run:
             self._member.start()
+
+    def narrow(self) -> Mapping[str, int] | None:
+        """The lines that were found to carry little, and how many bytes each carries at once."""
+        learned = self.client.learned
+        lines = {
+            "etcd_read": learned.down,
+            "etcd_write": learned.up,
+            "zookeeper_read": self.session.line,
+        }
+        return {name: room for name, each in lines.items() if (room := each.narrow)} or None
 
     def fits(self, settings: models.Config) -> bool:
         mine = self.settings

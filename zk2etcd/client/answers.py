@@ -13,6 +13,7 @@ from typing import Any
 from zk2etcd.view import status
 
 Check = Callable[[Any], bool]
+_LINES = ("etcd_read", "etcd_write", "zookeeper_read")
 
 
 def _text(value: Any) -> bool:
@@ -137,7 +138,8 @@ _WORKER = _object(
         "resident_bytes": _or_none(_count),
         "zk_connected": _flag,
         "shards": _list(_text),
-    }
+    },
+    {"narrow": _or_none(_object({}, dict.fromkeys(_LINES, _count)))},
 )
 STATUS = _object(
     {

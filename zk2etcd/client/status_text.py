@@ -126,6 +126,24 @@ _WORKERS = (
 )
 
 
+LINES = {
+    "etcd_read": "from etcd",
+    "etcd_write": "to etcd",
+    "zookeeper_read": "from ZooKeeper",
+}
+
+
+def narrow(found: Mapping[str, Any]) -> str:
+    """Where a line carries less than usual, and how much is under way on it at once."""
+    said = []
+    for worker in found["workers"]:
+        rooms = worker.get("narrow") or {}
+        lines = [f"{LINES[line]} {text.size(rooms[line])}" for line in LINES if line in rooms]
+        if lines:
+            said.append(f"{worker['slot']} {', '.join(lines)}")
+    return f"slow answers, so less is asked for at once: {'; '.join(said)}" if said else ""
+
+
 def console(out: IO[str] | None = None) -> rich.console.Console:
     """Where to draw: colours only on a terminal and without NO_COLOR; a pipe is 160 wide."""
     target = out or sys.stdout
@@ -170,6 +188,8 @@ def _headline(found: Mapping[str, Any], now: float) -> rich.text.Text:
     line.append(text.printable(f"{facts}, instance {found['instance']}") + "\n", style="dim")
     if known := status.ensemble(found):
         line.append(f"{text.printable(known)}\n", style="dim")
+    if thin := narrow(found):
+        line.append(f"{text.printable(thin)}\n", style="yellow")
     return line
 
 

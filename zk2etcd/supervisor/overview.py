@@ -104,4 +104,5 @@ def _worker(
         shards=shards,
         trace_id=slot.trace_id,
         etcd=slot.report.etcd if slot.child and slot.report else None,
+        narrow=slot.report.narrow if slot.child and slot.report else None,
     )

@@ -53,6 +53,7 @@ class WorkerView:
     shards: tuple[str, ...]
     trace_id: str | None = None
     etcd: messages.Etcd | None = None
+    narrow: Mapping[str, int] | None = None
 
 
 @dataclasses.dataclass(frozen=True)

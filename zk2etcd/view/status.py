@@ -151,6 +151,7 @@ def _worker(worker: published.WorkerView) -> Document:
         "cpu_seconds": None if cpu is None else round(cpu, 3),
         "shards": list(worker.shards),
         "etcd": worker.etcd and dataclasses.asdict(worker.etcd),
+        "narrow": worker.narrow and dict(worker.narrow),
     }
 
 

@@ -121,3 +121,12 @@ def test_what_hundreds_suffer_from_is_said_once() -> None:
     assert "! p: paused" in shown
     assert "and 651 more, 251 of which do not just follow" in shown
     assert len(shown.splitlines()) < 80
+
+
+def test_where_less_than_usual_is_asked_for_at_once() -> None:
+    thin = {"etcd_read": 65_536, "zookeeper_read": 1_048_576}
+    view = views.view(workers=(views.worker(narrow=thin), views.worker("w1")))
+    assert status_text.narrow(status.document(view, views.NOW)) == (
+        "slow answers, so less is asked for at once: w0 from etcd 64.0 KiB, from ZooKeeper 1.0 MiB"
+    )
+    assert status_text.narrow(status.document(views.view(), views.NOW)) == ""

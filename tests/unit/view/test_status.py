@@ -51,6 +51,14 @@ def test_the_document_has_the_keys_of_the_contract() -> None:
     assert shard["zxid"] == "0x1234"
 
 
+def test_where_less_than_usual_is_asked_for_at_once() -> None:
+    thin = {"etcd_read": 65_536, "zookeeper_read": 1_048_576}
+    view = views.view(workers=(views.worker(narrow=thin), views.worker("w1")))
+    found = status.document(view, views.NOW)
+    assert found["workers"][0]["narrow"] == thin
+    assert found["workers"][1]["narrow"] is None
+
+
 def test_by_what_the_ensemble_is_known() -> None:
     known = messages.Ensemble("/other", 0x5, views.NOW - 7200, 7, 21)
     found = document(ensemble=known)

@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from zk2etcd_workers.etcd import wire
+from zk2etcd.config import connections
+from zk2etcd_workers.etcd import limits, wire
 
 
 class Etcd:
-    """Pages of `keys`, whose values are their own names; `sent` counts the keys it handed out."""
+    """Pages of `keys`, whose values are their own names; `sent` counts the keys that it
+    handed out, `sizes` are the pages' bytes."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         self.keys = sorted(keys)
         self.sent = 0
+        self.sizes: list[int] = []
+        self.learned = limits.Learned(connections.Etcd())
+        self.learned.down.room = 8 * 1024 * 1024
 
     def most_keys(self, keys: int) -> int:
         return keys
@@ -28,6 +33,7 @@ class Etcd:
         page = found[:limit] if limit else found
         self.sent += len(page)
         size = 100 * len(page)
+        self.sizes.append(size)
         return lambda: wire.Page(page, page, 7, len(page) < len(found), len(found), size, 0.0, None)
 
     def range(self, key: bytes, end: bytes = b"", **options: Any) -> wire.Page:

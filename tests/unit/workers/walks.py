@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from zk2etcd import errors
 from zk2etcd_workers import turn
-from zk2etcd_workers.model import mapping, pacing, tree
+from zk2etcd_workers.model import line, mapping, pacing, tree
 from zk2etcd_workers.walk import snapshot
 from zk2etcd_workers.zookeeper import protocol, reply as replies, session as sessions
 
@@ -31,6 +31,7 @@ class Session:
         self.budget = pacing.Budget()
         self.request_size = pacing.RequestSize()
         self.caution = pacing.Caution()
+        self.line = line.Line(16 * 1024 * 1024, 10.0)
         self.under_way: list[tuple[Sequence[protocol.Op], Any, Any, bool, bool]] = []
         self.requests: list[Sequence[protocol.Op]] = []
         self.most_unknown = 0

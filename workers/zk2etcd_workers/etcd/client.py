@@ -51,8 +51,7 @@ class Client:
         self.cluster = cluster.Cluster(
             settings, instruments, self._endpoints, self._login, home, self._seen.put_back
         )
-        self.reads_in_txn = limits.READS_IN_TXN
-        self.learned = limits.Learned()
+        self.learned = limits.Learned(settings)
         self._rate = pacing.Rate(settings.max_writes_per_second)
         self._reads = pacing.Rate(settings.max_reads_per_second)
 
@@ -89,22 +88,29 @@ class Client:
             key, end, limit=limit, revision=revision, keys_only=keys_only, count_only=count_only
         )()
 
-    def range_soon(self, key: bytes, end: bytes = b"", **options: Any) -> Callable[[], wire.Page]:
-        """Send a range now; call the result to wait for its page."""
+    def range_soon(
+        self, key: bytes, end: bytes = b"", *, expected: int = 0, **options: Any
+    ) -> Callable[[], wire.Page]:
+        """Send a range now; call the result to wait for its page.
+
+        :param expected: bytes that it will have, about: they are under way then.
+        """
         request = rpc.RangeRequest(key=key, range_end=end, **options)
         started, known = time.monotonic(), self._seen.revision
         call = self._begin("KV/Range", request)
-        columns: list[Sequence[bytes]] = []
-        took = [0.0]
-        apart = threading.Event()
+        found: list[wire.Page] = []
+        apart, down = threading.Event(), self.learned.down
+        if expected:
+            down.take(apart, expected, started)
 
         def arrived(future: Any) -> None:
             # Taken apart in grpc's thread, while the caller's waits for something else.
+            took = (now := time.monotonic()) - started
             try:
-                took[0] = time.monotonic() - started
                 if future.code() is grpc.StatusCode.OK:
-                    columns.extend(wire.columns(future.result()))
+                    found.append(wire.page(future.result(), took))
             finally:
+                down.ended(apart, found[0].size if found else None, now)
                 apart.set()
 
         call.future.add_done_callback(arrived)
@@ -114,7 +120,7 @@ class Client:
             self._seen.saw(reply, known)
             apart.wait()
             # Not there if it was asked a second time, with a new token.
-            return wire.page(reply, columns, took[0])
+            return found[0] if found else wire.page(reply, time.monotonic() - started)
 
         return finish
 
@@ -140,11 +146,6 @@ class Client:
         :raises errors.EtcdError: a Txn was refused or not answered.
         """
         return limits.lookup(self, keys, keys_only=keys_only)
-
-    def fewer_reads(self, refused: int) -> bool:
-        """The server did not take `refused` reads in one Txn; False when it cannot be fewer."""
-        self.reads_in_txn = min(self.reads_in_txn, max(1, refused // 2))
-        return refused > 1
 
     def txn_soon(self, txn: wire.Txn, done: Done) -> None:
         """Send a write Txn; `done` gets its answer or its error, in a thread of grpc's."""
@@ -176,8 +177,7 @@ class Client:
                     self._anew(call, request, done, failure)
                     return
                 failure = self._login.refuses_its_own(call)
-            status = "success" if failure is None else type(failure).__name__
-            self._instruments.etcd_op("txn", status, time.monotonic() - started)
+            self._ended("txn", failure, started)
             if failure is not None:
                 done(None, failure)
                 return
@@ -305,12 +305,17 @@ class Client:
             if isinstance(failure, failures.TokenExpired):
                 failure = self._login.refuses_its_own(call)
         if op:
-            status = "success" if failure is None else type(failure).__name__
-            self._instruments.etcd_op(op, status, time.monotonic() - at)
+            self._ended(op, failure, at)
         failure = failure or self.cluster.stranger(call)
         if failure is not None:
             raise failure
         return call.future.result()
+
+    def _ended(self, op: str, failure: errors.EtcdError | None, started: float) -> None:
+        status = "success" if failure is None else type(failure).__name__
+        took = (now := time.monotonic()) - started
+        self._instruments.etcd_op(op, status, took)
+        self.learned.unanswered(failure, took, now)
 
     def _outcome(self, call: endpoints.Call, *, write: bool) -> errors.EtcdError | None:
         settled = threading.Event()

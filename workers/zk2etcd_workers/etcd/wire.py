@@ -61,6 +61,9 @@ class Txn(NamedTuple):
 
 
 Op = Put | Delete | Range | Txn
+KEY_BYTES = 32
+"""What a key takes in an answer beside its name and value."""
+
 _PAIR = operator.attrgetter("key", "value")
 _RELATIONS = {"=": 0, ">": 1, "<": 2}
 _TARGETS = {"create": (1, "create_revision"), "mod": (2, "mod_revision"), "value": (3, "value")}
@@ -122,7 +125,7 @@ class Page(NamedTuple):
     total: int
     """How many keys the whole range holds, whatever the page's limit."""
     size: int
-    """Bytes on the wire."""
+    """Bytes on the wire, about."""
     took: float
     """Seconds until the answer was there, whenever it was asked for it."""
     reply: Any
@@ -178,15 +181,16 @@ def _fill(slots: Any, ops: Sequence[Op]) -> None:
             entry.count_only, entry.revision = op.count_only, op.revision
 
 
-def page(reply: Any, taken_apart: Sequence[Sequence[bytes]], took: float) -> Page:
-    """The answer to a range, whose `columns` may be known."""
-    keys, values = taken_apart or columns(reply)
-    size = int(reply.ByteSize())
+def page(reply: Any, took: float) -> Page:
+    """The answer to a range."""
+    keys, values = _columns(reply)
+    # The message's own count of its bytes goes over each of its fields again.
+    size = sum(map(len, keys)) + sum(map(len, values)) + KEY_BYTES * len(keys)
     revision, more, total = int(reply.header.revision), bool(reply.more), int(reply.count)
     return Page(keys, values, revision, more, total, size, took, reply)
 
 
-def columns(reply: Any) -> tuple[Sequence[bytes], Sequence[bytes]]:
+def _columns(reply: Any) -> tuple[Sequence[bytes], Sequence[bytes]]:
     """The keys and the values of a range."""
     pairs = list(map(_PAIR, reply.kvs))
     if not pairs:

@@ -41,7 +41,7 @@ class Pipeline:
         self._reads = 0
         self._batch = 0
         self._read_at = 0.0
-        self._ramp = pacing.Ramp(_BATCH)
+        self._ramp = pacing.Ramp(_BATCH, ctx.session.line.large)
         self._unchanged = unchanged.Unchanged()
         self._known: dict[int, int] = {}
         self.busy: dict[bytes, int] = {}

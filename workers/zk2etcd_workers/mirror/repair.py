@@ -53,7 +53,7 @@ class Repairs:
         self._told = told
         self._deliver = deliver
         self._nominated: list[bytes] = []
-        self._ramp = pacing.Ramp(ctx.etcd.reads_in_txn)
+        self._ramp = pacing.Ramp(ctx.etcd.learned.reads, lambda: _large(ctx))
         self._received = 0
         self._reading = False
         self._began = 0.0
@@ -107,7 +107,7 @@ class Repairs:
         if self._reading or self._writing or not self._nominated:
             return
         batch, later = [], []
-        most = min(self._ctx.etcd.reads_in_txn, self._ramp.batch)
+        most = min(self._ctx.etcd.learned.reads, self._ramp.batch)
         for path in self._nominated[:most]:
             if path in self._busy:
                 later.append(path)
@@ -131,7 +131,7 @@ class Repairs:
         :raises errors.EtcdError: etcd did not answer.
         """
         too_many = isinstance(found.error, errors.TooManyOperations | errors.TooLarge)
-        if too_many and self._ctx.etcd.fewer_reads(len(found.paths)):
+        if too_many and self._ctx.etcd.learned.fewer_reads(len(found.paths)):
             self._later(found.paths)
             return
         if found.error is not None or found.answer is None:
@@ -209,3 +209,8 @@ class Repairs:
             self._writing.pop(write.path, None)
             self._busy.pop(write.path, None)
             self._nominated.append(write.path)
+
+
+def _large(ctx: context.Context) -> int:
+    """Bytes from which on an answer, of either side, is a large one."""
+    return min(ctx.session.line.large(), ctx.etcd.learned.down.large())

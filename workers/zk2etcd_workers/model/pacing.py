@@ -9,7 +9,7 @@ and a parent whose children turned out to be large gets them few at a time.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 UNKNOWN_IN_FLIGHT = 112
 WALK_IN_FLIGHT = 96
@@ -39,13 +39,18 @@ _PART = (4, 7)
 went away in three runs of three; what ended it was not found out."""
 
 _KNOWN_BYTES = 16 * 1024 * 1024
-_STAT_BYTES = 80
+STAT_BYTES = 80
+NAME_BYTES = 32
+"""Of one child in a listing, about."""
+
 _LEAST_PARALLEL = 4
 _MOST_PARALLEL = 12
 
 LARGE_ANSWERS = 4 * 1024 * 1024
 LARGE_BATCH = 4
-_FIRST = 8
+_UNKNOWN = 512 * 1024
+"""Bytes that a value may have, before any was seen."""
+
 LARGE_LISTING = 10_000
 DANGEROUS_LISTING = 100_000
 """From so many children on, a server may not have the memory for the answer: some 20 MB and more,
@@ -62,7 +67,7 @@ def parallel(batch: int, largest: int, walks: int = 1) -> int:
     """How many requests of `batch` reads, of at most `largest` bytes each, each of so many walks
     has side by side: the server is then busy while we use what it sent, and never builds more than
     16 MiB for us."""
-    fitting = _KNOWN_BYTES // (batch * (largest + _STAT_BYTES))
+    fitting = _KNOWN_BYTES // (batch * (largest + STAT_BYTES))
     return -(-max(_LEAST_PARALLEL, min(fitting, _MOST_PARALLEL)) // walks)
 
 
@@ -155,14 +160,21 @@ class Caution:
         return next(((path, many) for path, (_, many, _) in self._broke.items()), None)
 
 
+def large_answers() -> int:
+    """Bytes from which on an answer is a large one, where the line to it is no bound."""
+    return LARGE_ANSWERS
+
+
 class Ramp:
     """How many reads one request may carry. The first answer tells how large values are, and it
     must not be a hundred of them: few at first, twice as many after each small answer, few again
     after a large one."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, large: Callable[[], int] = large_answers) -> None:
+        """:param large: bytes from which on an answer is a large one, as of now."""
         self._most = most
-        self._now = min(_FIRST, most)
+        self._large = large
+        self._now = self._first()
 
     @property
     def batch(self) -> int:
@@ -170,14 +182,18 @@ class Ramp:
 
     def saw(self, size: int) -> None:
         """An answer's values came to `size` bytes."""
-        if size > LARGE_ANSWERS:
-            self._now = min(_FIRST, self._most)
-        elif size * 2 <= LARGE_ANSWERS:
+        large = self._large()
+        if size > large:
+            self._now = self._first()
+        elif size * 2 <= large:
             self._now = min(self._now * 2, self._most)
 
     def rest(self) -> None:
         """Nothing is to be read: what comes next may be of any size."""
-        self._now = min(_FIRST, self._most)
+        self._now = self._first()
+
+    def _first(self) -> int:
+        return min(self._most, max(1, self._large() // _UNKNOWN))
 
 
 class Rate:

@@ -51,7 +51,7 @@ class Reads:
         different = list(dict.fromkeys(wanted))
         found: dict[wire.Range, Found | errors.EtcdError] = {}
         while different:
-            chunk = different[: min(_MOST, self._client.reads_in_txn)]
+            chunk = different[: min(_MOST, self._client.learned.reads)]
             del different[: len(chunk)]
             found.update(self._read(chunk))
         return [found[each] for each in wanted]
@@ -64,7 +64,7 @@ class Reads:
             if len(chunk) == 1:
                 return {chunk[0]: refusal}
             if isinstance(refusal, errors.TooManyOperations):
-                self._client.fewer_reads(len(chunk))
+                self._client.learned.fewer_reads(len(chunk))
             half = len(chunk) // 2
             return {**self._read(chunk[:half]), **self._read(chunk[half:])}
         return {each: Found(answer, at) for at, each in enumerate(chunk)}

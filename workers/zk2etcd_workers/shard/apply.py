@@ -22,6 +22,8 @@ from zk2etcd_workers.shard import grouping
 
 BELOW_LIMIT = 1000
 _AHEAD = 2
+_PARTS = 4
+"""So many Txns share the line to etcd, at least."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +87,7 @@ class Applier:
         self._instruments = instruments
         self._deliver = deliver
         self._below, self._marks = below, marks
-        self._learned = client.learned
+        self._learned, self._line = client.learned, client.learned.up
         self._adapt()
         self._waiting: list[plan.Write] = []
         self._bytes = 0
@@ -109,7 +111,7 @@ class Applier:
         """Take over what was learned; asked for each write, so they are plain numbers."""
         most, size = min(self._settings.txn_ops, grouping.MOST_OPS), self._settings.txn_bytes
         self._limit = min(most, self._learned.operations or most)
-        self._most_bytes = min(size, self._learned.bytes or size)
+        self._most_bytes = min(size, self._learned.bytes or size, self._line.room // _PARTS)
 
     def is_full(self) -> bool:
         """Enough for one Txn is waiting."""
@@ -122,10 +124,11 @@ class Applier:
         )
 
     def has_room(self) -> bool:
-        """By number, and by bytes: of values larger than a Txn should be, fewer go at once."""
-        settings = self._settings
-        most_bytes = settings.txn_in_flight * settings.txn_bytes
-        return self.in_flight < settings.txn_in_flight and self._bytes_in_flight < most_bytes
+        """By number, and by bytes: of values larger than a Txn should be, fewer go at once; and
+        none while the line is full of those of other shards."""
+        most, size = self._settings.txn_in_flight, self._settings.txn_bytes
+        few = self.in_flight < most and self._bytes_in_flight < most * size
+        return few and self._line.fits(min(self._bytes, self._most_bytes), time.monotonic())
 
     def oldest(self, now: float) -> float:
         """Seconds that the oldest Txn has been under way."""
@@ -194,11 +197,14 @@ class Applier:
         success = [self._checkpoint_put(checkpoint, writes), *self._grouped(ops)]
         self.in_flight += 1
         self._bytes_in_flight += sent.size
-        self._sent_at[sent.number] = time.monotonic()
-        self._client.txn_soon(
-            wire.Txn(compares, success, self._fence.asks()),
-            lambda answer, error: self._deliver(Ack(sent, answer, error)),
-        )
+        self._sent_at[number] = now = time.monotonic()
+        self._line.take((self, number), size, now)
+
+        def answered(answer: wire.Answer | None, error: errors.EtcdError | None) -> None:
+            self._line.ended((self, number), None if error else size, time.monotonic())
+            self._deliver(Ack(sent, answer, error))
+
+        self._client.txn_soon(wire.Txn(compares, success, self._fence.asks()), answered)
 
     def _checkpoint_put(self, value: bytes, writes: Sequence[plan.Write]) -> wire.Txn:
         """It never falls; put again where it stays, so that its revision is the last write's."""
@@ -221,9 +227,10 @@ class Applier:
         self.in_flight -= 1
         self._bytes_in_flight -= ack.sent.size
         self._sent_at.pop(ack.sent.number, None)
+        self._adapt()
         settled = self._meaning(ack.sent, ack)
-        # There is room for one at least, so nothing is left here once nothing is under way.
-        while self._again and self.has_room():
+        # One at least goes, so nothing is left here once nothing is under way.
+        while self._again and (self.has_room() or not self.in_flight):
             writes, ranged, guarded = self._again.popleft()
             self._send(writes, ranged=ranged, guarded=guarded)
         return settled

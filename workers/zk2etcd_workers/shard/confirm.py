@@ -32,7 +32,7 @@ def read_again(
     :raises errors.SessionDoubt: the session changed, or did not answer.
     """
     answers: queue.SimpleQueue[replies.Reply] = queue.SimpleQueue()
-    at, ramp = 0, pacing.Ramp(_BATCH)
+    at, ramp = 0, pacing.Ramp(_BATCH, ctx.session.line.large)
     while at < len(paths):
         ctx.turn.beat()
         wanted = pacing.fitting(paths[at : at + ramp.batch], ctx.session.request_size.most)

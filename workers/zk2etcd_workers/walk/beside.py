@@ -9,8 +9,9 @@ keys of the range that it is asked for, whatever the limit.)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
+from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.model import plan
 from zk2etcd_workers.walk import etcd_keys, shelf
 
@@ -32,8 +33,13 @@ def differences(
     :raises errors.EtcdError: a page was refused or not answered.
     """
     asked: tuple[list[plan.Run], Iterator[plan.Held]] | None = None
-    for runs in _gathered(walk, buckets):
-        page = reader.part(runs[-1].keys[-1])
+
+    def room() -> int:
+        """A bucket's range holds the keys of the others too."""
+        return min(_PIECE_BYTES, reader.room()) // buckets
+
+    for runs, size in _gathered(walk, buckets, room):
+        page = reader.part(runs[-1].keys[-1], size * buckets)
         if asked is not None:
             yield from plan.merge(*asked, counts)
         asked = runs, page
@@ -43,39 +49,46 @@ def differences(
     yield from plan.merge((), reader.rest(), counts)
 
 
-def _gathered(walk: Iterable[plan.Run], buckets: int) -> Iterator[list[plan.Run]]:
-    """Runs of nodes, some at a time: few at first, so that writing begins soon. A bucket's range
-    holds the keys of the others too."""
-    most, most_bytes = _FIRST_NODES, _PIECE_BYTES // buckets
+def _gathered(
+    walk: Iterable[plan.Run], buckets: int, room: Callable[[], int]
+) -> Iterator[tuple[list[plan.Run], int]]:
+    """Runs of nodes, some at a time, and their bytes in etcd: few at first, so that writing begins
+    soon.
+
+    :param room: how many bytes they may come to, as of now.
+    """
+    most = _FIRST_NODES
     runs: list[plan.Run] = []
     nodes = size = 0
-    for run, of_run in _cut(walk, most_bytes):
-        if runs and (nodes >= most or size + of_run > most_bytes):
-            yield runs
+    for run, of_run in _cut(walk, room):
+        if runs and (nodes >= most or size + of_run > room()):
+            yield runs, size
             runs, nodes, size = [], 0, 0
             most = min(most * 4, _PIECE_NODES, _PIECE_KEYS // buckets)
         runs.append(run)
         nodes += len(run.keys)
         size += of_run
     if runs:
-        yield runs
+        yield runs, size
 
 
-def _cut(walk: Iterable[plan.Run], most: int) -> Iterator[tuple[plan.Run, int]]:
+def _cut(walk: Iterable[plan.Run], room: Callable[[], int]) -> Iterator[tuple[plan.Run, int]]:
     """The runs, those of large values in parts of at most so many bytes: (a part, its bytes)."""
     for run in walk:
-        sizes = list(map(len, filter(None, run.values)))
-        if (size := sum(sizes)) <= most:
+        size = sum(map(len, run.keys)) + sum(map(len, filter(None, run.values)))
+        size += wire.KEY_BYTES * len(run.keys)
+        if size <= (most := room()):
             if run.keys:
                 yield run, size
             continue
         part, size = plan.Run(), 0
         for key, value, node in zip(run.keys, run.values, run.nodes, strict=True):
-            if part.keys and size + len(value or b"") > most:
+            each = len(key) + wire.KEY_BYTES + len(value or b"")
+            if part.keys and size + each > most:
                 yield part, size
                 part, size = plan.Run(), 0
             part.keys.append(key)
             part.values.append(value)
             part.nodes.append(node)
-            size += len(value or b"")
+            size += each
         yield part, size

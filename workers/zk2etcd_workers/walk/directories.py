@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from zk2etcd_workers.model import tree
+from zk2etcd_workers.model import pacing, tree
 
 
 class Leaves(NamedTuple):
@@ -58,3 +58,14 @@ class Columns:
             self.nodes[start:end],
             sum(self._sizes[start:end]),
         )
+
+
+def size(results: Sequence[tree.Result]) -> int:
+    """Bytes of a reply, about."""
+    found = 0
+    for each in results:
+        if type(each) is tree.Node:
+            found += len(each.data) + pacing.STAT_BYTES
+        elif not isinstance(each, tree.Miss):
+            found += len(each) * pacing.NAME_BYTES
+    return found

@@ -11,12 +11,18 @@ from typing import Any
 from zk2etcd import errors
 from zk2etcd_workers import turn
 from zk2etcd_workers.etcd import client as etcd, wire
-from zk2etcd_workers.model import mapping, paging, plan, resting
+from zk2etcd_workers.model import line, mapping, paging, plan
 
 _FIRST_PAGE = 64
 _LARGEST_PAGE = 4_000
 _LARGEST_OF_KEYS = 10_000
 _PAGE_BYTES = 4 * 1024 * 1024
+_LEAST_PAGE = 8
+_KEY_BYTES = 256
+"""Of a key without its value, beside others like it, at most as a rule."""
+
+_SPARSE = 16
+_LOOK_AGAIN = 0.01
 
 
 class Reader:
@@ -25,7 +31,7 @@ class Reader:
 
     Pages adapt to the size of what they hold, and the next one is under way while one is used.
     If etcd compacted the revision, it goes on from the last key at a new one. It rests before a
-    page as long as its client and `model/resting` say.
+    page as long as its client and `model/line` say.
 
     :raises errors.EtcdError: a page was refused or not answered.
     """
@@ -44,7 +50,7 @@ class Reader:
         :param own: the target's own key, if it is known at the revision that is to be read.
         """
         self._pause = pause
-        self._yielding = resting.Yielding(time.monotonic()) if yields else None
+        self._yielding = line.Yielding(time.monotonic()) if yields else None
         self._rest_until = 0.0
         self._client = client
         self._shard = shard
@@ -54,13 +60,21 @@ class Reader:
         # For `to: /`, whose below-range is [/, 0), the range shows the key `/` itself.
         self._own: wire.Page | None = own if self._start != shard.target else None
         self._limit = _FIRST_PAGE
+        self._sparse = False
 
-    def part(self, last: bytes) -> Iterator[plan.Held]:
+    def part(self, last: bytes, expected: int) -> Iterator[plan.Held]:
         """The keys after those of the part before, up to `last`. The first page is asked for now;
-        the next part may be, before this one is read."""
+        the next part may be, before this one is read.
+
+        :param expected: bytes of these keys and their values, about.
+        """
         end = min(self._shard.after(last), self._end)
         start, self._start = self._start, max(self._start, end)
-        return self._pages(start, end)
+        return self._pages(start, end, min(expected, self._client.learned.down.room // 2))
+
+    def room(self) -> int:
+        """Bytes that a part may come to, as of now: two are under way, if etcd has them."""
+        return _PAGE_BYTES if self._sparse else self._client.learned.down.room // 2
 
     @property
     def revision(self) -> int:
@@ -77,24 +91,29 @@ class Reader:
     def rest(self, *, keys_only: bool = True) -> Iterator[plan.Held]:
         """All keys after those of the last part."""
         start, self._start = self._start, self._end
-        return self._pages(start, self._end, keys_only=keys_only)
+        return self._pages(start, self._end, _FIRST_PAGE * _KEY_BYTES, keys_only=keys_only)
 
-    def _pages(self, start: bytes, end: bytes, *, keys_only: bool = False) -> Iterator[plan.Held]:
+    def _pages(
+        self, start: bytes, end: bytes, expected: int, *, keys_only: bool = False
+    ) -> Iterator[plan.Held]:
         own, self._own = self._own, None
         pages = paging.Pages(start, end, self._shard.next)
-        ask = None if pages.done else self._ask(pages, keys_only)
-        return self._read(own, ask, pages, keys_only)
+        ask = None if pages.done else self._ask(pages, expected, keys_only)
+        return self._read(own, ask, pages, expected, keys_only)
 
-    def _ask(self, pages: paging.Pages, keys_only: bool) -> Callable[[], wire.Page]:
-        limit = self._client.most_keys(_LARGEST_OF_KEYS if keys_only else self._limit)
+    def _ask(self, pages: paging.Pages, expected: int, keys_only: bool) -> Callable[[], wire.Page]:
+        fitting = max(_FIRST_PAGE, self._client.learned.down.room // 2 // _KEY_BYTES)
+        most = min(_LARGEST_OF_KEYS, fitting) if keys_only else self._limit
+        limit = self._client.most_keys(most)
         start, end = pages.start, pages.stop
 
         def send() -> Callable[[], wire.Page]:
             options: dict[str, Any] = {"revision": self._revision, "keys_only": keys_only}
-            return self._client.range_soon(start, end, limit=limit, **options)
+            return self._client.range_soon(start, end, limit=limit, expected=expected, **options)
 
         if (rest := self._rest_until - time.monotonic()) > 0:
             self._pause(rest)
+        wait_for_room(self._client, expected, self._pause)
         sent = send()
 
         def answer() -> wire.Page:
@@ -113,6 +132,7 @@ class Reader:
         own: wire.Page | None,
         ask: Callable[[], wire.Page] | None,
         pages: paging.Pages,
+        expected: int,
         keys_only: bool,
     ) -> Iterator[plan.Held]:
         if own is not None:
@@ -121,10 +141,12 @@ class Reader:
             page, ask = ask(), None
             self._rest(page)
             if not keys_only:
-                self._limit = next_limit(page, self._limit)
+                self._limit = next_limit(page, self._limit, self._client.learned.down.room)
+                self._sparse = is_sparse(page, expected)
             pages.saw(page.keys, page.total, more=page.more)
             if not pages.done:
-                ask = self._ask(pages, keys_only)
+                expected = page.size if page.keys else _FIRST_PAGE * _KEY_BYTES
+                ask = self._ask(pages, expected, keys_only)
             if page.keys:
                 yield self._held(page)
 
@@ -211,9 +233,21 @@ class Numbers:
         return revision, counts
 
 
-def next_limit(page: wire.Page, limit: int) -> int:
-    """How many keys the next page may have, by how large those of the last one were."""
+def next_limit(page: wire.Page, limit: int, room: int) -> int:
+    """How many keys the next page may have, by how large those of the last one were, of a line
+    with so much room: two pages are under way. After none, nobody knows how large they are."""
     if not page.keys:
-        return limit
-    fitting = _PAGE_BYTES * len(page.keys) // max(page.size, 1)
-    return max(8, min(fitting, limit * 4, _LARGEST_PAGE))
+        return _FIRST_PAGE
+    fitting = min(_PAGE_BYTES, room // 2) * len(page.keys) // max(page.size, 1)
+    return max(_LEAST_PAGE, min(fitting, limit * 4, _LARGEST_PAGE))
+
+
+def is_sparse(page: wire.Page, expected: int) -> bool:
+    """It had hardly any of so many bytes that were expected."""
+    return page.size * _SPARSE < expected
+
+
+def wait_for_room(client: etcd.Client, expected: int, pause: Callable[[float], None]) -> None:
+    """Until the line carries so many bytes more."""
+    while not client.learned.down.fits(expected, time.monotonic()):
+        pause(_LOOK_AGAIN)

@@ -6,6 +6,7 @@ small: the unread parts of the tree wait in a heap, ordered as the walk will com
 
 from __future__ import annotations
 
+import functools
 import heapq
 import itertools
 import queue
@@ -33,7 +34,8 @@ _Slot = tuple[directories.Dir, int, int]
 
 class Reader:
     """Fills directories. `zxid` is the highest zxid of all replies, `largest` the largest value in
-    bytes; `held` and `held_bytes` count what was read and not used yet (`used`)."""
+    bytes; `held` and `held_bytes` count what was read and not used yet (`used`). `each` are the
+    bytes of the answer to one read, about; many, while that is not known."""
 
     def __init__(
         self,
@@ -61,12 +63,15 @@ class Reader:
         self._denied = denied
         self._skip_ephemeral = skip_ephemeral
         self._known = largest is not None and largest <= pacing.KNOWN_SMALL
-        self._ramp = pacing.Ramp(read_batch if self._known else min(_BATCH, read_batch))
+        most = read_batch if self._known else min(_BATCH, read_batch)
+        self._ramp = pacing.Ramp(most, session.line.large)
         self._parallel = _IN_FLIGHT
         if self._known and largest is not None:
             self._parallel = pacing.parallel(read_batch, largest, walks)
         self._most_held = pacing.held(walks)
         self._most = read_batch
+        self._line = session.line
+        self._each = min(pacing.KNOWN_SMALL, largest or pacing.KNOWN_SMALL) + pacing.STAT_BYTES
         self._small_so_far = 0
         self._patience = patience
         self._epoch = session.epoch if epoch is None else epoch
@@ -74,12 +79,9 @@ class Reader:
         self._heap: list[tuple[bytes, int, directories.Dir]] = []
         self._heavy: set[bytes] = set()
         self._long: directories.Dir | None = None  # whose huge listing is asked for
-        self._in_flight = 0
-        self._request_bytes = 0
-        self.held = 0
-        self._held_bytes = 0
-        self.zxid = 0
-        self.largest = 0
+        self._in_flight = self._request_bytes = 0
+        self.held = self._held_bytes = 0
+        self.zxid = self.largest = 0
 
     def root(self, path: bytes) -> directories.Dir:
         """Read one node: a directory of nothing but that node."""
@@ -139,7 +141,8 @@ class Reader:
                 self._require_rest(head)
             small = not self._known and self._small_so_far >= pacing.SMALL_SO_FAR
             batch = min(_SMALL_BATCH, self._most) if small else self._ramp.batch
-            granted = self._session.take(batch, live=False, known=self._known, small=small)
+            carried = self._line.carries(batch, self._each, time.monotonic())
+            granted = self._session.take(carried, live=False, known=self._known, small=small)
             if granted == 0:
                 return
             ops, slots, used = self._next_ops(granted)
@@ -155,8 +158,17 @@ class Reader:
 
     def _send(self, ops: list[protocol.Op], slots: list[_Slot], *, small: bool = False) -> None:
         self._in_flight += 1
-        known = self._known
-        self._session.read(ops, self._replies.put, slots, known=known, small=small, walks=True)
+        key, known, name = object(), self._known, pacing.NAME_BYTES
+        size = sum(count * self._each or each.expected * name for each, _, count in slots)
+        self._line.take(key, size, time.monotonic())
+        sink = functools.partial(self._arrived, key)
+        self._session.read(ops, sink, slots, known=known, small=small, walks=True)
+
+    def _arrived(self, key: object, reply: replies.Reply) -> None:
+        """In the connection's thread."""
+        size = None if reply.error else directories.size(reply.results)
+        self._line.ended(key, size, time.monotonic())
+        self._replies.put(reply)
 
     def _next_ops(self, permits: int) -> tuple[list[protocol.Op], list[_Slot], int]:
         """The reads nearest to use, at most `permits` of them data reads, and how many of them
@@ -233,11 +245,11 @@ class Reader:
         if reply.epoch != self._epoch:
             raise errors.SessionDoubt("the ZooKeeper session changed during a walk")
         self.zxid = max(self.zxid, reply.zxid)
-        columns = directories.Columns(reply.results)
-        self.largest = max(self.largest, columns.largest)
-        are_small = columns.largest <= pacing.KNOWN_SMALL
-        self._small_so_far = self._small_so_far + len(columns.nodes) if are_small else 0
-        plain = columns.are_all and not (self._skip_ephemeral and any(columns.owners))
+        found = directories.Columns(reply.results)
+        self.largest = max(self.largest, found.largest)
+        are_small = found.largest <= pacing.KNOWN_SMALL
+        self._small_so_far = self._small_so_far + len(found.nodes) if are_small else 0
+        plain = found.are_all and not (self._skip_ephemeral and any(found.owners))
         at = node = 0
         for directory, start, count in reply.tag:
             if not count:
@@ -246,17 +258,19 @@ class Reader:
                 continue
             part = reply.results[at : at + count]
             directory.found[start : start + count] = part
-            if not plain or any(columns.children[node : node + count]):
+            if not plain or any(found.children[node : node + count]):
                 self._descend(directory, start, part)
             else:
-                directory.leaves[start] = columns.leaves(node, node + count)
+                directory.leaves[start] = found.leaves(node, node + count)
             at += count
             node += count
             self.held += count
-        self._held_bytes += columns.size
-        if columns.nodes:  # a listing says nothing of the sizes of what it lists
-            self._ramp.saw(columns.size)
-        if columns.size > pacing.LARGE_ANSWERS:
+        self._held_bytes += found.size
+        if found.nodes:  # a listing says nothing of the sizes of what it lists
+            self._ramp.saw(found.size)
+            each = found.size // len(found.nodes) + pacing.STAT_BYTES
+            self._each = max(each, self._each * 2 // 3)
+        if found.size > pacing.LARGE_ANSWERS:
             self._heavy.update(directory.path for directory, _, _ in reply.tag)
 
     def _descend(

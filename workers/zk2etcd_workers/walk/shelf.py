@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from zk2etcd import errors
 from zk2etcd_workers import turn
 from zk2etcd_workers.etcd import client as etcd, wire
-from zk2etcd_workers.model import mapping, plan, resting
+from zk2etcd_workers.model import line, mapping, plan
 from zk2etcd_workers.walk import etcd_keys
 
 _FIRST_PAGE = 64
@@ -30,8 +30,11 @@ _Answer = Callable[[], wire.Page]
 class _Page:
     """All keys in [start, end), once it has been read: it may end sooner than was asked for."""
 
-    def __init__(self, start: bytes, end: bytes, revision: int, answer: _Answer) -> None:
+    def __init__(
+        self, start: bytes, end: bytes, revision: int, expected: int, answer: _Answer
+    ) -> None:
         self.start, self.end = start, end
+        self.expected = expected
         self.revision, self.answer = revision, answer
         self.lock = threading.Lock()
         self.parts: Sequence[plan.Held] | None = None
@@ -62,9 +65,10 @@ class Shelf:
         self.error: errors.Zk2EtcdError | None = None
         self._client = client
         self._shard = shard
-        self._yielding = resting.Yielding(time.monotonic()) if yields else None
+        self._yielding = line.Yielding(time.monotonic()) if yields else None
         self._rest_until = 0.0
         self._limit = _FIRST_PAGE
+        self._sparse = False
         self._lock = threading.Lock()
         self._pages: list[_Page] = []
         self._own: wire.Page | None = None
@@ -86,28 +90,36 @@ class Shelf:
                 self._revision = self._own.revision
             return self._own
 
-    def ask(self, place: bytes, end: bytes, pause: Callable[[float], None]) -> _Page:
+    def room(self) -> int:
+        """See `etcd_keys.Reader.room`."""
+        return _KEPT_BYTES if self._sparse else self._client.learned.down.room // 2
+
+    def ask(self, place: bytes, end: bytes, expected: int, pause: Callable[[float], None]) -> _Page:
         """The page with this place, as far as `end`; if it is not there, it is asked for now."""
+        expected = min(expected, self._client.learned.down.room // 2)
         with turn.holding(self._lock):
             if (found := self._at(place)) is not None:
                 return found
         if (rest := self._rest_until - time.monotonic()) > 0:
             pause(rest)
+        etcd_keys.wait_for_room(self._client, expected, pause)
         with turn.holding(self._lock):
             if (found := self._at(place)) is not None:
                 return found
             # Only up to what somebody else has asked for.
             end = min((page.start for page in self._pages if place < page.start < end), default=end)
-            page = _Page(place, end, self._revision, self._send(place, end))
+            page = _Page(place, end, self._revision, expected, self._send(place, end, expected))
             self._pages.append(page)
             return page
 
     def _at(self, place: bytes) -> _Page | None:
         return next((page for page in self._pages if page.has(place)), None)
 
-    def _send(self, start: bytes, end: bytes) -> _Answer:
+    def _send(self, start: bytes, end: bytes, expected: int) -> _Answer:
         limit = self._client.most_keys(self._limit)
-        return self._client.range_soon(start, end, limit=limit, revision=self._revision)
+        return self._client.range_soon(
+            start, end, limit=limit, revision=self._revision, expected=expected
+        )
 
     def read(self, page: _Page) -> None:
         """Have the page's answer.
@@ -133,7 +145,8 @@ class Shelf:
                 with turn.holding(self._lock):
                     if self._revision == page.revision:
                         self._revision = self._client.range(self._shard.target).revision
-                    page.revision, page.answer = self._revision, self._send(page.start, page.end)
+                    page.revision = self._revision
+                    page.answer = self._send(page.start, page.end, page.expected)
 
     def _arrived(self, page: _Page, answer: wire.Page) -> None:
         parts = _taken_apart(self._shard, answer)
@@ -146,7 +159,9 @@ class Shelf:
                 page.end = answer.keys[-1] + b"\0"
             page.parts, page.size = parts, answer.size
             self._rest_until = max(self._rest_until, now + seconds)
-            self._limit = etcd_keys.next_limit(answer, self._limit)
+            room = self._client.learned.down.room
+            self._limit = etcd_keys.next_limit(answer, self._limit, room)
+            self._sparse = etcd_keys.is_sparse(answer, page.expected)
             self._clear()
 
     def moved(self, reader: Reader, place: bytes) -> None:
@@ -211,28 +226,39 @@ class Reader:
     def close(self) -> None:
         self._shelf.left(self)
 
-    def part(self, last: bytes) -> Iterator[plan.Held]:
+    def room(self) -> int:
+        return self._shelf.room()
+
+    def part(self, last: bytes, expected: int) -> Iterator[plan.Held]:
         """The keys after those of the part before, up to `last`. The first page is asked for now;
-        the next part may be, before this one is read."""
+        the next part may be, before this one is read.
+
+        :param expected: bytes of all buckets' keys there and their values, about.
+        """
         end = min(self._shard.after(last), self._end)
         start, self._start = self._start, max(self._start, end)
         place = self._shard.next(start)
-        page = self._shelf.ask(place, end, self._pause) if place < end else None
+        page = self._shelf.ask(place, end, expected, self._pause) if place < end else None
         lacks_own, self._lacks_own = self._lacks_own, False
-        return self._read(self._shelf.own() if lacks_own else None, page, place, end)
+        return self._read(self._shelf.own() if lacks_own else None, page, place, end, expected)
 
     def _read(
-        self, own: wire.Page | None, page: _Page | None, place: bytes, end: bytes
+        self,
+        own: wire.Page | None,
+        page: _Page | None,
+        place: bytes,
+        end: bytes,
+        expected: int,
     ) -> Iterator[plan.Held]:
         if own is not None:
             yield plan.Held(own.keys, own.values)
         while page is not None:
             self._shelf.read(page)
             if not page.has(place):
-                page = self._shelf.ask(place, end, self._pause)
+                page = self._shelf.ask(place, end, expected, self._pause)
                 continue
             start, place = place, min(self._shard.next(page.end), end)
-            ahead = self._shelf.ask(place, end, self._pause) if place < end else None
+            ahead = self._shelf.ask(place, end, expected, self._pause) if place < end else None
             held = page.part(self._shard.bucket, start, end)
             self._shelf.moved(self, place)
             if held.keys:

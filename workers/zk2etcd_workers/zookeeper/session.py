@@ -15,7 +15,7 @@ from typing import Any, cast
 from zk2etcd import errors, metrics
 from zk2etcd.config import connections
 from zk2etcd.logs import logger
-from zk2etcd_workers.model import pacing
+from zk2etcd_workers.model import line, pacing
 from zk2etcd_workers.zookeeper import (
     connection,
     failures,
@@ -27,6 +27,9 @@ from zk2etcd_workers.zookeeper import (
     watch_routes,
 )
 from zk2etcd_workers.zookeeper.classic import arming, bulk, watches as watching
+
+_USUAL = 16 * 1024 * 1024
+"""Bytes of answers that walks have under way, on a line that is no bound."""
 
 _CHECKS_LOST = 3
 """Connections in a row that ended on the question whether a watch stands, before it is given up."""
@@ -58,6 +61,10 @@ class Session(link.Link):
         self.rate = pacing.Rate(settings.max_reads_per_second)
         self.request_size = pacing.RequestSize()
         self.caution = pacing.Caution()
+        # The answers to pings wait behind all that is under way.
+        patience = min(settings.request_timeout, settings.session_timeout / 2)
+        self.line = line.Line(_USUAL, patience)
+        """From ZooKeeper to us."""
 
     def tend(self, now: float) -> None:
         """See `link.Link.tend`; and list what has waited for it, in the classic protocol."""
@@ -252,14 +259,16 @@ class Session(link.Link):
         if isinstance(request, protocol.CheckWatch):
             self._checked(pending.epoch, answered=error is None)
         status = "success" if error is None else type(error).__name__
+        took = (now := time.monotonic()) - pending.started
         if pending.op:
-            self._instruments.zk_op(pending.op, status, time.monotonic() - pending.started)
+            self._instruments.zk_op(pending.op, status, took)
         size = getattr(request, "size", 0)
         failure = failures.translate(error, size) if error is not None else None
         if failure is None:
             self.request_size.passed(size)
         elif isinstance(failure, errors.SessionDoubt):
             self.request_size.lost(size)
+            self.line.lost(took, now)
         lowest = getattr(request, "lowest", request.zxid)
         if failure is None and lowest < self._floor:
             failure = errors.StaleRead(

@@ -138,6 +138,22 @@ def test_a_ramp_starts_small_grows_on_small_answers_and_falls_on_a_large_one() -
     assert pacing.Ramp(3).batch == 3
 
 
+def test_requests_carry_few_reads_where_a_line_carries_little() -> None:
+    large = [pacing.LARGE_ANSWERS]
+    ramp = pacing.Ramp(64, lambda: large[0])
+    assert ramp.batch == 8
+    large[0] = 300_000
+    ramp.rest()
+    assert ramp.batch == 1
+    batches = []
+    for _ in range(8):
+        ramp.saw(ramp.batch * 12_000)
+        batches.append(ramp.batch)
+    assert batches == [2, 4, 8, 16, 16, 16, 16, 16]
+    ramp.saw(300_001)
+    assert ramp.batch == 1
+
+
 @given(st.integers(1, 1000), st.integers(0, pacing.KNOWN_SMALL))
 def test_reads_of_known_size_are_bounded_by_what_they_come_to(batch: int, largest: int) -> None:
     parallel = pacing.parallel(batch, largest)

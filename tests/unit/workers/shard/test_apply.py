@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -33,7 +34,8 @@ class Store:
         self.refused = 0
         self.under_way: list[Callable[[], None]] = []
         self.allowance: int | None = None
-        self.learned = etcd_limits.Learned()
+        self.learned = etcd_limits.Learned(connections.Etcd())
+        self.learned.up.room = 4 * 1024 * 1024  # as it is found to be after a few answers
 
     def take(self, wanted: int) -> int:
         if self.allowance is None:
@@ -232,6 +234,24 @@ def test_many_writes_are_few_txns() -> None:
     run = _run()
     run.write(_puts(10_000))
     assert len(run.store.sent) == 5
+
+
+def test_a_thin_line_is_given_small_txns_and_few_of_them() -> None:
+    run = _run(txn_in_flight=8)
+    run.store.learned.up.room = 64 * 1024
+    run.applier.add(plan.Write(b"/s/first", b"x", b"/s/first", 5))
+    assert run.applier.flush()
+    run.settle()
+    for number in range(100):
+        key = b"/s/%d" % number
+        run.applier.add(plan.Write(key, b"x" * 4_000, key, 5))
+    while run.applier.flush():
+        pass
+    assert len(run.store.under_way) == 4
+    assert max(map(_size, run.store.sent)) < 18_000
+    run.store.learned.up.take("another shard's", 10**7, time.monotonic())
+    run.settle()
+    assert not run.applier.flush(), "the line is full"
 
 
 @given(

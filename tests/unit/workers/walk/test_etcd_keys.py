@@ -10,8 +10,8 @@ from hypothesis import given, strategies as st
 
 from tests.unit.workers import etcd_of_keys, splits
 from zk2etcd_workers.etcd import client as clients
-from zk2etcd_workers.model import mapping
-from zk2etcd_workers.walk import etcd_keys
+from zk2etcd_workers.model import mapping, plan, tree
+from zk2etcd_workers.walk import beside, etcd_keys
 
 
 def streamed(client: etcd_of_keys.Etcd, shard: mapping.Mapping) -> list[bytes]:
@@ -49,3 +49,44 @@ def test_a_large_child_of_another_bucket_is_skipped() -> None:
     assert client.sent < 1000
     assert streamed(client, second) == keys[1:-1]
     assert etcd_keys.number(cast(clients.Client, client), first) == 2
+
+
+ROOM = 40_000
+NAMES = [b"/t/%05d" % number for number in range(5_000)]
+
+
+def compared(client: etcd_of_keys.Etcd) -> plan.Counts:
+    """A walk of all names, in runs, beside what this etcd has of them."""
+    runs = []
+    for start in range(0, len(NAMES), 500):
+        run = plan.Run()
+        run.keys = run.values = NAMES[start : start + 500]  # type: ignore[assignment]
+        run.nodes = [tree.Node(name, name, 5, 7, 1, 0, 0) for name in run.keys]
+        runs.append(run)
+    counts, shard = plan.Counts(), mapping.Mapping("/s", "/t")
+    reader = etcd_keys.Reader(cast(clients.Client, client), shard)
+    for _ in beside.differences(runs, reader, 1, counts):
+        pass
+    return counts
+
+
+def test_pages_of_a_thin_line_are_small_and_there_are_no_more_of_them_than_that_needs() -> None:
+    client = etcd_of_keys.Etcd(NAMES)
+    client.learned.down.room = ROOM
+    assert compared(client).present == len(NAMES)
+    assert max(client.sizes) <= ROOM // 2
+    assert sum(client.sizes) / len(client.sizes) > ROOM // 8
+
+
+def test_an_etcd_that_has_nothing_yet_is_not_asked_more_often_for_that() -> None:
+    client = etcd_of_keys.Etcd([])
+    client.learned.down.room = ROOM
+    assert compared(client).present == 0
+    assert len(client.sizes) < 12
+
+
+def test_keys_alone_are_read_in_pages_that_the_line_carries() -> None:
+    client = etcd_of_keys.Etcd(NAMES)
+    client.learned.down.room = ROOM
+    assert etcd_keys.number(cast(clients.Client, client), mapping.Mapping("/s", "/t")) == 5_000
+    assert max(client.sizes) <= ROOM // 2

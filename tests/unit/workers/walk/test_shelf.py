@@ -62,9 +62,9 @@ def shelves_of(client: etcd_of_keys.Etcd) -> shelf.Shelves:
 
 def read(reader: shelf.Reader | etcd_keys.Reader, ends: Sequence[bytes]) -> Iterator[bytes]:
     """What a walk that ends a part at each of these keys is shown, a step for each page."""
-    parts = [reader.part(ends[0])] if ends else []
+    parts = [reader.part(ends[0], 4_000)] if ends else []
     for end in ends[1:]:
-        parts.append(reader.part(end))  # asked for before the one before is used
+        parts.append(reader.part(end, 4_000))  # asked for before the one before is used
         for page in parts.pop(0):
             yield from page.keys
     for part in (*parts, reader.rest()):
@@ -161,7 +161,7 @@ def test_too_much_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     client, shards = Etcd(KEYS), splits.parts(2)
     shelves = shelves_of(client)
     first, second = (shelves.reader(each, "", 0, no_pause) for each in shards)
-    for part in (first.part(end) for end in own_ends(KEYS, shards[0], 100)):
+    for part in (first.part(end, 4_000) for end in own_ends(KEYS, shards[0], 100)):
         list(part)
         assert sum(page.size for page in first._shelf._pages) <= 50_000
     assert list(read(second, own_ends(KEYS, shards[1], 100))) == [
@@ -175,7 +175,7 @@ def test_an_error_is_that_of_all_who_wait_for_the_answer_and_of_nobody_later() -
     shelves = shelves_of(client)
     first, second = (shelves.reader(each, "", 0, no_pause) for each in shards)
     end, raised = KEYS[-1], []
-    for part in [each.part(end) for each in (first, second)]:
+    for part in [each.part(end, 4_000) for each in (first, second)]:
         with pytest.raises(errors.EtcdUnavailable) as met:
             list(part)
         raised.append(met.value)
@@ -183,7 +183,7 @@ def test_an_error_is_that_of_all_who_wait_for_the_answer_and_of_nobody_later() -
     first.close()
     again = shelves.reader(shards[0], "", 0, no_pause)
     assert again._shelf is second._shelf
-    keys = [key for page in again.part(end) for key in page.keys]
+    keys = [key for page in again.part(end, 4_000) for key in page.keys]
     assert keys == [key for key in KEYS if shards[0].owns_key(key)]
 
 
@@ -211,7 +211,7 @@ def test_a_revision_that_was_compacted_is_followed_by_a_newer_one() -> None:
     client, (first, _) = Etcd(KEYS), splits.parts(2)
     client.refusals = [errors.Compacted("compacted")]
     reader = shelves_of(client).reader(first, "", 0, no_pause)
-    keys = [key for page in reader.part(KEYS[-1]) for key in page.keys]
+    keys = [key for page in reader.part(KEYS[-1], 4_000) for key in page.keys]
     assert keys == [key for key in KEYS if first.owns_key(key)]
     assert client.asked_at[:2] == [7, 8]
 
@@ -246,3 +246,16 @@ def test_a_count_of_one_is_a_count_of_all_but_not_an_older_one() -> None:
     client.keys.pop()
     client.rollbacks += 1
     assert sum(numbers.of(each, 8, no_pause) for each in shards) == len(KEYS)
+
+
+def test_buckets_share_small_pages_of_a_thin_line() -> None:
+    keys = [b"/t/%05d" % number for number in range(3_000)]
+    client = Etcd(keys)
+    client.learned.down.room = 40_000
+    shelves, (first, second) = shelves_of(client), splits.parts(2)
+    readers = [shelves.reader(shard, "base", 0, no_pause) for shard in (first, second)]
+    for shard, reader in zip((first, second), readers, strict=True):
+        assert reader.room() == 20_000
+        found = list(read(reader, own_ends(keys, shard, 100)))
+        assert found == [key for key in keys if shard.owns_key(key)]
+    assert max(client.sizes) <= 20_000

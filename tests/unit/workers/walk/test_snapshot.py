@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -132,6 +132,24 @@ def test_reads_of_unknown_size_stay_within_the_budget(size: int) -> None:
     if size > 10_000:
         late = session.requests[-5:]
         assert max(map(len, late)) * size <= pacing.LARGE_ANSWERS, "large ones go few at a time"
+
+
+def test_no_more_is_under_way_than_the_line_carries() -> None:
+    nodes: walks.Paths = {b"/s": b""}
+    nodes |= {b"/s/%04d" % number: b"x" * 4_000 for number in range(600)}
+    session = walks.Session(nodes)
+    session.line.lost(10.0, 1.0)
+    parts: list[float] = []
+
+    class Watched(list[Any]):
+        def append(self, asked: Any) -> None:
+            super().append(asked)
+            parts.append(sum(len(ops) * 4_080 for ops, *_ in self) / session.line.room)
+
+    session.under_way = Watched()
+    assert len(walking.emitted(walks.walk(session, SHARD), SHARD)) == len(nodes)
+    assert 0.5 < max(parts) <= 1.0
+    assert session.line.used(0.0) == 0
 
 
 def test_requests_stay_below_the_servers_buffer() -> None:
