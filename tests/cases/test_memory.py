@@ -103,6 +103,7 @@ def test_a_base_that_keeps_failing_holds_no_more_than_one_that_ends_well(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_nor_does_one_that_etcd_breaks_off(
     fresh_zookeeper: servers.ZooKeeper, fresh_etcd: servers.Etcd, supervise: conftest.Supervise
 ) -> None:

@@ -47,6 +47,7 @@ def test_z9_a_mirror_starts_where_words_do_not_get_through(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("words", [proxy.Words.CLOSE])
 def test_z9_a_wiped_server_is_known_where_words_do_not_get_through(
     fresh_zookeeper: servers.ZooKeeper,

@@ -1,4 +1,4 @@
-"""Two runs of the whole suite for `make test`: a seed that is always the same, and a fresh one.
+"""A short run of the whole suite for `make test`, with a fresh seed.
 
 `make faults` has the long ones. A failure's message names its seed.
 """
@@ -18,7 +18,9 @@ FRESH = random.SystemRandom().randrange(1000, 1_000_000)
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("seed", [1, pytest.param(FRESH, id="fresh")])
+@pytest.mark.parametrize(
+    "seed", [pytest.param(1, marks=pytest.mark.long), FRESH], ids=["1", "fresh"]
+)
 def test_nothing_that_is_promised_breaks(seed: int) -> None:
     sys.stdout.write(f"seed {seed}\n")
     run.run(seed, SECONDS).check()
