@@ -89,8 +89,11 @@ def test_a_write_under_way_cannot_land_once_it_is_paused(world: mirroring.World)
     world.zk.create(world.root, b"0")
     with proxy.Proxy(world.etcd_address) as first, proxy.Proxy(world.etcd_address) as second:
         ways = [f"http://{each.address}" for each in (first, second)]
+        # Both are asked who they are: the first to answer is gone on with.
+        second.delay(0.2, "down")
         worker = world.worker(etcd={"endpoints": ways, "request_timeout": 1.0})
         worker.follows()
+        second.delay(0.0, "down")
         first.hold("both")
         held, answered = time.monotonic(), first.returned
         world.zk.set(world.root, b"1")
