@@ -83,17 +83,14 @@ class Cluster:
         if self._home is None or self._is_vouched():
             return
         started = time.monotonic()
-        while not self._lock.acquire(timeout=turn.SLICE):
-            turn.touch()
         try:
-            if not self._is_vouched():
-                self._choose()
+            with turn.holding(self._lock):
+                if not self._is_vouched():
+                    self._choose()
         except errors.EtcdError as error:
             # What was to be asked is not even sent; it counts as an operation that failed.
             self._instruments.etcd_op("get", type(error).__name__, time.monotonic() - started)
             raise
-        finally:
-            self._lock.release()
 
     def stranger(self, call: members.Call) -> errors.OtherCluster | None:
         """The same, of a call that was answered well."""
