@@ -186,23 +186,28 @@ def test_a_restore_to_the_middle_of_what_one_zxid_covers_is_noticed(
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize(("away", "lease_ttl"), [(0.0, "60s"), (5.0, "5s")])
+@pytest.mark.parametrize(
+    ("away", "lease_ttl", "killed"), [(0.0, "60s", False), (5.0, "5s", False), (0.0, "5s", True)]
+)
 def test_a_pause_outlives_a_restore_from_before_it(
     zookeeper: servers.ZooKeeper,
     etcd_3_5: Restorable,
     supervise: Supervise,
     away: float,
     lease_ttl: str,
+    *,
+    killed: bool,
 ) -> None:
     """E1, kind: a shard is paused, etcd is put back to before that: it must not be mirrored. Also
-    where etcd is away for so long that the shard is claimed again, which finds it out."""
+    where etcd is away for so long that the shard is claimed again, which finds it out, and where
+    the worker ends meanwhile, so that only its supervisor knows."""
     world = _following(zookeeper, etcd_3_5, supervise, lease_ttl=lease_ttl)
     snapshot = etcd_3_5.snapshot()
     shard = world.supervisor.shard_id(ROOT)
     done = installed.run("pause", "--url", world.supervisor.url, "--wait", shard)
     assert done.returncode == 0, done.stderr
     tokens = world.sides.owners(f"zk2etcd{ROOT}")
-    world.restored(snapshot, *BUMPED, *etcd_3_5.same(), away=away)
+    world.restored(snapshot, *BUMPED, *etcd_3_5.same(), away=away, killed=killed)
     polling.until(
         lambda: (
             world.sides.owners(f"zk2etcd{ROOT}") not in (tokens, {})
