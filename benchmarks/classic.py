@@ -1,6 +1,6 @@
 """ZooKeeper before 3.6, which knows neither bulk reads nor recursive watches: a first sync beside a
-bare script that reads the same way, what a node costs where there are more of them, memory, and a
-burst below one parent beside the installed release.
+bare script that reads the same way, what a node costs where there are more of them, a reconnect,
+memory, and a burst below one parent beside the installed release.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import dataclasses
 import time
 from collections.abc import Iterator
 
-from benchmarks import figures, full_sync, memory, world
+from benchmarks import figures, full_sync, memory, reconnect, world
 from tests import releases
 from zk2etcd.sandbox import servers
 from zk2etcd_workers.commands import generate
@@ -38,6 +38,7 @@ def _figures(
 ) -> Iterator[figures.Figure]:
     yield full_sync.measure(old, LARGE, nodes, runs, script="bare_classic", target=1.6)[0]
     yield _growth(old, nodes, runs)
+    yield reconnect.measure(old, LARGE, nodes, runs)
     yield from memory.following(old, LARGE, nodes, None)
     yield _burst(old, installed, burst, runs)
 

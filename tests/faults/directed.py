@@ -11,7 +11,8 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import kazoo.security
 
@@ -396,6 +397,40 @@ def armed_beside_a_change(on: stage.Stage) -> None:
         on.violations.append(oracle.Violation("I4", "missed", below, text))
 
 
+def changed_while_cut(on: stage.Stage) -> None:
+    """The classic protocol: nodes change while the connection is broken, and what has changed is
+    asked for over the next one. A walk that comes after it is to find nothing."""
+    node = f"{stage.ROOT}/n"
+    on.create("n")
+    supervisor = on.follows(zookeeper={"protocol": "classic"})
+    for value in (b"1", b"2", b"3"):
+        # A connection that breaks by itself, too, has a base look at everything.
+        bases = len(supervisor.events("base done"))
+        on.synced_at(supervisor, on.synced_at(supervisor, ""))
+        on.zk_proxy.refuse()
+        on.zk.set(node, value)
+        on.zk.create(f"{node}/{value.decode()}", value)
+        on.zk_proxy.heal()
+        done = _walked(supervisor, bases)
+        if "missed" in done[0]:
+            break
+    else:
+        raise AssertionError("it was never asked: this shows nothing")
+    on.arrived(value, node)
+    if missed := done[0]["missed"]:
+        text = f"{missed} changes were not told of when ZooKeeper was asked what had changed"
+        on.violations.append(oracle.Violation("I4", "missed", node, text))
+
+
+def _walked(supervisor: world.Supervisor, bases: int) -> Sequence[dict[str, Any]]:
+    """The line of a full sync, or of a base after so many."""
+    return polling.until(
+        lambda: supervisor.events("full sync done") or supervisor.events("base done")[bases:],
+        60,
+        what="a walk",
+    )
+
+
 def _answers_for_a_while(
     on: stage.Stage,
     supervisor: world.Supervisor,
@@ -468,5 +503,6 @@ SCENARIOS: Mapping[str, Callable[[stage.Stage], None]] = {
         swapped_ensemble,
         put_back,
         armed_beside_a_change,
+        changed_while_cut,
     )
 }

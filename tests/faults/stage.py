@@ -108,6 +108,17 @@ class Stage:
             return supervisor.shards().get(ROOT, {})
         return {}
 
+    def synced_at(self, supervisor: world.Supervisor, before: str) -> str:
+        """The next moment of which it is proven that all from before it is in etcd."""
+        return (
+            polling.until(
+                lambda: (at := str(self.shard(supervisor).get("synced_at") or "")) != before and at,
+                20,
+                what="a proof of freshness",
+            )
+            or ""
+        )
+
     def ask_for_a_pause(self, supervisor: world.Supervisor) -> None:
         """Return when the shard has let go of what it was about."""
         supervisor.ask("/pause", {})

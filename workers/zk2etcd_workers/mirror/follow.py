@@ -62,10 +62,10 @@ class Follow:
         self._asking = asking
         self._applier = base.applier(ctx, inbox.put)
         self._pipeline = pipeline.Pipeline(ctx, dirty, self._applier, inbox.put)
-        self._freshness = freshness.Freshness(ctx, facts, dirty)
+        self.freshness = freshness.Freshness(ctx, facts, dirty)
         self._tally = gauges.Tally(ctx, facts)
-        self._told = untold.Untold(dirty.heard, ctx.since)
-        self._seat = seat.Seat(ctx, self._freshness, self._told, inbox.put)
+        self._told = untold.Untold(dirty.heard, ctx.since, compares=ctx.resumed)
+        self.seat = seat.Seat(ctx, self.freshness, self._told, inbox.put)
         self._is_quiet = False
         self._missing = 0
         """Full syncs in a row that found what no event had told of."""
@@ -83,7 +83,7 @@ class Follow:
         :raises turn.Stopped: asked to stop; nothing new was begun, `settle` waits for the rest.
         """
         self._applier.saw(zxid)
-        self._asking.join(self._seat)
+        self._asking.join(self.seat)
         try:
             while True:
                 self._ctx.turn.beat()
@@ -93,7 +93,7 @@ class Follow:
                 self._pipeline.write()
                 self._tick(time.monotonic(), due)
         finally:
-            self._asking.leave(self._seat)
+            self._asking.leave(self.seat)
             self._facts.course = None
             if self.full_sync is not None:
                 self.full_sync.stop()
@@ -132,7 +132,7 @@ class Follow:
         elif isinstance(item, seat.Looked):
             self._looked_at_owner(item)
         elif isinstance(item, seat.Root):
-            self._freshness.root_is(item.node)
+            self.freshness.root_is(item.node)
         elif isinstance(item, seat.Synced):
             self._told.synced(item.zxid)
         elif isinstance(item, errors.Zk2EtcdError):
@@ -206,7 +206,7 @@ class Follow:
     def _looked_at_owner(self, looked: seat.Looked) -> None:
         self._ctx.fence.check(looked.standing)
         if looked.standing.answer is None:
-            self._freshness.etcd_silent()
+            self.freshness.etcd_silent()
         else:
             self._told.etcd_at(looked.standing.answer.revision)
 
@@ -269,7 +269,7 @@ class Follow:
         self._dirty.check()
         if self._ctx.grants.names(self._facts.guard):
             raise errors.Released("a person released the guard")
-        if self._ctx.etcd.rollbacks != self._seat.rollbacks:
+        if self._ctx.etcd.rollbacks != self.seat.rollbacks:
             raise errors.RolledBack("etcd went back to an earlier state (restored from a backup?)")
         if not self._ctx.dry_run:
             self._ctx.fence.compares()
@@ -277,7 +277,7 @@ class Follow:
     def _tick(self, now: float, due: Callable[[], str | None]) -> None:
         self._facts.pending = len(self._dirty) + len(self._pipeline.busy)
         self._pipeline.lost(now, self.repairs.waited(now))
-        self._is_quiet = self._freshness.look(self._pipeline.busy)
+        self._is_quiet = self.freshness.look(self._pipeline.busy)
         self._tally.ask(now, self._inbox.put)
         self.repairs.begin()
         if self.full_sync is not None:
@@ -291,7 +291,7 @@ class Follow:
         self._facts.full_sync_running = True
         self._facts.trace_id = ctx.trace_id
         self.repairs.reset(ctx)
-        self._told.begins(self._seat.revision, self._facts.unsyncable.denied())
+        self._told.begins(self.seat.revision, self._facts.unsyncable.denied())
         self.full_sync = full_sync.FullSync(ctx, self._facts, self._inbox.put)
         self._facts.course = self.full_sync.course(self.repairs.written)
         self.full_sync.start()

@@ -27,6 +27,7 @@ from zk2etcd_workers.mirror import (
     rounds as all_rounds,
     splits,
 )
+from zk2etcd_workers.mirror.stock import taking
 from zk2etcd_workers.model import news
 from zk2etcd_workers.ownership import checkpoints as all_checkpoints
 from zk2etcd_workers.safety import guard_record, identity as identities, pause_key
@@ -70,7 +71,6 @@ class Mirror:
         self._dirty = dirty_paths.Dirty(ctx.mapping, dirty_paths.MOST, self._wake)
         self._due = threading.Event()
         self._due_trace = ""
-        self._bases = 0
         self._following_since = 0.0
         self._follow: follow.Follow | None = None
         self._rng = random.Random()
@@ -79,6 +79,7 @@ class Mirror:
         self.failures = 0
         """How many attempts have ended in an error, since the start."""
         self.facts = shard_facts.Facts()
+        self._stock = taking.Stock(self.facts, self._dirty, once=once)
         if inherited is not None:
             self.facts.inherit(inherited)
             ctx.fence.inherit(inherited.mark)
@@ -145,6 +146,7 @@ class Mirror:
                     self._failed(error)
                 except turn.Interrupted:
                     self._trace()
+                    self._stock.forget()
                     self._following_since = 0.0
                     self._ctx.log.info("starting over", reason="a person paused or resumed it")
                 except (turn.Stopped, SystemExit):
@@ -180,7 +182,7 @@ class Mirror:
         if (trip := guard.standing()) is not None and trip.kind == "identity":
             # So that a release knows whether servers at or above the floor are back.
             ctx.session.open(floor)
-            self._owning.hold(ctx, guard, trip, self._take_due)
+            self._hold(ctx, guard, trip)
             return
         own = checkpoints.get(ctx.keys.checkpoint(ctx.shard.id), 0)
         facts.zxid = own
@@ -191,11 +193,14 @@ class Mirror:
             reason = identity.changed(self._dirty.was_deleted)
         if reason is not None:
             trip = guard.distrust(reason, base.count(ctx), lowers=behind)
-            self._owning.hold(ctx, guard, trip, self._take_due)
+            self._hold(ctx, guard, trip)
             return
-        first = own == 0 or identity.is_hidden
+        first, certain = own == 0 or identity.is_hidden, trip is None and identity.is_known
         identity.settle(held=True)
-        zxid = self._base(ctx, floor, identity, first=first)
+        ctx, zxid = self._stock.take(ctx, floor, identity, first=first, certain=certain)
+        if ctx.resumed:
+            # What was not told of would be found by nobody else, see docs/decisions/0099.
+            self.full_sync(self._due_trace if self._due.is_set() else "")
         self._following_since = time.monotonic()
         facts.follows()
         self._steps_aside()
@@ -204,6 +209,13 @@ class Mirror:
                 ctx.turn.pause(1.0)
         self._follow = follow.Follow(ctx, facts, self._dirty, self._inbox, identity, self._rounds)
         self._follow.run(zxid, self._take_due)
+
+    def _hold(
+        self, ctx: context.Context, guard: guard_record.Guarding, trip: messages.Guard
+    ) -> None:
+        """Another ensemble answers, or did: nothing is written until a release."""
+        self._stock.forget()
+        self._owning.hold(ctx, guard, trip, self._take_due)
 
     def _own(self) -> all_checkpoints.Checkpoints:
         """Take the shard; while it is paused, do no more than that. All checkpoints, as they were
@@ -224,6 +236,7 @@ class Mirror:
         ctx = self._ctx
         ctx.session.unsubscribe(ctx.root, self._dirty.event)
         self._dirty.forget()
+        self._stock.forget()
         self._due.clear()
         self._follow = None
         self.facts.guard = guard_record.Guarding(ctx, self.facts).standing()
@@ -237,38 +250,6 @@ class Mirror:
         self._due.clear()
         return self._due_trace or logger.new_trace()
 
-    def _base(
-        self, ctx: context.Context, floor: int, identity: identities.Identity, *, first: bool
-    ) -> int:
-        """One base; the checkpoint's zxid after it."""
-        facts = self.facts
-        facts.walks(ctx.trace_id)
-        facts.unsyncable.base_begins()
-        started = time.monotonic()
-        run = base.Base(ctx, facts, floor, self._dirty.mark, self._dirty.was_deleted)
-        done = run.run(first=first)
-        identity.settle(held=facts.guard is not None or ctx.config.sync.deletes == "never")
-        facts.ensemble = identity.told
-        facts.unsyncable.base_ended()
-        took = time.monotonic() - started
-        self._dirty.settle()
-        facts.keys = done.keys
-        if self._bases:
-            ctx.instruments.fixed("put", done.put)
-            ctx.instruments.fixed("delete", 0 if done.released else done.delete)
-        self._bases += 1
-        ctx.instruments.full_sync(took)
-        facts.phase = "following"
-        facts.completed(took, done.put, done.delete)
-        ctx.log.info(
-            "base done",
-            keys=done.keys,
-            put=done.put,
-            delete=done.delete,
-            seconds=round(took, 3),
-        )
-        return done.zxid
-
     # --- failures, and the end ---------------------------------------------------------------
 
     def _failed(self, error: errors.Zk2EtcdError) -> None:
@@ -276,6 +257,7 @@ class Mirror:
         _forget(error)
         self._steps_aside()
         self.failures += 1
+        self._stock.failed(error, self._follow)
         ctx, facts = self._ctx, self.facts
         if self._following_since:
             if time.monotonic() - self._following_since > _STABLE:

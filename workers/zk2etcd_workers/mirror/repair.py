@@ -98,6 +98,7 @@ class Repairs:
     def close(self) -> full_sync.Ended:
         """Hand over the end of the full sync, for the one report of it."""
         ended, self._ended = self._ended, None
+        self._told.ends(self.missed)
         assert ended is not None
         return ended
 

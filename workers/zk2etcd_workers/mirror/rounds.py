@@ -242,7 +242,7 @@ class Rounds:
             self._sync_at = time.monotonic() + _EVERY
             for each in begun.seats:
                 if each not in begun.denied and not each.freshness.is_blind:
-                    each.freshness.round_synced(begun.sent)
+                    each.synced(begun.sent, begun.zxid)
                 if each.untold.awaits_sync:
                     each.deliver(seat.Synced(begun.zxid))
 

@@ -48,3 +48,10 @@ class Seat:
         self.deliver = deliver
         self.revision: int | None = None
         self.rollbacks = ctx.etcd.rollbacks
+
+    def synced(self, sent: float, zxid: int) -> None:
+        """A `sync` was answered, and all is well; see `freshness.Freshness.round_synced`. What is
+        being listed may be new and unknown; what a comparison has read is known and may be new."""
+        ctx = self.ctx
+        told = not self.untold.compares and ctx.session.has_listed(ctx.root, ctx.epoch)
+        self.freshness.round_synced(sent, zxid if told else 0)

@@ -26,6 +26,9 @@ RESERVED = b"/zookeeper"
 # them takes is a path: its key would else be foreign, and stay for ever.
 _REFUSED = re.compile("[\u0000-\u001e\u0080-\u009e\ud800-\uf8fe\ufff1-\ufffe\U00010000-\U0010ffff]")
 
+_CONTROL = bytes(each for each in range(0x20) if each != 0x0A)
+_ODD = re.compile(rb"/[/.\n]")
+
 
 def is_below(path: bytes, root: bytes) -> bool:
     """True if `path` is `root` or below it, by path element."""
@@ -106,6 +109,15 @@ class Mapping:
         path = self._source_base + key[len(self._target_base) :]
         return path if is_valid_path(path) and self.key(path) == key else None
 
+    def paths(self, keys: Sequence[bytes]) -> list[bytes]:
+        """The paths of those of these keys, all at or below `target`, that are images."""
+        if self.narrows or not self._target_base or not _are_plain(keys):
+            return [path for path in map(self.path, filter(self.is_image, keys)) if path]
+        if self.source == self.target:
+            return list(keys)
+        base, cut = self._source_base, len(self._target_base)
+        return [base + key[cut:] for key in keys]
+
     def is_excluded(self, path: bytes) -> bool:
         """Whether a path at or below `source` is not to be mirrored here: left out by the
         configuration, or another bucket's."""
@@ -166,6 +178,16 @@ class Mapping:
         if base == b"/":
             base = b""
         return base + b"/", base + b"0"
+
+
+def _are_plain(paths: Sequence[bytes]) -> bool:
+    """Whether all of these are valid paths that are easily seen to be: one look at many."""
+    lines = b"\n".join((*paths, b""))
+    if not lines.isascii() or lines.count(b"\n") != len(paths):
+        return False
+    if len(lines.translate(None, _CONTROL)) < len(lines):
+        return False
+    return _ODD.search(lines) is None
 
 
 def first(path: bytes, cut: int) -> bytes:

@@ -47,6 +47,11 @@ class Identity:
         """What stands for the ensemble may not be read, so that nobody can tell."""
         return bool(self._hidden) and not self._live
 
+    @property
+    def is_known(self) -> bool:
+        """Something that stands for it is there on this connection, as it was known."""
+        return bool(self._live)
+
     def load(self) -> None:
         """Read what is kept in etcd. A shard that is new keeps what others were released of, at
         once: it must know it too when it was cut off in its first base.

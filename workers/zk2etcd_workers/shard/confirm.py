@@ -42,7 +42,7 @@ def read_again(
             continue
         ops = [(protocol.GET_DATA, path) for path in paths[at : at + granted]]
         ctx.session.read(ops, answers.put, walks=walks, watch=watch)
-        reply = _wait(ctx, answers)
+        reply = wait(ctx, answers)
         ramp.saw(sum(len(each.data) for each in reply.results if type(each) is tree.Node))
         for (_, path), node in zip(ops, reply.results, strict=True):
             yield Verdict(path, node, reply.zxid)
@@ -56,10 +56,11 @@ def ask(ctx: context.Context, send: Callable[[replies.ReplySink], None]) -> repl
     """
     answers: queue.SimpleQueue[replies.Reply] = queue.SimpleQueue()
     send(answers.put)
-    return _wait(ctx, answers)
+    return wait(ctx, answers)
 
 
-def _wait(ctx: context.Context, answers: queue.SimpleQueue[replies.Reply]) -> replies.Reply:
+def wait(ctx: context.Context, answers: queue.SimpleQueue[replies.Reply]) -> replies.Reply:
+    """The next of these answers; raises as `ask` does."""
     left = ctx.config.zookeeper.request_timeout + 2
     while left > 0:
         ctx.turn.beat()

@@ -26,7 +26,8 @@ class Context:
     how many deletes a person allowed for this one run, whatever the guard says; `grants`: the
     release of a trip, as it came from the supervisor; `epoch`: the session's, to which all reads
     must belong, since another connection may lead to another ensemble; `watch_told`: its
-    server says, when asked, whether our watch stands; `since`: the zxid of a `sync` on it;
+    server says, when asked, whether our watch stands; `since`: the zxid of a `sync` on it; if
+    `resumed`, the one since which it was asked what has changed;
     `watched_at`: when the watch was asked for, monotonic;
     `ring`: where the next mark of what is written goes; `siblings`: how many buckets of the
     prefix the worker has, which read etcd off the same `shelves`."""
@@ -48,6 +49,7 @@ class Context:
     epoch: int | None = None
     watch_told: bool = False
     since: int = 0
+    resumed: bool = False
     watched_at: float = 0.0
     grants: grants.Grants = dataclasses.field(default_factory=grants.Grants)
     ring: ring.Ring = dataclasses.field(default_factory=ring.Ring)

@@ -31,6 +31,7 @@ class Dirty:
         # path -> sequence number * 2, plus 1 if its NodeDeleted was seen.
         self._paths: dict[bytes, int] = {}
         self._deleted: set[int] = set()
+        self._gone: set[bytes] | None = None
         self._overflowed = False
         self._sequence = 0
         self.heard = Heard()
@@ -40,7 +41,12 @@ class Dirty:
         if self._mapping.narrows and not self._mapping.concerns(path):
             return
         self.heard.add(path)
-        self.mark(path, deleted=kind == DELETED)
+        if kind == DELETED and (gone := self._gone) is not None:
+            if not self._overflowed:
+                gone.add(path)
+            self.mark(path)
+        else:
+            self.mark(path, deleted=kind == DELETED)
 
     def mark(self, path: bytes, *, deleted: bool = False) -> None:
         with self._lock:
@@ -87,7 +93,22 @@ class Dirty:
         with self._lock:
             self._remember_deleted()
             self._paths.clear()
+            self._gone = None
             self._overflowed = False
+
+    def asks(self) -> None:
+        """ZooKeeper is about to be asked what changed while nobody looked: an event may be part of
+        the answer, so a delete that is told of now was not seen live."""
+        self._gone = set()
+
+    def answered(self) -> set[bytes]:
+        """It has answered: events are live again. What is gone of what was there, and not known to
+        have been deleted before."""
+        gone, self._gone = self._gone or set(), None
+        seen = {path for path in gone if self.was_deleted(path)}
+        for path in seen:
+            self.mark(path, deleted=True)
+        return gone - seen
 
     def settle(self) -> None:
         """A base has ended: what was seen deleted before it has been dealt with. If the queue ran

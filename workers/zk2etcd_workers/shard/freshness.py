@@ -34,10 +34,18 @@ class Freshness:
         self._dirty = dirty
         self._settled = 0
         """All that was marked until then, by its mark, has been written."""
-        self._awaited: tuple[float, int] | None = None
+        self._awaited: tuple[float, int, int] | None = None
+        self._clean = 0
+        self._was_blind = False
         self._zookeeper_at: float | None = None
         self._etcd_at: float | None = None
         self._unanswered = 0
+
+    @property
+    def clean(self) -> int:
+        """All that ZooKeeper changed up to this zxid is in etcd; 0 while nothing proves that, and
+        once it was blind: nobody knows since when it had not been told of everything."""
+        return 0 if self._was_blind else self._clean
 
     # --- the shard's own thread --------------------------------------------------------------
 
@@ -50,6 +58,7 @@ class Freshness:
         self._settled = mark
         if (awaited := self._awaited) is not None and awaited[1] <= mark:
             self._awaited, self._zookeeper_at = None, awaited[0]
+            self._clean = max(self._clean, awaited[2])
             self._tell()
         return True
 
@@ -77,7 +86,7 @@ class Freshness:
             f"ZooKeeper denies the right to read {path}: it may tell nothing of changes there and "
             "below, so what is in etcd may be old; let zookeeper.auth or zookeeper.sasl read it"
         )
-        self._awaited = None
+        self._awaited, self._was_blind = None, True
         self._facts.goes_blind(why, self._ctx.trace_id)
         self._ctx.log.warning("root may not be read", path=path, error=why)
 
@@ -98,15 +107,19 @@ class Freshness:
     def is_blind(self) -> bool:
         return self._facts.blind is not None
 
-    def round_synced(self, sent: float) -> None:
+    def round_synced(self, sent: float, zxid: int = 0) -> None:
         """A `sync` that was sent then (wall clock) has been answered, well, and so has all that was
-        asked beside it. Every event from before the answer has marked its path by now."""
+        asked beside it. Every event from before the answer has marked its path by now.
+
+        :param zxid: its answer's, if all that had changed by then has marked its path; else 0.
+        """
         mark = self._dirty.sequence
         if self._settled >= mark:
             self._zookeeper_at = sent
+            self._clean = max(self._clean, zxid)
             self._tell()
         else:
-            self._awaited = (sent, mark)
+            self._awaited = (sent, mark, zxid)
 
     def round_etcd_answered(self, sent: float) -> None:
         """etcd has answered a question about this shard's keys that was sent then, wall clock."""

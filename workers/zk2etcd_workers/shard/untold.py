@@ -26,10 +26,13 @@ class Untold:
     """The judge, from one comparison to the next, on one connection.
 
     :param zxid: of a `sync` after which the first one, a base, began.
+    :param compares: one is about to begin: what a comparison reads may not be in etcd, and then no
+        event tells of it, until it has ended.
     """
 
-    def __init__(self, heard: dirty_paths.Heard, zxid: int) -> None:
+    def __init__(self, heard: dirty_paths.Heard, zxid: int, *, compares: bool = False) -> None:
         self._heard = heard
+        self.compares = compares
         self._last = self._begun = _Point(zxid, None)
         self._dark: frozenset[bytes] | None = frozenset()
 
@@ -60,6 +63,11 @@ class Untold:
         self._last, self._begun = self._begun, _Point(None, revision)
         self._dark = dark
         self._heard.turn()
+        self.compares = True
+
+    def ends(self, missed: int) -> None:
+        """It has, and what it found to differ is in etcd. Where it was untold, others may be."""
+        self.compares = bool(missed)
 
     def is_untold(
         self, path: bytes, node: tree.Node | tree.Miss, there: wire.Present | None

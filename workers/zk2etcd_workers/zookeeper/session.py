@@ -26,7 +26,7 @@ from zk2etcd_workers.zookeeper import (
     reply,
     watch_routes,
 )
-from zk2etcd_workers.zookeeper.classic import arming, bulk, watches as watching
+from zk2etcd_workers.zookeeper.classic import arming, bulk, resumption, watches as watching
 
 _USUAL = 16 * 1024 * 1024
 """Bytes of answers that walks have under way, on a line that is no bound."""
@@ -111,7 +111,8 @@ class Session(link.Link):
                 )
         self._standing = None
         if self.protocol == protocol_choice.CLASSIC:
-            self._standing = bulk.Standing(self._arm, lambda: self.request_size.most)
+            size = self.request_size
+            self._standing = bulk.Standing(self.epoch + 1, self._arm, lambda: size.most)
         self.epoch += 1
         self.connected = connected
         self._routes.doubt()
@@ -187,14 +188,36 @@ class Session(link.Link):
         else:
             reads.send(pending)
 
-    def _arm(self, request: arming.SetWatches) -> None:
-        self._send(request, "arm", self._armed, None)
+    def _arm(self, request: arming.SetWatches, sink: reply.ReplySink | None = None) -> None:
+        def answered(reply: reply.Reply) -> None:
+            self._armed(reply)
+            if sink is not None:
+                sink(reply)
+
+        self._send(request, "arm", answered, None)
 
     def _armed(self, reply: reply.Reply) -> None:
         """A connection that is lost takes the watches with it anyway; one on which they were
         refused does not watch what it should."""
         if reply.error is not None and reply.epoch == self.epoch and self.connected:
             self.drop(f"ZooKeeper did not set watches: {reply.error}")
+
+    def resuming(self, root: bytes, epoch: int | None) -> resumption.Resumption:
+        """Watch a tree that is known; in the classic protocol only.
+
+        :raises errors.SessionDoubt: the connection is not that of this epoch.
+        """
+        standing = self._standing
+        if standing is None or standing.epoch != epoch:
+            raise errors.SessionDoubt("the ZooKeeper session changed")
+        most = self.request_size.most
+        return resumption.Resumption(root, standing.watches, self._arm, self._list_again, most)
+
+    def has_listed(self, root: bytes, epoch: int | None) -> bool:
+        """Whether what events of this epoch said of lists below `root` is told of; classic."""
+        standing = self._standing
+        ours = standing if standing is not None and standing.epoch == epoch else None
+        return ours is not None and not ours.watches.is_listing(root)
 
     def watch(self, root: bytes, sink: reply.ReplySink) -> None:
         """Watch `root` and all below it: with one recursive watch; or, in the classic protocol,

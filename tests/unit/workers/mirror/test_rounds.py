@@ -26,6 +26,7 @@ class ZooKeeper:
         self.epoch, self.connected, self.may_check_watches = 3, True, True
         self.roots: dict[bytes, Any] = {}
         self.gone: set[bytes] = set()
+        self.lists: set[bytes] = set()
         self.asked: list[tuple[str, Any]] = []
 
     def sync(self, root: bytes, sink: replies.ReplySink, tag: Any) -> None:
@@ -37,6 +38,9 @@ class ZooKeeper:
 
     def check_watch(self, root: bytes, sink: replies.ReplySink, tag: Any) -> None:
         self._answer("check", root, sink, tag, [], [] if root in self.gone else [True])
+
+    def has_listed(self, root: bytes, epoch: int) -> bool:
+        return epoch == self.epoch and root not in self.lists
 
     def _answer(
         self, what: str, about: Any, sink: replies.ReplySink, tag: Any, ops: Any, found: Any
@@ -68,8 +72,13 @@ class Fresh:
     def __init__(self) -> None:
         self.is_blind = False
         self.synced: list[float] = []
+        self.clean: list[int] = []
         self.etcd: list[float] = []
-        self.round_synced, self.round_etcd_answered = self.synced.append, self.etcd.append
+        self.round_etcd_answered = self.etcd.append
+
+    def round_synced(self, sent: float, zxid: int) -> None:
+        self.synced.append(sent)
+        self.clean.append(zxid)
 
 
 def within(key: bytes, op: Any) -> bool:
@@ -113,8 +122,9 @@ class World:
             watched_at=float(number),
             fence=owned,
             etcd=self.etcd,
+            session=self.zk,
         )
-        untold = types.SimpleNamespace(awaits_sync=False, awaits_etcd=False)
+        untold = types.SimpleNamespace(awaits_sync=False, awaits_etcd=False, compares=False)
         inbox = self.inboxes[number].append
         return seat.Seat(cast(Any, ctx), cast(Any, Fresh()), cast(Any, untold), inbox)
 
@@ -142,6 +152,16 @@ def test_quiet_shards_are_fresh_and_nobody_is_woken(count: int) -> None:
     assert len(world.zk.asked) < 8 + count / 8
     roots = [path for what, paths in world.zk.asked if what == "look" for path in paths]
     assert sorted(roots) == sorted(2 * [each.ctx.root for each in world.seats])
+
+
+def test_what_a_sync_proves_clean_is_neither_listed_nor_compared() -> None:
+    world = World(3)
+    world.turn()
+    world.zk.lists = {b"/s001"}
+    cast(Any, world.seats[2].untold).compares = True
+    world.turn()
+    assert [each.clean for each in world.fresh] == [[7, 7], [7, 0], [7, 0]]
+    assert all(len(each.synced) == 2 for each in world.fresh)
 
 
 def test_a_root_that_may_not_be_read_is_its_shard_s_news_and_not_fresh() -> None:
@@ -259,7 +279,9 @@ def test_with_fewer_operations_in_a_txn_all_keys_are_read() -> None:
 
 def test_seats_know_what_follows_is_told_of() -> None:
     world = World(2)
-    world.seats[1].untold = cast(Any, types.SimpleNamespace(awaits_sync=True, awaits_etcd=True))
+    world.seats[1].untold = cast(
+        Any, types.SimpleNamespace(awaits_sync=True, awaits_etcd=True, compares=False)
+    )
     world.turn()
     told = world.inboxes[1]
     assert seat.Synced(7) in told

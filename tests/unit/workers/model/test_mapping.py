@@ -141,3 +141,26 @@ def test_ranges_of_the_root() -> None:
     assert mapping.Mapping("/a", "/").below() == (b"/", b"0")
     assert mapping.Mapping("/a", "/").below_path(b"/a") == (b"/", b"0")
     assert mapping.Mapping("/", "/x").below() == (b"/x/", b"/x0")
+
+
+@given(
+    drawn.ROOTS,
+    drawn.ROOTS,
+    st.lists(st.one_of(st.text("ab/.\n\x1f\x7f\u00e9", max_size=8), st.text(max_size=4))),
+    st.sampled_from([(), ("a",), ("..", "b")]),
+)
+@example(["x"], ["x"], ["/a", "/b/c", ""], ())
+@example(["x"], ["y"], ["/a", "/b/.c", "/.", "/..", "/", "//", "/a/", "/a\n/b"], ())
+def test_many_keys_are_told_apart_as_each_is(
+    source: list[str], target: list[str], below: list[str], excluded: tuple[str, ...]
+) -> None:
+    from_ = drawn.path(source)
+    shard = mapping.Mapping(from_, drawn.path(target), [drawn.path(source, list(excluded))])
+    if not excluded:
+        shard = mapping.Mapping(from_, drawn.path(target))
+    start, end = shard.below()
+    keys = [shard.target + text.encode("utf-8", "ignore") for text in below]
+    keys = [key for key in keys if key == shard.target or start <= key < end]
+    assert shard.paths(keys) == [shard.path(key) for key in keys if shard.is_image(key)]
+    single = [path for key in keys for path in shard.paths([key])]
+    assert single == shard.paths(keys)

@@ -187,3 +187,44 @@ def test_marks_from_other_threads_are_not_lost() -> None:
         out.update(dirty.take(7))
     out.update(dirty.take(100_000))
     assert len(out) == 9000
+
+
+def test_a_delete_that_is_an_answer_was_not_seen_live() -> None:
+    dirty = _dirty()
+    dirty.event(DELETED, b"/s/seen")
+    dirty.restart()
+    dirty.asks()
+    for path in (b"/s/seen", b"/s/unseen", b"/s/unseen"):
+        dirty.event(DELETED, path)
+    dirty.event(CHANGED, b"/s/set")
+    assert dirty.answered() == {b"/s/unseen"}
+    assert b"/s/unseen" in dirty.heard
+    dirty.event(DELETED, b"/s/live")
+    marks = dirty.take(10)
+    assert {path for path, mark in marks.items() if mark & 1} == {b"/s/seen", b"/s/live"}
+    assert marks.keys() == {b"/s/seen", b"/s/unseen", b"/s/set", b"/s/live"}
+    dirty.restart()
+    assert not dirty.was_deleted(b"/s/unseen")
+
+
+def test_an_answer_that_is_not_taken_is_forgotten() -> None:
+    dirty = _dirty()
+    dirty.asks()
+    dirty.event(DELETED, b"/s/a")
+    dirty.restart()
+    dirty.event(DELETED, b"/s/b")
+    assert dirty.answered() == set()
+    dirty.restart()
+    assert not dirty.was_deleted(b"/s/a")
+    assert dirty.was_deleted(b"/s/b")
+
+
+def test_an_answer_that_runs_over_is_not_kept_either() -> None:
+    dirty = _dirty(limit=3)
+    dirty.asks()
+    for path in _paths(100):
+        dirty.event(DELETED, path)
+    assert dirty.has_overflowed
+    assert len(dirty.answered()) <= 4
+    dirty.restart()
+    assert not any(dirty.was_deleted(path) for path in _paths(100))

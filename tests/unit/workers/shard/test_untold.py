@@ -99,3 +99,18 @@ def test_a_path_that_was_heard_is_known_until_the_comparison_after_next(
     assert all(path in heard for path in paths)
     heard.turn()
     assert not any(path in heard for path in paths)
+
+
+def test_what_a_comparison_has_read_counts_for_nothing_until_it_has_ended(
+    heard: dirty_paths.Heard,
+) -> None:
+    made = untold.Untold(heard, 100)
+    said = [made.compares]
+    for missed in (0, 1):
+        made.begins(70, frozenset())
+        said.append(made.compares)
+        made.ends(missed)
+        said.append(made.compares)
+    # What missed something may miss more.
+    assert said == [False, True, False, True, True]
+    assert untold.Untold(heard, 100, compares=True).compares

@@ -1,4 +1,5 @@
-"""Arming the children's watches of very many leaves in few requests, without reading them again.
+"""Arming very many watches in few requests, without reading what they are on: those on the
+children of leaves that were just read; and all of a tree that is known, on another connection.
 
 setWatches (opcode 101, jute record SetWatches) is how a client takes its watches along to another
 server; every release knows it. For each path the server sets the watch; or, if the list of children
@@ -6,41 +7,52 @@ has changed above the zxid that is named (pzxid; `DataTree.setWatches`), or the 
 sends the event at once. It does so between two transactions, also where it reads on several threads
 (`CommitProcessor`, 3.6 and later). So with a zxid that is no higher than that of the read which
 showed the leaf, nothing between read and watch is lost, and what comes is an event like any other.
+For values it compares when the node was set or made (mzxid). No rights are looked at.
 """
 
 from __future__ import annotations
 
 import struct
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 MOST_BYTES = 128 * 1024
 """A server ends the session at a request above its jute.maxbuffer, 1 MiB by default."""
 
 _COUNT = struct.Struct(">i")
-# zxid, no paths for values, none for coming into being, how many for children
-_HEAD = struct.Struct(">qiii")
+# zxid, how many paths for values
+_HEAD = struct.Struct(">qi")
+_HEAD_SIZE = _HEAD.size + 2 * _COUNT.size
 
 
 class SetWatches:
-    """Watch the children of these paths, or hear at once of a change since `since`."""
+    """Watch the children of these paths, or hear at once of a change since `since`.
+
+    :param values: the same of their values, too.
+    """
 
     type = 101
 
-    def __init__(self, since: int, paths: Sequence[bytes]) -> None:
+    def __init__(self, since: int, paths: Sequence[bytes], *, values: bool = False) -> None:
         self.since = since
         self.paths = paths
+        self.values = values
         self.zxid = 0
         self.size = 0
         """In bytes, once it is sent."""
 
     def serialize(self) -> bytes:
-        pack = _COUNT.pack
-        parts = [_HEAD.pack(self.since, 0, 0, len(self.paths))]
+        pack, count = _COUNT.pack, len(self.paths)
+        parts: list[bytes] = []
         for path in self.paths:
             parts += (pack(len(path)), path)
-        whole = b"".join(parts)
+        named = b"".join(parts)
+        of_values = (
+            (_HEAD.pack(self.since, count), named) if self.values else (_HEAD.pack(self.since, 0),)
+        )
+        # None for coming into being.
+        whole = b"".join((*of_values, pack(0), pack(count), named))
         self.size = len(whole)
         return whole
 
@@ -83,7 +95,7 @@ class Arming:
             most = min(MOST_BYTES, self._most())
             for path in paths:
                 size = len(path) + _COUNT.size
-                if self._paths and self._bytes + size + _HEAD.size > most:
+                if self._paths and self._bytes + size + _HEAD_SIZE > most:
                     self.flush()
                     self._since = since
                 self._paths.append(path)
@@ -96,3 +108,18 @@ class Arming:
                 request = SetWatches(self._since, self._paths)
                 self._paths, self._bytes, self._since = [], 0, 0
                 self._send(request)
+
+
+def cut(paths: Sequence[bytes], most: int) -> Iterator[Sequence[bytes]]:
+    """These paths, for values and children, in pieces that each fit into a request of `most`
+    bytes."""
+    room = (min(MOST_BYTES, most) - _HEAD_SIZE) // 2
+    start = size = 0
+    for at, path in enumerate(paths):
+        taken = len(path) + _COUNT.size
+        if at > start and size + taken > room:
+            yield paths[start:at]
+            start, size = at, 0
+        size += taken
+    if start < len(paths):
+        yield paths[start:]

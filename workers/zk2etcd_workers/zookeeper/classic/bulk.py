@@ -26,10 +26,13 @@ class Line(Protocol):
 
 
 class Standing:
-    """What stands, and is to stand, over one connection."""
+    """What stands, and is to stand, over one connection, that of the session's `epoch`."""
 
-    def __init__(self, send: Callable[[arming.SetWatches], Any], most: Callable[[], int]) -> None:
-        """For both see `arming.Arming`."""
+    def __init__(
+        self, epoch: int, send: Callable[[arming.SetWatches], Any], most: Callable[[], int]
+    ) -> None:
+        """For `send` and `most` see `arming.Arming`."""
+        self.epoch = epoch
         self.watches = watching.Watches()
         self.arming = arming.Arming(send, most)
 

@@ -8,39 +8,61 @@ of them. Two paths of one hash of 64 bits would be taken for one: with 1,000,000
 from __future__ import annotations
 
 import bisect
+import threading
 from array import array
+from collections.abc import Iterable, Sequence
 
 _PARTS = 4096
 
 
 class Hashes:
-    """A set of paths, as sorted arrays of their hashes: small ones, so that adding is cheap."""
+    """A set of paths, as sorted arrays of their hashes: small ones, so that adding is cheap. From
+    any thread."""
 
     def __init__(self) -> None:
         self._parts = [array("q") for _ in range(_PARTS)]
+        self._lock = threading.Lock()
 
     def add(self, path: bytes) -> bool:
         """Whether it is new."""
         mark = hash(path)
         part = self._parts[mark % _PARTS]
-        at = bisect.bisect_left(part, mark)
-        if at < len(part) and part[at] == mark:
-            return False
-        part.insert(at, mark)
-        return True
+        with self._lock:
+            at = bisect.bisect_left(part, mark)
+            if at < len(part) and part[at] == mark:
+                return False
+            part.insert(at, mark)
+            return True
+
+    def merge(self, groups: Sequence[Sequence[int]]) -> None:
+        """Add very many at once, `grouped`."""
+        with self._lock:
+            for at, group in enumerate(groups):
+                if group:
+                    self._parts[at] = array("q", sorted({*self._parts[at], *group}))
 
     def discard(self, path: bytes) -> None:
         mark = hash(path)
         part = self._parts[mark % _PARTS]
-        at = bisect.bisect_left(part, mark)
-        if at < len(part) and part[at] == mark:
-            del part[at]
+        with self._lock:
+            at = bisect.bisect_left(part, mark)
+            if at < len(part) and part[at] == mark:
+                del part[at]
 
     def __contains__(self, path: bytes) -> bool:
         mark = hash(path)
         part = self._parts[mark % _PARTS]
-        at = bisect.bisect_left(part, mark)
-        return at < len(part) and part[at] == mark
+        with self._lock:
+            at = bisect.bisect_left(part, mark)
+            return at < len(part) and part[at] == mark
 
     def __len__(self) -> int:
         return sum(map(len, self._parts))
+
+
+def grouped(marks: Iterable[int]) -> Sequence[Sequence[int]]:
+    """The hashes of paths, as `merge` wants them: which lie together in a set."""
+    groups: list[list[int]] = [[] for _ in range(_PARTS)]
+    for mark in marks:
+        groups[mark % _PARTS].append(mark)
+    return groups

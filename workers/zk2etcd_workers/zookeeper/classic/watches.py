@@ -6,15 +6,18 @@ and listings say.
 - a root that is not there has one on its coming into being;
 - after an event its path is dirty, and the read that follows sets the watch again;
 - an event "children changed" does not make the node dirty, whose value is the same: it is listed
-  again, and every child that is not known yet is dirty, as if a recursive watch had told of it.
+  again, and every child that is not known yet is dirty, as if a recursive watch had told of it;
+- while a tree that is known is being watched again, over a new connection, such listings wait until
+  all of it is known here, and every child that was not named is told of, whoever has read it.
 """
 
 from __future__ import annotations
 
 import time
+from array import array
 from collections.abc import Callable, Sequence
 
-from zk2etcd_workers.model import tree
+from zk2etcd_workers.model import mapping, tree
 from zk2etcd_workers.zookeeper.classic import hashes
 
 _LONG = 1000
@@ -28,7 +31,7 @@ Event = Callable[[int, bytes], None]
 
 
 class Watches:
-    """Used in the connection's thread, but for `due`."""
+    """Used in the connection's thread, but for `due`, and what a resumption asks."""
 
     def __init__(self) -> None:
         self.known = hashes.Hashes()
@@ -40,6 +43,12 @@ class Watches:
         """Nodes whose children changed, and that are being listed again."""
         self._later: set[bytes] = set()
         self._rests_until = 0.0
+        self._waiting: dict[bytes, array[int]] = {}
+        """Roots below which no listing may begin -> hashes of what is known there."""
+        self._ended: set[bytes] = set()
+        """What has gone meanwhile."""
+        self._named: dict[bytes, hashes.Hashes] = {}
+        """Roots of which that is being asked -> all that was named."""
         self._denied: dict[bytes, set[bytes]] = {}
         """Parent -> children that may not be read: only the parent's listing tells of their end."""
 
@@ -52,7 +61,7 @@ class Watches:
     def may_list(self, path: bytes) -> bool:
         """Whether to list a changed node now. A long listing is `due` a little later: made for each
         of a thousand changes, it would keep the server busy, and us."""
-        if path not in self._long:
+        if path not in self._long and not self._waits(path):
             return True
         self._later.add(path)
         return False
@@ -62,9 +71,59 @@ class Watches:
         the last such listing costs us enough; `now` is monotonic."""
         if now < self._rests_until:
             return []
-        paths = list(self._later)
+        return self._taken([path for path in tuple(self._later) if not self._waits(path)])
+
+    def _taken(self, paths: list[bytes]) -> list[bytes]:
         self._later.difference_update(paths)
         return paths
+
+    def _waits(self, path: bytes) -> bool:
+        waiting = self._waiting
+        return bool(waiting) and any(mapping.is_below(path, root) for root in tuple(waiting))
+
+    # --- a tree that is known is watched again, over a new connection ------------------------
+
+    def hold(self, root: bytes) -> None:
+        """What changes at and below `root` is listed later, as of `let_go`."""
+        self._waiting[root] = array("q")
+
+    def takes(self, root: bytes, paths: Sequence[bytes]) -> None:
+        """These nodes below `root` were there when it was last looked, and are about to be watched,
+        and their children: what comes of that may say that they are gone."""
+        self._waiting[root].extend(map(hash, paths))
+
+    def knows(self, root: bytes) -> None:
+        """All nodes at and below `root` have been taken."""
+        groups = hashes.grouped(self._waiting[root])
+        named = hashes.Hashes()
+        for each in (named, self.known, self._armed):
+            each.merge(groups)
+        self._named[root] = named
+        for path in tuple(self._ended):
+            self.known.discard(path)
+            self._armed.discard(path)
+
+    def let_go(self, root: bytes) -> list[bytes]:
+        """The nodes that are to be listed now. What their lists have and was not named is new, also
+        if it is known: a read that was meant for another connection may have come over this one."""
+        # First, or `due` could take them, and list them too late.
+        paths = self._taken([p for p in tuple(self._later) if mapping.is_below(p, root)])
+        del self._waiting[root]
+        if not self._waiting:
+            self._ended.clear()
+        return paths
+
+    def told(self, root: bytes) -> None:
+        """All of that was told of, or nobody wants to know any more."""
+        self._named.pop(root, None)
+        if root in self._waiting:
+            self._later.update(self.let_go(root))
+
+    def is_listing(self, root: bytes) -> bool:
+        """The children of a node at or below `root` have changed, and what is new among them has
+        not been told of yet."""
+        changed = self._changed
+        return bool(changed) and any(mapping.is_below(path, root) for path in tuple(changed))
 
     # --- what reads say ----------------------------------------------------------------------
 
@@ -84,8 +143,8 @@ class Watches:
         started = time.monotonic()
         self._armed.add(path)
         if again or path in self._changed:
-            self._changed.discard(path)
             self._compare(path, names, event)
+            self._changed.discard(path)
         if len(names) > _LONG:
             self._long.add(path)
             now = time.monotonic()
@@ -100,6 +159,9 @@ class Watches:
         self._changed.discard(path)
 
     def gone(self, path: bytes) -> None:
+        if self._waiting:
+            # First: `knows` may be adding it, in another thread.
+            self._ended.add(path)
         self.known.discard(path)
         self.unlisted(path)
 
@@ -114,16 +176,22 @@ class Watches:
 
     def _compare(self, path: bytes, names: Sequence[bytes], event: Event) -> None:
         """Tell of the children that are new, once, and of the denied that ended."""
-        new = self.known.add
+        new, named = self.known.add, self._named_above(path)
         base = path if path != tree.ROOT else b""
         for name in names:
             child = base + b"/" + name
-            if new(child):
+            if new(child) or (named is not None and child not in named):
                 event(CREATED, child)
         if path in self._denied:
             there = {base + b"/" + name for name in names}
             for child in self._denied.pop(path) - there:
                 event(DELETED, child)
+
+    def _named_above(self, path: bytes) -> hashes.Hashes | None:
+        if not self._named:
+            return None
+        named = tuple(self._named.items())
+        return next((each for root, each in named if mapping.is_below(path, root)), None)
 
 
 def _parent(path: bytes) -> bytes:

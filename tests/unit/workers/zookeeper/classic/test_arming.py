@@ -30,6 +30,28 @@ def test_bytes() -> None:
     assert request.size == len(whole)
 
 
+def test_bytes_with_values() -> None:
+    request = arming.SetWatches(2**40, [b"/a", b"/b"], values=True)
+    paths = "00000002 2f61 00000002 2f62"
+    assert request.serialize() == bytes.fromhex(
+        f"0000010000000000 00000002 {paths} 00000000 00000002 {paths}"
+    )
+
+
+def test_a_tree_is_named_in_requests_that_are_no_larger_than_they_may_be() -> None:
+    paths = [b"/%05d" % number + b"x" * (number % 300) for number in range(3000)]
+    for most in (LARGE, 1000, 200):
+        parts = list(arming.cut(paths, most))
+        assert [path for part in parts for path in part] == paths
+        sizes = [len(arming.SetWatches(1, part, values=True).serialize()) for part in parts]
+        allowed = min(most, arming.MOST_BYTES)
+        assert all(
+            size <= allowed or len(part) == 1 for size, part in zip(sizes, parts, strict=True)
+        )
+        assert sum(sizes) / len(sizes) > allowed / 3
+    assert list(arming.cut([], 1000)) == []
+
+
 def test_a_chunk_goes_with_the_lowest_zxid_of_its_reads() -> None:
     sent = _Sent()
     sent.arming.add([b"/a"], 7)

@@ -24,6 +24,19 @@ def test_it_is_a_set(steps: list[tuple[bool, bytes]]) -> None:
         assert len(mine) == len(plain)
 
 
+@given(st.sets(_PATHS), st.lists(_PATHS))
+def test_many_are_added_at_once(there: set[bytes], more: list[bytes]) -> None:
+    mine = hashes.Hashes()
+    for path in there:
+        mine.add(path)
+    mine.merge(hashes.grouped(map(hash, more)))
+    assert len(mine) == len(there | set(more))
+    assert all(path in mine for path in (*there, *more))
+    for path in there | set(more):
+        mine.discard(path)
+    assert len(mine) == 0
+
+
 def test_a_node_takes_some_ten_bytes() -> None:
     many = 200_000
     mine = hashes.Hashes()

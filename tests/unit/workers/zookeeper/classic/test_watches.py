@@ -80,3 +80,98 @@ def test_looking_through_listings_is_a_tenth_of_our_time_at_most() -> None:
     assert not told.on.may_list(b"/p")
     assert told.on.due(rests_until - 1e-6) == []
     assert told.on.due(rests_until) == [b"/p"]
+
+
+def test_what_is_being_listed_is_not_told_of_yet() -> None:
+    told = _Told()
+    told.on.fired(CHILDREN, b"/p/q")
+    assert told.on.is_listing(b"/p")
+    assert told.on.is_listing(b"/p/q")
+    assert told.on.is_listing(b"/")
+    assert not told.on.is_listing(b"/pp")
+    assert not told.on.is_listing(b"/p/q/r")
+    seen: list[bool] = []
+    told.on.listed(
+        b"/p/q", [b"new"], lambda *_: seen.append(told.on.is_listing(b"/p")), again=False
+    )
+    assert seen == [True]
+    assert not told.on.is_listing(b"/p")
+
+
+def test_while_a_tree_is_named_nothing_of_it_is_listed() -> None:
+    told = _Told()
+    told.on.hold(b"/p")
+    told.on.takes(b"/p", [b"/p", b"/p/a"])
+    told.on.fired(CHILDREN, b"/p")
+    assert not told.on.may_list(b"/p")
+    assert told.on.may_list(b"/pp")
+    assert told.on.due(time.monotonic()) == []
+    told.on.takes(b"/p", [b"/p/b", b"/p/gone"])
+    told.on.fired(DELETED, b"/p/gone")
+    told.on.knows(b"/p")
+    told.on.fired(DELETED, b"/p/b")
+    assert told.on.let_go(b"/p") == [b"/p"]
+    assert told.on.is_listing(b"/p")
+    names = [b"a", b"b", b"gone", b"new"]
+    assert told.list(b"/p", *names, again=True) == [
+        (CREATED, b"/p/b"),
+        (CREATED, b"/p/gone"),
+        (CREATED, b"/p/new"),
+    ]
+    assert told.on.is_armed(b"/p/a")
+    assert not told.on.is_armed(b"/p/b")
+    assert not told.on.is_armed(b"/p/gone")
+    assert told.on.may_list(b"/p")
+
+
+def test_two_trees_are_named_at_once() -> None:
+    told = _Told()
+    told.on.hold(b"/p")
+    told.on.hold(b"/q")
+    for path in (b"/p", b"/q/a"):
+        told.on.fired(CHILDREN, path)
+        assert not told.on.may_list(path)
+    told.on.knows(b"/p")
+    assert told.on.let_go(b"/p") == [b"/p"]
+    assert not told.on.may_list(b"/q/a")
+    assert told.on.let_go(b"/q") == [b"/q/a"]
+
+
+def test_what_was_not_named_is_new_whoever_has_read_it() -> None:
+    """A read that was meant for the connection before may come over this one."""
+    told = _Told()
+    told.on.allow(b"/p/stray")
+    told.on.allow(b"/q/known")
+    told.on.hold(b"/p")
+    told.on.takes(b"/p", [b"/p", b"/p/a"])
+    told.on.fired(CHILDREN, b"/p")
+    assert not told.on.may_list(b"/p")
+    told.on.knows(b"/p")
+    assert told.on.let_go(b"/p") == [b"/p"]
+    assert told.list(b"/p", b"a", b"stray", again=True) == [(CREATED, b"/p/stray")]
+    assert told.list(b"/q", b"known", again=True) == []
+    told.on.told(b"/p")
+    assert told.list(b"/p", b"a", b"stray", again=True) == []
+
+
+def test_what_was_named_and_came_again_is_new() -> None:
+    told = _Told()
+    told.on.hold(b"/p")
+    told.on.takes(b"/p", [b"/p", b"/p/a", b"/p/b"])
+    told.on.fired(DELETED, b"/p/a")
+    told.on.knows(b"/p")
+    told.on.fired(DELETED, b"/p/b")
+    told.on.let_go(b"/p")
+    assert told.list(b"/p", b"a", b"b", again=True) == [(CREATED, b"/p/a"), (CREATED, b"/p/b")]
+
+
+def test_a_question_that_breaks_off_leaves_nothing_waiting() -> None:
+    told = _Told()
+    told.on.hold(b"/p")
+    told.on.takes(b"/p", [b"/p", b"/p/a"])
+    told.on.fired(CHILDREN, b"/p")
+    assert not told.on.may_list(b"/p")
+    told.on.told(b"/p")
+    assert told.on.is_listing(b"/p")
+    assert told.on.due(time.monotonic()) == [b"/p"]
+    assert told.list(b"/p", b"a", again=True) == [(CREATED, b"/p/a")]

@@ -1,0 +1,116 @@
+"""Taking stock of one shard, before each time that it follows, over all its attempts."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+from zk2etcd import errors
+from zk2etcd_workers.mirror import base, follow
+from zk2etcd_workers.mirror.stock import clean, resume
+from zk2etcd_workers.safety import identity as identities
+from zk2etcd_workers.shard import context, dirty_paths, facts as shard_facts
+
+
+class Stock:
+    """Used by the shard's thread only."""
+
+    def __init__(self, facts: shard_facts.Facts, dirty: dirty_paths.Dirty, *, once: bool) -> None:
+        """:param once: there is to be one base, and no more."""
+        self._facts = facts
+        self._dirty = dirty
+        self._once = once
+        self._bases = 0
+        self._known = clean.NOTHING
+
+    def forget(self) -> None:
+        """Nobody knows any more up to where etcd is equal."""
+        self._known = clean.NOTHING
+
+    def failed(self, error: errors.Zk2EtcdError, following: follow.Follow | None) -> None:
+        """An attempt has ended; in `following`, if it came so far."""
+        if not clean.is_outlived(error):
+            self.forget()
+        elif following is not None:
+            seat = following.seat
+            self._known = clean.Known(seat.freshness.clean, seat.rollbacks, seat.ctx.epoch)
+
+    def take(
+        self,
+        ctx: context.Context,
+        floor: int,
+        identity: identities.Identity,
+        *,
+        first: bool,
+        certain: bool,
+    ) -> tuple[context.Context, int]:
+        """The context to follow with, and the checkpoint's zxid.
+
+        :param first: there was no checkpoint.
+        :param certain: see `clean.refused`.
+        :raises errors.Zk2EtcdError: the shard must start over.
+        """
+        facts = self._facts
+        facts.walks(ctx.trace_id)
+        if not (first or self._once):
+            why = clean.refused(self._known, ctx, facts, certain=certain)
+            if why is None and (resumed := self._resume(ctx)) is not None:
+                return resumed, facts.zxid
+            ctx.log.debug("a base is needed", reason=why)
+        zxid = self._base(ctx, floor, identity, first=first)
+        self.forget()
+        return ctx, zxid
+
+    def _resume(self, ctx: context.Context) -> context.Context | None:
+        """None: a base is to look at it all."""
+        facts, since = self._facts, self._known.zxid
+        self.forget()  # Whatever comes of it, it is not asked again.
+        started = time.monotonic()
+        answer = resume.ask(ctx, self._dirty, since)
+        if (why := clean.distrusted(ctx, answer)) is not None:
+            ctx.log.info("not resumed: a base looks at everything", reason=why)
+            self._dirty.restart()
+            return None
+        self._dirty.settle()
+        facts.keys = answer.keys
+        facts.full_sync_running = False
+        ctx.log.info(
+            "resumed",
+            since=f"{since:#x}",
+            keys=answer.keys,
+            changed=len(self._dirty),
+            gone=len(answer.gone),
+            seconds=round(time.monotonic() - started, 3),
+        )
+        return dataclasses.replace(ctx, since=since, resumed=True)
+
+    def _base(
+        self, ctx: context.Context, floor: int, identity: identities.Identity, *, first: bool
+    ) -> int:
+        """One base; the checkpoint's zxid after it."""
+        facts = self._facts
+        facts.unsyncable.base_begins()
+        started = time.monotonic()
+        run = base.Base(ctx, facts, floor, self._dirty.mark, self._dirty.was_deleted)
+        done = run.run(first=first)
+        identity.settle(held=facts.guard is not None or ctx.config.sync.deletes == "never")
+        facts.ensemble = identity.told
+        facts.unsyncable.base_ended()
+        took = time.monotonic() - started
+        self._dirty.settle()
+        facts.keys = done.keys
+        if self._bases:
+            ctx.instruments.fixed("put", done.put)
+            ctx.instruments.fixed("delete", 0 if done.released else done.delete)
+        self._bases += 1
+        ctx.instruments.full_sync(took)
+        facts.phase = "following"
+        facts.completed(took, done.put, done.delete)
+        ctx.log.info(
+            "base done",
+            keys=done.keys,
+            put=done.put,
+            delete=done.delete,
+            seconds=round(took, 3),
+        )
+        return done.zxid
