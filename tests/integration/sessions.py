@@ -29,7 +29,7 @@ class Opened:
         return self.replies.get(timeout=10)
 
     def read(self, ops: Sequence[protocol.Op]) -> replies.Reply:
-        self.session.read(ops, self.replies.put, "tag", known=True)
+        self.session.read(ops, self.replies.put, "tag", permits=0)
         return self.answer()
 
     def watch(self, root: bytes) -> list[tuple[int, bytes]]:

@@ -58,7 +58,7 @@ def _armed(opened: sessions.Opened) -> list[arming.SetWatches]:
 
 def _walk(opened: sessions.Opened, *paths: bytes) -> replies.Reply:
     ops = [(GET, path) for path in paths]
-    opened.session.read(ops, opened.replies.put, known=True, walks=True)
+    opened.session.read(ops, opened.replies.put, permits=0, walks=True)
     return opened.answer()
 
 
@@ -196,7 +196,7 @@ def test_the_server_gets_no_more_than_its_share(fresh_zookeeper: servers.ZooKeep
         fresh_zookeeper.freeze()
         for number in range(20):
             ops = [(GET, b"/%d" % n) for n in range(number * 100, number * 100 + 100)]
-            made.read(ops, answers.put, known=True)
+            made.read(ops, answers.put, permits=0)
         assert 0 < client.in_flight <= outbox.share(4) < 100
         fresh_zookeeper.thaw()
         for _ in range(20):

@@ -82,7 +82,7 @@ def test_an_answer_out_of_turn_ends_the_connection_and_not_its_thread(
     paths = [world.path("parent-000000", f"child-{number:06d}") for number in range(1000)]
     monkeypatch.setattr(protocol.CountBelow, "type", 199)
     for _ in range(40):
-        session.read([(protocol.GET_DATA, path.encode()) for path in paths], print, known=True)
+        session.read([(protocol.GET_DATA, path.encode()) for path in paths], print, permits=0)
     session.count(world.root.encode(), print)
     polling.until(lambda: session.epoch > epoch + 1 and session.connected, 5, what="a connection")
     worker.follows()

@@ -94,7 +94,7 @@ def test_an_event_comes_before_any_reply_that_shows_its_change(
     )
     writer.start()
     while seen < 299:
-        opened.session.read([(GET, root)], replied, known=True)
+        opened.session.read([(GET, root)], replied, permits=0)
         seen = int(opened.answer().results[0].data)
     writer.join(10)
     assert surprises == []
@@ -110,7 +110,7 @@ def test_large_and_many_answers_keep_their_order(
     for number in range(60):
         count = 1 + number % 5
         ops = [(GET, root + b"/n%d" % at) for at in range(count)]
-        opened.session.read(ops, opened.replies.put, number, known=True)
+        opened.session.read(ops, opened.replies.put, number, permits=0)
     for number in range(60):
         reply = opened.answer()
         assert reply.tag == number
@@ -141,7 +141,7 @@ def test_a_server_that_does_not_answer_is_left(fresh_zookeeper: servers.ZooKeepe
     ).connected()
     try:
         fresh_zookeeper.freeze()
-        made.session.read([(GET, b"/")], made.replies.put, known=True)
+        made.session.read([(GET, b"/")], made.replies.put, permits=0)
 
         def left() -> bool:
             made.session.tend(time.monotonic())
@@ -241,7 +241,7 @@ def test_a_request_that_the_server_throws_away_is_overload_and_no_doubt(
     server.start()
     made = sessions.Opened(server.address).connected()
     for _ in range(100):
-        made.session.read([(protocol.GET_CHILDREN, b"/")] * 200, made.replies.put, known=True)
+        made.session.read([(protocol.GET_CHILDREN, b"/")] * 200, made.replies.put, permits=0)
     said = {str(made.answer().error) for _ in range(100)}
     assert "ZooKeeper is overloaded: it threw a request away unread" in said
     assert not any("broke off" in each for each in said)

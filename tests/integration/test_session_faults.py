@@ -292,7 +292,7 @@ def test_requests_to_a_frozen_server_do_not_pile_up_and_all_end(
 
     def send() -> None:
         for number in range(count):
-            session.read(large, made.replies.put, number, known=True)
+            session.read(large, made.replies.put, number, permits=0)
 
     fresh_zookeeper.freeze()
     sender = threading.Thread(target=send, daemon=True)
@@ -315,7 +315,7 @@ def test_requests_to_a_frozen_server_do_not_pile_up_and_all_end(
         fresh_zookeeper.thaw()
     polling.until(lambda: session.connected, what="connected again")
     for number in range(500):
-        session.read([(GET, b"/")], made.replies.put, number, known=True)
+        session.read([(GET, b"/")], made.replies.put, number, permits=0)
     assert [made.answer().tag for _ in range(500)] == list(range(500))
     made.session.close()
 

@@ -31,8 +31,9 @@ class Session:
         self.budget = pacing.Budget()
         self.request_size = pacing.RequestSize()
         self.caution = pacing.Caution()
+        self.may_trust = True
         self.line = line.Line(16 * 1024 * 1024, 10.0)
-        self.under_way: list[tuple[Sequence[protocol.Op], Any, Any, bool, bool]] = []
+        self.under_way: list[tuple[Sequence[protocol.Op], Any, Any, int]] = []
         self.requests: list[Sequence[protocol.Op]] = []
         self.most_unknown = 0
         self.error: errors.ZooKeeperError | None = None
@@ -54,27 +55,22 @@ class Session:
         sink: replies.ReplySink,
         tag: Any = None,
         *,
-        known: bool = False,
-        small: bool = False,
+        permits: int,
         walks: bool = False,
     ) -> None:
         assert ops
         assert walks
         self.most_unknown = max(self.most_unknown, self.budget.used)
         self.requests.append(ops)
-        self.under_way.append((ops, sink, tag, known, small))
+        self.under_way.append((ops, sink, tag, permits))
         while len(self.under_way) > 2 or (self.under_way and self.random.random() < 0.6):
             self.answer_one()
 
     def answer_one(self) -> None:
         if not self.under_way:
             return
-        ops, sink, tag, known, small = self.under_way.pop(
-            self.random.randrange(len(self.under_way))
-        )
-        if not known:
-            reads = sum(1 for kind, _ in ops if kind == protocol.GET_DATA)
-            self.budget.give(pacing.cost(reads, small=small))
+        ops, sink, tag, permits = self.under_way.pop(self.random.randrange(len(self.under_way)))
+        self.budget.give(permits)
         self.zxid += 1
         results = [self._result(kind, path) for kind, path in ops]
         if self.breaks_at in ops:

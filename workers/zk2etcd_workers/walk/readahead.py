@@ -16,16 +16,12 @@ from collections.abc import Callable, Sequence
 from zk2etcd import errors
 from zk2etcd_workers import turn
 from zk2etcd_workers.model import mapping, pacing, tree
-from zk2etcd_workers.walk import directories, names as own
+from zk2etcd_workers.walk import directories, listings, names as own, trust
 from zk2etcd_workers.zookeeper import protocol, reply as replies, session as sessions
 
 _IN_FLIGHT = 3
 _BATCH = 48
 _SMALL_BATCH = 56
-_REMEDY = (
-    "its server needs memory for the whole answer (-Xmx), and zookeeper.request_timeout must be "
-    "long enough; sync.prefixes.exclude leaves the node out"
-)
 
 
 _Slot = tuple[directories.Dir, int, int]
@@ -69,7 +65,7 @@ class Reader:
         if self._known and largest is not None:
             self._parallel = pacing.parallel(read_batch, largest, walks)
         self._most_held = pacing.held(walks)
-        self._most = read_batch
+        self._most, self._most_trusted = read_batch, -(-read_batch // walks)
         self._line = session.line
         self._each = min(pacing.KNOWN_SMALL, largest or pacing.KNOWN_SMALL) + pacing.STAT_BYTES
         self._small_so_far = 0
@@ -78,17 +74,17 @@ class Reader:
         self._replies: queue.SimpleQueue[replies.Reply] = queue.SimpleQueue()
         self._heap: list[tuple[bytes, int, directories.Dir]] = []
         self._heavy: set[bytes] = set()
-        self._long: directories.Dir | None = None  # whose huge listing is asked for
-        self._in_flight = self._request_bytes = 0
-        self.held = self._held_bytes = 0
-        self.zxid = self.largest = 0
+        self._listings = listings.Listings(session.caution)
+        self._trust = trust.Trust(withheld=self._known or not session.may_trust)
+        self._in_flight = self._trusting = self._request_bytes = 0
+        self.held = self._held_bytes = self.zxid = self.largest = 0
 
     def root(self, path: bytes) -> directories.Dir:
         """Read one node: a directory of nothing but that node."""
         holder = directories.Dir(b"", 1)
         holder.names, holder.found, holder.read = [path], [None], 1
         self._wait_for_permit()
-        self._send([(protocol.GET_DATA, path)], [(holder, 0, 1)])
+        self._send([(protocol.GET_DATA, path)], [(holder, 0, 1)], int(not self._known))
         while holder.found[0] is None:
             self.pump()
         self.held = self._held_bytes = 0
@@ -131,38 +127,48 @@ class Reader:
     # --- requests ----------------------------------------------------------------------------
 
     def _fill(self) -> None:
-        while self._heap and self._in_flight < self._parallel:
+        while self._heap and self._in_flight < self._parallel + self._trust.any:
             nodes, size = self._most_held
             if self._in_flight and (self.held >= nodes or self._held_bytes >= size):
                 return
-            if _is_huge(head := self._heap[0][2]):
-                if self._long is not None:
-                    return
-                self._require_rest(head)
+            head = self._heap[0][2]
+            if listings.is_huge(head) and not self._listings.may_ask(head):
+                return
             small = not self._known and self._small_so_far >= pacing.SMALL_SO_FAR
             batch = min(_SMALL_BATCH, self._most) if small else self._ramp.batch
             carried = self._line.carries(batch, self._each, time.monotonic())
             granted = self._session.take(carried, live=False, known=self._known, small=small)
-            if granted == 0:
+            if granted == 0 and not self._trust.has(head):
                 return
-            ops, slots, used = self._next_ops(granted)
-            if not self._known:
-                kept = pacing.cost(used, small=small)
-                self._session.give(pacing.cost(granted, small=small) - kept)
-            self._send(ops, slots, small=small)
+            self._ask(granted, small=small)
 
     def _wait_for_permit(self) -> None:
         while not self._session.take(1, live=False, known=self._known):
             self._turn.beat()
             time.sleep(0.002)
 
-    def _send(self, ops: list[protocol.Op], slots: list[_Slot], *, small: bool = False) -> None:
+    def _ask(self, granted: int, *, small: bool) -> None:
+        """One request, with at most so many reads of unknown size."""
+        trusted = 0
+        if self._trust.any:
+            trusted = self._line.carries(self._most_trusted, self._each, time.monotonic())
+        ops, slots, used, trusting = self._next_ops(granted, trusted)
+        permits = 0
+        if not self._known:
+            permits = pacing.cost(used, small=small)
+            self._session.give(pacing.cost(granted, small=small) - permits)
+        self._send(ops, slots, permits, trusting)
+
+    def _send(
+        self, ops: list[protocol.Op], slots: list[_Slot], permits: int, trusting: int = 0
+    ) -> None:
         self._in_flight += 1
-        key, known, name = object(), self._known, pacing.NAME_BYTES
+        self._trusting += trusting
+        key, name = object(), pacing.NAME_BYTES
         size = sum(count * self._each or each.expected * name for each, _, count in slots)
         self._line.take(key, size, time.monotonic())
         sink = functools.partial(self._arrived, key)
-        self._session.read(ops, sink, slots, known=known, small=small, walks=True)
+        self._session.read(ops, sink, (slots, trusting), permits=permits, walks=True)
 
     def _arrived(self, key: object, reply: replies.Reply) -> None:
         """In the connection's thread."""
@@ -170,17 +176,19 @@ class Reader:
         self._line.ended(key, size, time.monotonic())
         self._replies.put(reply)
 
-    def _next_ops(self, permits: int) -> tuple[list[protocol.Op], list[_Slot], int]:
-        """The reads nearest to use, at most `permits` of them data reads, and how many of them
-        are. A huge listing travels alone, and one at a time."""
+    def _next_ops(
+        self, permits: int, trusted: int
+    ) -> tuple[list[protocol.Op], list[_Slot], int, int]:
+        """The reads nearest to use, and how many of them are data reads: at most `permits`, and
+        at most `trusted` from folders that are. A huge listing travels alone, one at a time."""
         ops: list[protocol.Op] = []
         slots: list[_Slot] = []
-        left = permits
+        left, trusting = permits, 0
         self._request_bytes = 0
         while self._heap and len(ops) < self._most:
             directory = self._heap[0][2]
             if directory.names is None:
-                alone = _is_huge(directory)
+                alone = listings.is_huge(directory)
                 self._request_bytes += len(directory.path) + pacing.OP_BYTES
                 if ops and (alone or self._request_bytes > self._session.request_size.most):
                     break
@@ -188,15 +196,17 @@ class Reader:
                 ops.append((protocol.GET_CHILDREN, directory.path))
                 slots.append((directory, 0, 0))
                 if alone:
-                    self._long = directory
+                    self._listings.asked(directory)
                     break
             else:
-                room = min(left, self._most - len(ops))
+                is_trusted = self._trust.has(directory)
+                room = min(trusted - trusting if is_trusted else left, self._most - len(ops))
                 taken, full = self._take_names(directory, room, ops, slots)
-                left -= taken
+                trusting += taken if is_trusted else 0
+                left -= 0 if is_trusted else taken
                 if full:
                     break
-        return ops, slots, permits - left
+        return ops, slots, permits - left, trusting
 
     def _take_names(
         self, directory: directories.Dir, room: int, ops: list[protocol.Op], slots: list[_Slot]
@@ -249,9 +259,13 @@ class Reader:
         self.largest = max(self.largest, found.largest)
         are_small = found.largest <= pacing.KNOWN_SMALL
         self._small_so_far = self._small_so_far + len(found.nodes) if are_small else 0
+        slots, trusting = reply.tag
+        self._trusting -= trusting
+        if not are_small:
+            self._trust.lose()
         plain = found.are_all and not (self._skip_ephemeral and any(found.owners))
         at = node = 0
-        for directory, start, count in reply.tag:
+        for directory, start, count in slots:
             if not count:
                 self._list(directory, reply.results[at])
                 at += 1
@@ -262,6 +276,8 @@ class Reader:
                 self._descend(directory, start, part)
             else:
                 directory.leaves[start] = found.leaves(node, node + count)
+            if are_small:
+                self._trust.saw(directory, count)
             at += count
             node += count
             self.held += count
@@ -271,7 +287,7 @@ class Reader:
             each = found.size // len(found.nodes) + pacing.STAT_BYTES
             self._each = max(each, self._each * 2 // 3)
         if found.size > pacing.LARGE_ANSWERS:
-            self._heavy.update(directory.path for directory, _, _ in reply.tag)
+            self._heavy.update(directory.path for directory, _, _ in slots)
 
     def _descend(
         self, directory: directories.Dir, start: int, part: Sequence[tree.Node | tree.Miss]
@@ -281,33 +297,14 @@ class Reader:
                 sub = directory.subs[place] = directories.Dir(node.path, node.children)
                 self._push(sub.path + b"/", sub)
 
-    def _require_rest(self, directory: directories.Dir) -> None:
-        """:raises errors.ListingRests: its listing may have ended a server a while ago."""
-        rest = self._session.caution.rest(directory.path, time.monotonic())
-        if rest > 0:
-            raise errors.ListingRests(
-                f"ZooKeeper is not asked again yet to list the {directory.expected:,} children of "
-                f"{tree.shown(directory.path)}, since a connection ended at that: {_REMEDY}",
-                rest,
-            )
-
     def _broken(self, error: errors.ZooKeeperError) -> errors.ZooKeeperError:
-        """What ends the walk; if that may be a listing which the server cannot give, it says so."""
-        long = self._long
-        if type(error) is not errors.SessionDoubt or long is None:
-            return error
-        if long.expected <= pacing.DANGEROUS_LISTING:
-            return error
-        self._session.caution.broke(long.path, long.expected, time.monotonic())
-        return errors.SessionDoubt(
-            f"{error}, when it was to list the {long.expected:,} children of "
-            f"{tree.shown(long.path)}: {_REMEDY}"
-        )
+        """What ends the walk. Where it had trusted, the next one will not."""
+        if self._trusting and isinstance(error, errors.SessionDoubt):
+            self._session.may_trust = False
+        return self._listings.broken(error)
 
     def _list(self, directory: directories.Dir, result: tree.Listing | tree.Miss) -> None:
-        if directory is self._long:
-            self._session.caution.given(directory.path)
-            self._long = None
+        self._listings.answered(directory)
         names: Sequence[bytes] = []
         if not isinstance(result, tree.Miss):
             which = own.wanted(self._mapping, directory.path)
@@ -318,8 +315,3 @@ class Reader:
         directory.found = [None] * len(names)
         if names:
             self._push(tree.join(directory.path, names[0]), directory)
-
-
-def _is_huge(directory: directories.Dir) -> bool:
-    """Its listing is to be asked for, and will be a long answer."""
-    return directory.names is None and directory.expected > pacing.LARGE_LISTING

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
@@ -132,6 +133,57 @@ def test_reads_of_unknown_size_stay_within_the_budget(size: int) -> None:
     if size > 10_000:
         late = session.requests[-5:]
         assert max(map(len, late)) * size <= pacing.LARGE_ANSWERS, "large ones go few at a time"
+
+
+def _reads(ops: Sequence[protocol.Op]) -> int:
+    """How many of them read a node."""
+    return sum(kind == protocol.GET_DATA for kind, _ in ops)
+
+
+def _services(count: int) -> walks.Paths:
+    nodes: walks.Paths = {b"/s": b""}
+    for number in range(count):
+        service = b"/s/%05d" % number
+        nodes |= {service: b"", service + b"/providers": b""}
+        nodes |= {service + b"/providers/%02d" % n: b"url" for n in range(8)}
+    return nodes
+
+
+def test_folders_of_a_kind_that_held_small_values_are_read_in_large_requests() -> None:
+    session, nodes = walks.Session(_services(600)), _services(600)
+    assert len(walking.emitted(walks.walk(session, SHARD), SHARD)) == len(nodes)
+    assert max(map(_reads, session.requests[:15])) <= 56
+    assert max(map(_reads, session.requests)) > 200
+    assert session.most_unknown <= pacing.WALK_IN_FLIGHT
+    assert session.budget.used == 0
+
+
+def test_a_large_value_among_them_ends_that() -> None:
+    nodes = _services(600)
+    nodes[b"/s/00300/providers/00"] = b"x" * 20_000
+    session = walks.Session(nodes)
+    assert len(walking.emitted(walks.walk(session, SHARD), SHARD)) == len(nodes)
+    op = (protocol.GET_DATA, b"/s/00300/providers/00")
+    at = next(at for at, ops in enumerate(session.requests) if op in ops)
+    assert max(map(_reads, session.requests[: at + 1])) > 200
+    # Some were under way, and with few reads at once many more requests follow.
+    after = session.requests[at + 6 :]
+    assert len(after) > 20
+    assert max(map(_reads, after)) <= 56
+
+
+def test_the_walk_after_one_that_broke_under_such_requests_makes_none() -> None:
+    nodes = _services(600)
+    session = walks.Session(nodes)
+    session.breaks_at = (protocol.GET_DATA, b"/s/00500/providers/00")
+    with pytest.raises(errors.SessionDoubt):
+        list(walks.walk(session, SHARD))
+    assert not session.may_trust
+    session.breaks_at = session.error = None
+    session.under_way, session.budget = [], pacing.Budget()
+    asked = len(session.requests)
+    assert len(walking.emitted(walks.walk(session, SHARD), SHARD)) == len(nodes)
+    assert max(map(_reads, session.requests[asked:])) <= 56
 
 
 def test_no_more_is_under_way_than_the_line_carries() -> None:
