@@ -1,4 +1,4 @@
-"""What the C library keeps of memory that Python has freed.
+"""What is kept of memory that nobody uses: by Python in circles, by the C library once it is freed.
 
 glibc raises, with each large block that is freed, the size from which on a block goes back to the
 system (mallopt(3), M_MMAP_THRESHOLD: up to 32 MiB), and gives threads heaps of their own: after a
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import traceback
 
 # malloc.h
 _M_TRIM_THRESHOLD = -1
@@ -37,3 +38,13 @@ def sweep() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
+
+
+def forget(error: BaseException | None) -> None:
+    """Let go of what a failed attempt worked with. An error refers to its frames, those to a reply,
+    and the reply to the error: a circle, which keeps a listing of any size until Python's garbage
+    collector has seen enough objects, however large they are."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__

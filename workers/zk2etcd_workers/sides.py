@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from zk2etcd import cpus, messages, metrics
 from zk2etcd.config import models
 from zk2etcd_workers.etcd import client as etcd
-from zk2etcd_workers.mirror import rounds
 from zk2etcd_workers.ownership import fence, leases, member, reads, records
+from zk2etcd_workers.rounds import rounds
 from zk2etcd_workers.walk import oldest, shelf
 from zk2etcd_workers.zookeeper import session as sessions
 

@@ -7,7 +7,6 @@ is read again in ZooKeeper, and the guard decides about those that are really ab
 from __future__ import annotations
 
 import contextlib
-import functools
 import queue
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,7 +14,7 @@ from typing import NamedTuple
 
 from zk2etcd import errors
 from zk2etcd_workers import turn
-from zk2etcd_workers.mirror import foresight
+from zk2etcd_workers.mirror import appliers, foresight
 from zk2etcd_workers.model import history, plan, tree
 from zk2etcd_workers.safety import guard_record
 from zk2etcd_workers.shard import apply, confirm, context, event_log, facts as shard_facts
@@ -54,7 +53,7 @@ class Base:
         self._was_deleted = was_deleted
         self._acks: queue.SimpleQueue[apply.Ack] = queue.SimpleQueue()
         self._guard = guard_record.Guarding(ctx, facts)
-        self._applier = applier(ctx, self._acks.put)
+        self._applier = appliers.applier(ctx, self._acks.put)
         self._applier.saw(floor)
         self._latest = history.Latest()
         self._extras: list[bytes] = []
@@ -262,21 +261,6 @@ class Base:
             zxid = known if verdict.node is tree.Miss.NO_NODE else 0
             self._write(plan.Write(key, None, verdict.path, zxid), verdict.zxid)
         self._drain()
-
-
-def applier(ctx: context.Context, deliver: Callable[[apply.Ack], None]) -> apply.Applier:
-    """The applier of a shard; in a dry run, one that only says what it would do."""
-    kind = apply.DryApplier if ctx.dry_run else apply.Applier
-    return kind(
-        ctx.etcd,
-        ctx.fence,
-        ctx.keys.checkpoint(ctx.shard.id),
-        ctx.config.etcd,
-        ctx.instruments,
-        deliver,
-        ctx.mapping.below_path,
-        functools.partial(ctx.ring.puts, ctx.keys.marks(ctx.shard.id)),
-    )
 
 
 def count(ctx: context.Context) -> int:

@@ -14,8 +14,9 @@ from zk2etcd import errors
 from zk2etcd.logs import logger
 from zk2etcd_workers import turn
 from zk2etcd_workers.etcd import wire
-from zk2etcd_workers.mirror import base, full_sync, inbox as inboxes, pipeline, repair, rounds, seat
+from zk2etcd_workers.mirror import appliers, full_sync, inbox as inboxes, pipeline, repair
 from zk2etcd_workers.model import paging, plan, tree
+from zk2etcd_workers.rounds import rounds, seat
 from zk2etcd_workers.safety import identity as identities
 from zk2etcd_workers.shard import (
     apply,
@@ -60,7 +61,7 @@ class Follow:
         self._inbox = inbox
         self._identity = identity
         self._asking = asking
-        self._applier = base.applier(ctx, inbox.put)
+        self._applier = appliers.applier(ctx, inbox.put)
         self._pipeline = pipeline.Pipeline(ctx, dirty, self._applier, inbox.put)
         self.freshness = freshness.Freshness(ctx, facts, dirty)
         self._tally = gauges.Tally(ctx, facts)

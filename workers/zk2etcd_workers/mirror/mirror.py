@@ -11,12 +11,11 @@ import contextlib
 import random
 import threading
 import time
-import traceback
 from collections.abc import Callable, Mapping
 
 from zk2etcd import backoff, errors, messages
 from zk2etcd.logs import logger
-from zk2etcd_workers import turn
+from zk2etcd_workers import heap, turn
 from zk2etcd_workers.mirror import (
     admission,
     base,
@@ -24,12 +23,12 @@ from zk2etcd_workers.mirror import (
     follow,
     inbox,
     owning,
-    rounds as all_rounds,
     splits,
 )
 from zk2etcd_workers.mirror.stock import taking
 from zk2etcd_workers.model import news
 from zk2etcd_workers.ownership import checkpoints as all_checkpoints
+from zk2etcd_workers.rounds import rounds as all_rounds
 from zk2etcd_workers.safety import guard_record, identity as identities, pause_key
 from zk2etcd_workers.shard import context, dirty_paths, facts as shard_facts
 
@@ -254,7 +253,7 @@ class Mirror:
 
     def _failed(self, error: errors.Zk2EtcdError) -> None:
         """Note it and wait. The first resync after a stable time is immediate and no error."""
-        _forget(error)
+        heap.forget(error)
         self._steps_aside()
         self.failures += 1
         self._stock.failed(error, self._follow)
@@ -296,13 +295,3 @@ class Mirror:
         except errors.Zk2EtcdError as error:
             ctx.log.info("writes under way were abandoned", reason=str(error))
         self._owning.release(ctx)
-
-
-def _forget(error: BaseException | None) -> None:
-    """Let go of what a failed attempt worked with. An error refers to its frames, those to a reply,
-    and the reply to the error: a circle, which keeps a listing of any size until Python's garbage
-    collector has seen enough objects, however large they are."""
-    while error is not None:
-        traceback.clear_frames(error.__traceback__)
-        error.__traceback__ = None
-        error = error.__cause__ or error.__context__

@@ -14,9 +14,8 @@ from collections.abc import Callable, Sequence
 
 from zk2etcd import errors, metrics
 from zk2etcd.config import connections
-from zk2etcd.logs import logger
 from zk2etcd_workers.etcd import client as etcd, wire
-from zk2etcd_workers.model import paging, plan, tree
+from zk2etcd_workers.model import paging, plan
 from zk2etcd_workers.ownership import fence, records
 from zk2etcd_workers.shard import grouping
 
@@ -306,25 +305,3 @@ class Applier:
             self._instruments.etcd_count("delete", status, deletes)
         if deletes < len(writes):
             self._instruments.etcd_count("put", status, len(writes) - deletes)
-
-
-class DryApplier(Applier):
-    """Says what it would write, and writes nothing."""
-
-    def _send(
-        self,
-        writes: Sequence[plan.Write],
-        *,
-        ranged: bool = False,  # noqa: ARG002 - nothing is sent, so nothing is found below
-        guarded: bool = False,
-    ) -> None:
-        log = logger.get()
-        for write in writes:
-            would = "would delete" if write.value is None else "would put"
-            log.info(would, key=tree.shown(write.key), path=tree.shown(write.path))
-        self.in_flight += 1
-        self._deliver(Ack(Sent(writes, 0, (), guarded), None, None))
-
-    def settle(self, ack: Ack) -> Settled:
-        self.in_flight -= 1
-        return Settled(done=ack.sent.writes)

@@ -517,25 +517,3 @@ def test_reading_ahead_of_a_slow_etcd_has_an_end() -> None:
     for write in _puts(3, size=900):
         heavy.applier.add(write)
     assert heavy.applier.is_ahead()
-
-
-def test_a_dry_run_sends_nothing() -> None:
-    store = Store()
-    acks: list[apply.Ack] = []
-    dry = apply.DryApplier(
-        cast(client.Client, store),
-        cast(fence.Fence, Owned()),
-        CHECKPOINT,
-        connections.Etcd(),
-        metrics.null(),
-        acks.append,
-        SHARD.below_path,
-    )
-    writes = [*_puts(3), *_deletes(2)]
-    for write in writes:
-        dry.add(write)
-    assert dry.flush()
-    assert list(dry.settle(acks.pop()).done) == writes
-    dry.guarded([writes[0]])
-    assert list(dry.settle(acks.pop()).done) == [writes[0]]
-    assert store.sent == []

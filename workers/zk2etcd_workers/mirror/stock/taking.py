@@ -33,7 +33,7 @@ class Stock:
             self.forget()
         elif following is not None:
             seat = following.seat
-            self._known = clean.Known(seat.freshness.clean, seat.rollbacks, seat.ctx.epoch)
+            self._known = clean.Known(following.freshness.clean, seat.rollbacks, seat.ctx.epoch)
 
     def take(
         self,

@@ -11,9 +11,9 @@ import pytest
 
 from zk2etcd import errors
 from zk2etcd_workers.etcd import client as etcd, wire
-from zk2etcd_workers.mirror import rounds, seat
 from zk2etcd_workers.model import tree
 from zk2etcd_workers.ownership import acknowledged, fence, leases, records
+from zk2etcd_workers.rounds import rounds, seat
 from zk2etcd_workers.zookeeper import reply as replies, session as sessions
 
 KEYS = records.Keys("zk2etcd/test")
@@ -105,7 +105,7 @@ class World:
         self.rounds._thread = cast(Any, object())  # this test's own thread turns it
         for each in self.seats:
             self.rounds.join(each)
-        self.fresh = [cast(Fresh, each.freshness) for each in self.seats]
+        self.fresh = [cast(Fresh, each._freshness) for each in self.seats]
 
     def _seat(self, number: int) -> seat.Seat:
         name, root = f"s{number:03d}", b"/s%03d" % number
@@ -130,7 +130,7 @@ class World:
 
     def turn(self) -> None:
         """One round, with all answers to it."""
-        self.rounds._sync_at = self.rounds._look_at = 0.0
+        self.rounds._of_zookeeper.due = self.rounds._of_etcd.due = 0.0
         self.rounds._once(1.0)
         while not self.rounds._answers.empty():
             self.rounds._hear()
@@ -158,7 +158,7 @@ def test_what_a_sync_proves_clean_is_neither_listed_nor_compared() -> None:
     world = World(3)
     world.turn()
     world.zk.lists = {b"/s001"}
-    cast(Any, world.seats[2].untold).compares = True
+    cast(Any, world.seats[2]._untold).compares = True
     world.turn()
     assert [each.clean for each in world.fresh] == [[7, 7], [7, 0], [7, 0]]
     assert all(len(each.synced) == 2 for each in world.fresh)
@@ -279,7 +279,7 @@ def test_with_fewer_operations_in_a_txn_all_keys_are_read() -> None:
 
 def test_seats_know_what_follows_is_told_of() -> None:
     world = World(2)
-    world.seats[1].untold = cast(
+    world.seats[1]._untold = cast(
         Any, types.SimpleNamespace(awaits_sync=True, awaits_etcd=True, compares=False)
     )
     world.turn()

@@ -1,0 +1,117 @@
+"""What is asked again and again, once for all shards of a worker that follow.
+
+A quiet shard looks the same whether nothing happens or nothing is heard, whoever owns it. So every
+second ZooKeeper is asked (`of_zookeeper`), and every two etcd (`of_etcd`): what quiet costs grows
+with workers. An answer that is as it should be wakes no shard's thread (`seat`).
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from zk2etcd import errors
+from zk2etcd.logs import logger
+from zk2etcd_workers import turn
+from zk2etcd_workers.etcd import client as etcd
+from zk2etcd_workers.ownership import leases, records
+from zk2etcd_workers.rounds import of_etcd, of_zookeeper, seat
+from zk2etcd_workers.zookeeper import session as sessions
+
+_BEAT = 0.25
+_AGAIN = 1.0
+_NEW = object()
+
+
+class Rounds:
+    """Of one worker's connections. Shards take their seats while they follow."""
+
+    def __init__(
+        self,
+        session: sessions.Session,
+        client: etcd.Client,
+        keys: records.Keys,
+        lease: leases.Lease,
+        patience: float,
+    ) -> None:
+        """:param patience: `zookeeper.request_timeout`."""
+        self._client = client
+        self._lease = lease
+        self._lock = threading.Lock()
+        self._seats: dict[seat.Seat, None] = {}
+        self._answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._of_zookeeper = of_zookeeper.OfZooKeeper(session, self._answers.put, patience)
+        self._of_etcd = of_etcd.OfEtcd(client, keys, self._answers.put)
+        self.turn = turn.Turn()
+
+    def join(self, one: seat.Seat) -> None:
+        """From now on it is asked for, too; soon."""
+        with self._lock:
+            self._seats[one] = None
+            if self._thread is None and not self._stop.is_set():
+                self._thread = threading.Thread(target=self._run, name="rounds", daemon=True)
+                self._thread.start()
+        self._answers.put(_NEW)
+
+    def leave(self, one: seat.Seat) -> None:
+        with self._lock:
+            self._seats.pop(one, None)
+
+    def close(self) -> None:
+        self._stop.set()
+
+    @property
+    def age(self) -> float:
+        """Seconds since the last turn; 0 before the first."""
+        return self.turn.age() if self._thread is not None and not self._stop.is_set() else 0.0
+
+    def _run(self) -> None:
+        self.turn.adopt()
+        while not self._stop.is_set():
+            self.turn.renew()
+            try:
+                self._once(time.monotonic())
+            except errors.Zk2EtcdError as error:
+                # Each shard meets it by itself when it writes, or grows old.
+                logger.get().debug("not asked", error=str(error))
+                self._stop.wait(_BEAT)
+            except Exception:
+                logger.get().exception("bug in the rounds: going on")
+                self._stop.wait(_AGAIN)
+
+    def _once(self, now: float) -> None:
+        with self._lock:
+            seats = list(self._seats)
+        self._doubt(seats)
+        self._of_zookeeper.ask(now, seats)
+        self._of_etcd.ask(now, seats)
+        self._hear()
+
+    def _hear(self) -> None:
+        try:
+            answer = self._answers.get(timeout=_BEAT)
+        except queue.Empty:
+            return
+        if answer is _NEW:
+            self._of_zookeeper.soon()
+            self._of_etcd.soon()
+        elif isinstance(answer, of_etcd.Told):
+            self._of_etcd.told(answer)
+        else:
+            self._of_zookeeper.replied(answer)
+
+    def _doubt(self, seats: Sequence[seat.Seat]) -> None:
+        """What a shard would notice by itself if it turned: it does when it is woken."""
+        doubtful = False
+        try:
+            self._lease.check()
+        except errors.LeaseDoubt:
+            doubtful = True
+        for each in seats:
+            if (doubtful and not each.ctx.dry_run) or each.rollbacks != self._client.rollbacks:
+                each.wake()
