@@ -15,7 +15,7 @@ from tests.integration import etcd_clients, mirroring
 from zk2etcd import errors, messages
 from zk2etcd.sandbox import servers
 from zk2etcd_workers.etcd import client as engine, wire
-from zk2etcd_workers.ownership import fence, leases, records
+from zk2etcd_workers.ownership import fence, kept, leases, reads, records
 
 MANY = 150
 _TXNS = re.compile(r'grpc_server_handled_total\{grpc_code="OK",grpc_method="(?:Txn|Range)".* (\S+)')
@@ -182,3 +182,97 @@ def test_writes_go_together_and_one_that_may_not_keeps_none_from_it(
     assert [at for at, each in enumerate(outcomes) if isinstance(each, errors.Fenced)] == [33]
     written = {kv.key for kv in client.range(*records.Keys(world.state).all_of("guards")).kvs}
     assert written == {path for at, path in enumerate(paths) if at != 33}
+
+
+def test_each_is_told_what_its_own_operations_were_answered(
+    client: engine.Client, workers: Workers, world: mirroring.World
+) -> None:
+    fences = workers.fences("me", client, names(30))
+    at_once(claims_of(fences))
+    for at in range(30):
+        world.etcd.put(f"{world.root}/answers/{at}", b"%d" % at)
+    asks = [wire.Range(f"{world.root}/answers/{at}".encode()) for at in range(30)]
+    marks = [wire.Put(f"{world.state}/marks/{at}".encode(), b"") for at in range(30)]
+    outcomes = at_once(
+        [
+            lambda each=each, ops=(ask, mark): each.together(ops)  # type: ignore[misc]
+            for each, ask, mark in zip(fences, asks, marks, strict=True)
+        ]
+    )
+    assert [each.kvs(0)[0].value for each in outcomes] == [b"%d" % at for at in range(30)]
+
+
+def test_what_is_owed_goes_with_the_next_write_or_is_paid(
+    client: engine.Client, workers: Workers, world: mirroring.World
+) -> None:
+    [mine] = workers.fences("me", client, ["p0"])
+    mine.claim({})
+    first, second, third = (f"{world.state}/marks/{name}".encode() for name in "abc")
+    mine.owe([wire.Put(first, b"old"), wire.Put(second, b"owed")])
+    mine.owe([wire.Put(first, b"owed")])
+    assert not client.range(first).kvs
+    mine.write([wire.Put(second, b"written")])
+    assert [client.range(key).kvs[0].value for key in (first, second)] == [b"owed", b"written"]
+    mine.owe([wire.Put(third, b"owed"), wire.Delete(first)])
+    assert mine.forget(first)
+    assert not mine.forget(first)
+    mine.pay()
+    assert [bool(client.range(key).kvs) for key in (first, third)] == [True, True]
+    mine.owe([wire.Delete(third)])
+    with pytest.raises(errors.TooLarge):
+        mine.write([wire.Put(first, b"x" * 3_000_000)])
+    assert mine.forget(third), "what was refused took what is owed with it"
+    mine.owe([wire.Delete(third)])
+    mine.renew_token()
+    mine.pay()
+    assert client.range(third).kvs
+
+
+def test_what_is_kept_of_many_is_read_in_few_requests(
+    client: engine.Client, etcd: servers.Etcd, world: mirroring.World
+) -> None:
+    keys, shared = records.Keys(world.state), reads.Reads(client)
+    for at in range(40):
+        world.etcd.put(f"{world.state}/pauses/p{at}", b"paused %d" % at)
+        world.etcd.put(f"{world.state}/marks/p{at}/walked", b"marks %d" % at)
+    world.etcd.put(f"{world.state}/identities/other", b"known")
+    before = requests(etcd)
+    found = at_once(
+        [
+            lambda at=at: kept.read(shared, keys, f"p{at}", new=at == 7)  # type: ignore[misc]
+            for at in range(40)
+        ]
+    )
+    assert requests(etcd) - before < 20
+    for at, each in enumerate(found):
+        assert [kv.value for kv in each.pause] == [b"paused %d" % at]
+        assert [kv.value for kv in each.marks] == [b"marks %d" % at]
+        assert (each.guard, each.identity) == ([], [])
+        assert (each.identities is not None) == (at == 7)
+    assert [kv.value for kv in found[7].identities.kvs] == [b"known"]
+
+
+@pytest.mark.parametrize("nodes", [4, 40])
+def test_a_base_of_few_nodes_is_one_txn_and_of_more_is_as_right(
+    world: mirroring.World, nodes: int
+) -> None:
+    """The second base finds all that the first one wrote, in one read; what only etcd has is held
+    to be deleted, and the guard's record of a walk is gone whichever way it went."""
+    world.zk.create(world.root, b"root")
+    for at in range(nodes):
+        world.zk.create(world.path(f"n{at}"), b"v")
+    first = world.worker()
+    first.follows()
+    world.equal()
+    written = world.etcd.below(world.root)
+    assert len(written) == nodes + 1
+    assert (len({kv.mod_revision for kv in written.values()}) == 1) or nodes > 4
+    assert world.etcd.below(f"{world.state}/guards") == {}
+    first.drain()
+    world.zk.set(world.path("n1"), b"changed")
+    world.zk.delete(world.path("n2"))
+    world.etcd.put(world.path("n3"), b"drifted")
+    second = world.worker()
+    second.follows()
+    world.equal()
+    assert world.etcd.below(f"{world.state}/guards") == {}

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from zk2etcd import messages
 from zk2etcd_workers.commands import both_sides, spool
 from zk2etcd_workers.etcd import wire
-from zk2etcd_workers.mirror import base
+from zk2etcd_workers.mirror import counting
 from zk2etcd_workers.model import pacing, plan, tree
 from zk2etcd_workers.shard import confirm, context
 from zk2etcd_workers.walk import beside, course, snapshot
@@ -170,7 +170,7 @@ def _watched(ctx: context.Context, walk: snapshot.Walk, told: Tell) -> Iterator[
     running = course.Course(
         "full_sync",
         lambda: course.Seen(walk.read, walk.nodes),
-        base.count(ctx),
+        counting.keys(ctx),
         shown,
         ctx.ask_size,
     )

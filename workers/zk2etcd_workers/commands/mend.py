@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from zk2etcd import errors, messages
 from zk2etcd.config import models
 from zk2etcd_workers.commands import both_sides
-from zk2etcd_workers.mirror import base, splits
-from zk2etcd_workers.ownership import records
+from zk2etcd_workers.mirror import base, counting, splits
+from zk2etcd_workers.ownership import kept as own, records
 from zk2etcd_workers.safety import guard_record, identity, pause_key
 from zk2etcd_workers.shard import context, facts as shard_facts
 
@@ -57,19 +57,20 @@ def mend(
     owned = ctx.fence.claim({})
     try:
         owned = splits.adopt(ctx, owned)
-        if (pause := pause_key.standing(ctx)) is not None:
+        kept = own.read(ctx.reads, ctx.keys, shard.id, new=True)
+        if (pause := pause_key.standing(kept)) is not None:
             raise errors.Paused(shard.id, pause.by, pause.since)
         known = identity.Identity(ctx)
-        known.load()
+        known.load(kept)
         checkpoints, floor = owned.since(known.since)
         both.reach_zookeeper(floor)
         ctx = dataclasses.replace(ctx, epoch=ctx.session.epoch)
         both.sync(ctx.root)
-        if (doubt := _distrusted(ctx, facts)) is not None:
+        if (doubt := _distrusted(ctx, facts, kept)) is not None:
             return Mended(0, 0, doubt, ())
-        own = checkpoints.get(ctx.keys.checkpoint(shard.id), 0)
+        mirrored = checkpoints.get(ctx.keys.checkpoint(shard.id), 0)
         with _watched(facts, told):
-            done = base.Base(ctx, facts, floor, _turned_up, _was_deleted).run(first=own == 0)
+            done = base.Base(ctx, facts, floor, _turned_up, _was_deleted).run(first=mirrored == 0)
     finally:
         _release(ctx)
     return Mended(done.put, done.delete, facts.guard, facts.report(shard.id, None).unsyncable)
@@ -95,16 +96,18 @@ def _watched(facts: shard_facts.Facts, told: Callable[[int, int], None]) -> Iter
         looking.join()
 
 
-def _distrusted(ctx: context.Context, facts: shard_facts.Facts) -> messages.Guard | None:
+def _distrusted(
+    ctx: context.Context, facts: shard_facts.Facts, kept: own.Kept
+) -> messages.Guard | None:
     """The trip that stands, or stands from now on, since another ensemble answers."""
-    guard = guard_record.Guarding(ctx, facts)
+    guard = guard_record.Guarding(ctx, facts, kept)
     trip = guard.standing()
     if trip is not None and trip.kind == "identity":
         return trip
     known = identity.Identity(ctx)
-    known.load()
+    known.load(kept)
     reason = known.changed(_was_deleted)
-    return None if reason is None else guard.distrust(reason, base.count(ctx))
+    return None if reason is None else guard.distrust(reason, counting.keys(ctx))
 
 
 def _turned_up(_path: bytes) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from zk2etcd import errors, messages
 from zk2etcd_workers.commands import both_sides, finding, probe_etcd, probe_zookeeper
+from zk2etcd_workers.ownership import kept
 from zk2etcd_workers.safety import identity
 
 _SIDE = probe_zookeeper.SIDE
@@ -39,7 +40,7 @@ def _doubt(both: both_sides.Sides, shard: messages.Shard) -> finding.Fact | None
     """What keeps a mirror from writing this shard."""
     ctx = dataclasses.replace(both.context(shard), dry_run=True)
     known = identity.Identity(ctx)
-    known.load()
+    known.load(kept.read(ctx.reads, ctx.keys, shard.id, new=True))
     reason = known.changed(lambda _path: False)
     if reason is None:
         return None

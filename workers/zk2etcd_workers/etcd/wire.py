@@ -72,8 +72,9 @@ _TARGETS = {"create": (1, "create_revision"), "mod": (2, "mod_revision"), "value
 class Answer:
     """A Txn's response, read where needed only: a big one is never walked for nothing."""
 
-    def __init__(self, response: Any) -> None:
+    def __init__(self, response: Any, after: int = 0) -> None:
         self._response = response
+        self._after = after
         self.succeeded: bool = response.succeeded
 
     @property
@@ -81,30 +82,38 @@ class Answer:
         """The store's revision after this Txn: the mod_revision of what it put."""
         return int(self._response.header.revision)
 
+    def after(self, index: int) -> Answer:
+        """What the operations from there on were answered."""
+        return Answer(self._response, self._after + index)
+
     def inner(self, index: int) -> Answer:
-        return Answer(self._response.responses[index].response_txn)
+        return Answer(self._response.responses[self._after + index].response_txn)
 
     def kvs(self, index: int) -> list[Present]:
-        return _presents(self._response.responses[index].response_range)
+        return _presents(self._response.responses[self._after + index].response_range)
 
     def total(self, index: int) -> int:
         """How many keys the whole range of one Range holds."""
-        return int(self._response.responses[index].response_range.count)
+        return int(self._response.responses[self._after + index].response_range.count)
 
     def counts(self) -> list[int]:
         """How many keys the whole range of each Range holds; all operations must be Ranges."""
-        return [int(part.response_range.count) for part in self._response.responses]
+        return [int(part.response_range.count) for part in self._responses()]
 
     def ranges(self, skip: int = 0) -> Iterator[Names]:
         """What every Range in it found, inner Txns included, in order; the first `skip`
         operations are left out."""
-        for part in self._response.responses[skip:]:
+        for part in self._responses()[skip:]:
             kind = part.WhichOneof("response")
             if kind == "response_range":
                 reply = part.response_range
                 yield Names([kv.key for kv in reply.kvs], bool(reply.more), int(reply.count))
             elif kind == "response_txn":
                 yield from Answer(part.response_txn).ranges()
+
+    def _responses(self) -> Sequence[Any]:
+        found: Sequence[Any] = self._response.responses
+        return found[self._after :] if self._after else found
 
 
 class Names(NamedTuple):

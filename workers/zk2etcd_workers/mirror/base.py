@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 from zk2etcd import errors
 from zk2etcd_workers import turn
-from zk2etcd_workers.mirror import appliers, foresight
+from zk2etcd_workers.mirror import appliers, counting, foresight
 from zk2etcd_workers.model import history, plan, tree
+from zk2etcd_workers.ownership import few as few_keys, kept
 from zk2etcd_workers.safety import guard_record
 from zk2etcd_workers.shard import apply, confirm, context, event_log, facts as shard_facts
 from zk2etcd_workers.walk import beside, course, snapshot
@@ -27,13 +28,14 @@ _LOST_AFTER = 5.0
 
 class Done(NamedTuple):
     """How a base ended. `zxid` is what the checkpoint says now at least. `released`: a person let
-    the deletes happen."""
+    the deletes happen. `counted`: how many keys etcd's range holds, if that is certain."""
 
     put: int
     delete: int
     keys: int
     zxid: int
     released: bool
+    counted: int | None
 
 
 class Base:
@@ -46,13 +48,15 @@ class Base:
         floor: int,
         again: Callable[[bytes], None],
         was_deleted: Callable[[bytes], bool],
+        known: kept.Kept | None = None,
     ) -> None:
+        """:param known: what etcd keeps of the shard, if that has just been read."""
         self._ctx = ctx
         self._facts = facts
         self._again = again
         self._was_deleted = was_deleted
         self._acks: queue.SimpleQueue[apply.Ack] = queue.SimpleQueue()
-        self._guard = guard_record.Guarding(ctx, facts)
+        self._guard = guard_record.Guarding(ctx, facts, known)
         self._applier = appliers.applier(ctx, self._acks.put)
         self._applier.saw(floor)
         self._latest = history.Latest()
@@ -63,6 +67,8 @@ class Base:
         self._put = 0
         self._delete = 0
         self._written = 0
+        self._began = False
+        """Something has been sent."""
 
     def run(self, *, first: bool) -> Done:
         """:param first: the shard's checkpoint was still 0 when it was taken.
@@ -76,28 +82,63 @@ class Base:
 
     def _run(self, *, first: bool) -> Done:
         ctx = self._ctx
-        total = count(ctx)
+        total = counting.keys(ctx)
         self._guard.begin(total, first=first)
+        few = counting.few(ctx, total)
         walk = ctx.walk()
         self._facts.course = self._course(walk, total)
         ahead = foresight.Foresight(ctx, self._facts) if first else None
         counts = plan.Counts()
         wanted = self._guard.recount(walk) if self._guard.was_cut_off else walk
-        with contextlib.closing(ctx.reader()) as reader:
-            buckets = ctx.mapping.buckets
-            differing = beside.differences(self._noted(wanted), reader, buckets, counts)
+        with contextlib.ExitStack() as opened:
+            differing = self._differing(opened, self._noted(wanted), counts, few)
             self._compared(differing, walk, counts, total, ahead)
-        self._applier.saw(walk.zxid)
-        self._drain()
-        self._facts.unsyncable.walked(walk.opaque_sample, walk.opaque, ctx.log)
-        self._deletes(counts.present, root=walk.root is not None or walk.opaque > 0)
-        if self._facts.zxid < self._applier.zxid:
-            self._applier.seal()
-            self._drain()
-        self._mark()
+        self._settled(walk, counts)
         self._facts.found(walk, counts.wanted)
+        counted = self._counted(total) if few is not None else None
         zxid, released = self._applier.zxid, self._guard.released
-        return Done(self._put, self._delete, counts.wanted, zxid, released)
+        return Done(self._put, self._delete, counts.wanted, zxid, released, counted)
+
+    def _differing(
+        self,
+        opened: contextlib.ExitStack,
+        nodes: Iterator[plan.Run],
+        counts: plan.Counts,
+        few: few_keys.Few | None,
+    ) -> Iterator[plan.Write | plan.Extra]:
+        """What differs: of a few small nodes at once, else page by page of etcd.
+
+        :param opened: what reads the pages, until they have been.
+        """
+        if few is not None:
+            nodes, differing = beside.few(nodes, few.beside, counts)
+            if differing is not None:
+                return differing
+        reader = opened.enter_context(contextlib.closing(self._ctx.reader()))
+        return beside.differences(nodes, reader, self._ctx.mapping.buckets, counts)
+
+    def _settled(self, walk: snapshot.Walk, counts: plan.Counts) -> None:
+        """The walk has ended: what is left to be written and to be deleted, and what is kept of it.
+        Of a shard of a few nodes, all of that is one small Txn."""
+        self._applier.saw(walk.zxid)
+        is_small = self._is_small()
+        if not is_small:
+            self._drain()
+        self._facts.unsyncable.walked(walk.opaque_sample, walk.opaque, self._ctx.log)
+        self._deletes(counts.present, root=walk.root is not None or walk.opaque > 0)
+        self._mark()
+        if not (is_small and self._together()):
+            self._drain()
+            if self._facts.zxid < self._applier.zxid:
+                self._applier.seal()
+                self._drain()
+        self._ctx.fence.pay()
+
+    def _counted(self, total: int) -> int | None:
+        """What etcd's range holds now, if that is certain: of what was put, new and old are told
+        apart only where there was nothing."""
+        guessed = self._delete or (total and self._put) or len(self._facts.unsyncable)
+        return None if guessed or self._ctx.dry_run else total + self._put
 
     def _compared(
         self,
@@ -135,7 +176,7 @@ class Base:
         ctx, prefix = self._ctx, self._ctx.keys.marks(self._ctx.shard.id)
         puts = ctx.ring.walked(prefix, ctx.fence.token, self._latest.marks)
         if puts and not ctx.dry_run:
-            ctx.fence.write(puts)
+            ctx.fence.owe(puts)
 
     def _course(self, walk: snapshot.Walk, present_keys: int) -> course.Course:
         """The first walk of all does not know how many nodes there are; ZooKeeper may tell."""
@@ -157,7 +198,23 @@ class Base:
             self._send_one()
             self._collect()
 
+    def _is_small(self) -> bool:
+        """All that this base writes fits into one small Txn: nothing has gone yet, and nothing is
+        to be deleted."""
+        held = self._extras or self._seen or self._unseen_total
+        return not (self._began or held or self._ctx.dry_run) and self._applier.may_go_together
+
+    def _together(self) -> bool:
+        """Write it in one Txn with the small ones of other shards; False: it does not go so."""
+        if not self._applier.waiting and self._facts.zxid >= self._applier.zxid:
+            return True
+        if (written := self._applier.together()) is None:
+            return False
+        self._wrote(*written)
+        return True
+
     def _send_one(self) -> None:
+        self._began = True
         while not self._applier.flush():
             if self._applier.in_flight:
                 self._wait_for_one()
@@ -187,7 +244,9 @@ class Base:
             self._settle(self._acks.get())
 
     def _settle(self, ack: apply.Ack) -> None:
-        settled = self._applier.settle(ack)
+        self._wrote(ack, self._applier.settle(ack))
+
+    def _wrote(self, ack: apply.Ack, settled: apply.Settled) -> None:
         ctx = self._ctx
         for write, reason in settled.refused:
             self._facts.unsyncable.add(write.path, reason, ctx.log)
@@ -242,15 +301,18 @@ class Base:
             self._write(plan.put(key, node), zxid)
 
     def _deletes(self, present_keys: int, *, root: bool) -> None:
-        self._confirm()
-        self._drain()
+        if self._extras:
+            self._confirm()
+            self._drain()
         self._apply_deletes(self._seen)
         if self._guard.allows(self._unseen, self._unseen_total, present_keys, root=root):
             self._apply_deletes(self._unseen)
-            self._guard.end()
+            self._guard.end(soon=True)
 
     def _apply_deletes(self, paths: list[bytes]) -> None:
         """Each is read once more just before it goes."""
+        if not paths:
+            return
         known = self._applier.zxid
         for verdict in confirm.read_again(self._ctx, paths):
             if not confirm.is_absent(self._ctx, verdict.node):
@@ -261,20 +323,3 @@ class Base:
             zxid = known if verdict.node is tree.Miss.NO_NODE else 0
             self._write(plan.Write(key, None, verdict.path, zxid), verdict.zxid)
         self._drain()
-
-
-def count(ctx: context.Context) -> int:
-    """How many keys the shard's range holds now: without excluded ones, with foreign ones."""
-    mapped = ctx.mapping
-    if mapped.buckets > 1:
-        return ctx.count()
-    excluded = sum(
-        _size(ctx, mapped.key(path), mapped.below_path(path)) for path in mapped.excluded
-    )
-    return _size(ctx, mapped.target, mapped.below()) - excluded
-
-
-def _size(ctx: context.Context, key: bytes, below: tuple[bytes, bytes]) -> int:
-    start, end = below
-    count = ctx.reads.range(start, end, count_only=True).total
-    return count if start == key else count + ctx.reads.range(key, count_only=True).total

@@ -84,24 +84,19 @@ def watch(
     part = watch_routes.Part(ctx.mapping.bucket, ctx.mapping.buckets)
     session.subscribe(root, dirty.event, doubt, part)
     dirty.restart()
-    ctx, since = dataclasses.replace(ctx, epoch=session.epoch, watched_at=time.monotonic()), 0
-    for send in (session.watch, session.sync):
-        since = confirm.ask(ctx, functools.partial(send, root)).zxid
-        _require(ctx)
-    told = _tells_of_watches(ctx)
+    ctx = dataclasses.replace(ctx, epoch=session.epoch, watched_at=time.monotonic())
+    # A server answers the requests of one session in their order.
+    sends = [functools.partial(send, root) for send in (session.watch, session.sync)]
+    if session.may_check_watches:
+        sends.append(functools.partial(session.check_watch, root))
+    _, synced, *checked = confirm.ask_all(ctx, sends)
     _require(ctx)
-    return dataclasses.replace(ctx, since=since, watch_told=told)
+    # Whether this server says of our watch, which stands, that it does: then it is worth asking
+    # later. Before 3.9 it says so of anybody's watch there: its no is what counts.
+    told = any(reply.results for reply in checked)
+    return dataclasses.replace(ctx, since=synced.zxid, watch_told=told)
 
 
 def _require(ctx: context.Context) -> None:
     if ctx.session.epoch != ctx.epoch:
         raise errors.SessionDoubt("the ZooKeeper session changed")
-
-
-def _tells_of_watches(ctx: context.Context) -> bool:
-    """Whether this server says of our watch, which stands, that it does: then it is worth asking
-    later. Before 3.9 it says so of anybody's watch there: its no is what counts."""
-    if not ctx.session.may_check_watches:
-        return False
-    reply = confirm.ask(ctx, functools.partial(ctx.session.check_watch, ctx.root))
-    return bool(reply.results)

@@ -18,8 +18,8 @@ from zk2etcd.logs import logger
 from zk2etcd_workers import heap, turn
 from zk2etcd_workers.mirror import (
     admission,
-    base,
     connecting,
+    counting,
     follow,
     inbox,
     owning,
@@ -27,7 +27,7 @@ from zk2etcd_workers.mirror import (
 )
 from zk2etcd_workers.mirror.stock import taking
 from zk2etcd_workers.model import news
-from zk2etcd_workers.ownership import checkpoints as all_checkpoints
+from zk2etcd_workers.ownership import checkpoints as all_checkpoints, kept
 from zk2etcd_workers.rounds import rounds as all_rounds
 from zk2etcd_workers.safety import guard_record, identity as identities, pause_key
 from zk2etcd_workers.shard import context, dirty_paths, facts as shard_facts
@@ -172,10 +172,10 @@ class Mirror:
         ctx, facts = self._ctx, self.facts
         self._inbox, self._follow = inbox.Inbox(), None
         self._admission.enter(self, ctx.turn)
-        owned = self._own()
-        guard = guard_record.Guarding(ctx, facts)
+        owned, known = self._own()
+        guard = guard_record.Guarding(ctx, facts, known)
         identity = identities.Identity(ctx)
-        identity.load()
+        identity.load(known)
         facts.ensemble = identity.told
         checkpoints, floor = owned.since(identity.since)
         if (trip := guard.standing()) is not None and trip.kind == "identity":
@@ -191,12 +191,12 @@ class Mirror:
             identity.bind(ctx)
             reason = identity.changed(self._dirty.was_deleted)
         if reason is not None:
-            trip = guard.distrust(reason, base.count(ctx), lowers=behind)
+            trip = guard.distrust(reason, counting.keys(ctx), lowers=behind)
             self._hold(ctx, guard, trip)
             return
         first, certain = own == 0 or identity.is_hidden, trip is None and identity.is_known
         identity.settle(held=True)
-        ctx, zxid = self._stock.take(ctx, floor, identity, first=first, certain=certain)
+        ctx, zxid = self._stock.take(ctx, floor, identity, known, first=first, certain=certain)
         if ctx.resumed:
             # What was not told of would be found by nobody else, see docs/decisions/0099.
             self.full_sync(self._due_trace if self._due.is_set() else "")
@@ -216,14 +216,17 @@ class Mirror:
         self._stock.forget()
         self._owning.hold(ctx, guard, trip, self._take_due)
 
-    def _own(self) -> all_checkpoints.Checkpoints:
+    def _own(self) -> tuple[all_checkpoints.Checkpoints, kept.Kept]:
         """Take the shard; while it is paused, do no more than that. All checkpoints, as they were
-        when it was taken, with what it took over."""
-        checkpoints = splits.adopt(self._ctx, self._owning.take(self._ctx))
-        if self.pausing.settle() is not None:
+        when it was taken, with what it took over; and what else is kept of it."""
+        ctx = self._ctx
+        checkpoints = splits.adopt(ctx, self._owning.take(ctx))
+        new = not checkpoints.zxid(ctx.keys.checkpoint(ctx.shard.id))
+        known = kept.read(ctx.reads, ctx.keys, ctx.shard.id, new=new)
+        if self.pausing.settle(known) is not None:
             self._steps_aside()
             self._rest()
-        return checkpoints
+        return checkpoints, known
 
     def _steps_aside(self) -> None:
         """What follows is no work: it may take long, and others need not wait for it."""
@@ -239,7 +242,7 @@ class Mirror:
         self._due.clear()
         self._follow = None
         self.facts.guard = guard_record.Guarding(ctx, self.facts).standing()
-        self.facts.keys = base.count(ctx)
+        self.facts.keys = counting.keys(ctx)
         self.pausing.rest()
 
     def _take_due(self) -> str | None:

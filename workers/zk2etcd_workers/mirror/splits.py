@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from zk2etcd import messages
 from zk2etcd_workers.etcd import wire
-from zk2etcd_workers.mirror import base
+from zk2etcd_workers.mirror import counting
 from zk2etcd_workers.model import history
 from zk2etcd_workers.ownership import checkpoints as all_checkpoints, records as own_keys
 from zk2etcd_workers.shard import context, ring
@@ -129,7 +129,7 @@ def _held_by(
     own = None if whole or guard not in kept else kept[guard].value
     if len(pauses) < len(doubts):
         if own is None or own_keys.GuardRecord.from_bytes(own, guard).trip is None:
-            record = own_keys.GuardRecord(base.count(ctx), first=True)
+            record = own_keys.GuardRecord(counting.keys(ctx), first=True)
             yield wire.Put(guard, record.to_bytes())
     elif whole:
         yield wire.Delete(guard)

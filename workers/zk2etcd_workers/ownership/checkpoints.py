@@ -30,6 +30,11 @@ class Checkpoints:
             found.setdefault(slug(kv.key), []).append(kv.key)
         return found
 
+    def zxid(self, key: bytes) -> int:
+        """:raises errors.NewerFormat: it cannot be read."""
+        own = self.by_key.get(key)
+        return records.decode_zxid(own.value) if own is not None else 0
+
     def alike(self, key: bytes) -> Sequence[bytes]:
         """The other keys whose shards have the same slug as this one's: other splits, perhaps."""
         return [each for each in self._by_slug.get(slug(key), ()) if each != key]

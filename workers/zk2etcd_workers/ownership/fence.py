@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 from zk2etcd import errors, messages
 from zk2etcd_workers.etcd import client as etcd, wire
-from zk2etcd_workers.model import mapping
 from zk2etcd_workers.ownership import (
     acknowledged,
     checkpoints as all_checkpoints,
@@ -84,6 +83,7 @@ class Fence:
         self._epoch = 0
         self._in_doubt = False
         self._document_put = b""
+        self._owed: dict[bytes, wire.Put | wire.Delete] = {}
         self.token = 0
         self.mark = acknowledged.NOTHING
         """The shard's checkpoint as etcd last acknowledged it."""
@@ -238,15 +238,39 @@ class Fence:
         :param token: that under which the reason for it was found out, which must still be ours.
         :raises errors.Fenced: the shard is not ours any more.
         """
-        ours = self.compares()
-        if token not in (None, ours[0].operand):
-            raise errors.Fenced("the ownership under which this walk began is over")
-        answer = self._shared.writes.write(writes.Write(ours, ops, self.asks()))
+        answer = self.together(ops, token)
         if not answer.succeeded:
             raise self.refusal(answer)
         for op in ops:
             if isinstance(op, wire.Put) and op.key == self._checkpoint:
                 self.acknowledged(op.value, answer.revision)
+
+    def together(self, ops: Sequence[wire.Op], token: int | None = None) -> wire.Answer:
+        """Write in one Txn, perhaps with other shards' writes: `ops`, whose answers come first, and
+        what is owed. It may not have been applied, see `refusal`; for the rest see `write`."""
+        ours = self.compares()
+        # Before it takes what is owed: that is of the ownership that stands.
+        if token not in (None, ours[0].operand):
+            raise errors.Fenced("the ownership under which this walk began is over")
+        keys = {op.key for op in ops if isinstance(op, wire.Put | wire.Delete)}
+        owed = [op for key, op in self._owed.items() if key not in keys]
+        answer = self._shared.writes.write(writes.Write(ours, [*ops, *owed], self.asks()))
+        self._owed = {}
+        return answer
+
+    def owe(self, ops: Sequence[wire.Put | wire.Delete]) -> None:
+        """What nothing waits for, but must be there with, or before, whatever this shard writes
+        next; the latest of each key. Used by the shard's thread only."""
+        self._owed.update({op.key: op for op in ops})
+
+    def forget(self, key: bytes) -> bool:
+        """Owe nothing of this key any more; whether something was."""
+        return self._owed.pop(key, None) is not None
+
+    def pay(self) -> None:
+        """Write what is owed; raises as `write` does."""
+        if self._owed:
+            self.write(())
 
     def _met(self, reaped: Mapping[str, int], owner: owners.Owner) -> bool:
         """Whether what stands at our key may be overwritten."""
@@ -267,6 +291,7 @@ class Fence:
         """Put the key with the next epoch; see `claims`."""
         self._epoch = next(_EPOCHS)
         self._in_doubt = True
+        self._owed = {}
         self._document_put = document = self._document()
         self._shared.left.taken(self._key)
         wish = claims.Wish(self._shard, self._key, self._checkpoint, document, takeable, old)
@@ -289,25 +314,9 @@ class Fence:
         return 0
 
     def _document(self) -> bytes:
-        below = mapping.Mapping.of(self._shard).below()
-        return records.encode(
-            {
-                **records.of_worker(self._identity),
-                "epoch": self._epoch,
-                "target": self._shard.target,
-                **_part(self._shard),
-                "range": [part.decode() for part in below],
-            }
-        )
+        return owners.document(self._identity, self._epoch, self._shard)
 
 
 def _is_older(owners: Sequence[wire.Present], token: int) -> bool:
     """Only a state from before our token has an owner key with a lower one."""
     return any(kv.revision < token for kv in owners)
-
-
-def _part(shard: messages.Shard) -> dict[str, Any]:
-    """What an owner key says of a shard that has one bucket of its range only."""
-    if shard.buckets == 1:
-        return {}
-    return {"source": shard.source, "bucket": shard.bucket, "buckets": shard.buckets}

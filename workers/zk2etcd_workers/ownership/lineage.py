@@ -46,12 +46,16 @@ def gone_until(shard: str, since: Mapping[str, int], checkpoints: Mapping[str, C
     return min(released.values()) if any(mirrored) else 0
 
 
-def read(client: reads.Reads, keys: records.Keys, shard: str) -> int:
+def read(
+    client: reads.Reads, keys: records.Keys, shard: str, identities: reads.Found | None
+) -> int:
     """`gone_until`, of what etcd holds.
 
+    :param identities: of all shards, if they have just been read.
     :raises errors.NewerFormat: it cannot be read.
     """
-    since = client.range(*keys.all_of("identities")).derived(_since)
+    found = identities or client.range(*keys.all_of("identities"))
+    since = found.derived(_since)
     if not any(since.values()):
         return 0
     checkpoints = client.range(*keys.all_of("checkpoints")).derived(_checkpoints)

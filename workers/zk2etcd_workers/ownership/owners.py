@@ -75,6 +75,20 @@ class Owners:
             yield self._by_target[each[:-1]]
 
 
+def document(worker: messages.Identity, epoch: int, shard: messages.Shard) -> bytes:
+    """What the owner key of this worker's shard says; no two epochs are alike."""
+    part = {"source": shard.source, "bucket": shard.bucket, "buckets": shard.buckets}
+    return records.encode(
+        {
+            **records.of_worker(worker),
+            "epoch": epoch,
+            "target": shard.target,
+            **(part if shard.buckets > 1 else {}),
+            "range": [part.decode() for part in mapping.Mapping.of(shard).below()],
+        }
+    )
+
+
 @functools.lru_cache(maxsize=4096)
 def said(value: bytes, key: bytes) -> Mapping[str, Any]:
     """What an owner key says; looks that follow one another find most of them as they were.

@@ -12,6 +12,7 @@ from zk2etcd_workers.etcd import client as etcd, together, wire
 _MOST = 60
 """Reads in one Txn; so that their answer is no large message either."""
 T = TypeVar("T")
+_Wish = Sequence[wire.Range]
 
 
 class Found:
@@ -36,7 +37,7 @@ class Reads:
 
     def __init__(self, client: etcd.Client) -> None:
         self._client = client
-        self._together = together.Together[wire.Range, Found](self._carry)
+        self._together = together.Together[_Wish, Sequence[Found]](self._carry)
 
     def range(
         self, key: bytes, end: bytes = b"", *, keys_only: bool = False, count_only: bool = False
@@ -45,16 +46,23 @@ class Reads:
 
         :raises errors.EtcdError: refused, or not answered.
         """
-        return self._together.ask(wire.Range(key, end, 0, keys_only, count_only))
+        return self.all([wire.Range(key, end, 0, keys_only, count_only)])[0]
 
-    def _carry(self, wanted: Sequence[wire.Range]) -> Sequence[Found | errors.EtcdError]:
-        different = list(dict.fromkeys(wanted))
+    def all(self, ranges: Sequence[wire.Range]) -> Sequence[Found]:
+        """Several, for one shard; not all of them as of the same moment.
+
+        :raises errors.EtcdError: one was refused, or not answered.
+        """
+        return self._together.ask(ranges)
+
+    def _carry(self, wanted: Sequence[_Wish]) -> Sequence[Sequence[Found] | errors.EtcdError]:
+        different = list(dict.fromkeys(each for wish in wanted for each in wish))
         found: dict[wire.Range, Found | errors.EtcdError] = {}
         while different:
             chunk = different[: min(_MOST, self._client.learned.reads)]
             del different[: len(chunk)]
             found.update(self._read(chunk))
-        return [found[each] for each in wanted]
+        return [_answer([found[each] for each in wish]) for wish in wanted]
 
     def _read(self, chunk: Sequence[wire.Range]) -> dict[wire.Range, Found | errors.EtcdError]:
         """An answer that is too large for all of them may do for each."""
@@ -68,3 +76,12 @@ class Reads:
             half = len(chunk) // 2
             return {**self._read(chunk[:half]), **self._read(chunk[half:])}
         return {each: Found(answer, at) for at, each in enumerate(chunk)}
+
+
+def _answer(found: Sequence[Found | errors.EtcdError]) -> Sequence[Found] | errors.EtcdError:
+    answers: list[Found] = []
+    for each in found:
+        if not isinstance(each, Found):
+            return each
+        answers.append(each)
+    return answers

@@ -9,6 +9,7 @@ hold, nothing was applied, and the halves go by themselves. A lost answer is los
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -44,7 +45,7 @@ class Writes:
         self._together = together.Together[Write, wire.Answer](self._carry)
 
     def write(self, write: Write) -> wire.Answer:
-        """One that was not applied has answers to its `asks`.
+        """The answers to its operations; one that was not applied has those to its `asks`.
 
         :raises errors.EtcdError: refused; `AmbiguousWrite`: it may have been applied, or land yet.
         """
@@ -60,7 +61,8 @@ class Writes:
         try:
             answer = self._client.txn(wire.Txn(compares, ops, asks))
             if answer.succeeded or len(chunk) == 1:
-                return [answer] * len(chunk)
+                ends = itertools.accumulate((len(write.ops) for write in chunk), initial=0)
+                return [answer.after(at) for at, _ in zip(ends, chunk, strict=False)]
         except errors.AmbiguousWrite as lost:
             return [copy.copy(lost) for _ in chunk]
         except errors.EtcdError as refusal:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from zk2etcd import messages, text
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.model import guard, plan, told, turnover
-from zk2etcd_workers.ownership import records
+from zk2etcd_workers.ownership import kept, records
 from zk2etcd_workers.shard import context, facts as shard_facts
 
 _SAMPLE = 20
@@ -23,8 +23,14 @@ _TURNOVER = 100_000
 class Guarding:
     """One shard's guard, from the start of a walk to its deletes."""
 
-    def __init__(self, ctx: context.Context, facts: shard_facts.Facts) -> None:
+    def __init__(
+        self, ctx: context.Context, facts: shard_facts.Facts, known: kept.Kept | None = None
+    ) -> None:
+        """:param known: the record as etcd has it, if that has just been read."""
         self._ctx = ctx
+        self._known = known
+        self._stood = True
+        """There may be a record in etcd."""
         self._facts = facts
         self._key = ctx.keys.guard(ctx.shard.id)
         self._record: records.GuardRecord | None = None
@@ -43,11 +49,15 @@ class Guarding:
 
     def standing(self) -> messages.Guard | None:
         """The trip that etcd knows of."""
-        page = self._ctx.reads.range(self._key)
-        if not page.kvs:
+        if not (kvs := self._read()):
             return None
-        self._record = records.GuardRecord.from_bytes(page.kvs[0].value, self._key)
+        self._record = records.GuardRecord.from_bytes(kvs[0].value, self._key)
         return self._record.trip
+
+    def _read(self) -> Sequence[wire.Present]:
+        if self._known is not None:
+            return self._known.guard
+        return self._ctx.reads.range(self._key).kvs
 
     def distrust(self, reason: str, present: int, *, lowers: bool = False) -> messages.Guard:
         """Another ensemble answers than was mirrored: nothing is written until a release. A trip
@@ -87,17 +97,20 @@ class Guarding:
         self._ctx.log.warning("identity released", guard=trip.id, by=release.by)
 
     def begin(self, present: int, *, first: bool) -> None:
-        """A base starts. What a walk that was cut off knew goes on to count, and so does a trip."""
+        """A base starts. What a walk that was cut off knew goes on to count, and so does a trip.
+        That it is under way is kept in etcd from its first write on: before, it has done nothing.
+        """
         self._writes = True
-        page = self._ctx.reads.range(self._key)
-        if page.kvs:
-            old = records.GuardRecord.from_bytes(page.kvs[0].value, self._key)
+        kvs = self._read()
+        self._stood = bool(kvs)
+        if kvs:
+            old = records.GuardRecord.from_bytes(kvs[0].value, self._key)
             if old.trip is None:
                 self._inherited, self.was_cut_off = old.present, True
                 self.since = min(self.since or 0, old.since) or None
-                self._began = page.kvs[0].created
+                self._began = kvs[0].created
             first = first or old.first
-        trip = old.trip if page.kvs else None
+        trip = old.trip if kvs else None
         lost = self._facts.lost_guard if trip is None else None
         trip = trip or lost
         self._record = records.GuardRecord(
@@ -105,7 +118,7 @@ class Guarding:
         )
         self._facts.guard = trip
         if trip is None or lost is not None:
-            self._write(self._record)
+            self._write(self._record, soon=trip is None)
         self._facts.lost_guard = None
 
     def _before(self, present: int) -> int:
@@ -117,9 +130,8 @@ class Guarding:
         """A full sync starts: a standing trip holds its deletes too. What it finds came and went
         while the pipeline looked, so no checkpoint tells what is new."""
         self.since = 0
-        page = self._ctx.reads.range(self._key)
-        if page.kvs:
-            self._record = records.GuardRecord.from_bytes(page.kvs[0].value, self._key)
+        if kvs := self._read():
+            self._record = records.GuardRecord.from_bytes(kvs[0].value, self._key)
 
     @property
     def room(self) -> int:
@@ -215,17 +227,25 @@ class Guarding:
             guard=trip.id,
         )
 
-    def end(self) -> None:
-        """The walk is over, and nothing is held: a standing trip is over too."""
+    def end(self, *, soon: bool = False) -> None:
+        """The walk is over, and nothing is held: a standing trip is over too.
+
+        :param soon: with what the shard writes next.
+        """
         if self._record is not None:
             self._record = None
             self._facts.guard = None
-            self._fenced([wire.Delete(self._key)])
+            if not self._ctx.fence.forget(self._key) or self._stood:
+                self._fenced([wire.Delete(self._key)], soon=soon)
 
-    def _write(self, record: records.GuardRecord) -> None:
-        self._fenced([wire.Put(self._key, record.to_bytes())])
+    def _write(self, record: records.GuardRecord, *, soon: bool = False) -> None:
+        self._fenced([wire.Put(self._key, record.to_bytes())], soon=soon)
 
-    def _fenced(self, ops: Sequence[wire.Op]) -> None:
-        if not self._ctx.dry_run:
+    def _fenced(self, ops: Sequence[wire.Put | wire.Delete], *, soon: bool = False) -> None:
+        if self._ctx.dry_run:
+            return
+        if soon:
+            self._ctx.fence.owe(ops)
+        else:
             # A full sync that outlived its ownership must not write beside the next base.
             self._ctx.fence.write(ops, self._token)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from zk2etcd import errors, messages
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.model import history as histories, tree
-from zk2etcd_workers.ownership import lineage, records
+from zk2etcd_workers.ownership import kept, lineage, records
 from zk2etcd_workers.safety import ensemble, history
 from zk2etcd_workers.shard import confirm, context, ring
 
@@ -52,35 +52,37 @@ class Identity:
         """Something that stands for it is there on this connection, as it was known."""
         return bool(self._live)
 
-    def load(self) -> None:
-        """Read what is kept in etcd. A shard that is new keeps what others were released of, at
+    def load(self, known: kept.Kept) -> None:
+        """Learn what is kept in etcd. A shard that is new keeps what others were released of, at
         once: it must know it too when it was cut off in its first base.
 
         :raises errors.NewerFormat: it cannot be read.
         """
         ctx = self._ctx
-        stored = records.read_identity(ctx.reads, self._key)
-        since = 0 if stored else lineage.read(ctx.reads, ctx.keys, ctx.shard.id)
+        births = [records.IdentityRecord.from_bytes(kv.value, kv.key) for kv in known.identity]
+        stored = next(iter(births), None)
+        since = 0
+        if stored is None:
+            since = lineage.read(ctx.reads, ctx.keys, ctx.shard.id, known.identities)
         self._stored = stored or records.IdentityRecord({}, since)
         self._known, self._kin = dict(self._stored.births), self._stored.ensemble
         era, token = self._stored.era, ctx.fence.token
         # A token from before, in an etcd that was set up anew, counts less than what is kept.
         self._era = token if not era or 0 < token < era else era
         if not era:
-            self._void()
-        self._marks = ctx.ring.load(ctx.reads, ctx.keys.marks(ctx.shard.id), era)
+            self._void(known.marks)
+        self._marks = ctx.ring.load(known.marks, ctx.keys.marks(ctx.shard.id), era)
         if since:
             ctx.log.info("new: earlier checkpoints are of an ensemble that was given up")
             self._store()
 
-    def _void(self) -> None:
+    def _void(self, marks: Sequence[wire.Present]) -> None:
         """None of the marks counts, nor may one later. In an etcd into which our keys were copied
         from one that was further on, their tokens are above ours."""
         ctx = self._ctx
         if ctx.dry_run:
             return
-        kvs = ring.read(ctx.reads, ctx.keys.marks(ctx.shard.id))
-        stale = [wire.Delete(kv.key) for kv in kvs if ring.of_era(kv, ctx.fence.token)]
+        stale = [wire.Delete(kv.key) for kv in marks if ring.of_era(kv, ctx.fence.token)]
         for at in range(0, len(stale), _FEW):
             ctx.fence.write(stale[at : at + _FEW])
 
@@ -169,7 +171,8 @@ class Identity:
         return path == self._ctx.root
 
     def settle(self, *, held: bool) -> None:
-        """What is there now is what is mirrored: a base is about to begin, or has ended.
+        """What is there now is what is mirrored: a base is about to begin, or has ended. It is kept
+        in etcd with, or before, what the shard writes next.
 
         :param held: it has not ended, or the guard holds deletes; a root that is missing is not
             forgotten then.
@@ -183,7 +186,7 @@ class Identity:
         if self._live or not self._known:
             self._kin = ensemble.oldest(self._ctx) or self._kin
         if self._record() != self._stored:
-            self._store()
+            self._store(soon=True)
 
     @property
     def _is_top(self) -> bool:
@@ -216,13 +219,16 @@ class Identity:
         self._live.add(path)
         self._store()
 
-    def _store(self) -> None:
+    def _store(self, *, soon: bool = False) -> None:
         ctx = self._ctx
         if ctx.dry_run:
             return
         record = self._record()
         put = wire.Put(self._key, record.to_bytes())
-        ctx.fence.write([put])
+        if soon:
+            ctx.fence.owe([put])
+        else:
+            ctx.fence.write([put])
         self._stored = record
 
     def _record(self) -> records.IdentityRecord:

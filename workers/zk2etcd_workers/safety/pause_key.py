@@ -12,7 +12,7 @@ import time
 
 from zk2etcd import messages
 from zk2etcd_workers.etcd import wire
-from zk2etcd_workers.ownership import fence, records
+from zk2etcd_workers.ownership import fence, kept, records
 from zk2etcd_workers.shard import context, facts as shard_facts
 
 _LOOK = 0.5
@@ -58,7 +58,7 @@ class Pausing:
         nobody's wish to resume: it is put there again."""
         self._kept = self._kept or self._facts.pause
 
-    def settle(self) -> messages.Paused | None:
+    def settle(self, known: kept.Kept) -> messages.Paused | None:
         """Carry out what is wanted; the pause that stands. The shard has a token of its own.
 
         :raises errors.Zk2EtcdError: it is not known to have been done; the wish stays.
@@ -67,7 +67,7 @@ class Pausing:
             return None
         self._ctx.turn.calm()
         wanted = self._wanted
-        stands = standing(self._ctx)
+        stands = standing(known)
         if stands is None and self._kept is not None and not isinstance(wanted, messages.Resume):
             stands = self._kept
             self._put(stands)
@@ -108,11 +108,9 @@ class Pausing:
                 ctx.fence.stands()
 
 
-def standing(ctx: context.Context) -> messages.Paused | None:
+def standing(known: kept.Kept) -> messages.Paused | None:
     """The pause that etcd knows of.
 
     :raises errors.NewerFormat: it cannot be read.
     """
-    key = ctx.keys.pause(ctx.shard.id)
-    kvs = ctx.reads.range(key).kvs
-    return records.decode_pause(kvs[0].value, key) if kvs else None
+    return next((records.decode_pause(kv.value, kv.key) for kv in known.pause), None)

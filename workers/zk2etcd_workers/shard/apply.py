@@ -94,8 +94,7 @@ class Applier:
         self._again = collections.deque[tuple[Sequence[plan.Write], bool, bool]]()
         self._numbers = itertools.count()
         self._sent_at: dict[int, float] = {}
-        self.in_flight = 0
-        self._bytes_in_flight = 0
+        self.in_flight = self._bytes_in_flight = 0
         self.zxid = 0
 
     def add(self, write: plan.Write) -> None:
@@ -176,10 +175,10 @@ class Applier:
     def _send(
         self, writes: Sequence[plan.Write], *, ranged: bool = False, guarded: bool = False
     ) -> None:
+        self._fence.pay()
         compares = self._fence.compares()
         writes = grouping.led(writes) if guarded else writes
-        zxid = max(self.zxid, max((write.zxid for write in writes), default=0))
-        self.zxid = zxid
+        zxid = self._reaches(writes)
         asks = grouping.topmost(writes) if ranged else ()
         checkpoint = records.encode_zxid(zxid, self._fence.token)
         size = sum(map(grouping.size, writes))
@@ -193,7 +192,8 @@ class Applier:
         for write in asks:
             start, end = self._below(write.path)
             ops.append(wire.Range(start, end, BELOW_LIMIT, keys_only=True))
-        success = [self._checkpoint_put(checkpoint, writes), *self._grouped(ops)]
+        grouped = ops if self._learned.operations else grouping.grouped(ops)
+        success = [self._checkpoint_put(checkpoint, writes), *grouped]
         self.in_flight += 1
         self._bytes_in_flight += sent.size
         self._sent_at[number] = now = time.monotonic()
@@ -205,15 +205,41 @@ class Applier:
 
         self._client.txn_soon(wire.Txn(compares, success, self._fence.asks()), answered)
 
+    def _reaches(self, writes: Sequence[plan.Write]) -> int:
+        self.zxid = max(self.zxid, max((write.zxid for write in writes), default=0))
+        return self.zxid
+
+    @property
+    def may_go_together(self) -> bool:
+        """So little is waiting, and nothing under way, that `together` is worth it."""
+        metered, few = self._settings.max_writes_per_second, grouping.is_small
+        return metered is None and not self.in_flight and few(len(self._waiting), self._bytes)
+
+    def together(self) -> tuple[Ack, Settled] | None:
+        """Write all that waits in one Txn with other shards' writes. None: too large, waits still.
+
+        :raises errors.EtcdError: as `settle` does.
+        """
+        writes, zxid = tuple(self._waiting), self._reaches(self._waiting)
+        checkpoint = records.encode_zxid(zxid, self._fence.token)
+        sent = Sent(writes, zxid, (), guarded=False, checkpoint=checkpoint)
+        ops = [grouping.op(write, guarded=False) for write in writes]
+        try:
+            answer = self._fence.together([self._checkpoint_put(checkpoint, writes), *ops])
+        except (errors.TooLarge, errors.TooManyOperations):
+            return None
+        except errors.EtcdError as error:
+            self._count(writes, type(error).__name__)
+            raise
+        self._waiting, self._bytes = [], 0
+        return Ack(sent, answer, None), self._succeeded(sent, answer)
+
     def _checkpoint_put(self, value: bytes, writes: Sequence[plan.Write]) -> wire.Txn:
         """It never falls; put again where it stays, so that its revision is the last write's."""
         key = self._checkpoint
         falls_not = wire.Compare(key, "value", "<", value + b"\0")
         puts = [wire.Put(key, value), *self._marks(self._fence.token, writes)]
         return wire.Txn([falls_not], puts, [wire.Range(key)])
-
-    def _grouped(self, ops: Sequence[wire.Op]) -> Sequence[wire.Op]:
-        return ops if self._learned.operations else grouping.grouped(ops)
 
     # --- answers -----------------------------------------------------------------------------
 
@@ -254,11 +280,9 @@ class Applier:
         return self._succeeded(sent, ack.answer)
 
     def _refused(self, sent: Sent) -> Settled:
-        """One write alone is too large. No endpoint is named: it is the same whoever refuses it."""
+        """One write alone is too large."""
         self._count(sent.writes, errors.TooLarge.__name__)
-        size = grouping.size(sent.writes[0])
-        reason = f"etcd takes no request of its size, {size:,} bytes (see --max-request-bytes)"
-        return Settled(refused=[(sent.writes[0], reason)], zxid=sent.zxid)
+        return Settled(refused=[(sent.writes[0], grouping.refusal(sent.writes[0]))], zxid=sent.zxid)
 
     def _succeeded(self, sent: Sent, answer: wire.Answer | None) -> Settled:
         if answer is None or not answer.succeeded:
@@ -274,8 +298,7 @@ class Applier:
         if sent.guarded:
             return self._each(sent, answer)
         self._count(sent.writes, "success")
-        below: list[bytes] = []
-        further: list[paging.Pages] = []
+        below, further = list[bytes](), list[paging.Pages]()
         if sent.ranged:
             for write, page in zip(sent.ranged, answer.ranges(skip=1), strict=True):
                 below += page.keys

@@ -54,9 +54,20 @@ def ask(ctx: context.Context, send: Callable[[replies.ReplySink], None]) -> repl
 
     :raises errors.ZooKeeperError: it failed, or was not answered.
     """
+    return ask_all(ctx, [send])[0]
+
+
+def ask_all(
+    ctx: context.Context, sends: Sequence[Callable[[replies.ReplySink], None]]
+) -> Sequence[replies.Reply]:
+    """Send requests that are answered in their order, and wait for all replies.
+
+    :raises errors.ZooKeeperError: one failed, or was not answered.
+    """
     answers: queue.SimpleQueue[replies.Reply] = queue.SimpleQueue()
-    send(answers.put)
-    return wait(ctx, answers)
+    for send in sends:
+        send(answers.put)
+    return [wait(ctx, answers) for _ in sends]
 
 
 def wait(ctx: context.Context, answers: queue.SimpleQueue[replies.Reply]) -> replies.Reply:

@@ -30,6 +30,9 @@ class Facts:
         """Nodes that the last whole walk found, and keys wanted by it."""
         self.written = 0
         self.keys = 0
+        self.counted: int | None = None
+        """What etcd would say, asked for the size of the range at the end of the base, if that is
+        known."""
         self.pending = 0
         self.zxid = 0
         self.synced_at: float | None = None

@@ -32,9 +32,9 @@ class Tally:
         self._ctx = ctx
         self._facts = facts
         self._at = 0.0
-        self._last: int | None = None
+        self._last = facts.counted
         # Of a whole prefix only changes matter, from a first count on.
-        self._wrote = ctx.mapping.buckets == 1
+        self._wrote = ctx.mapping.buckets == 1 and facts.counted is None
         self._found: int | None = None
         """So far, while the keys of a bucket are paged through, as they were at `_revision`."""
         self._revision = 0

@@ -19,6 +19,8 @@ MOST_OPS = 64 * _GROUPS
 FLAT = 100
 """Up to so many operations are not nested at all."""
 
+_SMALL, _SMALL_BYTES = 24, 16 * 1024
+
 
 def grouped(ops: Sequence[wire.Op]) -> Sequence[wire.Op]:
     """The operations of the outer Txn, beside the checkpoint."""
@@ -56,6 +58,16 @@ def led(writes: Sequence[plan.Write]) -> Sequence[plan.Write]:
 def size(write: plan.Write) -> int:
     """Bytes of its key and value."""
     return len(write.key) + len(write.value or b"")
+
+
+def is_small(count: int, total: int) -> bool:
+    """So many writes, of so many bytes, are worth a Txn with those of other shards."""
+    return count <= _SMALL and total <= _SMALL_BYTES
+
+
+def refusal(write: plan.Write) -> str:
+    """Why one write alone is too large. No endpoint is named: it is the same whoever refuses it."""
+    return f"etcd takes no request of its size, {size(write):,} bytes (see --max-request-bytes)"
 
 
 def fitting(writes: Sequence[plan.Write], limit: int, most_bytes: int) -> int:

@@ -49,16 +49,17 @@ class Ring:
         self._walked = marks
         return [wire.Put(prefix + _WALKED, _encoded(token, marks))]
 
-    def load(self, client: reads.Reads, prefix: bytes, era: int) -> list[history.Mark]:
+    def load(self, kvs: Sequence[wire.Present], prefix: bytes, era: int) -> list[history.Mark]:
         """The marks that count, and go on after the last of them.
 
+        :param kvs: what `read` finds.
         :param era: the first token whose marks do; 0: none.
         :raises errors.NewerFormat: they cannot be read.
         """
         newest: dict[str, int] = dict.fromkeys(history.KINDS, 0)
         counted: list[history.Mark] = []
         self._walked = ()
-        for kv in read(client, prefix):
+        for kv in kvs:
             kind, _, slot = kv.key[len(prefix) :].decode().partition("-")
             if kv.revision > newest.get(kind, kv.revision):
                 newest[kind], self._next[kind] = kv.revision, (int(slot) + 1) % _SLOTS

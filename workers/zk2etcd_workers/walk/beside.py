@@ -9,7 +9,8 @@ keys of the range that it is asked for, whatever the limit.)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.model import plan
@@ -19,6 +20,8 @@ _FIRST_NODES = 64
 _PIECE_NODES = 4_000
 _PIECE_KEYS = 16_000
 _PIECE_BYTES = 2 * 1024 * 1024
+
+_Columns = tuple[Sequence[bytes], Sequence[bytes]]
 
 
 def differences(
@@ -47,6 +50,31 @@ def differences(
         yield from plan.merge(*asked, counts)
     # What only etcd has, after all that ZooKeeper has: nobody will look at the values.
     yield from plan.merge((), reader.rest(), counts)
+
+
+def few(
+    walk: Iterator[plan.Run],
+    held: Callable[[int, int], Iterable[_Columns] | None],
+    counts: plan.Counts,
+) -> tuple[Iterator[plan.Run], Iterator[plan.Write | plan.Extra] | None]:
+    """What differs between a walk of few nodes and etcd, in key order; None if they are not few.
+    And the walk, as it was.
+
+    :param held: all that etcd has beside so many nodes, of so many bytes; None if it is not to be
+        had at once.
+    :raises errors.EtcdError: it was not read.
+    """
+    runs: list[plan.Run] = []
+    nodes = 0
+    for run in walk:
+        runs.append(run)
+        nodes += len(run.keys)
+        if nodes >= _FIRST_NODES:
+            return itertools.chain(runs, walk), None
+    size = sum(len(value or b"") for run in runs for value in run.values)
+    if (columns := held(nodes, size)) is None:
+        return iter(runs), None
+    return iter(()), plan.merge(runs, itertools.starmap(plan.Held, columns), counts)
 
 
 def _gathered(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+import types
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -59,6 +60,12 @@ class Store:
         self._run(txn, response)
         return wire.Answer(response), None
 
+    def applied(self, ops: Sequence[wire.Op]) -> wire.Answer:
+        """In the second half of a Txn, behind another shard's operation."""
+        answer, _ = self._carried_out(wire.Txn((), [wire.Range(OWNER), *ops]))
+        assert answer is not None
+        return answer.after(1)
+
     def _fits(self, txn: wire.Txn, outer: int) -> bool:
         """checkTxnRequest: the largest of the three lists, and inside an inner Txn the outer's
         count as well."""
@@ -112,6 +119,10 @@ def _size(txn: wire.Txn) -> int:
     return size
 
 
+def _nothing(_ops: Sequence[wire.Op]) -> wire.Answer:
+    raise AssertionError("nothing is to go together")
+
+
 class Owned:
     """A fence that holds."""
 
@@ -120,6 +131,13 @@ class Owned:
 
     def __init__(self) -> None:
         self.marks: list[bytes] = []
+        self.applies: Callable[[Sequence[wire.Op]], wire.Answer] = _nothing
+
+    def pay(self) -> None:
+        pass
+
+    def together(self, ops: Sequence[wire.Op]) -> wire.Answer:
+        return self.applies(ops)
 
     def compares(self) -> tuple[wire.Compare, ...]:
         if self.lost:
@@ -517,3 +535,59 @@ def test_reading_ahead_of_a_slow_etcd_has_an_end() -> None:
     for write in _puts(3, size=900):
         heavy.applier.add(write)
     assert heavy.applier.is_ahead()
+
+
+def test_what_is_owed_is_paid_before_anything_is_sent() -> None:
+    run = _run()
+    sent_when_paid: list[int] = []
+    run.owned.pay = lambda: sent_when_paid.append(len(run.store.sent))  # type: ignore[method-assign]
+    run.write(_puts(3))
+    assert sent_when_paid == [0]
+    assert len(run.store.sent) == 1
+
+
+def test_few_writes_go_together_with_those_of_others_and_raise_the_checkpoint() -> None:
+    run = _run()
+    for write in _puts(3):
+        run.applier.add(write)
+    run.applier.saw(9)
+    assert run.applier.may_go_together
+    run.owned.applies = run.store.applied
+    written = run.applier.together()
+    assert written is not None
+    assert list(written[1].done) == _puts(3)
+    assert run.applier.waiting == 0
+    assert run.store.sent == []
+    checkpoint = records.encode_zxid(9, TOKEN)
+    assert run.store.keys[CHECKPOINT] == checkpoint
+    assert run.owned.marks == [checkpoint]
+    assert {each.key for each in _puts(3)} < set(run.store.keys)
+
+
+def test_few_writes_that_are_refused_for_their_size_wait_still() -> None:
+    run = _run()
+    run.applier.add(_puts(1)[0])
+
+    def refuse(_ops: Sequence[wire.Op]) -> wire.Answer:
+        raise errors.TooLarge("too large")
+
+    run.owned.applies = refuse
+    assert run.applier.together() is None
+    assert run.applier.waiting == 1
+
+
+def test_few_writes_of_a_shard_that_was_lost_are_fenced() -> None:
+    run = _run()
+    run.applier.add(_puts(1)[0])
+    run.owned.applies = lambda _: cast(wire.Answer, types.SimpleNamespace(succeeded=False))
+    with pytest.raises(errors.Fenced, match="another owner"):
+        run.applier.together()
+
+
+def test_what_is_much_or_large_or_metered_goes_by_itself() -> None:
+    many, large, metered = _run(), _run(), _run(max_writes_per_second=100)
+    for write in _puts(100):
+        many.applier.add(write)
+    large.applier.add(_puts(1, size=100_000)[0])
+    metered.applier.add(_puts(1)[0])
+    assert not any(run.applier.may_go_together for run in (many, large, metered))

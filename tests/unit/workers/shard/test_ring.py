@@ -34,7 +34,7 @@ class Etcd:
         return types.SimpleNamespace(kvs=list(self.kvs.values()))
 
     def load(self, ring: rings.Ring, era: int) -> list[history.Mark]:
-        return ring.load(cast(reads.Reads, self), PREFIX, era)
+        return ring.load(rings.read(cast(reads.Reads, self), PREFIX), PREFIX, era)
 
 
 def write(number: int) -> plan.Write:

@@ -8,6 +8,7 @@ import time
 from zk2etcd import errors
 from zk2etcd_workers.mirror import base, follow
 from zk2etcd_workers.mirror.stock import clean, resume
+from zk2etcd_workers.ownership import kept
 from zk2etcd_workers.safety import identity as identities
 from zk2etcd_workers.shard import context, dirty_paths, facts as shard_facts
 
@@ -40,12 +41,14 @@ class Stock:
         ctx: context.Context,
         floor: int,
         identity: identities.Identity,
+        known: kept.Kept,
         *,
         first: bool,
         certain: bool,
     ) -> tuple[context.Context, int]:
         """The context to follow with, and the checkpoint's zxid.
 
+        :param known: what etcd keeps of it, as it was when it was taken.
         :param first: there was no checkpoint.
         :param certain: see `clean.refused`.
         :raises errors.Zk2EtcdError: the shard must start over.
@@ -55,9 +58,10 @@ class Stock:
         if not (first or self._once):
             why = clean.refused(self._known, ctx, facts, certain=certain)
             if why is None and (resumed := self._resume(ctx)) is not None:
+                ctx.fence.pay()
                 return resumed, facts.zxid
             ctx.log.debug("a base is needed", reason=why)
-        zxid = self._base(ctx, floor, identity, first=first)
+        zxid = self._base(ctx, floor, identity, known, first=first)
         self.forget()
         return ctx, zxid
 
@@ -72,7 +76,7 @@ class Stock:
             self._dirty.restart()
             return None
         self._dirty.settle()
-        facts.keys = answer.keys
+        facts.keys, facts.counted = answer.keys, None
         facts.full_sync_running = False
         ctx.log.info(
             "resumed",
@@ -85,20 +89,27 @@ class Stock:
         return dataclasses.replace(ctx, since=since, resumed=True)
 
     def _base(
-        self, ctx: context.Context, floor: int, identity: identities.Identity, *, first: bool
+        self,
+        ctx: context.Context,
+        floor: int,
+        identity: identities.Identity,
+        known: kept.Kept,
+        *,
+        first: bool,
     ) -> int:
         """One base; the checkpoint's zxid after it."""
         facts = self._facts
         facts.unsyncable.base_begins()
         started = time.monotonic()
-        run = base.Base(ctx, facts, floor, self._dirty.mark, self._dirty.was_deleted)
+        run = base.Base(ctx, facts, floor, self._dirty.mark, self._dirty.was_deleted, known)
         done = run.run(first=first)
         identity.settle(held=facts.guard is not None or ctx.config.sync.deletes == "never")
+        ctx.fence.pay()
         facts.ensemble = identity.told
         facts.unsyncable.base_ended()
         took = time.monotonic() - started
         self._dirty.settle()
-        facts.keys = done.keys
+        facts.keys, facts.counted = done.keys, done.counted
         if self._bases:
             ctx.instruments.fixed("put", done.put)
             ctx.instruments.fixed("delete", 0 if done.released else done.delete)

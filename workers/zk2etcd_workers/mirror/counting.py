@@ -1,0 +1,35 @@
+"""How many keys etcd's range of a shard holds; whether they may be read at once, being few."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from zk2etcd_workers.etcd import wire
+from zk2etcd_workers.ownership import few as few_keys
+from zk2etcd_workers.shard import context
+
+
+def keys(ctx: context.Context) -> int:
+    """How many there are now: without excluded ones, with foreign ones."""
+    mapped = ctx.mapping
+    if mapped.buckets > 1:
+        return ctx.count()
+    whole = _counts(mapped.target, mapped.below())
+    excluded = [_counts(mapped.key(path), mapped.below_path(path)) for path in mapped.excluded]
+    found = ctx.reads.all([*whole, *(each for ranges in excluded for each in ranges)])
+    totals = [each.total for each in found]
+    return sum(totals[: len(whole)]) - sum(totals[len(whole) :])
+
+
+def _counts(key: bytes, below: tuple[bytes, bytes]) -> Sequence[wire.Range]:
+    """What counts a key and those below it."""
+    ranges = [wire.Range(*below, count_only=True)]
+    return ranges if below[0] == key else [*ranges, wire.Range(key, count_only=True)]
+
+
+def few(ctx: context.Context, total: int) -> few_keys.Few | None:
+    """If `total` is all keys in its range, and nobody bounds how fast they are read."""
+    mapped, metered = ctx.mapping, ctx.config.etcd.max_reads_per_second
+    if mapped.excluded or mapped.buckets > 1 or metered is not None:
+        return None
+    return few_keys.Few(ctx.reads, mapped, total)
