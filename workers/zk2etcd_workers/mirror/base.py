@@ -91,7 +91,7 @@ class Base:
         counts = plan.Counts()
         wanted = self._guard.recount(walk) if self._guard.was_cut_off else walk
         with contextlib.ExitStack() as opened:
-            differing = self._differing(opened, self._noted(wanted), counts, few)
+            differing = self._differing(opened, self._noted(wanted), counts, few, total)
             self._compared(differing, walk, counts, total, ahead)
         self._settled(walk, counts)
         self._facts.found(walk, counts.wanted)
@@ -105,6 +105,7 @@ class Base:
         nodes: Iterator[plan.Run],
         counts: plan.Counts,
         few: few_keys.Few | None,
+        total: int,
     ) -> Iterator[plan.Write | plan.Extra]:
         """What differs: of a few small nodes at once, else page by page of etcd.
 
@@ -115,6 +116,8 @@ class Base:
             if differing is not None:
                 return differing
         reader = opened.enter_context(contextlib.closing(self._ctx.reader()))
+        if not total:
+            reader.look()
         return beside.differences(nodes, reader, self._ctx.mapping.buckets, counts)
 
     def _settled(self, walk: snapshot.Walk, counts: plan.Counts) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import threading
 import time
@@ -80,6 +81,17 @@ class Reader:
     def revision(self) -> int:
         """At which the next page is read."""
         return self._revision
+
+    def look(self) -> None:
+        """See whether there is anything to read at all: where there is not, no part is asked for,
+        behind the Txns of the one before it."""
+        if self._own is not None and self._own.keys:
+            return
+        with contextlib.suppress(errors.Compacted):
+            if not self._client.range(
+                self._start, self._end, limit=1, revision=self._revision, keys_only=True
+            ).keys:
+                self._start = self._end
 
     def close(self) -> None:
         """Nobody else is told."""

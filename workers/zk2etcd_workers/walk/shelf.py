@@ -226,6 +226,9 @@ class Reader:
     def close(self) -> None:
         self._shelf.left(self)
 
+    def look(self) -> None:
+        """The other buckets' keys lie between."""
+
     def room(self) -> int:
         return self._shelf.room()
 

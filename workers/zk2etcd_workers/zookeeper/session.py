@@ -62,8 +62,7 @@ class Session(link.Link):
         self.request_size = pacing.RequestSize()
         self.caution = pacing.Caution()
         self.may_trust = settings.max_reads_per_second is None
-        """A walk may take values for small (`walk/trust`): no connection ended under one that
-        did, and no rate says how many may be read."""
+        """A walk may take values for small (`walk/trust`): nothing ended of it, no rate is set."""
         # The answers to pings wait behind all that is under way.
         patience = min(settings.request_timeout, settings.session_timeout / 2)
         self.line = line.Line(_USUAL, patience)
@@ -153,9 +152,9 @@ class Session(link.Link):
         watch: bool = True,
     ) -> None:
         """Send one bulk read. The caller `take`s a permit for each data read first; they are given
-        back when the reply is there. `permits`: how many those are, if not one each.
-        `walks`: the caller goes on to list each node that has children. `watch`: where each read
-        sets a watch of its own, these do, too."""
+        back when the reply is there. `permits`: how many those are, if not one each. `walks`: the
+        caller goes on to list each node that has children. `watch`: these set watches, if any do.
+        """
         if permits is None:
             permits = sum(1 for kind, _ in ops if kind == protocol.GET_DATA)
         if self._standing is not None:

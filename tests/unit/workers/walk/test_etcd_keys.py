@@ -55,7 +55,7 @@ ROOM = 40_000
 NAMES = [b"/t/%05d" % number for number in range(5_000)]
 
 
-def compared(client: etcd_of_keys.Etcd) -> plan.Counts:
+def compared(client: etcd_of_keys.Etcd, *, look: bool = False) -> plan.Counts:
     """A walk of all names, in runs, beside what this etcd has of them."""
     runs = []
     for start in range(0, len(NAMES), 500):
@@ -65,6 +65,8 @@ def compared(client: etcd_of_keys.Etcd) -> plan.Counts:
         runs.append(run)
     counts, shard = plan.Counts(), mapping.Mapping("/s", "/t")
     reader = etcd_keys.Reader(cast(clients.Client, client), shard)
+    if look:
+        reader.look()
     for _ in beside.differences(runs, reader, 1, counts):
         pass
     return counts
@@ -83,6 +85,17 @@ def test_an_etcd_that_has_nothing_yet_is_not_asked_more_often_for_that() -> None
     client.learned.down.room = ROOM
     assert compared(client).present == 0
     assert len(client.sizes) < 12
+
+
+def test_and_no_more_at_all_once_that_was_seen() -> None:
+    client = etcd_of_keys.Etcd([])
+    assert compared(client, look=True).present == 0
+    assert len(client.sizes) == 2, "its own key, and whether there are others"
+
+
+@pytest.mark.parametrize("there", [[b"/t"], [b"/t/00000"], [b"/t/zzz"], NAMES])
+def test_whatever_is_there_is_read(there: list[bytes]) -> None:
+    assert compared(etcd_of_keys.Etcd(there), look=True).present == len(there)
 
 
 def test_keys_alone_are_read_in_pages_that_the_line_carries() -> None:
