@@ -61,8 +61,7 @@ class Session(link.Link):
         self.rate = pacing.Rate(settings.max_reads_per_second)
         self.request_size = pacing.RequestSize()
         self.caution = pacing.Caution()
-        self.may_trust = settings.max_reads_per_second is None
-        """A walk may take values for small (`walk/trust`): nothing ended of it, no rate is set."""
+        self.may_trust = settings.max_reads_per_second is None  # see `walk/trust`
         # The answers to pings wait behind all that is under way.
         patience = min(settings.request_timeout, settings.session_timeout / 2)
         self.line = line.Line(_USUAL, patience)
@@ -159,8 +158,8 @@ class Session(link.Link):
             permits = sum(1 for kind, _ in ops if kind == protocol.GET_DATA)
         if self._standing is not None:
             self._read_plainly(ops, sink, tag, permits, watch=watch, walks=walks)
-            return
-        self._send(protocol.MultiRead(ops), "multiread", sink, tag, permits)
+        else:
+            self._send(protocol.MultiRead(ops), "multiread", sink, tag, permits)
 
     def _read_plainly(
         self,
@@ -225,8 +224,8 @@ class Session(link.Link):
         `root` itself, and the rest as it is read."""
         if self._standing is not None:
             self._send(protocol.Exists(root, watch=True), "exists", sink, None)
-            return
-        self._send(protocol.AddWatch(root), "watch", sink, None)
+        else:
+            self._send(protocol.AddWatch(root), "watch", sink, None)
 
     def sync(self, root: bytes, sink: reply.ReplySink, tag: Any = None) -> None:
         """Its answer comes after all events of what had changed by now: so all watches that are to
