@@ -108,7 +108,7 @@ class Client:
             took = (now := time.monotonic()) - started
             try:
                 if future.code() is grpc.StatusCode.OK:
-                    found.append(wire.page(future.result(), took))
+                    found.append(wire.page(future.result(), took, request.keys_only))
             finally:
                 down.ended(apart, found[0].size if found else None, now)
                 apart.set()

@@ -65,6 +65,7 @@ KEY_BYTES = 32
 """What a key takes in an answer beside its name and value."""
 
 _PAIR = operator.attrgetter("key", "value")
+_KEY = operator.attrgetter("key")
 _RELATIONS = {"=": 0, ">": 1, "<": 2}
 _TARGETS = {"create": (1, "create_revision"), "mod": (2, "mod_revision"), "value": (3, "value")}
 
@@ -190,9 +191,9 @@ def _fill(slots: Any, ops: Sequence[Op]) -> None:
             entry.count_only, entry.revision = op.count_only, op.revision
 
 
-def page(reply: Any, took: float) -> Page:
-    """The answer to a range."""
-    keys, values = _columns(reply)
+def page(reply: Any, took: float, keys_only: bool = False) -> Page:
+    """The answer to a range; of keys only, that is known to be one."""
+    keys, values = _keys(reply) if keys_only else _columns(reply)
     # The message's own count of its bytes goes over each of its fields again.
     size = sum(map(len, keys)) + sum(map(len, values)) + KEY_BYTES * len(keys)
     revision, more, total = int(reply.header.revision), bool(reply.more), int(reply.count)
@@ -206,3 +207,9 @@ def _columns(reply: Any) -> tuple[Sequence[bytes], Sequence[bytes]]:
         return (), ()
     keys, values = zip(*pairs, strict=True)
     return keys, values
+
+
+def _keys(reply: Any) -> tuple[Sequence[bytes], Sequence[bytes]]:
+    """The same of a range of keys only."""
+    keys = list(map(_KEY, reply.kvs))
+    return keys, (b"",) * len(keys)

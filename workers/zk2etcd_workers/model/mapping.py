@@ -13,7 +13,7 @@ import bisect
 import functools
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from zk2etcd import messages
 
@@ -28,6 +28,8 @@ _REFUSED = re.compile("[\u0000-\u001e\u0080-\u009e\ud800-\uf8fe\ufff1-\ufffe\U00
 
 _CONTROL = bytes(each for each in range(0x20) if each != 0x0A)
 _ODD = re.compile(rb"/[/.\n]")
+_AT_ONCE = 512
+"""Keys that are looked at together: some 100 KiB of them, for which no memory is asked anew."""
 
 
 def is_below(path: bytes, root: bytes) -> bool:
@@ -111,10 +113,16 @@ class Mapping:
 
     def paths(self, keys: Sequence[bytes]) -> list[bytes]:
         """The paths of those of these keys, all at or below `target`, that are images."""
+        found: list[bytes] = []
+        for start in range(0, len(keys), _AT_ONCE):
+            found += self._paths(keys[start : start + _AT_ONCE])
+        return found
+
+    def _paths(self, keys: Sequence[bytes]) -> Iterable[bytes]:
         if self.narrows or not self._target_base or not _are_plain(keys):
             return [path for path in map(self.path, filter(self.is_image, keys)) if path]
         if self.source == self.target:
-            return list(keys)
+            return keys
         base, cut = self._source_base, len(self._target_base)
         return [base + key[cut:] for key in keys]
 

@@ -164,3 +164,12 @@ def test_many_keys_are_told_apart_as_each_is(
     assert shard.paths(keys) == [shard.path(key) for key in keys if shard.is_image(key)]
     single = [path for key in keys for path in shard.paths([key])]
     assert single == shard.paths(keys)
+
+
+def test_very_many_keys_keep_their_order() -> None:
+    shard = mapping.Mapping("/s", "/t")
+    names = [
+        b"/n%d" % number if number % 700 else b"//foreign%d" % number for number in range(3000)
+    ]
+    found = shard.paths([b"/t" + name for name in names])
+    assert found == [b"/s" + name for name in names if not name.startswith(b"//")]

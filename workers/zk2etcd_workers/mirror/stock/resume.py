@@ -17,7 +17,8 @@ from zk2etcd_workers.walk import etcd_keys
 from zk2etcd_workers.zookeeper import reply as replies
 from zk2etcd_workers.zookeeper.classic import resumption
 
-_UNDER_WAY = 8
+_UNDER_WAY = 16
+"""Requests: 2 MiB, which a line that is not quite thin takes before it counts as lost."""
 
 
 def ask(ctx: context.Context, dirty: dirty_paths.Dirty, since: int) -> clean.Answer:
@@ -44,10 +45,12 @@ def _name(ctx: context.Context, resuming: resumption.Resumption, since: int) -> 
         paths = ctx.mapping.paths(page.keys)
         keys += len(paths)
         has_root = has_root or paths[:1] == [ctx.root]
-        under_way += resuming.name(paths, since, answers.put)
-        while under_way > _UNDER_WAY:
-            confirm.wait(ctx, answers)
-            under_way -= 1
+        for part in resuming.parts(paths):
+            if under_way == _UNDER_WAY:
+                confirm.wait(ctx, answers)
+                under_way -= 1
+            resuming.name(part, since, answers.put)
+            under_way += 1
     resuming.named_all()
     for _ in range(under_way):
         confirm.wait(ctx, answers)

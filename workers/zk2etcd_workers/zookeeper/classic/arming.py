@@ -12,6 +12,8 @@ For values it compares when the node was set or made (mzxid). No rights are look
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -114,12 +116,9 @@ def cut(paths: Sequence[bytes], most: int) -> Iterator[Sequence[bytes]]:
     """These paths, for values and children, in pieces that each fit into a request of `most`
     bytes."""
     room = (min(MOST_BYTES, most) - _HEAD_SIZE) // 2
-    start = size = 0
-    for at, path in enumerate(paths):
-        taken = len(path) + _COUNT.size
-        if at > start and size + taken > room:
-            yield paths[start:at]
-            start, size = at, 0
-        size += taken
-    if start < len(paths):
-        yield paths[start:]
+    ends = list(itertools.accumulate(map(_COUNT.size.__add__, map(len, paths))))
+    start = taken = 0
+    while start < len(paths):
+        end = max(start + 1, bisect.bisect_right(ends, taken + room))
+        yield paths[start:end]
+        start, taken = end, ends[end - 1]

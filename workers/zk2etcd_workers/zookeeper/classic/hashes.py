@@ -10,7 +10,7 @@ from __future__ import annotations
 import bisect
 import threading
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 _PARTS = 4096
 
@@ -34,12 +34,14 @@ class Hashes:
             part.insert(at, mark)
             return True
 
-    def merge(self, groups: Sequence[Sequence[int]]) -> None:
+    def merge(self, groups: Sequence[array[int]]) -> None:
         """Add very many at once, `grouped`."""
         with self._lock:
             for at, group in enumerate(groups):
                 if group:
-                    self._parts[at] = array("q", sorted({*self._parts[at], *group}))
+                    part = self._parts[at]
+                    both = array("q", sorted({*part, *group})) if part else group[:]
+                    self._parts[at] = both
 
     def discard(self, path: bytes) -> None:
         mark = hash(path)
@@ -60,9 +62,11 @@ class Hashes:
         return sum(map(len, self._parts))
 
 
-def grouped(marks: Iterable[int]) -> Sequence[Sequence[int]]:
-    """The hashes of paths, as `merge` wants them: which lie together in a set."""
+def grouped(marks: Sequence[int]) -> Sequence[array[int]]:
+    """The hashes of paths, as `merge` wants them: which lie together in a set, and in order."""
     groups: list[list[int]] = [[] for _ in range(_PARTS)]
-    for mark in marks:
+    once = set(marks)
+    # A set's own order is a slow one to go by.
+    for mark in marks if len(once) == len(marks) else once:
         groups[mark % _PARTS].append(mark)
-    return groups
+    return [array("q", sorted(group)) for group in groups]

@@ -3,7 +3,7 @@ events are, and nothing is read."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
 from zk2etcd_workers.zookeeper.classic import arming, watches as watching
@@ -38,14 +38,15 @@ class Resumption:
     def __exit__(self, *_: object) -> None:
         self._watches.told(self._root)
 
-    def name(self, paths: Sequence[bytes], since: int, sink: Any) -> int:
-        """Watch these nodes and their children, and hear of what changed of them after the zxid
-        `since`. In how many requests that is asked for."""
+    def parts(self, paths: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+        """These nodes, which are known, in pieces that are to be named in one request each."""
         self._watches.takes(self._root, paths)
-        parts = list(arming.cut(paths, self._most))
-        for part in parts:
-            self._send(arming.SetWatches(since, part, values=True), sink)
-        return len(parts)
+        return arming.cut(paths, self._most)
+
+    def name(self, part: Sequence[bytes], since: int, sink: Any) -> None:
+        """Watch these nodes and their children, and hear of what changed of them after the zxid
+        `since`."""
+        self._send(arming.SetWatches(since, part, values=True), sink)
 
     def named_all(self) -> None:
         """All that is known has been named."""

@@ -29,7 +29,7 @@ def test_many_are_added_at_once(there: set[bytes], more: list[bytes]) -> None:
     mine = hashes.Hashes()
     for path in there:
         mine.add(path)
-    mine.merge(hashes.grouped(map(hash, more)))
+    mine.merge(hashes.grouped(list(map(hash, more))))
     assert len(mine) == len(there | set(more))
     assert all(path in mine for path in (*there, *more))
     for path in there | set(more):
