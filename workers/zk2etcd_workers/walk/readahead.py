@@ -172,7 +172,7 @@ class Reader:
 
     def _arrived(self, key: object, reply: replies.Reply) -> None:
         """In the connection's thread."""
-        size = None if reply.error else directories.size(reply.results)
+        size = None if reply.error else reply.size or directories.size(reply.results)
         self._line.ended(key, size, time.monotonic())
         self._replies.put(reply)
 

@@ -34,6 +34,12 @@ _EVENT = struct.Struct(">iii")
 _HEADS = {kind: _MULTI_HEADER.pack(kind, 0, -1) for kind in (GET_DATA, GET_CHILDREN)}
 _TERMINATOR = _MULTI_HEADER.pack(-1, 1, -1)
 _NO_WATCH = b"\x00"
+_USUAL_LENGTHS = 512
+_BEFORE_PATHS = {
+    kind: [_NO_WATCH + head + _INT.pack(length) for length in range(_USUAL_LENGTHS)]
+    for kind, head in _HEADS.items()
+}
+"""What stands between the path before and one of so many bytes: a walk writes millions of them."""
 _MISSES = {miss.value: miss for miss in tree.Miss}
 
 
@@ -118,21 +124,26 @@ class MultiRead:
     def __init__(self, ops: Sequence[Op]) -> None:
         self.ops = ops
         self.zxid = 0
-        self.size = 0
-        """In bytes, once it is sent."""
+        self.size = self.answer = 0
+        """In bytes: of the request, once it is sent, and of the answer, once it is there."""
 
     def serialize(self) -> bytes:
-        pack, heads = _INT.pack, _HEADS
+        before = _BEFORE_PATHS
         parts: list[bytes] = []
         for kind, path in self.ops:
-            parts += (heads[kind], pack(len(path)), path, _NO_WATCH)
-        parts.append(_TERMINATOR)
-        whole = b"".join(parts)
+            length = len(path)
+            if length < _USUAL_LENGTHS:
+                parts += (before[kind][length], path)
+            else:
+                parts += (_NO_WATCH, _HEADS[kind], _INT.pack(length), path)
+        parts += (_NO_WATCH, _TERMINATOR)
+        whole = b"".join(parts)[1:] if self.ops else _TERMINATOR
         self.size = len(whole)
         return whole
 
     def deserialize(self, buffer: bytes, offset: int) -> list[tree.Result]:
         """One `tree.Result` for each op, in order."""
+        self.answer = len(buffer)
         results: list[tree.Result] = []
         add, new, node = results.append, tuple.__new__, tree.Node
         stat_and_head = _STAT_AND_HEAD.unpack_from

@@ -13,7 +13,8 @@ from zk2etcd_workers.zookeeper import connection, protocol
 
 @dataclasses.dataclass(frozen=True)
 class Reply:
-    """The answer to one request. `results` is aligned with `ops`; `zxid` is the reply header's."""
+    """The answer to one request. `results` is aligned with `ops`; `zxid` is the reply header's;
+    `size` are its bytes, 0 where they were not counted."""
 
     ops: Sequence[protocol.Op]
     tag: Any
@@ -21,6 +22,7 @@ class Reply:
     zxid: int
     results: Sequence[Any]
     error: errors.ZooKeeperError | None
+    size: int = 0
 
 
 ReplySink = Callable[[Reply], None]

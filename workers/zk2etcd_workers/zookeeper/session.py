@@ -252,9 +252,8 @@ class Session(link.Link):
         self._send(protocol.CheckWatch(root), "", sink, tag)
 
     def count(self, path: bytes, sink: reply.ReplySink) -> None:
-        """Ask how many nodes there are below `path`, which is the reply's tag. It is not asked
-        where the protocol is classic, nor after a session that ended before it was answered: a
-        server that does not know the question ends the session for it."""
+        """Ask how many nodes there are below `path`, the reply's tag. A server that does not know
+        the question ends the session for it: not in the classic protocol, nor after such an end."""
         if self.protocol != protocol_choice.BULK or self._uncounted not in (None, self.epoch):
             return
         self._uncounted = self.epoch
@@ -298,7 +297,8 @@ class Session(link.Link):
                 f"a ZooKeeper server answered at zxid {lowest:#x}, behind {self._floor:#x}"
             )
             self.drop(str(failure))
-        pending.sink(reply.Reply(ops, pending.tag, pending.epoch, request.zxid, value, failure))
+        tag, epoch, answer = pending.tag, pending.epoch, getattr(request, "answer", 0)
+        pending.sink(reply.Reply(ops, tag, epoch, request.zxid, value, failure, answer))
 
     def _checked(self, epoch: int, *, answered: bool) -> None:
         if answered:

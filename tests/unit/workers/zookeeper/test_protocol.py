@@ -59,6 +59,20 @@ def test_multi_read_request() -> None:
     )
 
 
+@pytest.mark.parametrize("length", [1, 2, 511, 512, 70_000])
+def test_a_bulk_read_is_written_alike_for_paths_of_any_length(length: int) -> None:
+    paths = [b"/a", b"/".ljust(length, b"x"), b"/"]
+    request = protocol.MultiRead([(protocol.GET_DATA, path) for path in paths])
+    head = bytes.fromhex("00000004 00 ffffffff")
+    wanted = [head + len(path).to_bytes(4, "big") + path + b"\0" for path in paths]
+    assert request.serialize() == b"".join(wanted) + bytes.fromhex("ffffffff 01 ffffffff")
+    assert request.size == len(request.serialize())
+
+
+def test_a_bulk_read_of_nothing() -> None:
+    assert protocol.MultiRead([]).serialize() == bytes.fromhex("ffffffff 01 ffffffff")
+
+
 def test_multi_read_reply() -> None:
     paths = [b"/a", b"/none", b"/gone", b"/secret", b"/what", b"/empty"]
     ops = [(4, path) for path in paths]
