@@ -85,6 +85,7 @@ def test_the_count_before_a_walk_outlives_a_kill_in_the_middle_of_it(
     assert sides.equal(prefix)
 
 
+@pytest.mark.long
 def test_shards_of_one_session_that_are_all_behind_are_released_together(
     etcd: servers.Etcd,
     sandbox: servers.Sandbox,

@@ -137,8 +137,7 @@ def test_a_restore_with_its_revision_lifted_is_noticed_on_a_quiet_prefix(
     world.heals()
 
 
-@pytest.mark.slow
-@pytest.mark.alone
+@pytest.mark.long
 def test_a_restore_is_noticed_where_the_lease_outlives_it(
     zookeeper: servers.ZooKeeper, etcd_3_5: Restorable, supervise: Supervise
 ) -> None:
