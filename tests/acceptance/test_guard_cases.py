@@ -7,6 +7,8 @@ import json
 import os
 import signal
 
+import pytest
+
 from tests import polling
 from tests.acceptance import both_sides, conftest, installed
 from zk2etcd.sandbox import servers
