@@ -6,6 +6,7 @@ that follows sets the watches anew. Answers and events come in the order of the 
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -125,24 +126,42 @@ class Bulk:
         watches = standing.watches
         following: list[protocol.Op] = []
         leaves: list[bytes] = []
-        for (kind, path), value in zip(found.ops, found.results, strict=True):
-            if type(value) is tree.Node:
-                watches.allow(path)
-                if not value.children:
-                    if not value.owner and watches.arm(path):
-                        leaves.append(path)
-                elif not self.walks and not watches.is_armed(path):
-                    following.append((train.GET_CHILDREN, path))
-            elif isinstance(value, tree.Miss):
-                following += self._missed(watches, kind, path, value)
-            elif value is True:  # a root, made between the two reads
-                self._event(watching.CREATED, path)
-            else:
-                watches.listed(path, value, self._event, again=again)
+        for are_nodes, answers in itertools.groupby(
+            zip(found.ops, found.results, strict=True), _is_node
+        ):
+            if are_nodes:
+                nodes = [node for _, node in answers]
+                leaves += self._there(watches, nodes)
+                following += self._to_list(watches, nodes)
+                continue
+            for (kind, path), value in answers:
+                if isinstance(value, tree.Miss):
+                    following += self._missed(watches, kind, path, value)
+                elif value is True:  # a root, made between the two reads
+                    self._event(watching.CREATED, path)
+                else:
+                    watches.listed(path, value, self._event, again=again)
         standing.arming.add(leaves, found.lowest)
         if not self.walks:
             standing.arming.flush()
         return following
+
+    def _there(self, watches: watching.Watches, nodes: Sequence[tree.Node]) -> Sequence[bytes]:
+        """These can be read: the leaves of them whose children are to be watched."""
+        watches.allow([node.path for node in nodes])
+        return watches.arm([node.path for node in nodes if not (node.children or node.owner)])
+
+    def _to_list(
+        self, watches: watching.Watches, nodes: Sequence[tree.Node]
+    ) -> Sequence[protocol.Op]:
+        """Those that have children, and are watched for them by nobody."""
+        if self.walks:
+            return ()
+        return [
+            (train.GET_CHILDREN, node.path)
+            for node in nodes
+            if node.children and not watches.is_armed(node.path)
+        ]
 
     def _missed(
         self, watches: watching.Watches, kind: int, path: bytes, miss: tree.Miss
@@ -156,6 +175,10 @@ class Bulk:
         elif kind == train.GET_DATA:
             watches.deny(path)
         return ()
+
+
+def _is_node(answer: tuple[protocol.Op, Any]) -> bool:
+    return type(answer[1]) is tree.Node
 
 
 class _Part:

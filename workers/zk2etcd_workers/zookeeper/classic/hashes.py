@@ -10,7 +10,7 @@ from __future__ import annotations
 import bisect
 import threading
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 _PARTS = 4096
 
@@ -25,14 +25,21 @@ class Hashes:
 
     def add(self, path: bytes) -> bool:
         """Whether it is new."""
-        mark = hash(path)
-        part = self._parts[mark % _PARTS]
+        return bool(self.add_all((path,)))
+
+    def add_all(self, paths: Iterable[bytes]) -> list[bytes]:
+        """Those of them that are new."""
+        find, new = bisect.bisect_left, []
         with self._lock:
-            at = bisect.bisect_left(part, mark)
-            if at < len(part) and part[at] == mark:
-                return False
-            part.insert(at, mark)
-            return True
+            parts = self._parts
+            for path in paths:
+                mark = hash(path)
+                part = parts[mark % _PARTS]
+                at = find(part, mark)
+                if at == len(part) or part[at] != mark:
+                    part.insert(at, mark)
+                    new.append(path)
+        return new
 
     def merge(self, groups: Sequence[array[int]]) -> None:
         """Add very many at once, `grouped`."""

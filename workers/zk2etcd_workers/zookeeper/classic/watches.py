@@ -131,9 +131,12 @@ class Watches:
         """Its children are watched, and no event has used that up."""
         return path in self._armed and path not in self._changed
 
-    def arm(self, path: bytes) -> bool:
-        """Its children are about to be watched: whether that is news."""
-        return self._armed.add(path) or path in self._changed
+    def arm(self, paths: Sequence[bytes]) -> Sequence[bytes]:
+        """Their children are about to be watched: of which of them that is news."""
+        new = self._armed.add_all(paths)
+        if not (changed := self._changed):
+            return new
+        return [path for path in paths if path in changed or path in new]
 
     def listed(self, path: bytes, names: Sequence[bytes], event: Event, *, again: bool) -> None:
         """A listing is there, which watches as well.
@@ -169,10 +172,12 @@ class Watches:
         self.known.discard(path)
         self._denied.setdefault(_parent(path), set()).add(path)
 
-    def allow(self, path: bytes) -> None:
-        self.known.add(path)
-        if self._denied and (parent := _parent(path)) in self._denied:
-            self._denied[parent].discard(path)
+    def allow(self, paths: Sequence[bytes]) -> None:
+        """They may be read."""
+        self.known.add_all(paths)
+        if self._denied:
+            for path in paths:
+                self._denied.get(_parent(path), set()).discard(path)
 
     def _compare(self, path: bytes, names: Sequence[bytes], event: Event) -> None:
         """Tell of the children that are new, once, and of the denied that ended."""

@@ -24,7 +24,7 @@ class _Told:
 
 def test_a_new_child_is_told_of_once() -> None:
     told = _Told()
-    told.on.allow(b"/p/a")
+    told.on.allow([b"/p/a"])
     assert told.list(b"/p", b"a", b"b") == []
     told.on.fired(CHILDREN, b"/p")
     assert told.list(b"/p", b"a", b"b", b"c") == [(CREATED, b"/p/b"), (CREATED, b"/p/c")]
@@ -44,16 +44,33 @@ def test_what_may_not_be_read_ends_with_the_listing() -> None:
 
 def test_a_leaf_is_armed_once_until_its_watch_is_used_up() -> None:
     told = _Told()
-    assert told.on.arm(b"/leaf")
+    assert told.on.arm([b"/leaf"])
     assert told.on.is_armed(b"/leaf")
-    assert not told.on.arm(b"/leaf")
+    assert not told.on.arm([b"/leaf"])
     told.on.fired(CHILDREN, b"/leaf")
     assert not told.on.is_armed(b"/leaf")
-    assert told.on.arm(b"/leaf")
+    assert told.on.arm([b"/leaf"])
     told.list(b"/leaf")
-    assert not told.on.arm(b"/leaf")
+    assert not told.on.arm([b"/leaf"])
     told.on.fired(DELETED, b"/leaf")
-    assert told.on.arm(b"/leaf")
+    assert told.on.arm([b"/leaf"])
+
+
+def test_of_many_leaves_those_are_armed_that_are_not() -> None:
+    told = _Told()
+    assert told.on.arm([b"/a", b"/b", b"/a"]) == [b"/a", b"/b"]
+    assert told.on.arm([b"/a", b"/c"]) == [b"/c"]
+    told.on.fired(CHILDREN, b"/b")
+    assert told.on.arm([b"/a", b"/b", b"/d"]) == [b"/b", b"/d"]
+
+
+def test_what_may_be_read_again_is_known_and_denied_no_more() -> None:
+    told = _Told()
+    told.on.deny(b"/p/dark")
+    told.on.deny(b"/p/darker")
+    told.on.allow([b"/p/dark", b"/q/light"])
+    told.on.fired(CHILDREN, b"/p")
+    assert told.list(b"/p") == [(DELETED, b"/p/darker")]
 
 
 def test_a_long_listing_waits() -> None:
@@ -140,8 +157,8 @@ def test_two_trees_are_named_at_once() -> None:
 def test_what_was_not_named_is_new_whoever_has_read_it() -> None:
     """A read that was meant for the connection before may come over this one."""
     told = _Told()
-    told.on.allow(b"/p/stray")
-    told.on.allow(b"/q/known")
+    told.on.allow([b"/p/stray"])
+    told.on.allow([b"/q/known"])
     told.on.hold(b"/p")
     told.on.takes(b"/p", [b"/p", b"/p/a"])
     told.on.fired(CHILDREN, b"/p")
