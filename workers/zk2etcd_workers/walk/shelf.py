@@ -10,6 +10,7 @@ the same answer has the same error, too: else one after the other would wait as 
 from __future__ import annotations
 
 import bisect
+import contextlib
 import copy
 import threading
 import time
@@ -25,6 +26,7 @@ _FIRST_PAGE = 64
 _KEPT_BYTES = 16 * 1024 * 1024
 
 _Answer = Callable[[], wire.Page]
+_Pause = Callable[[float], None]
 
 
 class _Page:
@@ -90,11 +92,18 @@ class Shelf:
                 self._revision = self._own.revision
             return self._own
 
+    def look(self, start: bytes, end: bytes) -> None:
+        """If no bucket has keys there, an empty page of it all is there from now on."""
+        with turn.holding(self._lock), contextlib.suppress(errors.Compacted):
+            found = self._client.range(start, end, limit=1, revision=self._revision)
+            if not found.keys and not self._pages:
+                self._pages.append(_Page(start, end, self._revision, 0, lambda: found))
+
     def room(self) -> int:
         """See `etcd_keys.Reader.room`."""
         return _KEPT_BYTES if self._sparse else self._client.learned.down.room // 2
 
-    def ask(self, place: bytes, end: bytes, expected: int, pause: Callable[[float], None]) -> _Page:
+    def ask(self, place: bytes, end: bytes, expected: int, pause: _Pause) -> _Page:
         """The page with this place, as far as `end`; if it is not there, it is asked for now."""
         expected = min(expected, self._client.learned.down.room // 2)
         with turn.holding(self._lock):
@@ -208,11 +217,7 @@ class Reader:
     """One bucket's part of a shelf: what `etcd_keys.Reader` is to a shard that is alone."""
 
     def __init__(
-        self,
-        shelf: Shelf,
-        client: etcd.Client,
-        shard: mapping.Mapping,
-        pause: Callable[[float], None],
+        self, shelf: Shelf, client: etcd.Client, shard: mapping.Mapping, pause: _Pause
     ) -> None:
         self._shelf = shelf
         self._client = client
@@ -227,7 +232,8 @@ class Reader:
         self._shelf.left(self)
 
     def look(self) -> None:
-        """The other buckets' keys lie between."""
+        """See `etcd_keys.Reader.look`."""
+        self._shelf.look(self._start, self._end)
 
     def room(self) -> int:
         return self._shelf.room()
@@ -290,7 +296,7 @@ class Shelves:
         shard: mapping.Mapping,
         party: str,
         since: int,
-        pause: Callable[[float], None],
+        pause: _Pause,
         *,
         yields: bool = False,
     ) -> Reader:

@@ -259,3 +259,29 @@ def test_buckets_share_small_pages_of_a_thin_line() -> None:
         found = list(read(reader, own_ends(keys, shard, 100)))
         assert found == [key for key in keys if shard.owns_key(key)]
     assert max(client.sizes) <= 20_000
+
+
+def test_where_there_is_nothing_no_page_is_asked_for() -> None:
+    client, shards = Etcd([]), splits.parts(2)
+    shelves = shelves_of(client)
+    readers = [shelves.reader(each, "", 0, no_pause) for each in shards]
+    for reader in readers:
+        reader.look()
+    asked = len(client.asked_at)
+    for reader, each in zip(readers, shards, strict=True):
+        ends = own_ends(KEYS, each, 100)
+        assert list(read(reader, ends)) == []
+    assert asked <= 2
+    assert len(client.asked_at) <= asked + 2, "but for what may come behind the last of a walk"
+
+
+@pytest.mark.parametrize("there", [KEYS[:1], KEYS[1:2], KEYS[-1:], KEYS])
+def test_where_one_bucket_has_a_key_both_read_what_is_theirs(there: list[bytes]) -> None:
+    client, shards = Etcd(there), splits.parts(2)
+    shelves = shelves_of(client)
+    readers = [shelves.reader(each, "", 0, no_pause) for each in shards]
+    for reader in readers:
+        reader.look()
+    for reader, each in zip(readers, shards, strict=True):
+        ends = own_ends(KEYS, each, 100)
+        assert list(read(reader, ends)) == [key for key in sorted(there) if each.owns_key(key)]
