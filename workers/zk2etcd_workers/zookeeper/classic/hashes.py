@@ -8,6 +8,8 @@ of them. Two paths of one hash of 64 bits would be taken for one: with 1,000,000
 from __future__ import annotations
 
 import bisect
+import itertools
+import operator
 import threading
 from array import array
 from collections.abc import Iterable, Sequence
@@ -69,11 +71,16 @@ class Hashes:
         return sum(map(len, self._parts))
 
 
-def grouped(marks: Sequence[int]) -> Sequence[array[int]]:
+def grouped(marks: Iterable[int]) -> Sequence[array[int]]:
     """The hashes of paths, as `merge` wants them: which lie together in a set, and in order."""
     groups: list[list[int]] = [[] for _ in range(_PARTS)]
-    once = set(marks)
-    # A set's own order is a slow one to go by.
-    for mark in marks if len(once) == len(marks) else once:
+    for mark in marks:
         groups[mark % _PARTS].append(mark)
-    return [array("q", sorted(group)) for group in groups]
+    return [array("q", _once(sorted(group))) for group in groups]
+
+
+def _once(ordered: list[int]) -> list[int]:
+    """A set of all of them would take some 100 bytes each; and hardly ever is one there twice."""
+    if any(map(operator.eq, ordered, itertools.islice(ordered, 1, None))):
+        return sorted(set(ordered))
+    return ordered
