@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import re
+import time
 from collections.abc import Iterator
 
 import kazoo.exceptions
@@ -18,6 +19,9 @@ from tests import polling, releases
 from tests.integration import mirroring, observing
 from zk2etcd import messages
 from zk2etcd.sandbox import servers
+from zk2etcd_workers.ownership import fence
+from zk2etcd_workers.rounds import of_zookeeper
+from zk2etcd_workers.zookeeper.classic import watches
 
 QUICK = {"session_timeout": 4.0, "connect_timeout": 2.0, "request_timeout": 4.0}
 READ_FOR_NOBODY = [kazoo.security.make_digest_acl("nobody", "secret", all=True)]
@@ -110,6 +114,32 @@ def test_each_node_has_two_watches(sandbox: servers.Sandbox, etcd: servers.Etcd)
         world.zk.delete(world.root, recursive=True)
         polling.until(lambda: not world.etcd.below(world.root))
         polling.until(lambda: _watched(server) == 1)
+
+
+def test_nothing_is_fresh_that_a_long_list_has_not_told_of_yet(
+    classic: mirroring.World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long list is read again a little later, and a `sync` is answered meanwhile."""
+    world, due, held = classic, watches.Watches.due, [True]
+    monkeypatch.setattr(fence, "LOOK_EVERY", 0.2)
+    monkeypatch.setattr(of_zookeeper, "_EVERY", 0.2)
+    monkeypatch.setattr(watches.Watches, "due", lambda self, now: [] if held[0] else due(self, now))
+    observing.seed(world.zk, [(world.root, b""), (world.path("p"), b"")])
+    observing.seed(world.zk, ((world.path("p", f"{n}"), b"v") for n in range(1100)))
+    worker = world.worker()
+    worker.follows()
+    world.zk.create(world.path("p", "new"), b"")
+    made = time.time()
+
+    def synced_at() -> float:
+        report = worker.shard()
+        return (report.synced_at if report is not None else None) or made
+
+    polling.until(lambda: time.time() - synced_at() > 1.5, what="no claim")
+    assert synced_at() <= made
+    held[0] = False
+    polling.until(lambda: synced_at() > made, what="a claim")
+    assert world.path("p", "new").encode() in world.etcd.below(world.root)
 
 
 def test_a_parent_is_not_written_for_its_children(classic: mirroring.World) -> None:

@@ -38,6 +38,14 @@ class Looked(NamedTuple):
     standing: fence.Standing
 
 
+class _Unlisted(NamedTuple):
+    """A `sync`, answered before all of so many changes of lists were told of."""
+
+    sent: float
+    zxid: int
+    changes: int
+
+
 class Seat:
     """One stretch of following. `revision`: etcd's, at the last look that found all well.
     `rollbacks`: how often etcd had been found put back when it began."""
@@ -54,6 +62,7 @@ class Seat:
         self._freshness = fresh
         self._untold = judge
         self._deliver = deliver
+        self._unlisted: _Unlisted | None = None
         self.revision: int | None = None
         self.rollbacks = ctx.etcd.rollbacks
 
@@ -78,17 +87,29 @@ class Seat:
 
     def is_synced(self, sent: float, zxid: int, *, denied: bool) -> None:
         """A round that began at `sent`, wall clock, was answered as it should be; see
-        `freshness.Freshness.round_synced`. What is being listed may be new and unknown; what a
-        comparison has read is known and may be new.
+        `freshness.Freshness.round_synced`. What a comparison has read is known and may be new.
 
         :param denied: but for its root, which may not be read.
         """
         if not denied and not self.is_blind:
-            ctx = self.ctx
-            told = not self._untold.compares and ctx.session.has_listed(ctx.root, ctx.epoch)
-            self._freshness.round_synced(sent, zxid if told else 0)
+            self._is_listed(sent, 0 if self._untold.compares else zxid)
         if self._untold.awaits_sync:
             self._deliver(Synced(zxid))
+
+    def _is_listed(self, sent: float, zxid: int) -> None:
+        """What is in a list that is still to be read may be new and unknown. It is read by the next
+        round, as a rule, and then this one counts: else nothing would, where lists change all the
+        time."""
+        lists = self.ctx.session.lists(self.ctx.root, self.ctx.epoch)
+        if lists is None or lists.told >= lists.changes:
+            self._unlisted = None
+            self._freshness.round_synced(sent, 0 if lists is None else zxid)
+            return
+        last = self._unlisted
+        if last is not None and lists.told >= last.changes:
+            self._freshness.round_synced(last.sent, last.zxid if zxid else 0)
+            last = None
+        self._unlisted = last or _Unlisted(sent, zxid, lists.changes)
 
     def looked(self, looked: Looked) -> None:
         """etcd was looked at."""

@@ -213,11 +213,10 @@ class Session(link.Link):
         most = self.request_size.most
         return resumption.Resumption(root, standing.watches, self._arm, self._list_again, most)
 
-    def has_listed(self, root: bytes, epoch: int | None) -> bool:
-        """Whether what events of this epoch said of lists below `root` is told of; classic."""
-        standing = self._standing
-        ours = standing if standing is not None and standing.epoch == epoch else None
-        return ours is not None and not ours.watches.is_listing(root)
+    def lists(self, root: bytes, epoch: int | None) -> watching.Lists | None:
+        """How much is told of what changed in lists below `root` in this epoch; classic."""
+        none = watching.NOTHING_TOLD if self.protocol == protocol_choice.CLASSIC else None
+        return none if (standing := self._standing) is None else standing.lists(root, epoch)
 
     def watch(self, root: bytes, sink: reply.ReplySink) -> None:
         """Watch `root` and all below it: with one recursive watch; or, in the classic protocol,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 import types
 from collections.abc import Sequence
 from typing import Any, cast
@@ -15,6 +16,7 @@ from zk2etcd_workers.model import tree
 from zk2etcd_workers.ownership import acknowledged, fence, leases, records
 from zk2etcd_workers.rounds import rounds, seat
 from zk2etcd_workers.zookeeper import reply as replies, session as sessions
+from zk2etcd_workers.zookeeper.classic import watches
 
 KEYS = records.Keys("zk2etcd/test")
 
@@ -26,7 +28,7 @@ class ZooKeeper:
         self.epoch, self.connected, self.may_check_watches = 3, True, True
         self.roots: dict[bytes, Any] = {}
         self.gone: set[bytes] = set()
-        self.lists: set[bytes] = set()
+        self.listed: dict[bytes, watches.Lists] = {}
         self.asked: list[tuple[str, Any]] = []
 
     def sync(self, root: bytes, sink: replies.ReplySink, tag: Any) -> None:
@@ -39,8 +41,8 @@ class ZooKeeper:
     def check_watch(self, root: bytes, sink: replies.ReplySink, tag: Any) -> None:
         self._answer("check", root, sink, tag, [], [] if root in self.gone else [True])
 
-    def has_listed(self, root: bytes, epoch: int) -> bool:
-        return epoch == self.epoch and root not in self.lists
+    def lists(self, root: bytes, epoch: int) -> watches.Lists | None:
+        return self.listed.get(root, watches.Lists(0, 0)) if epoch == self.epoch else None
 
     def _answer(
         self, what: str, about: Any, sink: replies.ReplySink, tag: Any, ops: Any, found: Any
@@ -154,14 +156,32 @@ def test_quiet_shards_are_fresh_and_nobody_is_woken(count: int) -> None:
     assert sorted(roots) == sorted(2 * [each.ctx.root for each in world.seats])
 
 
-def test_what_a_sync_proves_clean_is_neither_listed_nor_compared() -> None:
-    world = World(3)
+def test_what_a_sync_proves_clean_is_not_being_compared() -> None:
+    world = World(2)
     world.turn()
-    world.zk.lists = {b"/s001"}
-    cast(Any, world.seats[2]._untold).compares = True
+    cast(Any, world.seats[1]._untold).compares = True
     world.turn()
-    assert [each.clean for each in world.fresh] == [[7, 7], [7, 0], [7, 0]]
+    assert [each.clean for each in world.fresh] == [[7, 7], [7, 0]]
     assert all(len(each.synced) == 2 for each in world.fresh)
+
+
+def test_nothing_is_fresh_while_a_list_that_changed_before_is_still_to_be_read() -> None:
+    world = World(1)
+    (fresh,) = world.fresh
+    world.zk.listed = {b"/s000": watches.Lists(changes=5, told=4)}
+    world.turn()
+    world.turn()
+    assert (fresh.synced, fresh.clean) == ([], [])
+    # The fifth has been read, and a sixth is to be: so it goes on where lists change all the time.
+    sent = time.time()
+    world.zk.listed = {b"/s000": watches.Lists(changes=6, told=5)}
+    world.turn()
+    assert fresh.clean == [7]
+    assert fresh.synced[0] < sent
+    world.zk.listed = {b"/s000": watches.Lists(changes=6, told=6)}
+    world.turn()
+    assert fresh.clean == [7, 7]
+    assert fresh.synced[1] > sent
 
 
 def test_a_root_that_may_not_be_read_is_its_shard_s_news_and_not_fresh() -> None:

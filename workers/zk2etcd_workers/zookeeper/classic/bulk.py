@@ -37,6 +37,10 @@ class Standing:
         self.watches = watching.Watches()
         self.arming = arming.Arming(send, most)
 
+    def lists(self, root: bytes, epoch: int | None) -> watching.Lists:
+        """See `watches.Watches.lists`; nobody knows of another epoch."""
+        return self.watches.lists(root) if self.epoch == epoch else watching.NOTHING_TOLD
+
 
 class Bulk:
     """One bulk read under way. Shaped like a request: `ops`; `zxid`, the highest of its replies,

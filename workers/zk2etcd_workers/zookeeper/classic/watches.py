@@ -16,6 +16,7 @@ from __future__ import annotations
 import time
 from array import array
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from zk2etcd_workers.model import mapping, tree
 from zk2etcd_workers.zookeeper.classic import hashes
@@ -30,6 +31,17 @@ CREATED, DELETED, CHILDREN_CHANGED = 1, 2, 4
 Event = Callable[[int, bytes], None]
 
 
+class Lists(NamedTuple):
+    """How many changes of lists of children were heard of until now, and how many of them, from the
+    first on, are certainly `told` of."""
+
+    changes: int
+    told: int
+
+
+NOTHING_TOLD = Lists(1, 0)
+
+
 class Watches:
     """Used in the connection's thread, but for `due`, and what a resumption asks."""
 
@@ -39,8 +51,9 @@ class Watches:
         self._armed = hashes.Hashes()
         """Nodes whose children are watched, or about to be."""
         self._long: set[bytes] = set()
-        self._changed: set[bytes] = set()
-        """Nodes whose children changed, and that are being listed again."""
+        self._changes = 0
+        self._changed: dict[bytes, int] = {}
+        """Nodes whose children changed, which are being listed again -> which change that was."""
         self._later: set[bytes] = set()
         self._rests_until = 0.0
         self._waiting: dict[bytes, array[int]] = {}
@@ -54,7 +67,8 @@ class Watches:
 
     def fired(self, kind: int, path: bytes) -> None:
         if kind == CHILDREN_CHANGED:
-            self._changed.add(path)
+            self._changes += 1
+            self._changed.setdefault(path, self._changes)
         elif kind == DELETED:
             self.gone(path)
 
@@ -119,11 +133,13 @@ class Watches:
         if root in self._waiting:
             self._later.update(self.let_go(root))
 
-    def is_listing(self, root: bytes) -> bool:
-        """The children of a node at or below `root` have changed, and what is new among them has
-        not been told of yet."""
-        changed = self._changed
-        return bool(changed) and any(mapping.is_below(path, root) for path in tuple(changed))
+    def lists(self, root: bytes) -> Lists:
+        """Of nodes at and below `root`. What is new in a list that has changed is told of once it
+        has been read again."""
+        changes, changed = self._changes, self._changed
+        waiting = changed.copy().items() if changed else ()
+        first = min((at for path, at in waiting if mapping.is_below(path, root)), default=None)
+        return Lists(changes, changes if first is None else first - 1)
 
     # --- what reads say ----------------------------------------------------------------------
 
@@ -147,7 +163,7 @@ class Watches:
         self._armed.add(path)
         if again or path in self._changed:
             self._compare(path, names, event)
-            self._changed.discard(path)
+            self._changed.pop(path, None)
         if len(names) > _LONG:
             self._long.add(path)
             now = time.monotonic()
@@ -159,7 +175,7 @@ class Watches:
         """It could not be listed: it is gone, or may not be."""
         self._armed.discard(path)
         self._long.discard(path)
-        self._changed.discard(path)
+        self._changed.pop(path, None)
 
     def gone(self, path: bytes) -> None:
         if self._waiting:

@@ -99,20 +99,35 @@ def test_looking_through_listings_is_a_tenth_of_our_time_at_most() -> None:
     assert told.on.due(rests_until) == [b"/p"]
 
 
+def _is_listing(told: _Told, root: bytes) -> bool:
+    found = told.on.lists(root)
+    return found.told < found.changes
+
+
 def test_what_is_being_listed_is_not_told_of_yet() -> None:
     told = _Told()
     told.on.fired(CHILDREN, b"/p/q")
-    assert told.on.is_listing(b"/p")
-    assert told.on.is_listing(b"/p/q")
-    assert told.on.is_listing(b"/")
-    assert not told.on.is_listing(b"/pp")
-    assert not told.on.is_listing(b"/p/q/r")
+    assert _is_listing(told, b"/p")
+    assert _is_listing(told, b"/p/q")
+    assert _is_listing(told, b"/")
+    assert not _is_listing(told, b"/pp")
+    assert not _is_listing(told, b"/p/q/r")
     seen: list[bool] = []
-    told.on.listed(
-        b"/p/q", [b"new"], lambda *_: seen.append(told.on.is_listing(b"/p")), again=False
-    )
+    told.on.listed(b"/p/q", [b"new"], lambda *_: seen.append(_is_listing(told, b"/p")), again=False)
     assert seen == [True]
-    assert not told.on.is_listing(b"/p")
+    assert not _is_listing(told, b"/p")
+
+
+def test_a_change_is_told_of_though_others_came_after_it() -> None:
+    told = _Told()
+    told.on.fired(CHILDREN, b"/p/q")
+    first = told.on.lists(b"/p").changes
+    told.on.fired(CHILDREN, b"/p/r")
+    assert told.on.lists(b"/p").told < first
+    told.list(b"/p/q")
+    told.on.fired(CHILDREN, b"/p/q")
+    found = told.on.lists(b"/p")
+    assert first <= found.told < found.changes
 
 
 def test_while_a_tree_is_named_nothing_of_it_is_listed() -> None:
@@ -128,7 +143,7 @@ def test_while_a_tree_is_named_nothing_of_it_is_listed() -> None:
     told.on.knows(b"/p")
     told.on.fired(DELETED, b"/p/b")
     assert told.on.let_go(b"/p") == [b"/p"]
-    assert told.on.is_listing(b"/p")
+    assert _is_listing(told, b"/p")
     names = [b"a", b"b", b"gone", b"new"]
     assert told.list(b"/p", *names, again=True) == [
         (CREATED, b"/p/b"),
@@ -189,6 +204,6 @@ def test_a_question_that_breaks_off_leaves_nothing_waiting() -> None:
     told.on.fired(CHILDREN, b"/p")
     assert not told.on.may_list(b"/p")
     told.on.told(b"/p")
-    assert told.on.is_listing(b"/p")
+    assert _is_listing(told, b"/p")
     assert told.on.due(time.monotonic()) == [b"/p"]
     assert told.list(b"/p", b"a", again=True) == [(CREATED, b"/p/a")]
