@@ -51,9 +51,12 @@ class Left:
         hung = [key for key in self._lease.hung_on() if key.startswith(self._owners)]
         with self._lock:
             stray = [key for key in hung if key not in self._ours]
-        for kv in self._found(stray) if stray else ():
+        found = self._found(stray) if stray else ()
+        # One that was just released may have been taken by another worker before it was looked up.
+        still = frozenset(self._lease.hung_on()) if found else ()
+        for kv in found:
             # Who takes it from now on puts another document, which stays.
-            if kv.key not in self._ours:
+            if kv.key in still and kv.key not in self._ours:
                 logger.get().warning("owner key is there again: deleted", key=kv.key.decode())
                 self.add(kv.key, kv.value)
         self._again()
