@@ -27,6 +27,8 @@ _SWITCH_INTERVAL = 0.0005
 _COLLECT_EVERY = 50_000
 _SWEEP_EVERY = 5.0
 _STALL = 1.0
+_STARTING = 0.1
+"""Seconds of a turn for making mirrors of a target; then it reports, and goes on."""
 
 
 def main(spec: messages.WorkerSpec, pipe: Connection) -> None:
@@ -64,8 +66,10 @@ class Worker:
         self._generation = 0
         self._trace = spec.trace_id
         self._deadline: float | None = None
+        self._more = False
+        """Of the target, mirrors are still to be made."""
         self._reported = 0.0
-        self._turned = time.monotonic()
+        self._turned, self._used = time.monotonic(), time.process_time()
         self._swept, self._swept_at = 0, 0.0
         self._supervised = True
         self._terminated = False
@@ -80,11 +84,12 @@ class Worker:
         incarnation = self._spec.identity.incarnation
         self._log.info("worker runs", incarnation=incarnation, trace_id=self._trace)
         while not self._finished():
-            self._receive(_TURN)
+            wanted = 0.0 if self._more else _TURN
+            self._receive(wanted)
             if self._terminated and self._deadline is None:
                 self._drain(self._spec.config.workers.stop_timeout)
             now = time.monotonic()
-            self._excuse(now)
+            self._turns(now, wanted)
             self._reconcile()
             if self._sides is not None:
                 self._sides.session.tend(now)
@@ -155,6 +160,7 @@ class Worker:
 
     def _reconcile(self) -> None:
         """Stop what is not wanted as it runs, and start what is missing once that has let go."""
+        self._more = False
         gone = [name for name, each in self._mirrors.items() if each.ended and not each.alive]
         for shard_id in gone:
             del self._mirrors[shard_id]
@@ -172,7 +178,11 @@ class Worker:
             return
         if not fits:
             self._reconnect(target.config)
+        until = time.monotonic() + _STARTING
         for shard in start:
+            if time.monotonic() > until:
+                self._more = True
+                return
             self._start(shard, target)
         self._generation, self._reached = target.generation, target
 
@@ -248,10 +258,13 @@ class Worker:
             self._swept, self._swept_at = failures, now
             heap.sweep()
 
-    def _excuse(self, now: float) -> None:
-        """When we did not turn ourselves, all of this process stood still: nobody else hangs."""
-        stood_still, self._turned = now - self._turned > _STALL, now
-        if stood_still:
+    def _turns(self, now: float, wanted: float) -> None:
+        """Where we are late, there is too much to do for all of this process. When we did not turn
+        at all, it stood still: nobody else hangs."""
+        used, used_before = time.process_time(), self._used
+        took, self._turned, self._used = now - self._turned, now, used
+        self._admission.tend(took - wanted, (used - used_before) / max(took, 0.001))
+        if took > _STALL:
             for each in self._mirrors.values():
                 each.context.turn.renew()
             if self._sides is not None:

@@ -1,21 +1,38 @@
 """How many shards of a worker start at the same moment: a few, and the others in their turn.
 
-Each has a thread. Hundreds that want to run at once take longer for all of it than one after the
-other would: in Python, each that waits for its turn wakes up again and again to ask for it. A few
-are enough to keep both servers busy, and to share their requests.
+Each has a thread, and in Python each thread that waits for its turn wakes up again and again to ask
+for it. So more of them than keep one core busy take longer for all of it than those few would, and
+few are enough to share their requests. More of them start at once where they wait for far servers.
 
-Nobody waits for one that takes long: after a moment it does not count any more.
+The worker's own loop tells (`tend`). Where it is late, there is little processor time for all of
+this process, and those that start hear their replies late too: their time-outs would only have them
+begin again. One after the other is sooner done then.
+
+Nobody waits for one that takes long for another reason: after a moment it does not count any more.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import time
+from collections.abc import Callable
 
 from zk2etcd_workers import turn
 
-_AT_ONCE = 32
+_USUAL = 8
+_MOST = 32
+_LEAST = 1
+_LATE = 0.3
+"""Seconds that a turn of the worker's loop takes beyond its wait, if there is too much to do."""
+_BUSY, _HASTE = 0.5, 0.05
+"""Of a core, and seconds: if this process uses less of it, and is no later than that, those that
+start wait for servers."""
 _MOMENT = 2.0
+_LONG = 60.0
+"""The same while the loop is late, or has just been: then each takes long."""
+_CALM = 5.0
+"""Seconds since the loop was late for the last time, after which it is not any more."""
 _LOOK = 5.0
 """Seconds after which one who waits looks whether others take long."""
 
@@ -23,10 +40,30 @@ _LOOK = 5.0
 class Admission:
     """Of all shards of one worker; first come, first served."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._lock = threading.Lock()
         self._waiting: dict[threading.Event, None] = {}
         self._admitted: dict[object, float] = {}
+        self._most = _USUAL
+        self._late_at = -math.inf
+
+    def tend(self, late: float, busy: float) -> None:
+        """A turn of the worker's loop took so many seconds longer than it waited; `busy`: how much
+        of a core the process used meanwhile."""
+        now = self._clock()
+        with self._lock:
+            if late > _LATE:
+                self._late_at = now
+                if self._admitted:
+                    self._most = max(_LEAST, min(self._most, len(self._admitted)) // 2)
+                return
+            crowded = late > _HASTE or busy > _BUSY or now - self._late_at < _CALM
+            if not crowded and (self._waiting or self._most < _USUAL):
+                self._most = min(_MOST, 2 * self._most)
+            elif crowded:
+                self._most = min(_USUAL, self._most + 1)
+            self._call()
 
     def enter(self, who: object, pulse: turn.Turn) -> None:
         """Wait for a place; `leave` gives it up, and may be called by anybody who has none.
@@ -50,7 +87,7 @@ class Admission:
             raise
         with self._lock:
             self._admitted.pop(called, None)
-            self._admitted[who] = time.monotonic()
+            self._admitted[who] = self._clock()
 
     def leave(self, who: object) -> None:
         with self._lock:
@@ -59,11 +96,14 @@ class Admission:
 
     def _call(self) -> None:
         """Those whose turn it is; a place is theirs from now on."""
-        since = time.monotonic() - _MOMENT
-        if len(self._admitted) >= _AT_ONCE:
+        if not self._waiting:
+            return
+        now = self._clock()
+        since = now - (_LONG if now - self._late_at < _CALM else _MOMENT)
+        if len(self._admitted) >= self._most:
             self._admitted = {who: at for who, at in self._admitted.items() if at > since}
-        while self._waiting and len(self._admitted) < _AT_ONCE:
+        while self._waiting and len(self._admitted) < self._most:
             called = next(iter(self._waiting))
             del self._waiting[called]
-            self._admitted[called] = time.monotonic()
+            self._admitted[called] = self._clock()
             called.set()

@@ -23,6 +23,7 @@ from zk2etcd_workers.walk import beside, course, snapshot
 
 _CONFIRM_AT = 2048
 _BEAT_EVERY = 128
+_LARGE = 1_000
 _LOST_AFTER = 5.0
 
 
@@ -49,8 +50,11 @@ class Base:
         again: Callable[[bytes], None],
         was_deleted: Callable[[bytes], bool],
         known: kept.Kept | None = None,
+        is_large: Callable[[], None] = lambda: None,
     ) -> None:
-        """:param known: what etcd keeps of the shard, if that has just been read."""
+        """:param known: what etcd keeps of the shard, if that has just been read.
+        :param is_large: told, once, that it takes more than a moment.
+        """
         self._ctx = ctx
         self._facts = facts
         self._again = again
@@ -60,13 +64,12 @@ class Base:
         self._applier = appliers.applier(ctx, self._acks.put)
         self._applier.saw(floor)
         self._latest = history.Latest()
+        self._is_large = is_large
         self._extras: list[bytes] = []
         self._unseen: list[bytes] = []
         self._unseen_total = 0
         self._seen: list[bytes] = []
-        self._put = 0
-        self._delete = 0
-        self._written = 0
+        self._put = self._delete = self._written = 0
         self._began = False
         """Something has been sent."""
 
@@ -95,7 +98,8 @@ class Base:
             self._compared(differing, walk, counts, total, ahead)
         self._settled(walk, counts)
         self._facts.found(walk, counts.wanted)
-        counted = self._counted(total) if few is not None else None
+        is_sure = few is not None and not (ctx.dry_run or self._delete or self._facts.unsyncable)
+        counted = counting.after(total, self._put) if is_sure else None
         zxid, released = self._applier.zxid, self._guard.released
         return Done(self._put, self._delete, counts.wanted, zxid, released, counted)
 
@@ -137,12 +141,6 @@ class Base:
                 self._drain()
         self._ctx.fence.pay()
 
-    def _counted(self, total: int) -> int | None:
-        """What etcd's range holds now, if that is certain: of what was put, new and old are told
-        apart only where there was nothing."""
-        guessed = self._delete or (total and self._put) or len(self._facts.unsyncable)
-        return None if guessed or self._ctx.dry_run else total + self._put
-
     def _compared(
         self,
         differing: Iterable[plan.Write | plan.Extra],
@@ -168,9 +166,13 @@ class Base:
                     ahead.look()
 
     def _noted(self, walk: Iterable[plan.Run]) -> Iterator[plan.Run]:
-        """The walk; what changed last in it is noted."""
+        """The walk; what changed last in it is noted, and that there are many."""
+        nodes = 0
         for run in walk:
             self._latest.saw(run.nodes)
+            if nodes <= _LARGE < nodes + len(run.nodes):
+                self._is_large()
+            nodes += len(run.nodes)
             yield run
 
     def _mark(self) -> None:

@@ -27,6 +27,12 @@ def _counts(key: bytes, below: tuple[bytes, bytes]) -> Sequence[wire.Range]:
     return ranges if below[0] == key else [*ranges, wire.Range(key, count_only=True)]
 
 
+def after(total: int, put: int) -> int | None:
+    """How many there are after so many puts; None if that is not certain: old and new ones are told
+    apart only where there were none."""
+    return None if total and put else total + put
+
+
 def few(ctx: context.Context, total: int) -> few_keys.Few | None:
     """If `total` is all keys in its range, and nobody bounds how fast they are read."""
     mapped, metered = ctx.mapping, ctx.config.etcd.max_reads_per_second

@@ -78,7 +78,7 @@ class Mirror:
         self.failures = 0
         """How many attempts have ended in an error, since the start."""
         self.facts = shard_facts.Facts()
-        self._stock = taking.Stock(self.facts, self._dirty, once=once)
+        self._stock = taking.Stock(self.facts, self._dirty, self._steps_aside, once=once)
         if inherited is not None:
             self.facts.inherit(inherited)
             ctx.fence.inherit(inherited.mark)

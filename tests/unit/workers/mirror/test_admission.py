@@ -11,7 +11,7 @@ from tests import polling
 from zk2etcd_workers import turn
 from zk2etcd_workers.mirror import admission
 
-MANY = admission._AT_ONCE + 5
+MANY = admission._USUAL + 5
 
 
 class Shards:
@@ -55,7 +55,7 @@ def shards(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shards]:
 
 
 def test_a_few_at_once_and_the_next_in_their_order(shards: Shards) -> None:
-    most = admission._AT_ONCE
+    most = admission._USUAL
     assert sorted(shards.admitted) == list(range(most))
     for number in range(5):
         shards.gates[number].set()
@@ -67,7 +67,7 @@ def test_one_that_is_stopped_waits_no_longer_and_takes_no_place(shards: Shards) 
     last, before = MANY - 1, MANY - 2
     shards.pulses[last].stop()
     polling.until(lambda: shards.ended == [last], 2)
-    for number in range(admission._AT_ONCE):
+    for number in range(admission._USUAL):
         shards.gates[number].set()
     polling.until(lambda: before in shards.admitted, 5)
     assert last not in shards.admitted
@@ -76,7 +76,7 @@ def test_one_that_is_stopped_waits_no_longer_and_takes_no_place(shards: Shards) 
 def test_one_that_takes_long_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admission, "_MOMENT", 0.0)
     starts, pulse = admission.Admission(), turn.Turn()
-    for number in range(3 * admission._AT_ONCE):
+    for number in range(3 * admission._USUAL):
         starts.enter(number, pulse)
 
 
@@ -85,3 +85,72 @@ def test_who_waits_is_not_taken_for_hung(shards: Shards) -> None:
     polling.until(lambda: waiting.rests is not None, 5)
     waiting._at = 0.0
     assert waiting.age() < 5.0
+
+
+class Crowd:
+    """Many who wait, without threads, at times of its own; who has a place keeps it until `end`."""
+
+    def __init__(self, waiting: int = 200) -> None:
+        self.now = 1000.0
+        self.starts = admission.Admission(lambda: self.now)
+        for _ in range(waiting):
+            self.starts._waiting[threading.Event()] = None
+        self.starts._call()
+
+    def turn(self, *, late: float = 0.0, busy: float = 1.0) -> int:
+        """A turn of the worker's loop: how many have been let in until now."""
+        self.now += 0.2 + late
+        self.starts.tend(late, busy)
+        return 200 - len(self.starts._waiting)
+
+    def end(self, count: int) -> None:
+        for who in list(self.starts._admitted)[:count]:
+            self.starts.leave(who)
+
+
+def test_where_one_core_is_busy_no_more_than_a_few_start_at_once() -> None:
+    crowd = Crowd()
+    assert [crowd.turn() for _ in range(9)] == [admission._USUAL] * 9
+
+
+def test_where_those_that_start_wait_for_servers_more_do_so_at_once() -> None:
+    crowd = Crowd()
+    assert [crowd.turn(busy=0.1) for _ in range(3)] == [16, 32, 32]
+    crowd.end(31)
+    assert len(crowd.starts._admitted) == 32, "their places are taken"
+    assert crowd.turn(busy=0.9) == 32 + 31
+    crowd.end(25)
+    assert len(crowd.starts._admitted) == admission._USUAL
+
+
+def test_where_the_loop_is_late_one_starts_after_the_other_however_long_it_takes() -> None:
+    crowd = Crowd()
+    for _ in range(30):
+        assert crowd.turn(late=1.0) == admission._USUAL, "they take long: nobody joins them"
+    crowd.end(admission._USUAL)
+    assert len(crowd.starts._admitted) == 1
+    assert crowd.turn(late=1.0) == admission._USUAL + 1
+    crowd.end(1)
+    assert len(crowd.starts._admitted) == 1
+
+
+def test_once_the_loop_is_in_time_again_a_few_start_at_once_again() -> None:
+    crowd = Crowd()
+    for _ in range(5):
+        crowd.turn(late=1.0)
+    crowd.end(admission._USUAL)
+    let_in = [crowd.turn() for _ in range(10)]
+    assert let_in == sorted(let_in)
+    assert let_in[0] == admission._USUAL + 2, "one more at a time"
+    assert len(crowd.starts._admitted) == admission._USUAL
+
+
+def test_a_late_loop_alone_takes_no_places_away() -> None:
+    """Where nobody starts it is late for another reason."""
+    crowd = Crowd(waiting=0)
+    for _ in range(5):
+        crowd.turn(late=1.0)
+    for _ in range(20):
+        crowd.starts._waiting[threading.Event()] = None
+    crowd.starts._call()
+    assert len(crowd.starts._admitted) == admission._USUAL

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Callable
 
 from zk2etcd import errors
 from zk2etcd_workers.mirror import base, follow
@@ -16,10 +17,20 @@ from zk2etcd_workers.shard import context, dirty_paths, facts as shard_facts
 class Stock:
     """Used by the shard's thread only."""
 
-    def __init__(self, facts: shard_facts.Facts, dirty: dirty_paths.Dirty, *, once: bool) -> None:
-        """:param once: there is to be one base, and no more."""
+    def __init__(
+        self,
+        facts: shard_facts.Facts,
+        dirty: dirty_paths.Dirty,
+        steps_aside: Callable[[], None],
+        *,
+        once: bool,
+    ) -> None:
+        """:param steps_aside: called when it turns out that this takes long.
+        :param once: there is to be one base, and no more.
+        """
         self._facts = facts
         self._dirty = dirty
+        self._steps_aside = steps_aside
         self._once = once
         self._bases = 0
         self._known = clean.NOTHING
@@ -70,6 +81,7 @@ class Stock:
         facts, since = self._facts, self._known.zxid
         self.forget()  # Whatever comes of it, it is not asked again.
         started = time.monotonic()
+        self._steps_aside()
         answer = resume.ask(ctx, self._dirty, since)
         if (why := clean.distrusted(ctx, answer)) is not None:
             ctx.log.info("not resumed: a base looks at everything", reason=why)
@@ -101,7 +113,8 @@ class Stock:
         facts = self._facts
         facts.unsyncable.base_begins()
         started = time.monotonic()
-        run = base.Base(ctx, facts, floor, self._dirty.mark, self._dirty.was_deleted, known)
+        hears = (self._dirty.mark, self._dirty.was_deleted)
+        run = base.Base(ctx, facts, floor, *hears, known, self._steps_aside)
         done = run.run(first=first)
         identity.settle(held=facts.guard is not None or ctx.config.sync.deletes == "never")
         ctx.fence.pay()
