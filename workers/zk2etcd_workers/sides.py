@@ -30,6 +30,9 @@ class Sides:
         self.settings = settings
         workers = settings.workers.number(cpus.usable)
         self.session = sessions.Session(settings.zookeeper, instruments, workers)
+        if spec.identity.incarnation > 1:
+            # The one before ended, perhaps of too much memory under a walk that trusted.
+            self.session.may_trust = False
         keys = records.Keys(settings.state.prefix)
         self.client = etcd.Client(settings.etcd, instruments, keys.home(cluster))
         self.reads = reads.Reads(self.client)
