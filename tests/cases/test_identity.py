@@ -13,6 +13,7 @@ from typing import Any
 
 import kazoo.client
 import kazoo.exceptions
+import kazoo.security
 import pytest
 
 from tests import copies, ensemble, polling
@@ -85,13 +86,23 @@ def outside(etcd: servers.Etcd) -> observing.Etcd:
 
 
 def wait_equal(
-    zk: kazoo.client.KazooClient, kept: observing.Etcd, root: str, seconds: float = 15.0
+    zk: kazoo.client.KazooClient,
+    kept: observing.Etcd,
+    root: str,
+    seconds: float = 15.0,
+    besides: str = "",
 ) -> None:
-    polling.until(
-        lambda: kept.values(root) == {p.encode(): v for p, v in observing.nodes(zk, root)},
-        seconds,
-        what=f"{root} equal on both sides",
-    )
+    """Both sides are equal, the node `besides` apart."""
+
+    def equal() -> bool:
+        wanted = {path.encode(): value for path, value in observing.nodes(zk, root)}
+        present = kept.values(root)
+        if besides:
+            present.pop(besides.encode())
+            wanted.pop(besides.encode())
+        return present == wanted
+
+    polling.until(equal, seconds, what=f"{root} equal on both sides")
 
 
 def start_equal(
@@ -240,6 +251,54 @@ def test_a_server_put_back_that_has_logged_as_much_since_is_held(
     checked = installed.run("check", "-c", str(supervisor.config))
     assert checked.returncode != 0, checked
     assert "earlier state" in checked.stdout, checked
+    kept.close()
+
+
+@pytest.mark.parametrize(
+    "given_back", [pytest.param("stopped", marks=pytest.mark.long), "following"]
+)
+def test_what_was_lost_of_a_node_that_may_not_be_read_is_held_once_it_may(
+    fresh_zookeeper: servers.ZooKeeper,
+    etcd: servers.Etcd,
+    prefix: str,
+    supervise: conftest.Supervise,
+    tmp_path: pathlib.Path,
+    given_back: str,
+) -> None:
+    """Its right was gone when the copy was made: nothing tells of the restore, until it is back."""
+    kept, address, node = outside(etcd), [fresh_zookeeper.address], f"{prefix}/secret"
+    nobody = [kazoo.security.make_digest_acl("nobody", "x", all=True)]
+    anybody = [*nobody, kazoo.security.make_acl("world", "anyone", all=True)]
+    with client(address) as zk:
+        zk.add_auth("digest", "nobody:x")
+        zk.ensure_path(prefix)
+        zk.create(node, b"old", acl=nobody)
+        saved = copies.copied([fresh_zookeeper], tmp_path)
+        zk.set_acls(node, anybody)
+        supervisor = mirror(supervise, fresh_zookeeper, etcd, [prefix], prefix)
+        start_equal(supervisor, zk, kept, prefix)
+        zk.set(node, b"new")
+        wait_equal(zk, kept, prefix)
+        supervisor.stop()
+    copies.put_back([fresh_zookeeper], saved)
+    with client(address) as zk:
+        zk.add_auth("digest", "nobody:x")
+        log_more(zk, 200)
+        supervisor.start()
+        supervisor.wait_following()
+        for number in range(20):  # more than the marks of what changed
+            zk.set(prefix, b"%d" % number)
+            wait_equal(zk, kept, prefix, besides=node)
+        if given_back == "stopped":
+            supervisor.stop()
+        zk.set_acls(node, anybody)
+        if given_back == "stopped":
+            supervisor.start()
+        else:
+            assert installed.run("full-sync", "--url", supervisor.url).returncode == 0
+        guard = held(supervisor, prefix)
+        assert "earlier state" in guard["reason"]
+        assert kept.values(prefix)[node.encode()] == b"new"
     kept.close()
 
 

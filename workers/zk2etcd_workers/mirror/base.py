@@ -170,9 +170,9 @@ class Base:
         nodes = 0
         for run in walk:
             self._latest.saw(run.nodes)
-            if nodes <= _LARGE < nodes + len(run.nodes):
+            self._ctx.ring.heard((node.path, node) for node in run.nodes if node is not None)
+            if nodes <= _LARGE < (nodes := nodes + len(run.nodes)):
                 self._is_large()
-            nodes += len(run.nodes)
             yield run
 
     def _mark(self) -> None:

@@ -150,15 +150,15 @@ class Follow:
             self._nominated_all(item)
 
     def _replied(self, reply: replies.Reply) -> None:
-        known = 0
-        if not isinstance(reply.tag, repair.Batch):
-            known = self._pipeline.answered(reply.tag)
+        is_repair = isinstance(reply.tag, repair.Batch)
+        known = 0 if is_repair else self._pipeline.answered(reply.tag)
         if reply.error is not None:
             raise reply.error
         if reply.epoch != self._ctx.epoch:
             raise errors.SessionDoubt("the ZooKeeper session changed")
         self._applier.saw(reply.zxid)
-        if isinstance(reply.tag, repair.Batch):
+        self._ctx.ring.heard(zip((path for _, path in reply.ops), reply.results, strict=True))
+        if is_repair:
             self.repairs.read(reply)
             return
         if logger.hears_debug():

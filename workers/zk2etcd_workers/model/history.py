@@ -112,6 +112,16 @@ def asks_parent(mark: Mark, now: tree.Result) -> bool:
     return now is tree.Miss.NO_NODE and mark.czxid > 0
 
 
+def is_hidden(mark: Mark, now: tree.Result, parent: tree.Result | None = None) -> bool:
+    """Whether what would tell may not be read now. `parent` as in `is_refuted`."""
+    return is_silent(parent if asks_parent(mark, now) else now)
+
+
+def is_silent(now: tree.Result | None) -> bool:
+    """It may not be read, or nobody knows why it was not."""
+    return now is tree.Miss.NO_AUTH or now is tree.Miss.OTHER
+
+
 def is_refuted(mark: Mark, now: tree.Result, parent: tree.Result | None = None) -> bool:
     """Whether what is `now`, in a state at or after the mark's, belongs to another history.
 

@@ -5,6 +5,7 @@ above every floor; but not what was done since the copy (`model/history`)."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from zk2etcd_workers.model import history, tree
 from zk2etcd_workers.shard import confirm, context
@@ -12,25 +13,32 @@ from zk2etcd_workers.shard import confirm, context
 _Found = dict[bytes, tree.Node | tree.Miss]
 
 
-def refuted(ctx: context.Context, marks: Sequence[history.Mark]) -> str | None:
-    """Why this is not the history that was mirrored; None if it is, or nothing tells.
+class Judged(NamedTuple):
+    """`refuted`: why this is not the history that was mirrored; None if it is, or nothing tells.
+    `hidden` are the marks that nothing could be held against: what tells, `telling`, may not be
+    read."""
 
-    What answers is at or above the floor, and so above every mark.
+    refuted: str | None
+    hidden: Sequence[history.Mark]
+    telling: set[bytes]
+
+
+def judged(ctx: context.Context, marks: Sequence[history.Mark]) -> Judged:
+    """What answers, held against the marks: it is at or above the floor, and so above them all.
 
     :raises errors.SessionDoubt: the session changed, or did not answer.
     """
     found = _read(ctx, {mark.path for mark in marks})
     ask = {_parent(mark.path) for mark in marks if history.asks_parent(mark, found[mark.path])}
     found.update(_read(ctx, ask - found.keys()))
-    wrong = [
-        mark
-        for mark in marks
-        if history.is_refuted(mark, found[mark.path], found.get(_parent(mark.path)))
-    ]
+    seen = [(mark, found[mark.path], found.get(_parent(mark.path))) for mark in marks]
+    hidden = [of[0] for of in seen if history.is_hidden(*of)]
+    telling = {path for path, node in found.items() if history.is_silent(node)}
+    wrong = [of[0] for of in seen if history.is_refuted(*of)]
     if not wrong:
-        return None
+        return Judged(None, hidden, telling)
     latest = max(wrong, key=lambda mark: mark.zxid)
-    return _told(latest, found, len({mark.path for mark in wrong}))
+    return Judged(_told(latest, found, len({mark.path for mark in wrong})), hidden, telling)
 
 
 def _read(ctx: context.Context, paths: set[bytes]) -> _Found:

@@ -108,7 +108,16 @@ class Identity:
 
         :param was_deleted: a delete of this path was seen live, so what is there now is another.
         """
-        return self._is_another(was_deleted) or history.refuted(self._ctx, self._marks)
+        return self._is_another(was_deleted) or self._is_earlier()
+
+    def _is_earlier(self) -> str | None:
+        ctx, judged = self._ctx, history.judged(self._ctx, self._marks)
+        ctx.ring.telling = judged.telling
+        prefix = ctx.keys.marks(ctx.shard.id)
+        puts = ctx.ring.hidden(prefix, ctx.fence.token, judged.hidden)
+        if puts and judged.refuted is None and not ctx.dry_run:
+            ctx.fence.owe(puts)
+        return judged.refuted
 
     def _is_another(self, was_deleted: Callable[[bytes], bool]) -> str | None:
         found = {
@@ -122,9 +131,8 @@ class Identity:
                 del self._known[path]
             elif isinstance(node, tree.Node) or node is tree.Miss.NO_NODE:
                 others.append((path, node))
-        silent = (tree.Miss.NO_AUTH, tree.Miss.OTHER)
-        self._hidden = {path for path, node in found.items() if node in silent} & set(self._known)
-        hidden = any(node in silent for node in found.values())
+        silent = {path for path, node in found.items() if histories.is_silent(node)}
+        self._hidden, hidden = silent & set(self._known), bool(silent)
         if self._live or hidden or not others:
             return None
         return self._doubted(others)

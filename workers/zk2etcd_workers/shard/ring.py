@@ -3,20 +3,25 @@ is missing after a crash, and there is none of what was not written.
 
 Each kind has a ring of keys, of which each Txn overwrites one. A single key that holds them all
 would be a kilobyte more of etcd's history with each change. A key of its own has those of what the
-last walk found to have changed last, since the one that wrote it may have left no marks.
+last walk found to have changed last, since the one that wrote it may have left no marks; and one
+those that could not be held against anything yet, since their nodes might not be read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import operator
+from collections.abc import Iterable, Iterator, Sequence
 
+from zk2etcd import errors
 from zk2etcd_workers.etcd import wire
-from zk2etcd_workers.model import history, plan
+from zk2etcd_workers.model import history, plan, tree
 from zk2etcd_workers.ownership import reads, records
 
+_ZXID = operator.attrgetter("zxid")
 _SLOTS = 16
 _TAKEN_OVER = 32
-_WALKED = b"walked"
+_WALKED, _HIDDEN = b"walked", b"hidden"
+_MOST_HIDDEN = 64
 
 
 class Ring:
@@ -25,6 +30,22 @@ class Ring:
     def __init__(self) -> None:
         self._next: dict[str, int] = dict.fromkeys(history.KINDS, 0)
         self._walked: Sequence[history.Mark] = ()
+        self._hidden: Sequence[history.Mark] = ()
+        self.telling: set[bytes] = set()
+        """The paths that marks wait for: they were not to be read when the shard started."""
+
+    def heard(self, nodes: Iterable[tuple[bytes, tree.Result]]) -> None:
+        """These were read.
+
+        :raises errors.SessionDoubt: one of them tells, now that it may be read, whether this is
+            the history that was mirrored: that is to be seen before anything else is written.
+        """
+        for path, node in nodes if self.telling else ():
+            if path in self.telling and not history.is_silent(node):
+                raise errors.SessionDoubt(
+                    f"{tree.shown(path)} can be read again, and is to tell whether ZooKeeper was"
+                    " put back to an earlier state meanwhile"
+                )
 
     def puts(self, prefix: bytes, token: int, writes: Sequence[plan.Write]) -> list[wire.Put]:
         """What goes into the Txn of these writes, one key for each kind of them.
@@ -49,6 +70,18 @@ class Ring:
         self._walked = marks
         return [wire.Put(prefix + _WALKED, _encoded(token, marks))]
 
+    def hidden(
+        self, prefix: bytes, token: int, marks: Sequence[history.Mark]
+    ) -> Sequence[wire.Put]:
+        """What is to be written of the marks that nothing can be held against now, the latest of
+        each path: the rings would overwrite them. Nothing if that is known."""
+        latest = sorted({mark.path: mark for mark in sorted(marks, key=_ZXID)}.values(), key=_ZXID)
+        kept = sorted(latest[-_MOST_HIDDEN:])
+        if kept == self._hidden:
+            return ()
+        self._hidden = kept
+        return [wire.Put(prefix + _HIDDEN, _encoded(token, kept))]
+
     def load(self, kvs: Sequence[wire.Present], prefix: bytes, era: int) -> list[history.Mark]:
         """The marks that count, and go on after the last of them.
 
@@ -58,7 +91,7 @@ class Ring:
         """
         newest: dict[str, int] = dict.fromkeys(history.KINDS, 0)
         counted: list[history.Mark] = []
-        self._walked = ()
+        self._walked = self._hidden = ()
         for kv in kvs:
             kind, _, slot = kv.key[len(prefix) :].decode().partition("-")
             if kv.revision > newest.get(kind, kv.revision):
@@ -66,6 +99,8 @@ class Ring:
             found = of_era(kv, era)
             if kind == _WALKED.decode():
                 self._walked = sorted(found)
+            elif kind == _HIDDEN.decode():
+                self._hidden = sorted(found)
             counted += found
         return counted
 

@@ -121,6 +121,17 @@ def test_what_cannot_be_read_is_no_news(miss: tree.Miss) -> None:
         assert not history.is_refuted(mark, tree.Miss.NO_NODE, miss)
 
 
+def test_what_may_not_be_read_is_hidden() -> None:
+    made, gone = history.Mark(b"/s/a", 7, 5), history.Mark(b"/s/a", 7, 0)
+    denied, missing = tree.Miss.NO_AUTH, tree.Miss.NO_NODE
+    assert history.is_hidden(made, denied)
+    assert history.is_hidden(gone, denied)
+    assert history.is_hidden(made, missing, denied)
+    assert not history.is_hidden(gone, missing, denied), "it is gone, as it was"
+    assert not history.is_hidden(made, missing, NODE)
+    assert not history.is_hidden(made, NODE, denied)
+
+
 def test_a_parent_that_nobody_told_of_proves_nothing() -> None:
     mark = history.Mark(b"/r/a", 9, 9)
     assert history.is_refuted(mark, tree.Miss.NO_NODE, NODE)

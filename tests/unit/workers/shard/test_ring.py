@@ -10,7 +10,7 @@ import pytest
 
 from zk2etcd import errors
 from zk2etcd_workers.etcd import wire
-from zk2etcd_workers.model import history, plan
+from zk2etcd_workers.model import history, plan, tree
 from zk2etcd_workers.ownership import reads
 from zk2etcd_workers.shard import ring as rings
 
@@ -105,3 +105,37 @@ def test_what_nobody_of_us_wrote_is_refused() -> None:
     etcd.put([wire.Put(PREFIX + b"changed-00", b'{"v":1,"marks":[]}')])
     with pytest.raises(errors.NewerFormat):
         etcd.load(rings.Ring(), 1)
+
+
+HIDDEN = [history.Mark(b"/s/%d" % number, number, 1) for number in range(2, 5)]
+
+
+def test_what_could_not_be_held_against_anything_outlives_the_rings() -> None:
+    etcd, ring = Etcd(), rings.Ring()
+    etcd.put(ring.hidden(PREFIX, 5, [*HIDDEN, history.Mark(b"/s/2", 1, 1)]))
+    assert not ring.hidden(PREFIX, 5, HIDDEN), "known, the latest of each path"
+    for number in range(10, 60):
+        etcd.put(ring.puts(PREFIX, 5, [write(number)]))
+    heir = rings.Ring()
+    assert set(HIDDEN) <= set(etcd.load(heir, 5))
+    etcd.put(heir.hidden(PREFIX, 6, []))
+    assert not set(HIDDEN) & set(etcd.load(heir, 5))
+    assert not heir.hidden(PREFIX, 6, [])
+
+
+def test_only_the_latest_of_many_are_kept() -> None:
+    etcd, ring = Etcd(), rings.Ring()
+    many = [history.Mark(b"/s/%d" % number, number, 1) for number in range(1, 200)]
+    etcd.put(ring.hidden(PREFIX, 5, many))
+    assert sorted(each.zxid for each in etcd.load(ring, 5)) == list(range(136, 200))
+
+
+def test_what_tells_starts_the_shard_over_once_it_is_read() -> None:
+    ring = rings.Ring()
+    node = tree.Node(b"/s/2", b"", 1, 2, 0, 0, 0)
+    ring.heard([(b"/s/2", node)])
+    ring.telling = {b"/s/2"}
+    ring.heard([(b"/s/2", tree.Miss.NO_AUTH), (b"/s/3", node)])
+    for told in (node, tree.Miss.NO_NODE):
+        with pytest.raises(errors.SessionDoubt, match="/s/2 can be read again"):
+            ring.heard([(b"/s/3", node), (b"/s/2", told)])
