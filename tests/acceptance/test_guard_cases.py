@@ -63,6 +63,7 @@ def _killed_in_the_middle_of_a_walk(
     return content
 
 
+@pytest.mark.long
 def test_the_count_before_a_walk_outlives_a_kill_in_the_middle_of_it(
     sides: both_sides.Sides, prefix: str, mirrors: conftest.Mirrors
 ) -> None:

@@ -251,7 +251,9 @@ def test_a_shard_that_was_given_up_since_can_be_taken(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("killed", [False, True], ids=["alive", "killed"])
+@pytest.mark.parametrize(
+    "killed", [pytest.param(False, marks=pytest.mark.long), True], ids=["alive", "killed"]
+)
 def test_a_trip_outlives_a_restore_from_before_it(
     zookeeper: servers.ZooKeeper, etcd_3_5: Restorable, supervise: Supervise, *, killed: bool
 ) -> None:

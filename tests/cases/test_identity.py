@@ -217,8 +217,7 @@ def released(supervisor: installed.Supervisor, shard: str, root: str) -> None:
     "lost",
     [
         sets,
-        deletes,
-        *(pytest.param(each, marks=pytest.mark.long) for each in (creates, made_anew)),
+        *(pytest.param(each, marks=pytest.mark.long) for each in (deletes, creates, made_anew)),
     ],
     ids=lambda each: each.__name__,
 )
@@ -508,7 +507,7 @@ def _live(zk: kazoo.client.KazooClient, root: str, turn: int) -> None:
     zk.delete(f"{root}/sub", recursive=True)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_elections_and_followers_that_lag_are_no_other_history(
     sandbox: servers.Sandbox,
     etcd: servers.Etcd,
@@ -547,6 +546,7 @@ def bucket_ids(supervisor: installed.Supervisor) -> list[str]:
     return [shard["id"] for shard in supervisor.status()["shards"]]
 
 
+@pytest.mark.long
 def test_a_pause_of_a_split_that_never_was_whole_outlives_it(
     fresh_zookeeper: servers.ZooKeeper,
     etcd: servers.Etcd,
