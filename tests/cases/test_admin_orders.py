@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 
+import pytest
+
 from tests import polling
 from tests.acceptance import conftest, installed
 
@@ -38,6 +40,7 @@ def test_a_release_outlives_the_worker_that_was_told(mirrors: conftest.Mirrors) 
     assert supervisor.events("delete guard released", deletes=12)
 
 
+@pytest.mark.long
 def test_so_do_a_pause_and_a_resume(mirrors: conftest.Mirrors) -> None:
     """O2: the other orders in that window."""
     root = "/order-pause"

@@ -334,6 +334,7 @@ def test_what_a_release_without_marks_mirrored_is_known_from_the_first_walk_on(
     kept.close()
 
 
+@pytest.mark.long
 def test_one_release_is_enough_where_our_keys_came_from_an_etcd_that_was_further_on(
     fresh_zookeeper: servers.ZooKeeper,
     etcd: servers.Etcd,
@@ -594,6 +595,7 @@ def test_a_pause_of_a_split_that_never_was_whole_outlives_it(
     kept.close()
 
 
+@pytest.mark.long
 def test_a_trip_of_a_split_that_never_was_whole_outlives_it(
     fresh_zookeeper: servers.ZooKeeper,
     etcd: servers.Etcd,

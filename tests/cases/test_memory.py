@@ -85,7 +85,8 @@ class _Failing:
 
 @pytest.mark.slow
 @pytest.mark.timeout(420)
-@pytest.mark.parametrize("seconds", [0, pytest.param(300, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("seconds", [0, 300])
 def test_a_base_that_keeps_failing_holds_no_more_than_one_that_ends_well(
     seconds: int,
     fresh_zookeeper: servers.ZooKeeper,

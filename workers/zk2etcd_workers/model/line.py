@@ -58,18 +58,20 @@ class Line:
         self._patience = patience
         self._best = patience
         self._shrunk: float | None = None
+        self._held = False
         self._sent: dict[object, _Sent] = {}
         self.room = min(_FIRST, usual)
 
     @property
     def narrow(self) -> int | None:
-        """The room, where slow answers have made it much smaller than usual."""
-        room = self.room
-        return room if self._shrunk is not None and room < self._usual // _NARROW else None
+        """The room, where answers have made, or kept, it much smaller than usual."""
+        is_told = self._held or self._shrunk is not None
+        return self.room if is_told and self.room < self._usual // _NARROW else None
 
     def large(self) -> int:
         """Bytes of values from which on one answer is a large one."""
-        return min(self.narrow or pacing.LARGE_ANSWERS, pacing.LARGE_ANSWERS)
+        narrow = self.narrow if self._shrunk is not None else None
+        return min(narrow or pacing.LARGE_ANSWERS, pacing.LARGE_ANSWERS)
 
     def used(self, now: float) -> int:
         """Bytes under way."""
@@ -105,9 +107,12 @@ class Line:
         filled = took - self._best
         if filled > self._patience / _SLOW:
             self._shrink(self._patience / _QUICK / filled, took, now)
-        elif size * _TELLS >= self.room and filled * self.room < self._patience / _QUICK * beside:
-            grows = _DOUBLES if self._shrunk is None else _GROWS
-            self.room = min(self._usual, int(self.room * grows))
+        elif size * _TELLS >= self.room:
+            if filled * self.room < self._patience / _QUICK * beside:
+                grows = _DOUBLES if self._shrunk is None else _GROWS
+                self.room = min(self._usual, int(self.room * grows))
+            else:
+                self._held = True  # there is as much room as there should be
 
     def lost(self, took: float, now: float) -> None:
         """A request was not answered; it says something if that took as long as a time-out."""

@@ -56,6 +56,12 @@ class Wire:
         self.line.ended(key, size, self.now)
 
 
+def test_a_line_on_which_nothing_took_too_long_is_told_to_be_narrow_too() -> None:
+    found = Wire(200_000.0, patience=1.5).run(6, 2, 1)
+    assert found.room == 128 * 1024 == found.narrow
+    assert found.large() == pacing.LARGE_ANSWERS, "nothing has taken too long"
+
+
 @pytest.mark.parametrize("part", [2, 4])
 def test_a_fast_line_soon_carries_what_is_usual_and_is_not_called_narrow(part: int) -> None:
     found = Wire(1e9).run(30, part)
