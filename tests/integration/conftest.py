@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests import releases
 from tests.integration import commands, mirroring
 from zk2etcd.sandbox import servers
 
@@ -19,6 +20,16 @@ def world(
     """A prefix of one's own on the shared servers."""
     with mirroring.World(zookeeper.address, etcd.address, prefix) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def old(session_sandbox: servers.Sandbox) -> servers.ZooKeeper:
+    """A ZooKeeper that has neither bulk reads nor recursive watches, for the tests of a module."""
+    server = session_sandbox.zookeeper(
+        durable=False, class_path=releases.class_path(releases.ZOOKEEPER_3_4)
+    )
+    server.start()
+    return server
 
 
 @pytest.fixture

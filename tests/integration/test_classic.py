@@ -27,15 +27,6 @@ QUICK = {"session_timeout": 4.0, "connect_timeout": 2.0, "request_timeout": 4.0}
 READ_FOR_NOBODY = [kazoo.security.make_digest_acl("nobody", "secret", all=True)]
 
 
-@pytest.fixture(scope="module")
-def old(session_sandbox: servers.Sandbox) -> servers.ZooKeeper:
-    server = session_sandbox.zookeeper(
-        durable=False, class_path=releases.class_path(releases.ZOOKEEPER_3_4)
-    )
-    server.start()
-    return server
-
-
 @pytest.fixture
 def classic(old: servers.ZooKeeper, etcd: servers.Etcd, prefix: str) -> Iterator[mirroring.World]:
     with mirroring.World(old.address, etcd.address, prefix) as made:

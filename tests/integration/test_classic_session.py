@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests import polling, releases
+from tests import polling
 from tests.integration import mirroring, observing, sessions
 from zk2etcd import metrics
 from zk2etcd.config import connections
@@ -19,15 +19,6 @@ from zk2etcd_workers.zookeeper.classic import arming
 
 GET, LIST = protocol.GET_DATA, protocol.GET_CHILDREN
 CREATED, DELETED = 1, 2
-
-
-@pytest.fixture(scope="module")
-def old(session_sandbox: servers.Sandbox) -> servers.ZooKeeper:
-    server = session_sandbox.zookeeper(
-        durable=False, class_path=releases.class_path(releases.ZOOKEEPER_3_4)
-    )
-    server.start()
-    return server
 
 
 @pytest.fixture(params=["3.4", "installed"])

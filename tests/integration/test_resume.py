@@ -31,15 +31,6 @@ LONG = {"session_timeout": 30.0, "connect_timeout": 2.0, "request_timeout": 4.0}
 READ_FOR_NOBODY = [kazoo.security.make_digest_acl("nobody", "secret", all=True)]
 
 
-@pytest.fixture(scope="module")
-def old(session_sandbox: servers.Sandbox) -> servers.ZooKeeper:
-    server = session_sandbox.zookeeper(
-        durable=False, class_path=releases.class_path(releases.ZOOKEEPER_3_4)
-    )
-    server.start()
-    return server
-
-
 class Line(mirroring.World):
     """Both sides, and a way between zk2etcd and ZooKeeper that can be cut."""
 
