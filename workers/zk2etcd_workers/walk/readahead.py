@@ -127,7 +127,8 @@ class Reader:
     # --- requests ----------------------------------------------------------------------------
 
     def _fill(self) -> None:
-        while self._heap and self._in_flight < self._parallel + self._trust.any:
+        # One more where folders are trusted: their requests are worth it.
+        while self._heap and self._in_flight < self._parallel + int(self._trust.any):
             nodes, size = self._most_held
             if self._in_flight and (self.held >= nodes or self._held_bytes >= size):
                 return
