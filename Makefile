@@ -42,7 +42,7 @@ demo: servers $(READY)
 	$(BIN)/zk2etcd demo $(DEMO)
 
 test: servers prometheus chromium releases $(READY)
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not long and not alone" $(TEST); \
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not long and not alone" $(TEST); \
 	first=$$?; [ $$first = 0 ] || [ $$first = 5 ] || exit $$first; \
 	$(BIN)/python -m pytest -n $(LAST_JOBS) --dist load -m "alone and not long" $(TEST); \
 	second=$$?; [ $$second = 5 ] && exit $$first; exit $$second # 5: none of that kind was chosen
@@ -57,7 +57,7 @@ mutations: servers $(READY)
 	$(BIN)/python -m tests.faults.self_check $(MUTATIONS)
 
 cases: servers releases $(READY)
-	$(BIN)/python -m pytest -m long tests/cases tests/integration tests/acceptance
+	$(BIN)/python -m pytest -m long tests/cases tests/integration tests/acceptance tests/deployment
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -19,12 +19,15 @@ from benchmarks import (
     buckets,
     burst,
     classic,
+    drift,
     events,
     figures,
     full_sync,
     growth,
     latency,
+    members,
     memory,
+    patterns,
     prefixes,
     processors,
     recovery,
@@ -39,8 +42,8 @@ SMALL, LARGE, HUGE = "/dubbo", "/million", "/huge"
 @dataclasses.dataclass(frozen=True)
 class Sizes:
     """Nodes of the small, the large and the huge tree (0: none) and of the burst; changes;
-    repetitions; pairs of runs with and without the event log, and the source tree without it, if
-    not a copy of this one."""
+    supervisors and their shards; repetitions; pairs of runs with and without the event log, and the
+    source tree without it, if not a copy of this one."""
 
     small: int = 100_000
     large: int = 1_000_000
@@ -48,6 +51,7 @@ class Sizes:
     burst: int = 50_000
     changes: int = 500
     prefixes: int = 1_000
+    members: tuple[tuple[int, int], ...] = members.SIZES
     runs: int = 3
     pairs: int = 7
     without: pathlib.Path | None = None
@@ -63,6 +67,7 @@ QUICK = Sizes(
     burst=10_000,
     changes=100,
     prefixes=200,
+    members=((4, 16), (8, 16), (8, 64)),
     runs=1,
     pairs=1,
 )
@@ -77,7 +82,10 @@ RUNS: dict[str, Run] = {
     "events": lambda on, size: events.measure(on, size.burst, size.pairs, size.without),
     "full-sync": lambda on, size: full_sync.measure(on, SMALL, size.small, size.runs),
     "prefixes": lambda on, size: prefixes.measure(on, size.prefixes),
+    "members": lambda on, size: members.measure(on, size.members),
     "buckets": lambda on, size: buckets.measure(on, SMALL, size.small, size.burst // 2, size.runs),
+    "patterns": lambda on, size: patterns.measure(on, size.small, size.runs),
+    "drift": lambda on, size: drift.measure(on, size.burst, size.changes, size.runs),
     "verify": lambda on, size: verify.measure(on, SMALL, size.small, size.runs),
     "memory": lambda on, size: memory.following(on, SMALL, size.small, None),
     "recovery": lambda on, size: recovery.measure(on, SMALL, size.small, size.runs),

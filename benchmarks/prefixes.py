@@ -1,5 +1,6 @@
 """Many prefixes of a few nodes on two workers: what a start, a quiet minute and a change cost, and
-how that grows with their number.
+how that grows with their number; what it takes to see them, and to have back those of a worker that
+was killed.
 
 Requests are counted where they arrive: etcd's own counter of Ranges and Txns, ZooKeeper's of
 packets.
@@ -7,7 +8,10 @@ packets.
 
 from __future__ import annotations
 
+import http
+import os
 import re
+import signal
 import statistics
 import time
 import urllib.request
@@ -25,7 +29,9 @@ SETTLE_SECONDS = 3.0
 CHANGES = 60
 LOOK_SECONDS, PAUSE_SECONDS = 0.25, 0.02
 FEW = 10
+LOOKS, BACK_TIMEOUT = 9, 120.0
 FOLLOWING_TARGET, OURS_TARGET, THEIRS_TARGET, CHANGE_TARGET = 5.0, 0.06, 0.1, 1.5
+SCRAPE_TARGET, BACK_TARGET = 0.05, 4.0
 _HANDLED = re.compile(
     r'grpc_server_handled_total\{grpc_code="OK",.*?grpc_method="(\w+)".*?\} (\S+)'
 )
@@ -43,12 +49,16 @@ class Counts(NamedTuple):
 
 class Run(NamedTuple):
     """One supervisor of so many prefixes: seconds until all follow, requests a prefix until then,
-    cores and requests a prefix and second while nothing happens, seconds of each change."""
+    cores and requests a prefix and second while nothing happens, seconds of each change; of a
+    scrape, of the page with a search; until the shards of a killed worker follow again."""
 
     following: float
     started: Counts
     quiet: Counts
     changes: list[float]
+    scrape: float
+    search: float
+    back: float
 
 
 def measure(on: world.World, most: int) -> list[figures.Figure]:
@@ -70,6 +80,21 @@ def measure(on: world.World, most: int) -> list[figures.Figure]:
         _idle("ours", *_cores(many, few, "ours"), most, OURS_TARGET, f"; {rate} a second"),
         _idle("servers'", *_cores(many, few, "theirs"), most, THEIRS_TARGET, ""),
         figures.Figure(f"a change, {most:,} prefixes", p50 / base, "x", CHANGE_TARGET, beside),
+        figures.Figure(
+            f"a scrape of {most:,} prefixes",
+            many.scrape,
+            "s",
+            SCRAPE_TARGET,
+            f"{figures.seconds(few.scrape)} with {FEW}, median of {LOOKS};"
+            f" the page with a search {figures.seconds(many.search)}",
+        ),
+        figures.Figure(
+            f"{most // 2:,} prefixes of a killed worker, following again after",
+            many.back,
+            "s",
+            BACK_TARGET,
+            f"{figures.seconds(few.back)} with {FEW // 2}",
+        ),
     ]
 
 
@@ -111,7 +136,34 @@ def _measured(on: world.World, supervisor: supervisors.Supervisor, paths: list[s
     at = _counts(on, supervisor)
     time.sleep(QUIET_SECONDS)
     quiet = _between(at, _counts(on, supervisor))
-    return Run(following, started, quiet, _changes(on, paths))
+    changes = _changes(on, paths)
+    scrape, search = (_look(supervisor, what) for what in ("/metrics", "/?find=p0003"))
+    return Run(following, started, quiet, changes, scrape, search, _killed(supervisor))
+
+
+def _look(supervisor: supervisors.Supervisor, what: str) -> float:
+    times = []
+    for _ in range(LOOKS):
+        began = time.monotonic()
+        status, _ = supervisor.ask(what)
+        times.append(time.monotonic() - began)
+        if status != http.HTTPStatus.OK:
+            raise AssertionError(f"{what} was answered {status}")
+    return statistics.median(times)
+
+
+def _killed(supervisor: supervisors.Supervisor) -> float:
+    """Seconds until the shards of a worker that was killed have had their base again."""
+    slot, pid = min(supervisor.worker_pids().items())
+    wanted = sum(each["worker"] == slot for each in supervisor.shards().values())
+    wanted += (before := supervisor.log.read_bytes()).count(b'"base done"')
+    began = time.monotonic()
+    os.kill(pid, signal.SIGKILL)
+    while supervisor.log.read_bytes().count(b'"base done"') < wanted:
+        if time.monotonic() - began > BACK_TIMEOUT:
+            raise AssertionError(f"not all are back: {before[-500:]!r}")
+        time.sleep(LOOK_SECONDS / 5)
+    return time.monotonic() - began
 
 
 def _between(then: Counts, now: Counts) -> Counts:

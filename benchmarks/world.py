@@ -72,14 +72,18 @@ class World:
 
     @contextlib.contextmanager
     def supervisor(
-        self, *prefixes: str | Mapping[str, Any], workers: int = 2
+        self, *prefixes: str | Mapping[str, Any], workers: int = 2, **sections: Any
     ) -> Iterator[supervisors.Supervisor]:
-        """A supervisor for these prefixes, not yet started; stopped at the end."""
+        """A supervisor for these prefixes, not yet started; stopped at the end.
+
+        :param sections: of its configuration, in place of ours.
+        """
         content = supervisors.settings(self.zookeeper, self.etcd, prefixes)
         content["workers"] = {"count": workers}
         content["state"] = {"prefix": f"zk2etcd/run{next(self._runs)}"}
         # Only the full syncs that a benchmark asks for.
         content["sync"]["full_sync_interval"] = 0
+        content.update(sections)
         made = supervisors.Supervisor(self.run_folder(), content)
         self.box.adopt(made)
         try:

@@ -7,13 +7,20 @@ from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
+_SHARE = 0.05
+"""Of the time waited so far: the longer it takes, the rarer it is looked, as a look at a supervisor
+costs two processes some milliseconds."""
 
 
 def until(
     condition: Callable[[], T], timeout: float = 10.0, *, every: float = 0.02, what: str = ""
 ) -> T:
-    """The first true result of `condition`; AssertionError after `timeout` seconds without one."""
-    deadline = time.monotonic() + timeout
+    """The first true result of `condition`; AssertionError after `timeout` seconds without one.
+
+    :param every: seconds between two looks at first; 0 for one that does the work itself.
+    """
+    began = time.monotonic()
+    deadline = began + timeout
     while True:
         result = condition()
         if result:
@@ -21,4 +28,5 @@ def until(
         if time.monotonic() > deadline:
             name = what or getattr(condition, "__name__", repr(condition))
             raise AssertionError(f"not within {timeout:g} s: {name} (last: {result!r})")
-        time.sleep(every)
+        if every:
+            time.sleep(max(every, _SHARE * (time.monotonic() - began)))

@@ -10,7 +10,7 @@ import os
 import time
 from multiprocessing.connection import Connection
 
-from zk2etcd import messages
+from zk2etcd import conditions, messages
 
 REPORT_EVERY = 0.05
 
@@ -20,7 +20,7 @@ def report(
 ) -> messages.Report:
     """All shards follow."""
     shards = assign.shards if assign else ()
-    result = messages.FullSyncResult(sequence, time.time(), 0.0, 0, 0)
+    result = conditions.FullSyncResult(sequence, time.time(), 0.0, 0, 0)
     return messages.Report(
         slot=spec.identity.slot,
         incarnation=spec.identity.incarnation,

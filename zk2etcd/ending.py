@@ -17,6 +17,7 @@ INTERRUPTED = 130
 PATIENCE = 1.5
 """Seconds that a command has, after Ctrl-C, to end by itself."""
 _came: list[int] = []
+_STDERR = 2
 
 
 class LastResort:
@@ -39,8 +40,16 @@ class LastResort:
     def _wait(self) -> None:
         armed = os.read(self._reader, 1)
         if armed and not select.select([self._reader], [], [], self._patience)[0]:
+            _show_cursor()
             os._exit(INTERRUPTED)
         os.close(self._reader)
+
+
+def _show_cursor() -> None:
+    """A bar that is drawn has hidden it. Not where that would wait, or show as text."""
+    draws = os.isatty(_STDERR) and os.environ.get("TERM", "dumb") != "dumb"
+    if draws and select.select([], [_STDERR], [], 0)[1]:
+        os.write(_STDERR, b"\x1b[?25h")
 
 
 def is_asked_for() -> bool:

@@ -13,11 +13,10 @@ import re
 from collections.abc import Mapping
 from typing import Literal
 
+from zk2etcd import acts, census, conditions
 from zk2etcd.config import models
 
 Phase = Literal["waiting", "full_sync", "following", "guarded", "paused", "error"]
-GuardKind = Literal["deletes", "identity"]
-WorkKind = Literal["base", "full_sync"]
 _SLUG_LENGTH = 40
 Mark = tuple[bytes, int, int]
 """What etcd has acknowledged of a shard: its checkpoint, the revision of that, the last token."""
@@ -28,7 +27,8 @@ class Shard:
     """One zk prefix (or one bucket of it) as a unit of assignment.
 
     `id` is a slug of `from` plus 8 hex digits of sha256(from, to, bucket/buckets): safe in URLs
-    and metric labels. `exclude` holds the ZooKeeper paths below `source` that are not mirrored.
+    and metric labels. `exclude` holds patterns of the ZooKeeper paths below `source` that are not
+    mirrored, `only`, unless it is empty, of those that alone are.
     """
 
     id: str
@@ -37,6 +37,7 @@ class Shard:
     exclude: tuple[str, ...] = ()
     bucket: int = 0
     buckets: int = 1
+    only: tuple[str, ...] = ()
 
 
 def shard_id(source: str, target: str, bucket: int = 0, buckets: int = 1) -> str:
@@ -62,7 +63,8 @@ class Identity:
 class WorkerSpec:
     """All that a spawned worker needs: one picklable value. `trace_id` stands in each line that is
     logged about this start of it. `cluster`: the id of the etcd cluster that workers of the same
-    supervisor met at these endpoints, "" for none yet."""
+    supervisor met at these endpoints, "" for none yet. `shares`: no shard is meant for it that
+    another supervisor has."""
 
     identity: Identity
     config: models.Config
@@ -72,6 +74,7 @@ class WorkerSpec:
     dry_run: bool = False
     trace_id: str = ""
     cluster: str = ""
+    shares: bool = False
 
 
 # --- supervisor -> worker -----------------------------------------------------------------------
@@ -82,8 +85,8 @@ class Inherited:
     """What a shard's last worker said, by which the next finds whether etcd was put back since."""
 
     mark: Mark
-    guard: Guard | None = None
-    pause: Paused | None = None
+    guard: conditions.Guard | None = None
+    pause: conditions.Paused | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +97,8 @@ class Assign:
     keys of those may be taken over at once. It only ever grows, so an old copy is safe.
     `config` carries the settings in force; shards whose settings changed are restarted.
     `trace_id` is the reload's that this comes of, "" when it comes of none. `inherited`, by shard:
-    what is known of those whose worker ended.
+    what is known of those whose worker ended. `keeps`: this worker puts our key among the members,
+    and reads who else is there, once it was told what the key says (`Standing`).
     """
 
     generation: int
@@ -103,6 +107,7 @@ class Assign:
     config: models.Config
     trace_id: str = ""
     inherited: Mapping[str, Inherited] = dataclasses.field(default_factory=dict)
+    keeps: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,93 +159,30 @@ class Resume:
     order: str = ""
 
 
-Command = Assign | FullSync | Release | Pause | Resume | SetLogLevel | Drain
+@dataclasses.dataclass(frozen=True)
+class Standing:
+    """What our key among the members says from now on. `member` as others shall see it, but for
+    `healthy`, which the worker knows; `config`: the digest of what members' configurations should
+    have alike (`config.sharing.alike`). To be said again several times within `state.lease_ttl`:
+    the key of a supervisor that gives no sign for that long is deleted."""
+
+    member: census.Member
+    config: str = ""
+    version: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Offers:
+    """Do these, each in a Txn of its own that compares what it was decided by, and never again: the
+    next census tells what came of it."""
+
+    wanted: tuple[acts.MakeOffer | acts.TakeOffer | acts.Withdraw, ...]
+
+
+Command = Assign | FullSync | Release | Pause | Resume | SetLogLevel | Drain | Standing | Offers
 
 
 # --- worker -> supervisor -----------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True)
-class Unsyncable:
-    path: str
-    reason: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Guard:
-    """A standing trip of the guard. `since` in wall-clock seconds. `kind`: "deletes" are held, or
-    the ensemble's "identity" is in doubt, and nothing at all is written. `creates`: how many nodes
-    came in the places where the deletes are."""
-
-    id: str
-    reason: str
-    deletes: int
-    present: int
-    sample: tuple[str, ...]
-    since: float
-    kind: GuardKind = "deletes"
-    creates: int = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class Ensemble:
-    """By what a shard knows its ensemble: the oldest node of those that tell, with its czxid and
-    birth (wall-clock seconds), how many there are, and how many marks of what was mirrored."""
-
-    path: str
-    zxid: int
-    at: float
-    nodes: int
-    marks: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Paused:
-    """A pause that stands, in etcd: who asked for it; `since` in wall-clock seconds."""
-
-    by: str
-    since: float
-
-
-@dataclasses.dataclass(frozen=True)
-class FullSyncResult:
-    """How the last completed base or full sync ended. `sequence` grows by one for each, and
-    `trace_id` stands in each line that was logged about it. `missed`: of how many changes that it
-    found no event had told.
-    """
-
-    sequence: int
-    at: float
-    took_seconds: float
-    put: int
-    delete: int
-    trace_id: str = ""
-    missed: int = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class StartedOver:
-    """When, in wall-clock seconds, and why a shard last took stock again, without being in error:
-    events may have been missing. `trace_id` stands in the lines about it."""
-
-    at: float
-    reason: str
-    trace_id: str = ""
-
-
-@dataclasses.dataclass(frozen=True)
-class Work:
-    """How far the base or full sync is that runs now: nodes `read` in ZooKeeper, `compared` with
-    etcd, keys `written` so far; `rate` in nodes a second; `remaining_seconds` None if nobody can
-    know."""
-
-    kind: WorkKind
-    read: int
-    compared: int
-    written: int
-    rate: float
-    remaining_seconds: float | None
-    trace_id: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -258,6 +200,8 @@ class ShardReport:
     `pause` is what etcd knows; only with phase "paused" has everything under way ended. `ordered`
     is the last order to pause or to resume that is done. `protocol_reason`: why classic, where
     bulk would have been preferred. `orphaned`: its worker has ended. `ensemble`: of the last start.
+    `token`: the owner key's, 0 without one. `drift`: None where it is not watched what strangers
+    write.
     """
 
     id: str
@@ -271,24 +215,26 @@ class ShardReport:
     pending: int = 0
     zxid: int = 0
     synced_at: float | None = None
-    unsyncable: tuple[Unsyncable, ...] = ()
+    unsyncable: tuple[conditions.Unsyncable, ...] = ()
     unsyncable_total: int = 0
-    guard: Guard | None = None
-    last_full_sync: FullSyncResult | None = None
+    guard: conditions.Guard | None = None
+    last_full_sync: conditions.FullSyncResult | None = None
     full_sync_running: bool = False
     error: str | None = None
     refusal: str | None = None
     attempt: int = 0
     retry_at: float | None = None
-    work: Work | None = None
+    work: conditions.Work | None = None
     written: int = 0
     error_trace_id: str | None = None
-    pause: Paused | None = None
+    pause: conditions.Paused | None = None
     ordered: str = ""
     orphaned: bool = False
-    started_over: StartedOver | None = None
-    ensemble: Ensemble | None = None
+    started_over: conditions.StartedOver | None = None
+    ensemble: conditions.Ensemble | None = None
     mark: Mark | None = None
+    token: int = 0
+    drift: conditions.Drift | None = None
 
     def fresh_until(self, moment: float) -> ShardReport:
         """The same with this `synced_at`. A worker's thousand shards have another one each second:
@@ -314,7 +260,10 @@ class Report:
     single hung mirror makes the worker hung. `generation` is the last `Assign` that was carried
     out in full (removed shards let go of); `held` are the shards not let go of yet. Those of them
     that are not in `shards` are as they were told last, but fresh until `synced_at` now, if it is
-    not None. `narrow` are the lines that carry little, and how many bytes at once.
+    not None. `narrow` are the lines that carry little, and how many bytes at once. `let_go`: of
+    which shards etcd has said since the last report that their owner key is not ours, each with the
+    revision, 0 if it never was. `untold`: why etcd does not tell who else is there;
+    `refusal`: why this release may not take part.
     """
 
     slot: str
@@ -327,3 +276,16 @@ class Report:
     etcd: Etcd | None = None
     synced_at: float | None = None
     narrow: Mapping[str, int] | None = None
+    let_go: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    untold: str | None = None
+    refusal: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Gathered:
+    """Who is there and what each has, as etcd said `age_seconds` before it was sent, to the worker
+    that had carried out the Assign of this `generation`."""
+
+    found: census.Census
+    age_seconds: float
+    generation: int

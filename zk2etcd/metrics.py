@@ -60,6 +60,9 @@ class Instruments:
     def missed(self, n: int = 1) -> None:
         """A full sync found `n` changes of which ZooKeeper had sent no event."""
 
+    def drift_repaired(self) -> None:
+        """A key that a stranger had changed was put right, since a watch told of it."""
+
     def zk_connected(self) -> None:
         """A connection to ZooKeeper stands."""
 
@@ -220,6 +223,8 @@ class _Recording(Instruments):
         self._fixed = {kind: fixed.labels(kind) for kind in KINDS}
         what = "Changes found by full syncs of which ZooKeeper had sent no event."
         self._missed = counter("zk2etcd_missed_events_total", what)
+        what = "Keys put right that others had changed in etcd, as a watch told."
+        self._drift_repaired = counter("zk2etcd_drift_repaired_total", what)
         what = "Connections to ZooKeeper established."
         self._connected = counter("zk2etcd_zk_conn_total", what)
         self._connecting = counter("zk2etcd_zk_connect_total", "Connections to ZooKeeper tried.")
@@ -245,6 +250,9 @@ class _Recording(Instruments):
 
     def missed(self, n: int = 1) -> None:
         self._missed.inc(n)
+
+    def drift_repaired(self) -> None:
+        self._drift_repaired.inc()
 
     def zk_connected(self) -> None:
         self._connected.inc()

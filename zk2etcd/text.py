@@ -6,6 +6,8 @@ sequences, or marks that turn the reading direction. So what is not printable is
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 def printable(text: str) -> str:
     r"""The text on one line; a character that is not printable is written as `\x1b` or `\u202e`."""
@@ -20,6 +22,12 @@ def shortened(text: str, limit: int) -> str:
         return text
     head = (limit - 1) // 2
     return f"{text[:head]}…{text[len(text) - (limit - 1 - head) :]}"
+
+
+def few(names: Sequence[str], most: int) -> str:
+    """The first of them, at most so many, and how many more there are: `a, b and 3 more`."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def bucket(source: str, number: int, buckets: int) -> str:

@@ -29,7 +29,7 @@ COUNTERS = {
     *("zk2etcd_etcd_op_total", "zk2etcd_zk_op_total", "zk2etcd_fixed_total"),
     *("zk2etcd_zk_conn_total", "zk2etcd_zk_connect_total", "zk2etcd_delete_guard_trips_total"),
     *("zk2etcd_worker_restarts_total", "zk2etcd_config_reloads_total"),
-    "zk2etcd_missed_events_total",
+    *("zk2etcd_missed_events_total", "zk2etcd_drift_repaired_total"),
 }
 HISTOGRAMS = {
     *("zk2etcd_etcd_op_duration_seconds", "zk2etcd_zk_op_duration_seconds"),
@@ -321,6 +321,7 @@ def test_diff_agrees_names_the_tampered_path_and_has_it_repaired(
     assert sides.equal("/commands/b", "/mirrored/b")
 
 
+@pytest.mark.long
 def test_genzk_writes_nodes(zookeeper: servers.ZooKeeper, sides: both_sides.Sides) -> None:
     shape = ("--path", "/genzk-test", "--parents", "3", "--children", "5", "--value-size", "10")
     done = installed.run("genzk", "--hosts", zookeeper.address, *shape)

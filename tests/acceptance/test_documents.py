@@ -70,6 +70,7 @@ SCENES: dict[str, tuple[Scene, Scene]] = {
     "etcd": (_with_etcdctl, _nothing),
 }
 """What is there before, and what must be true after."""
+LONG = ("migrating",)
 
 
 class Terminal:
@@ -197,7 +198,14 @@ def _scenes() -> list[tuple[pathlib.Path, str]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("path", "scene"), _scenes(), ids=lambda part: getattr(part, "name", part))
+@pytest.mark.parametrize(
+    ("path", "scene"),
+    [
+        pytest.param(*each, marks=(pytest.mark.long,) if each[1] in LONG else ())
+        for each in _scenes()
+    ],
+    ids=lambda part: getattr(part, "name", part),
+)
 def test_the_commands_do_what_the_document_says(
     path: pathlib.Path, scene: str, opened: tuple[Terminal, both_sides.Sides]
 ) -> None:

@@ -123,7 +123,7 @@ def test_the_documented_command_finds_what_belongs_together(running: installed.S
         )
         found = [json.loads(line)["event"] for line in done.stdout.splitlines()]
         assert "base done" in found
-        assert ("worker started" in found) is (trace == base["cause"])
+        assert ("claiming shards" in found) is (trace == base["cause"])
 
 
 def test_one_trace_id_from_the_schedule_to_the_repair(

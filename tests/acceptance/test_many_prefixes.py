@@ -37,6 +37,7 @@ def _bases(supervisor: installed.Supervisor) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_hundreds_start_together_rest_together_and_come_back(
     mirrors: conftest.Mirrors, prefix: str
 ) -> None:

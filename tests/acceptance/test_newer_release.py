@@ -68,6 +68,7 @@ def test_a_running_supervisor_lets_go_when_a_newer_one_takes_over(
     assert sides.etcd.value(f"zk2etcd{prefix}/format") == NEWER
 
 
+@pytest.mark.long
 def test_a_standby_does_not_claim_what_a_newer_one_left(
     supervisor: installed.Supervisor,
     sides: both_sides.Sides,

@@ -88,6 +88,7 @@ def _advances(slow: installed.Supervisor, prefix: str) -> None:
     assert steps[0]["trace_id"] == base["trace_id"]
 
 
+@pytest.mark.long
 def test_watching_on_a_terminal(slow: installed.Supervisor) -> None:
     command = [installed.command(), "status", "--watch", "--url", slow.url]
     with terminal.Terminal(command, columns=110) as screen:

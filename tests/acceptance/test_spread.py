@@ -5,6 +5,8 @@ from __future__ import annotations
 import collections
 import json
 
+import pytest
+
 from tests import polling
 from tests.acceptance import both_sides, conftest, installed
 
@@ -44,6 +46,7 @@ def _recount(
     )
 
 
+@pytest.mark.long
 def test_twenty_prefixes_are_spread_by_the_bound_and_respread_by_a_reload(
     sides: both_sides.Sides, prefix: str, mirrors: conftest.Mirrors
 ) -> None:

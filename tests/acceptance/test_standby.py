@@ -22,7 +22,8 @@ def pair(
     mirrors: conftest.Mirrors, prefix: str
 ) -> tuple[installed.Supervisor, installed.Supervisor]:
     """The first owns both shards, the second stands by."""
-    first = mirrors.following(prefix, "a", "b", state={"lease_ttl": f"{LEASE_SECONDS:g}s"})
+    state = {"lease_ttl": f"{LEASE_SECONDS:g}s"}
+    first = mirrors.following(prefix, "a", "b", state=state, cluster={"mode": "standby"})
     second = mirrors.supervise(first.content)
     second.start()
     polling.until(lambda: second.status()["state"] == "standby", what="it stands by")
@@ -89,6 +90,7 @@ def test_the_second_takes_over_when_the_first_is_killed(
     assert all(json.loads(owner.value)["instance"] == instance for owner in owners.values())
 
 
+@pytest.mark.long
 def test_diff_with_the_file_of_the_standby_has_the_owner_repair(
     pair: tuple[installed.Supervisor, installed.Supervisor],
     sides: both_sides.Sides,

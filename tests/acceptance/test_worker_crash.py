@@ -39,7 +39,9 @@ def _is_back(supervisor: installed.Supervisor, source: str, old_pid: int) -> boo
     return fresh and shard["owned"] and shard["phase"] == "following"
 
 
-@pytest.mark.parametrize(("killed", "other"), [("a", "b"), ("b", "a")])
+@pytest.mark.parametrize(
+    ("killed", "other"), [("a", "b"), pytest.param("b", "a", marks=pytest.mark.long)]
+)
 def test_a_killed_worker_is_back_soon_and_the_others_do_not_notice(
     running: installed.Supervisor,
     zookeeper: servers.ZooKeeper,
@@ -52,10 +54,11 @@ def test_a_killed_worker_is_back_soon_and_the_others_do_not_notice(
     assert running.slot_of(victim) != running.slot_of(spared)
     bystander = running.worker_pids()[running.slot_of(spared)]
     for attempt in range(1, ATTEMPTS + 1):
-        lags, machine = _killed_under_load(running, zookeeper, etcd, sides, victim, spared)
-        if max(lags) < LAG_SECONDS or machine < LAG_SECONDS / 3 or attempt == ATTEMPTS:
+        back, lags, machine = _killed_under_load(running, zookeeper, etcd, sides, victim, spared)
+        if (back < BACK_SECONDS and max(lags) < LAG_SECONDS) or attempt == ATTEMPTS:
             break
-        # The machine stalled: a bare put took long as well, so this says nothing of the mirror.
+        # The machine may have had no time for it, as the next try shows if it is not ours.
+    assert back < BACK_SECONDS
     assert max(lags) < LAG_SECONDS, (sorted(lags)[-10:], machine)
     sides.wait_equal(spared, timeout=EQUAL_SECONDS)
     assert running.worker_pids()[running.slot_of(spared)] == bystander
@@ -68,8 +71,9 @@ def _killed_under_load(
     sides: both_sides.Sides,
     victim: str,
     spared: str,
-) -> tuple[list[float], float]:
-    """Kill the victim's worker once: the lags of the spared shard, and the longest bare put."""
+) -> tuple[float, list[float], float]:
+    """Kill the victim's worker once: seconds until it is back, the lags of the spared shard, and
+    the longest bare put."""
     slot = running.slot_of(victim)
     restarts, old = running.worker(slot)["restarts"], running.worker_pids()[slot]
     before = metrics_text.parse(running.ask("/metrics")[1])
@@ -87,12 +91,11 @@ def _killed_under_load(
         sides.wait_equal(victim, timeout=EQUAL_SECONDS)
         lags = probe.lags()
         machine = bare.worst()
-    assert back < BACK_SECONDS
     assert len(lags) > 50
     assert running.worker(slot)["restarts"] == restarts + 1
     assert running.worker(slot)["last_exit"] == -signal.SIGKILL
     _assert_monotonic(before, metrics_text.parse(running.ask("/metrics")[1]))
-    return lags, machine
+    return back, lags, machine
 
 
 def _assert_monotonic(before: Mapping[str, float], after: Mapping[str, float]) -> None:
@@ -125,6 +128,7 @@ def test_a_stopped_worker_is_killed_at_the_heartbeat_timeout_and_restarted(
     sides.wait_equal(victim, timeout=EQUAL_SECONDS)
 
 
+@pytest.mark.long
 def test_nobody_is_killed_for_the_time_in_which_all_were_frozen(
     running: installed.Supervisor, sides: both_sides.Sides
 ) -> None:

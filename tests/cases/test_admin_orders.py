@@ -23,6 +23,7 @@ def _held(mirrors: conftest.Mirrors, root: str) -> installed.Supervisor:
     return supervisor
 
 
+@pytest.mark.long
 def test_a_release_outlives_the_worker_that_was_told(mirrors: conftest.Mirrors) -> None:
     """O2: a release that a worker was sent and never read, since it died before: it was answered
     with 202, and lost."""
@@ -74,6 +75,7 @@ def test_so_do_a_full_sync_and_a_log_level(mirrors: conftest.Mirrors) -> None:
     polling.until(lambda: supervisor.events(level="debug", process="w0"), 10.0, what="debug lines")
 
 
+@pytest.mark.long
 def test_an_order_that_is_not_answered_may_still_be_done(mirrors: conftest.Mirrors) -> None:
     """A9: a pause that timed out was carried out all the same, and nothing said that it might."""
     root = "/order-late"

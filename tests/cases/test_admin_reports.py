@@ -54,6 +54,7 @@ def test_many_long_paths_that_may_not_be_read(
         sides.close()
 
 
+@pytest.mark.long
 def test_a_guard_that_holds_long_paths(
     fresh_zookeeper: servers.ZooKeeper, etcd: servers.Etcd, supervise: conftest.Supervise
 ) -> None:

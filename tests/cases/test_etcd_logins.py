@@ -114,6 +114,7 @@ def _jwt(folder: pathlib.Path, ttl: str) -> tuple[str, str]:
 
 
 @pytest.mark.alone
+@pytest.mark.long
 def test_a_member_that_refuses_its_own_tokens_is_left(
     sandbox: servers.Sandbox,
     zookeeper: servers.ZooKeeper,

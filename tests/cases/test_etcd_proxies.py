@@ -82,6 +82,7 @@ def test_a_restart_behind_a_proxy_with_logins_is_survived(
 
 @pytest.mark.slow
 @pytest.mark.alone
+@pytest.mark.long
 def test_a_proxy_that_renews_no_lease_is_named_and_mirrored_through(
     sandbox: servers.Sandbox,
     zookeeper: servers.ZooKeeper,

@@ -17,6 +17,7 @@ import pytest
 from tests import etcd_cluster, polling, releases
 from tests.acceptance import both_sides, installed
 from tests.acceptance.conftest import Supervise
+from tests.integration import observing
 from zk2etcd.sandbox import servers
 
 ROOT = "/restored"
@@ -186,7 +187,12 @@ def test_a_restore_to_the_middle_of_what_one_zxid_covers_is_noticed(
 
 @pytest.mark.alone
 @pytest.mark.parametrize(
-    ("away", "lease_ttl", "killed"), [(0.0, "60s", False), (5.0, "5s", False), (0.0, "5s", True)]
+    ("away", "lease_ttl", "killed"),
+    [
+        pytest.param(0.0, "60s", False, marks=pytest.mark.long),
+        pytest.param(5.0, "5s", False, marks=pytest.mark.long),
+        (0.0, "5s", True),
+    ],
 )
 def test_a_pause_outlives_a_restore_from_before_it(
     zookeeper: servers.ZooKeeper,
@@ -223,6 +229,35 @@ def test_a_pause_outlives_a_restore_from_before_it(
     assert world.sides.etcd.values(ROOT)[f"{ROOT}/n0".encode()] != b"while paused"
 
 
+def test_a_pause_outlives_a_restore_from_before_anybody_owned_the_shard(
+    fresh_zookeeper: servers.ZooKeeper, etcd_3_5: Restorable, supervise: Supervise
+) -> None:
+    """E1, kind: no owner key is there that could be older than ours, nothing was mirrored since
+    (ZooKeeper is away), and etcd's revision is above all that was seen."""
+    world = _following(fresh_zookeeper, etcd_3_5, supervise)
+    world.supervisor.stop()
+    snapshot = etcd_3_5.snapshot()
+    fresh_zookeeper.stop()
+    world.supervisor.start()
+    polling.until(lambda: world.supervisor.shards()[ROOT]["owned"], 15, what="it is owned")
+    shard = world.supervisor.shard_id(ROOT)
+    done = installed.run("pause", "--url", world.supervisor.url, "--wait", shard)
+    assert done.returncode == 0, done.stderr
+    world.restored(snapshot, *BUMPED, *etcd_3_5.same())
+    fresh_zookeeper.start()
+
+    def is_paused_again() -> bool:
+        pauses = world.sides.etcd.range(f"zk2etcd{ROOT}/pauses/".encode(), b"zk2etcd0")
+        found = world.supervisor.shards()[ROOT]
+        return bool(pauses and found["owned"]) and found["phase"] == "paused"
+
+    polling.until(is_paused_again, 15, what="paused, and in etcd again")
+    observing.connected(fresh_zookeeper.address).set(f"{ROOT}/n0", b"while paused")
+    seen = time.monotonic()
+    polling.until(lambda: time.monotonic() - seen > 1, 5)
+    assert world.sides.etcd.values(ROOT)[f"{ROOT}/n0".encode()] != b"while paused"
+
+
 @pytest.mark.parametrize("lease_ttl", ["5s", pytest.param("60s", marks=pytest.mark.long)])
 def test_a_shard_that_was_given_up_since_can_be_taken(
     zookeeper: servers.ZooKeeper, etcd_3_5: Restorable, supervise: Supervise, lease_ttl: str
@@ -251,9 +286,8 @@ def test_a_shard_that_was_given_up_since_can_be_taken(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "killed", [pytest.param(False, marks=pytest.mark.long), True], ids=["alive", "killed"]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("killed", [False, True], ids=["alive", "killed"])
 def test_a_trip_outlives_a_restore_from_before_it(
     zookeeper: servers.ZooKeeper, etcd_3_5: Restorable, supervise: Supervise, *, killed: bool
 ) -> None:

@@ -144,6 +144,7 @@ def test_workers_start_whatever_befalls_the_folder_for_metrics(
     assert list((tmp_path / "elsewhere").glob("*")) == []
 
 
+@pytest.mark.long
 def test_a_worker_that_lives_puts_its_counters_back(
     mirrors: conftest.Mirrors, prefix: str, tmp_path: pathlib.Path
 ) -> None:
@@ -207,6 +208,7 @@ def _small_disk(folder: pathlib.Path, size: str) -> Iterator[pathlib.Path]:
         subprocess.run(["umount", "-l", str(folder)], check=True, timeout=10)
 
 
+@pytest.mark.long
 def test_a_full_folder_for_metrics_ends_no_worker(
     mirrors: conftest.Mirrors, prefix: str, tmp_path: pathlib.Path
 ) -> None:
@@ -243,6 +245,7 @@ def _text(supervisor: installed.Supervisor) -> str:
     return installed.run("status", "--url", supervisor.url).stdout
 
 
+@pytest.mark.long
 def test_a_folder_of_a_killed_supervisor_is_removed(
     mirrors: conftest.Mirrors, prefix: str, tmp_path: pathlib.Path
 ) -> None:

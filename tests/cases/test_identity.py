@@ -301,6 +301,7 @@ def test_what_was_lost_of_a_node_that_may_not_be_read_is_held_once_it_may(
     kept.close()
 
 
+@pytest.mark.long
 def test_what_a_release_without_marks_mirrored_is_known_from_the_first_walk_on(
     fresh_zookeeper: servers.ZooKeeper,
     etcd: servers.Etcd,

@@ -117,6 +117,7 @@ def test_a_first_sync_says_in_time_that_the_rest_will_not_fit(
     assert not supervisor.shards()[kilobytes]["error"]
 
 
+@pytest.mark.long
 def test_check_compares_what_is_to_come_with_the_quota(
     zookeeper: servers.ZooKeeper,
     etcd: servers.Etcd,

@@ -132,6 +132,7 @@ def test_a_restore_that_takes_back_what_was_mirrored_is_held(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_what_a_restart_brings_back_after_a_restore_is_held(
     restorable: Restorable,
     fresh_etcd: servers.Etcd,

@@ -87,6 +87,7 @@ def test_a_rollout_while_the_mirror_was_away_needs_nobody(away: Away) -> None:
     away.sides.wait_equal(away.root)
 
 
+@pytest.mark.long
 def test_nor_does_one_of_instances_that_are_small_trees(away: Away) -> None:
     """O5, with instances that have nodes below them: the places are those of the instances."""
     away.mirrored(_applications(0), **_SMALL)
@@ -116,6 +117,7 @@ def test_a_wiped_tree_with_one_new_node_is_held(away: Away) -> None:
     assert "10.0" in guard["sample"][0]
 
 
+@pytest.mark.long
 def test_lost_services_are_held_when_one_large_one_came(away: Away) -> None:
     """O5, the other way round: nothing came in the place of all but one of those that went."""
     away.mirrored(_instances(0, services=21, each=2), **_SMALL)

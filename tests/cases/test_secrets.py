@@ -59,8 +59,8 @@ def listening(host: str, port: int = 0) -> Iterator[tuple[int, list[str]]]:
 @pytest.mark.parametrize(
     ("theirs", "port"),
     [
-        ("http://{own}@127.0.0.2", 80),
-        ("http://127.0.0.2:{port}", 0),
+        pytest.param("http://{own}@127.0.0.2", 80, marks=pytest.mark.long),
+        pytest.param("http://127.0.0.2:{port}", 0, marks=pytest.mark.long),
         ("http://{own}@127.0.0.2:{port}", 0),
     ],
 )

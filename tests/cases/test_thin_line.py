@@ -87,6 +87,7 @@ def spacious(
 
 
 @pytest.mark.alone
+@pytest.mark.long
 def test_a_base_ends_over_a_line_that_carries_less_than_a_page_within_the_time_out(
     mirrors: fixtures.Mirrors, prefix: str
 ) -> None:

@@ -13,6 +13,7 @@ NODES = 500
 
 
 @pytest.mark.alone
+@pytest.mark.long
 def test_a_value_that_stands_is_not_put_again(mirrors: Mirrors, etcd: servers.Etcd) -> None:
     """E13: nodes are set to their own value each second: etcd keeps no history of it (its first
     time excepted); and a change, a delete, and what was there before are mirrored as ever."""

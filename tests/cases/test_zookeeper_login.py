@@ -62,11 +62,11 @@ def _error(supervisor: installed.Supervisor, root: str, part: str) -> str:
 @pytest.mark.parametrize(
     ("schemes", "old", "suite", "login"),
     [
-        ("sasl", True, None, {}),
+        pytest.param("sasl", True, None, {}, marks=pytest.mark.long),
         ("sasl", False, releases.ZOOKEEPER_3_9, {}),
-        ("digest", False, None, {}),
+        pytest.param("digest", False, None, {}, marks=pytest.mark.long),
         ("sasl", False, None, {"sasl": {**SASL, "password": "mistyped"}}),
-        ("sasl", False, None, {"protocol": "classic"}),
+        pytest.param("sasl", False, None, {"protocol": "classic"}, marks=pytest.mark.long),
     ],
     ids=["sasl-3.6-key", "sasl-3.9", "digest", "wrong-password", "classic"],
 )
@@ -131,7 +131,7 @@ def _attempts(server: servers.ZooKeeper) -> float:
 
 @pytest.mark.parametrize(
     ("schemes", "login"),
-    [("sasl", {"sasl": SASL}), ("sasl,digest", DIGEST)],
+    [("sasl", {"sasl": SASL}), pytest.param("sasl,digest", DIGEST, marks=pytest.mark.long)],
     ids=["sasl", "digest"],
 )
 def test_z14_the_login_that_is_wanted_opens_it(

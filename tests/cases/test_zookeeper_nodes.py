@@ -19,6 +19,7 @@ def _kept(sides: both_sides.Sides, root: str, wanted: set[str]) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_z7_names_that_only_3_4_takes_come_and_go(
     sandbox: servers.Sandbox, etcd: servers.Etcd, supervise: conftest.Supervise
 ) -> None:

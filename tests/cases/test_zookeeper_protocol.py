@@ -26,6 +26,7 @@ def _spoken(supervisor: installed.Supervisor, root: str) -> str | None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_z4_a_release_put_back_and_forward_again_is_followed(
     sandbox: servers.Sandbox, etcd: servers.Etcd, supervise: conftest.Supervise
 ) -> None:

@@ -134,6 +134,7 @@ def test_z13_one_connection_a_worker_is_enough(
         supervisor.stop()
 
 
+@pytest.mark.long
 def test_z13_a_connection_more_than_workers_is_enough_for_commands(
     sandbox: servers.Sandbox, etcd: servers.Etcd, supervise: conftest.Supervise
 ) -> None:
@@ -158,6 +159,7 @@ def test_z13_a_connection_more_than_workers_is_enough_for_commands(
     assert {each["phase"] for each in supervisor.shards().values()} == {"following"}
 
 
+@pytest.mark.long
 def test_z13_a_server_that_is_full_is_named(
     sandbox: servers.Sandbox, etcd: servers.Etcd, supervise: conftest.Supervise
 ) -> None:

@@ -29,7 +29,8 @@ def supervisor(
 ) -> installed.Supervisor:
     """Follows PREFIX, where things change now and then: leave it running."""
     sides.seed(PREFIX, 50)
-    content = installed.settings(zookeeper, etcd, [PREFIX])
+    # It shares with nobody, and so has all metrics that there are.
+    content = installed.settings(zookeeper, etcd, [PREFIX], cluster={"mode": "share"})
     folder = session_sandbox.subfolder("zk2etcd")
     running = session_sandbox.adopt(installed.Supervisor(folder, content))
     running.start()

@@ -18,10 +18,13 @@ def kustomizations() -> list[pathlib.Path]:
     return sorted(FOLDER.rglob("kustomization.yaml"))
 
 
-def resource(kind: str) -> examples.Document:
-    """The one resource of this kind."""
+def resource(kind: str, name: str = "zk2etcd") -> examples.Document:
+    """The one resource of this kind and name."""
     (found,) = [
-        each for path in files() for each in examples.documents(path) if each["kind"] == kind
+        each
+        for path in files()
+        for each in examples.documents(path)
+        if (each["kind"], each["metadata"]["name"]) == (kind, name)
     ]
     return found
 
@@ -36,6 +39,15 @@ def container(kind: str) -> examples.Document:
     (found,) = pod(kind)["containers"]
     assert isinstance(found, dict)
     return found
+
+
+def environment(kind: str) -> dict[str, str]:
+    """What the kubelet would give the container, of the pod zk2etcd-0 at 10.1.2.3."""
+    fields = {"metadata.name": "zk2etcd-0", "status.podIP": "10.1.2.3"}
+    return {
+        each["name"]: fields[each["valueFrom"]["fieldRef"]["fieldPath"]]
+        for each in container(kind)["env"]
+    }
 
 
 def labels() -> dict[str, str]:

@@ -66,9 +66,11 @@ def test_a_guarded_shard_and_a_refused_configuration_are_seen(troubled: Troubled
     supervisor.signal(signal.SIGHUP)
     troubled.wait("Zk2etcdConfigRefused", ["-"])
     for quiet in ("Zk2etcdShardNotOwned", "Zk2etcdShardOwnedTwice", "Zk2etcdShardError"):
-        assert troubled.seen(quiet) == []
+        # One may have begun as the shards were taken, and not be over yet.
+        troubled.wait(quiet, [])
 
 
+@pytest.mark.long
 def test_an_etcd_that_is_away_is_seen_in_every_shard(troubled: Troubled) -> None:
     supervisor = troubled.supervisor
     supervisor.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import re
 
 from tests.deployment import dockerfile, examples, prometheus
 from zk2etcd.admin import access
@@ -35,7 +36,8 @@ def _config(tmp_path: pathlib.Path) -> models.Config:
     assert flag == "-c"
     text = (folder / pathlib.Path(path).name).read_text("utf-8")
     filled = tmp_path / "config.yaml"
-    filled.write_text(text.replace("${ZK2ETCD_TOKEN}", "t0ken"), "utf-8")
+    text = text.replace("${ZK2ETCD_TOKEN}", "t0ken").replace("${HOSTNAME}", "0123456789ab")
+    filled.write_text(text, "utf-8")
     return loader.load([str(filled)]).config
 
 
@@ -74,11 +76,12 @@ def test_the_servers_are_the_ones_of_the_configuration(tmp_path: pathlib.Path) -
 def test_prometheus_is_let_in_and_grafana_finds_both(tmp_path: pathlib.Path) -> None:
     (scraped,) = examples.documents(_mounts("prometheus")["/etc/prometheus"] / "prometheus.yaml")
     (job,) = scraped["scrape_configs"]
-    (target,) = job["static_configs"][0]["targets"]
+    (target,) = job["dns_sd_configs"]
     found = _config(tmp_path)
-    assert target.partition(":")[0] in _services()
-    assert access.host_known(target, found.http)
-    assert access.address(found.http.listen)[1] == int(target.partition(":")[2])
+    assert set(target["names"]) <= set(_services())
+    # It asks each by the address that the name stands for.
+    assert access.host_known(f"172.18.0.5:{target['port']}", found.http)
+    assert access.address(found.http.listen)[1] == target["port"]
     mounts = _mounts("grafana")
     provisioning = mounts["/etc/grafana/provisioning"]
     (sources,) = examples.documents(provisioning / "datasources" / "prometheus.yaml")
@@ -86,6 +89,18 @@ def test_prometheus_is_let_in_and_grafana_finds_both(tmp_path: pathlib.Path) -> 
     (providers,) = examples.documents(provisioning / "dashboards" / "zk2etcd.yaml")
     folder = providers["providers"][0]["options"]["path"]
     assert mounts[f"{folder}/zk2etcd.json"] == examples.DASHBOARD
+
+
+def test_three_share_and_each_has_a_port_of_its_own(tmp_path: pathlib.Path) -> None:
+    service, found = _services()["zk2etcd"], _config(tmp_path)
+    assert found.cluster.mode == "share"
+    replicas = service["deploy"]["replicas"]
+    assert replicas == 3
+    (published,) = service["ports"]
+    first, last = re.fullmatch(r"127\.0\.0\.1:(\d+)-(\d+):9180", published).groups()  # type: ignore[union-attr]
+    assert int(last) - int(first) + 1 == replicas
+    assert access.host_known("0123456789ab:9180", found.http), "as its owner keys say"
+    assert len(found.sync.prefixes) >= replicas
 
 
 @prometheus.needed

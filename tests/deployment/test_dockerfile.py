@@ -147,6 +147,7 @@ def test_the_health_check_tells_a_live_supervisor_from_none(
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
+@pytest.mark.long
 def test_the_steps_install_what_was_asked_for(image: Image) -> None:
     run = image.run(["zk2etcd", "version", "--json"])
     assert run.returncode == 0, run.stderr
@@ -159,6 +160,7 @@ def test_the_steps_install_what_was_asked_for(image: Image) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
+@pytest.mark.long
 def test_what_was_installed_mirrors_as_a_user_without_name_or_home(
     image: Image,
     zookeeper: servers.ZooKeeper,

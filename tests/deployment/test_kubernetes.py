@@ -36,8 +36,10 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def settings(kind: str, tmp_path: pathlib.Path) -> models.Config:
+def settings(kind: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> models.Config:
     """The configuration as the pod finds it."""
+    for name, value in manifests.environment(kind).items():
+        monkeypatch.setenv(name, value)
     return loader.load([str(manifests.mounted(kind, tmp_path))]).config
 
 
@@ -165,6 +167,57 @@ def test_the_network_policy_lets_us_reach_what_the_configuration_names(
     }
     wanted = [*settings.zookeeper.hosts, *settings.etcd.endpoints]
     assert {int(str(address).rpartition(":")[2]) for address in wanted} <= allowed
+
+
+def test_the_pods_share_and_know_each_other_by_name_and_address(settings: models.Config) -> None:
+    assert settings.cluster.mode == "share"
+    assert settings.cluster.name == "zk2etcd-0"
+    assert settings.http.advertise == "http://10.1.2.3"
+    assert access.host_known("10.1.2.3:9180", settings.http)
+
+
+def test_one_pod_at_most_goes_at_a_time_and_another_has_come_before() -> None:
+    spec = manifests.resource("Deployment")["spec"]
+    assert spec["replicas"] == 3
+    assert spec["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+    nodes = manifests.resource("DaemonSet")["spec"]["updateStrategy"]
+    assert nodes["rollingUpdate"] == {"maxUnavailable": 1}
+    assert manifests.resource("PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
+    for each in spec, manifests.resource("DaemonSet")["spec"]:
+        assert each["minReadySeconds"] > 0
+
+
+def test_each_pod_has_a_name_of_its_own_and_is_scraped_once(settings: models.Config) -> None:
+    members, service = (
+        manifests.resource("Service", "zk2etcd-members"),
+        manifests.resource("Service"),
+    )
+    assert members["spec"]["clusterIP"] == "None"
+    assert members["spec"]["publishNotReadyAddresses"] is True
+    for key in "selector", "ports":
+        assert members["spec"][key] == service["spec"][key]
+    wanted = manifests.resource("ServiceMonitor")["spec"]["selector"]["matchLabels"]
+    assert not wanted.items() <= members["metadata"].get("labels", {}).items()
+    namespace = manifests.resource("Namespace")["metadata"]["name"]
+    name = members["metadata"]["name"]
+    for host in name, f"{name}.{namespace}.svc", f"{name}.{namespace}.svc.cluster.local":
+        assert access.host_known(f"{host}:9180", settings.http)
+
+
+def test_the_network_policy_lets_pods_reach_each_other(kind: str) -> None:
+    policy = manifests.resource("NetworkPolicy")["spec"]
+    found = manifests.resource(kind)["spec"]["template"]["metadata"]["labels"]
+    (port,) = manifests.container(kind)["ports"]
+    ways = [(rule, "to") for rule in policy["egress"]] + [(r, "from") for r in policy["ingress"]]
+    for way in "to", "from":
+        peers = [
+            peer["podSelector"].get("matchLabels", {})
+            for rule, direction in ways
+            if direction == way and port["name"] in {each["port"] for each in rule["ports"]}
+            for peer in rule.get(way, ())
+            if set(peer) == {"podSelector"}
+        ]
+        assert any(labels.items() <= found.items() for labels in peers)
 
 
 @pytest.mark.parametrize("probe", ["startupProbe", "livenessProbe", "readinessProbe"])

@@ -15,6 +15,7 @@ from tests.deployment import examples
 from zk2etcd.config import models
 
 UNIT = examples.FOLDER / "systemd" / "zk2etcd.service"
+CONFIG = UNIT.with_name("config.yaml")
 _MOST_EXPOSED = 2.0
 
 needed = pytest.mark.skipif(
@@ -77,6 +78,19 @@ def test_it_is_started_again_however_it_ended() -> None:
     service = _service()
     assert service["Restart"] == "always"
     assert int(service["LimitNOFILE"]) >= 65536
+
+
+def test_machines_with_the_same_files_share_by_their_names() -> None:
+    """What the unit gives is all that differs between them."""
+    assert _service()["Environment"] == "MACHINE=%H"
+    (content,) = examples.documents(CONFIG)
+    assert content["cluster"] == {"mode": "share", "name": "${MACHINE}"}
+    assert content["http"]["advertise"] == "${MACHINE}"
+    assert content["http"]["allowed_hosts"] == ["${MACHINE}"]
+    place = f"/run/credentials/{UNIT.name}/"
+    name = content["http"]["token_file"].removeprefix(place)
+    lines = UNIT.read_text("utf-8").splitlines()
+    assert f"# LoadCredential={name}:/etc/zk2etcd/credentials/{name}" in lines
 
 
 def test_a_faulty_configuration_is_not_tried_again(tmp_path: pathlib.Path) -> None:

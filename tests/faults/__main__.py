@@ -30,7 +30,10 @@ def main(arguments: list[str]) -> int:
         zookeeper_admin=asked.zookeeper == "3.9",
         etcd_binary=releases.etcd(_ETCDS[asked.etcd]) if asked.etcd else None,
         prefixes=asked.prefixes,
+        patterns=asked.patterns,
         line=asked.line,
+        share=asked.share,
+        drift=asked.drift,
     )
     seeds = asked.seeds or [random.randrange(1000, 1_000_000) for _ in range(asked.fresh)]
     broken = 0
@@ -71,6 +74,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--zookeepers", type=int, default=1, help="1: as the seed says; or 3")
     parser.add_argument("--etcds", type=int, default=1, help="1: as the seed says; or 3")
     parser.add_argument("--prefixes", type=int, default=0, help="small ones beside the others")
+    parser.add_argument("--share", action="store_true", help="three supervisors share all that")
+    parser.add_argument("--patterns", action="store_true", help="mirror some by patterns")
+    drift = "no full syncs: a watch tells what strangers write, all the time"
+    parser.add_argument("--drift", action="store_true", help=drift)
     parser.add_argument("--zookeeper", choices=_ZOOKEEPERS, help="another release of it")
     parser.add_argument("--etcd", choices=_ETCDS, help="another release of it")
     thin = "bytes a second, such as 500k, that pass to each server and from it throughout"

@@ -28,10 +28,31 @@ def missed(on: world.World) -> Iterator[oracle.Violation]:
                 yield oracle.Violation("I4", "missed", path, text)
 
 
+def untampered(on: world.World) -> Iterator[oracle.Violation]:
+    """Nothing was put right as a stranger's doing that no stranger had done."""
+    for supervisor in on.supervisors:
+        said = "a stranger's change was put right"
+        for event in supervisor.events(said) if supervisor.log.exists() else ():
+            path = str(event["path"])
+            if path not in on.tampered:
+                text = f"no stranger had written it ({event['timestamp']})"
+                yield oracle.Violation("I4", "stranger", path, text)
+
+
+def bugs(on: world.World) -> Iterator[oracle.Violation]:
+    """Nothing of ours failed in a way that nobody had thought of."""
+    for supervisor in on.supervisors:
+        for event in supervisor.events() if supervisor.log.exists() else ():
+            if "exception" in event:
+                last = str(event["exception"]).strip().splitlines()[-1]
+                text = f"{event['event']} ({event['timestamp']}): {last}"
+                yield oracle.Violation("I7", "bug", str(event.get("process")), text)
+
+
 def unsettled(on: world.World, timeout: float = _SETTLED_SECONDS) -> Iterator[oracle.Violation]:
     """Soon every shard is owned, follows, and is without an error."""
     deadline = time.monotonic() + timeout
-    while (waiting := _not_following(on)) and time.monotonic() < deadline:
+    while (waiting := not_following(on)) and time.monotonic() < deadline:
         on.resume_all()
         on.release_guards()
         time.sleep(0.1)
@@ -40,7 +61,7 @@ def unsettled(on: world.World, timeout: float = _SETTLED_SECONDS) -> Iterator[or
         yield oracle.Violation("I7", "unsettled", source, text)
 
 
-def _not_following(on: world.World) -> dict[tuple[str, int], str]:
+def not_following(on: world.World) -> dict[tuple[str, int], str]:
     """Buckets of prefixes that no live supervisor owns and follows, with what each says of them."""
     said: dict[tuple[str, int], list[str]] = {
         (prefix.source, bucket): [] for prefix in on.prefixes for bucket in range(prefix.buckets)

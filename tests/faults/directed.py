@@ -12,18 +12,20 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent import futures
 from typing import Any
 
 import kazoo.security
 
 from tests import polling, proxy
-from tests.faults import oracle, servers, stage, world
+from tests.faults import oracle, servers, shares, stage, world
 
 _BLIND = [kazoo.security.make_acl("world", "anyone", write=True, create=True, admin=True)]
 _OPEN = [kazoo.security.make_acl("world", "anyone", all=True)]
 _LAGS = "lags"
 _ON_ITS_WAY = 2.0
 """Seconds that a request needs to the server, where something is to happen meanwhile."""
+_QUIET = 4.0
 _SETTLED = ("following", "guarded")
 _BULK_READ = re.compile(r"lop=MLTR,.*?lcxid=(0x[0-9a-f]+)")
 
@@ -151,6 +153,16 @@ def standby_behind(on: stage.Stage) -> None:
 def claimed_beside_another(on: stage.Stage) -> None:
     """While a shard's claim is on its way, which nobody was in the way of, another shard of
     the same range is taken."""
+    _claimed_beside_another(on)
+
+
+def claimed_beside_another_that_shares(on: stage.Stage) -> None:
+    """The same where supervisors share."""
+    state = {"prefix": stage.STATE, "lease_ttl": f"{stage.SHARED_TTL:g}s"}
+    _claimed_beside_another(on, cluster={"mode": "share"}, state=state)
+
+
+def _claimed_beside_another(on: stage.Stage, **sections: dict[str, Any]) -> None:
     on.create()
     other = f"{stage.STATE}/owners/other".encode()
     said = {"instance": "other", "slot": "w0", "incarnation": 1, "target": stage.ROOT}
@@ -166,7 +178,7 @@ def claimed_beside_another(on: stage.Stage) -> None:
     way = proxy.Proxy(on.etcd.address)
     way.sees = sees
     on.proxies.append(way)
-    supervisor = on.supervisor(etcd={"endpoints": [f"http://{way.address}"]})
+    supervisor = on.supervisor(etcd={"endpoints": [f"http://{way.address}"]}, **sections)
 
     def decided() -> bool:
         shard = on.shard(supervisor)
@@ -250,6 +262,36 @@ def only_in_etcd(on: stage.Stage) -> None:
     if not on.converges():
         text = "a full sync ended, and did not see all that only etcd has"
         on.violations.append(oracle.Violation("I4", "overlooked", stage.ROOT, text))
+
+
+def a_stranger_beside_ours(on: stage.Stage) -> None:
+    """A stranger writes while a Txn of ours is on its way, which etcd then answers with a later
+    revision; there is no full sync that would see it."""
+    stranger = f"{stage.ROOT}/n"
+    on.create("n")
+    sync = {"prefixes": [stage.ROOT], "full_sync_interval": "0s", "drift": "watch"}
+    supervisor = on.follows(sync=sync)
+    polling.until(lambda: _is_watched(on, supervisor), 15, what="it is watched")
+    for number in range(3):
+        ours = b"%d" % (number + 1)
+        on.etcd_proxy.hold()
+        on.zk.set(stage.ROOT, ours)
+        on.held(ours)
+        assert on.hand.write({stranger.encode(): b"theirs"})
+        on.etcd_proxy.release()
+        on.arrived(ours)
+        try:
+            on.arrived(b"0", stranger, 5.0 + number)
+        except AssertionError:
+            text = "a stranger wrote it, and nobody put it right"
+            on.violations.append(oracle.Violation("I4", "strange", stranger, text))
+            on.zk.set(stranger, b"1")
+            return
+
+
+def _is_watched(on: stage.Stage, supervisor: world.Supervisor) -> bool:
+    told = on.shard(supervisor).get("drift")
+    return told is not None and told["why"] is None
 
 
 def guard_over_a_crash(on: stage.Stage) -> None:
@@ -482,6 +524,87 @@ def _bulk_read(on: stage.Stage) -> str:
     return next((match[1] for match in found if match), "")
 
 
+def moved_to_who_joins(on: stage.Stage) -> None:
+    """A second supervisor comes and gets its part, while all changes."""
+    names = [f"n{number}" for number in range(16)]
+    on.create(*names)
+    on.shared(0).start()
+    polling.until(lambda: on.parts() == [stage.SHARED], 30, what="the first has all")
+    on.shared(1).start()
+    number = 0
+
+    def even() -> bool:
+        nonlocal number
+        number += 1
+        for name in names:
+            on.zk.set_async(f"{stage.ROOT}/{name}", b"%d" % number)
+        on.zk.set(stage.ROOT, b"%d" % number)
+        return on.parts() == [2, 2]
+
+    polling.until(even, 40, every=0.02, what="each has its part")
+    even()
+    on.arrived(b"%d" % number)
+
+
+def offered_to_who_does_not_answer(on: stage.Stage) -> None:
+    """A second supervisor comes, is frozen before it is offered anything, and long after wakes."""
+    on.create()
+    on.shared(0).start()
+    polling.until(lambda: on.parts() == [stage.SHARED], 30, what="the first has all")
+    seen = on.seen
+    assert seen is not None
+    with seen.hurting(1):
+        second = on.shared(1)
+        second.start()
+        polling.until(lambda: "m1" in _labels(on).values(), 30, what="the second is there")
+        frozen = [*second.workers()]
+        second.freeze()
+        for each in frozen:
+            each.suspend()
+        seen.began = time.time()
+        polling.until(lambda: _offers(on), 30, what="it is offered something")
+        gone = time.monotonic() + 2 * (stage.SHARED_TTL + shares.SLACK) + 1.0
+        polling.until(lambda: not _offers(on) or time.monotonic() > gone, 60)
+        for each in frozen:
+            each.resume()
+        second.thaw()
+    on.zk.set(stage.ROOT, b"1")
+    on.arrived(b"1")
+
+
+def started_together(on: stage.Stage) -> None:
+    """Three start at once, one is killed, and comes again; then nothing happens for a while."""
+    on.create(*(f"n{number}" for number in range(8)))
+    started = [on.shared(number) for number in range(3)]
+    with futures.ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda each: each.start(), started))
+    polling.until(lambda: on.parts() == [1, 1, 2], 40, what="each has its part")
+    seen = on.seen
+    assert seen is not None
+    seen.began = time.time()
+    with seen.hurting(2):
+        started[2].kill()
+        on.zk.set(stage.ROOT, b"1")
+        polling.until(lambda: on.parts() == [2, 2], 40, what="two have all")
+        started[2].start()
+        polling.until(lambda: on.parts() == [1, 1, 2], 60, what="each has its part again")
+    on.arrived(b"1")
+    begin = time.time()
+    polling.until(lambda: time.time() > begin + _QUIET, 30)
+    if not seen.stood_still(begin - shares.GRACE, time.time()):
+        seen.still.append(shares.Span(begin, time.time()))
+
+
+def _offers(on: stage.Stage) -> set[bytes]:
+    last = oracle.last_values(list(on.watcher.events))
+    below = f"{stage.STATE}/offers/".encode()
+    return {key for key, value in last.items() if key.startswith(below) and value is not None}
+
+
+def _labels(on: stage.Stage) -> Mapping[str, str]:
+    return shares.labels(list(on.watcher.events), stage.STATE)
+
+
 SCENARIOS: Mapping[str, Callable[[stage.Stage], None]] = {
     each.__name__: each
     for each in (
@@ -493,9 +616,11 @@ SCENARIOS: Mapping[str, Callable[[stage.Stage], None]] = {
         one_change_behind,
         standby_behind,
         claimed_beside_another,
+        claimed_beside_another_that_shares,
         out_of_order,
         full_sync_beside_a_change,
         only_in_etcd,
+        a_stranger_beside_ours,
         guard_over_a_crash,
         put_back_unseen,
         stray_cluster,
@@ -504,5 +629,8 @@ SCENARIOS: Mapping[str, Callable[[stage.Stage], None]] = {
         put_back,
         armed_beside_a_change,
         changed_while_cut,
+        moved_to_who_joins,
+        offered_to_who_does_not_answer,
+        started_together,
     )
 }

@@ -18,6 +18,10 @@ KINDS = (
     drawing.Kind("take_rights", 0.5, 4.0, 3),
     drawing.Kind("rights_sweep", 2.5, 5.0, 2),
 )
+DRIFT = (drawing.Kind("compact", 0.3, 2.0, 3), drawing.Kind("strangers", 0.5, 3.0, 9))
+"""Where a watch is to tell what strangers write, and nothing else finds it."""
+_TWICE = 2
+"""So often a key is put right again without delay, or nearly so."""
 _NOTICED = 2.5
 """Seconds that it may take until a right that is gone is known."""
 SMALL = (drawing.Kind("no_space", 1.0, 4.0, 3),)
@@ -32,6 +36,7 @@ def inject(on: world.World, fault: drawing.Fault) -> None:
     steps = {
         "compact": _compact,
         "tamper": _tamper,
+        "strangers": _strangers,
         "take_rights": _take_rights,
         "rights_sweep": _rights_sweep,
         "no_space": _no_space,
@@ -60,6 +65,22 @@ def _tamper(on: world.World, luck: random.Random, lasts: float) -> None:
     on.tampered |= {p.path(key) for key in touched if (p := on.index.of(key)) is not None}
     on.hand.write(puts, chosen[3:])
     time.sleep(lasts)
+
+
+def _strangers(on: world.World, luck: random.Random, lasts: float) -> None:
+    """Mirrored keys are changed and deleted, one after another, some of them at once. Where a node
+    goes at the same moment no key is left of theirs: that would be a full sync's to delete."""
+    found = [key for key, value in on.found().items() if on.hurt.get(key, 0) < _TWICE]
+    keys = sorted(key for key in found if not key.startswith(drawing.GUARDED.encode()))
+    chosen, end = luck.sample(keys, min(len(keys), 150)), time.monotonic() + lasts
+    on.note("strangers write")
+    while chosen and time.monotonic() < end:
+        some = [chosen.pop() for _ in range(min(len(chosen), luck.choice((1, 1, 1, 5))))]
+        on.tampered |= {p.path(key) for key in some if (p := on.index.of(key)) is not None}
+        for key in some:
+            on.hurt[key] = on.hurt.get(key, 0) + 1
+        on.hand.change({key: luck.choice((None, b"theirs")) for key in some})
+        time.sleep(luck.uniform(0.0, 0.04))
 
 
 def _take_rights(on: world.World, luck: random.Random, lasts: float) -> None:

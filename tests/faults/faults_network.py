@@ -169,7 +169,7 @@ def _hold_writes(on: world.World, luck: random.Random, lasts: float) -> None:
     held = luck.choice(on.etcd_proxies)
     on.note("writes are held, to be let go later")
     held.hold("up", _KEEP)
-    if len(on.etcd_proxies) == 1:
+    if len(on.etcds) == 1:
         time.sleep(min(lasts, 1.0))
         held.divert()
         time.sleep(max(0.0, lasts - 1.0))

@@ -12,7 +12,8 @@ from typing import Any
 from tests.faults import drawing, oracle, world
 from zk2etcd import errors
 
-KINDS = (drawing.Kind("pause", 1.0, 5.0), drawing.Kind("split", 1.0, 4.0, 1))
+PAUSE = drawing.Kind("pause", 1.0, 5.0)
+KINDS = (PAUSE, drawing.Kind("split", 1.0, 4.0, 1))
 _PAUSED_SECONDS, _RESUMED_SECONDS = 4.0, 3.0
 
 

@@ -51,6 +51,24 @@ class Hand:
         with self._writing:
             return self._try("KV", "Txn", request) is not None
 
+    def change(self, values: Mapping[bytes, bytes | None]) -> bool:
+        """Overwrite, or with None delete, keys that are there, in one transaction, marked."""
+        request = rpc.TxnRequest()
+        mark = request.success.add().request_put
+        mark.key, mark.value = MARK, b"%d" % next(self._numbers)
+        for key, value in values.items():
+            there = request.success.add().request_txn
+            is_there = there.compare.add()
+            # etcd's enums: GREATER 1, VERSION 0.
+            is_there.key, is_there.result, is_there.target, is_there.version = key, 1, 0, 0
+            if value is None:
+                there.success.add().request_delete_range.key = key
+            else:
+                put = there.success.add().request_put
+                put.key, put.value = key, value
+        with self._writing:
+            return self._try("KV", "Txn", request) is not None
+
     @contextlib.contextmanager
     def still(self) -> Iterator[None]:
         """It writes nothing meanwhile."""

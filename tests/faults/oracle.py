@@ -8,6 +8,7 @@ test's own. docs/guarantees.md states the invariants.
 from __future__ import annotations
 
 import dataclasses
+import fnmatch
 import functools
 import hashlib
 import json
@@ -26,18 +27,20 @@ _SHOWN = 40
 
 
 class Prefix(NamedTuple):
-    """What is mirrored where: `source` in ZooKeeper, `target` in etcd, ZooKeeper paths left out;
-    in how many shards. `only`: of which of them `has` speaks; None of all."""
+    """What is mirrored where: `source` in ZooKeeper, `target` in etcd, patterns of what is left out
+    there; in how many shards. `only`: of which of them `has` speaks; None of all. `matching`: if
+    there are any, patterns of all that is mirrored."""
 
     source: str
     target: str
     exclude: tuple[str, ...] = ()
     buckets: int = 1
     only: int | None = None
+    matching: tuple[str, ...] = ()
 
     def key(self, path: str) -> bytes | None:
         """The key of a path, None if it is not mirrored here."""
-        if not _within(path, self.source) or any(_within(path, each) for each in self.exclude):
+        if not _within(path, self.source) or self._leaves_out(path):
             return None
         return (self.target + path[len(self.source) :]).encode()
 
@@ -53,7 +56,12 @@ class Prefix(NamedTuple):
         path = self.source + text[len(self.target) :]
         if self.only not in (None, self.bucket(key)):
             return False
-        return not any(_within(path, each) for each in self.exclude)
+        return not self._leaves_out(path)
+
+    def _leaves_out(self, path: str) -> bool:
+        if any(_matches(path, each) for each in self.exclude):
+            return True
+        return bool(self.matching) and not any(_matches(path, each) for each in self.matching)
 
     def bucket(self, key: bytes) -> int:
         """Whose a key of this prefix is: by a hash of the name below the root."""
@@ -85,6 +93,21 @@ class Index:
         return None
 
 
+def _matches(path: str, pattern: str) -> bool:
+    """Whether it, or what it lies below, matches; the names here hold no brackets."""
+    return _match(pattern.split("/"), path.split("/"))
+
+
+def _match(elements: Sequence[str], names: Sequence[str]) -> bool:
+    if not elements:
+        return True
+    if elements[0] == "**":
+        return any(_match(elements[1:], names[at:]) for at in range(len(names) + 1))
+    return bool(names) and (
+        fnmatch.fnmatchcase(names[0], elements[0]) and _match(elements[1:], names[1:])
+    )
+
+
 def _within(path: str, root: str) -> bool:
     return path == root or path.startswith(root + "/")
 
@@ -114,6 +137,7 @@ class Case:
     :param era: how often ZooKeeper had been put back to a copy of itself by then.
     :param pauses: by their number, which the test's marks carry, shards that were paused; None if
         it is not certain when.
+    :param until: the moment (wall clock) at which the supervisors were told to stop.
     """
 
     prefixes: Sequence[Prefix]
@@ -126,6 +150,7 @@ class Case:
     settled: int = sys.maxsize
     pauses: Sequence[tuple[Prefix, str] | None] = ()
     era: int = 0
+    until: float | None = None
 
     def wanted(self) -> dict[bytes, list[bytes | None]]:
         """What etcd may hold at the end: for each key the state at `settled`, and later ones."""
@@ -508,6 +533,23 @@ def owned(case: Case) -> Iterator[Violation]:
             yield Violation("I5", "token", where, text)
 
 
+def stolen(case: Case) -> Iterator[Violation]:
+    """A shard passes from one supervisor to another by way of nobody: its owner lets go of it, or
+    its lease ends."""
+    last: dict[str, object] = {}
+    for event in case.events:
+        kind, shard = state_key(case.state, event.key)
+        if kind != "owners":
+            continue
+        before = last.pop(shard, None)
+        if event.value is None:
+            continue
+        last[shard] = now = json.loads(event.value).get("instance")
+        if before not in (None, now) and not case.is_foreign(event):
+            text = f"{now} put it at revision {event.revision} over the key of {before}"
+            yield Violation("I5", "stolen", shard, text)
+
+
 def leased(case: Case) -> Iterator[Violation]:
     """An owner key hangs on a lease, or its owner's death would keep the shard from everybody."""
     for event in case.own():
@@ -627,7 +669,8 @@ def paused(case: Case) -> Iterator[Violation]:
 
 
 def _revisions_of(case: Case, key: bytes) -> list[int]:
-    return [event.revision for event in case.events if event.key == key]
+    """When it was put: a restore takes away what was put after its snapshot."""
+    return [each.revision for each in case.events if each.key == key and each.value is not None]
 
 
 # --- I2: the guard -------------------------------------------------------------------------------
@@ -689,7 +732,9 @@ def _note_trip(case: Case, standing: dict[str, _Trip], shard: str, event: watche
         return
     keys = (prefix.key(path) for path in trip["sample"] for prefix in case.prefixes)
     sampled = frozenset(key for key in keys if key is not None)
-    standing[shard] = _Trip(str(trip["id"]), event.at, sampled)
+    # One that a restored etcd had lost is put again, and is as old as it was.
+    since = min(event.at, float(trip.get("since", event.at)))
+    standing[shard] = _Trip(str(trip["id"]), since, sampled)
 
 
 def _changed_since(
@@ -707,5 +752,5 @@ def _changed_since(
 
 CHECKS = (
     *(order, regressed, inside, kept, equal),
-    *(owned, leased, apart, covered, rising, held, paused),
+    *(owned, stolen, leased, apart, covered, rising, held, paused),
 )

@@ -16,17 +16,22 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from tests import polling
 from tests.faults import (
     claims,
     drawing,
+    evening,
     faults_data,
+    faults_members,
     faults_network,
     faults_person,
     faults_process,
     hand,
     load,
+    lost,
     oracle,
     servers,
+    shares,
     txnlog,
     world,
 )
@@ -45,8 +50,14 @@ _INJECT: Mapping[str, Callable[[world.World, drawing.Fault], None]] = {
     "etcd": faults_network.inject,
     "data": faults_data.inject,
     "person": faults_person.inject,
+    "members": faults_members.inject,
+    "others": faults_members.inject,
 }
+_HURTS_ALL = ("zookeeper", "etcd", "data")
+"""Lanes of faults that no supervisor of several is spared from."""
 
+_WATCH_AGAIN = 10.0
+"""Seconds until what strangers write is watched again, after a watch that was broken off often."""
 _QUOTA = 24 * 1024 * 1024
 _GIVEN_UP = 30.0
 _LINGER = 0.7
@@ -97,6 +108,8 @@ def scene(seed: int, made_of: servers.Servers | None = None) -> servers.Servers:
     """The servers of a seed: one of each, three etcds, or three ZooKeepers; releases are taken from
     `made_of`, which wins where it asks for more than one."""
     made_of = made_of or servers.Servers()
+    if made_of.share:
+        made_of = dataclasses.replace(made_of, prefixes=made_of.prefixes or seed % 7)
     if made_of.zookeepers > 1 or made_of.etcds > 1 or made_of.etcd_quota:
         return made_of
     sizes = ((1, 3), (3, 1), (1, 1))
@@ -108,9 +121,27 @@ def scene(seed: int, made_of: servers.Servers | None = None) -> servers.Servers:
     )
 
 
+def members(made_of: servers.Servers) -> list[drawing.Kind]:
+    """What can happen to supervisors that share."""
+    etcds = faults_members.MEMBERS if made_of.etcds > 1 else ()
+    return [*faults_members.ONE, *faults_members.ALL, *etcds]
+
+
+def _shared(made_of: servers.Servers, *, calm: bool) -> dict[str, list[drawing.Kind]]:
+    """The same where supervisors share: in every second scene nothing but they is hurt, so that
+    somebody is well."""
+    own = {"members": members(made_of), "others": list(faults_members.ONE)}
+    if calm:
+        return {**own, "person": [faults_person.PAUSE]}
+    found = lanes(made_of)
+    del found["process"]
+    return {**found, **own}
+
+
 def lanes(made_of: servers.Servers) -> dict[str, list[drawing.Kind]]:
     """Which kinds of faults can happen to these servers, by lane."""
-    zookeeper, data = list(faults_network.ZOOKEEPER), list(faults_data.KINDS)
+    data = list(faults_data.DRIFT if made_of.drift else faults_data.KINDS)
+    zookeeper = list(faults_network.ZOOKEEPER)
     if made_of.zookeepers > 1:
         zookeeper += faults_network.ENSEMBLE
     elif made_of.zookeeper_admin:
@@ -135,7 +166,8 @@ def plan(seed: int, seconds: float, made_of: servers.Servers) -> drawing.Plan:
     """What will be done, on these servers. Some seeds have a busy tree, some a quiet one: a server
     that lacks the last few changes only is the hardest to tell."""
     rate = RATES[seed % len(RATES)]
-    return drawing.draw(seed, seconds, lanes(made_of), rate, made_of.prefixes)
+    kinds = _shared(made_of, calm=seed // 3 % 2 == 0) if made_of.share else lanes(made_of)
+    return drawing.draw(seed, seconds, kinds, rate, made_of.prefixes)
 
 
 def run(
@@ -178,23 +210,36 @@ class _Run:
         on = self._on
         on.seed()
         on.start()
+        if on.servers.share:
+            polling.until(lambda: not claims.not_following(on), 60, every=0.2, what="all follow")
+            on.seen.began = time.time()
         on.started = time.monotonic()
         self._hurt()
         on.heal()
         healed, pace = time.monotonic(), _Pace()
         on.note("healed")
         allowed = EQUAL_SECONDS + self._lease_left(healed)
+        if on.servers.drift:
+            allowed += _WATCH_AGAIN
         after = self._converge(healed, allowed)
-        allowed *= pace.end()
         violations = [*on.violations, *claims.unsettled(on)]
+        if on.servers.share:
+            on.seen.pace = pace.now()
+            violations += evening.out(on, self._drawn.seed % len(on.supervisors))
+        allowed *= pace.end()
         case = self._case()
-        violations += [*oracle.judge(case), *claims.missed(on)]
+        servers_of_it = [server.address for server in on.zookeepers]
+        violations += lost.but_the_lost(case, oracle.judge(case), servers_of_it, on.note)
+        violations += [*claims.missed(on), *claims.untampered(on), *claims.bugs(on)]
+        if on.servers.share:
+            on.seen.pace = max(on.seen.pace, pace.now())
+            violations += shares.judge(case, on.seen, world.LEASE_TTL)
         if after is None or after > allowed:
             violations.insert(0, _late(after, allowed))
         return Report(
             self._drawn.seed,
             self._drawn.seconds,
-            on.servers.name,
+            self._name(),
             violations,
             after,
             allowed,
@@ -202,6 +247,14 @@ class _Run:
             {**self._counts, "events": len(case.events), "nodes": len(case.history)},
             None,
         )
+
+    def _name(self) -> str:
+        even = ", ".join(f"{each:.1f}" for each in self._on.evened)
+        seen = self._on.seen
+        told = f" (even after {even} s, {len(seen.still)} quiet, {len(seen.joins)} joins judged"
+        still = seen.stood_still(0.0, time.time())
+        told += f", machine still for {still:.1f} s)" if still else ")"
+        return self._on.servers.name + (told if self._on.servers.share else "")
 
     def _hurt(self) -> None:
         start = time.monotonic()
@@ -237,8 +290,10 @@ class _Run:
             time.sleep(max(0.0, start + fault.at - time.monotonic()))
             if time.monotonic() > start + self._drawn.seconds + 1:
                 return
+            hurting = self._on.seen.hurting() if name in _HURTS_ALL else contextlib.nullcontext()
             try:
-                inject(self._on, fault)
+                with hurting:
+                    inject(self._on, fault)
             except (errors.StartError, errors.UsageError) as error:
                 # A supervisor that cannot start while its servers are away, or is gone by now.
                 self._on.note(f"{fault.kind} was cut short: {error}")
@@ -271,6 +326,7 @@ class _Run:
     def _case(self) -> oracle.Case:
         """What both sides have logged, once zk2etcd has stopped."""
         on = self._on
+        until = time.time()
         settled = max(record.zxid for record in on.logged())
         for supervisor in on.supervisors:
             supervisor.stop()
@@ -292,6 +348,7 @@ class _Run:
             settled,
             tuple(on.pauses),
             len(on.restores),
+            until,
         )
 
     def _await_mark(self) -> None:
@@ -326,9 +383,13 @@ class _Pace:
             self._cpu += time.thread_time() - cpu
 
     def end(self) -> float:
-        """1.0 or more; it stops."""
+        """As `now`; it stops."""
         self._over.set()
         self._thread.join()
+        return self.now()
+
+    def now(self) -> float:
+        """1.0 or more."""
         return min(max(1.0, self._wall / self._cpu), _PACE_MOST) if self._cpu else 1.0
 
 

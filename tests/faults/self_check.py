@@ -28,6 +28,8 @@ PATCHES = HERE / "mutations"
 SOURCE = HERE.parent.parent
 _ROOTS = ("zk2etcd", "workers")
 _TRIES = 2
+NOTHING = "nothing"
+"""What a mutation makes fire that may cost time, and no more."""
 
 
 class Rotten(AssertionError):
@@ -40,7 +42,7 @@ class Unnoticed(AssertionError):
 
 @dataclasses.dataclass(frozen=True)
 class Mutation:
-    """`fires` is the check that must; `also` are those that may."""
+    """`fires` is the check that must, or `NOTHING`; `also` are those that may."""
 
     name: str
     what: str
@@ -145,7 +147,7 @@ def passes(scenario: str, made_of: made.Servers = made.INSTALLED) -> str:
 
 
 def notices(mutation: Mutation, made_of: made.Servers = made.INSTALLED) -> str:
-    """The named check fires, and only it and those announced: one line about it.
+    """The named check fires, and only it and those announced, or nothing does: one line about it.
 
     :raises Rotten: the patch does not apply any more.
     :raises Unnoticed: it does not fire, or another one does.
@@ -157,6 +159,8 @@ def notices(mutation: Mutation, made_of: made.Servers = made.INSTALLED) -> str:
         if unforeseen:
             shown = "\n".join(map(str, seen.violations[:5]))
             raise Unnoticed(f"{mutation.name}: {sorted(unforeseen)} fired unforeseen:\n{shown}")
+        if mutation.fires == NOTHING and not seen.failure:
+            return f"{mutation.name}: {mutation.scenario} passes all the same, {seen.seconds:.1f} s"
         if mutation.fires in seen.checks:
             others = ", ".join(sorted(seen.checks - {mutation.fires}))
             more = f" (and {others})" if others else ""

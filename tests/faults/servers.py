@@ -11,6 +11,7 @@ import http.client
 import json
 import pathlib
 import subprocess
+from typing import Any
 
 from tests import copies, proxy, zookeeper_admin
 from tests.faults import login
@@ -35,6 +36,17 @@ class Servers:
     """etcd asks who is there."""
     prefixes: int = 0
     """Small ones that are mirrored beside the others."""
+    patterns: bool = False
+    """Some of the others are mirrored by patterns."""
+    drift: bool = False
+    """Strangers write into what is mirrored, a watch is to tell of it, and no full sync is due."""
+    share: bool = False
+    """Several supervisors share all that, each with ways of its own to the servers."""
+
+    @property
+    def supervisors(self) -> int:
+        """How many there are; where they share, all of them run."""
+        return 3 if self.share else 2
 
     @property
     def can_bump(self) -> bool:
@@ -57,7 +69,9 @@ class Servers:
         small = f", {self.prefixes} small prefixes" if self.prefixes else ""
         thin = f" over {self.line} bytes/s" if self.line else ""
         made_of = f"{self.zookeepers} ZooKeeper ({zookeeper}), {self.etcds} etcd ({etcd})"
-        return made_of + small + thin
+        wild = ", patterns" if self.patterns else ""
+        several = f", {self.supervisors} share" if self.share else ""
+        return made_of + small + wild + several + thin
 
 
 INSTALLED = Servers()
@@ -133,6 +147,13 @@ class Etcd(sandboxes.Etcd):
             return answer.status == 200 or b"user name is empty" in answer.read()
         return False
 
+    def leads(self) -> bool:
+        """Whether it says that it is its cluster's leader."""
+        with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
+            said = self._ask("/v3/maintenance/status", b"{}")
+            return bool(said["leader"] == said["header"]["member_id"])
+        return False
+
     def revision(self) -> int:
         """1 as long as nothing was written."""
         return int(self._header()["revision"])
@@ -142,11 +163,14 @@ class Etcd(sandboxes.Etcd):
         return f"{int(self._header()['cluster_id']):x}"
 
     def _header(self) -> dict[str, str]:
+        found: dict[str, str] = self._ask("/v3/kv/range", b'{"key": "AA=="}')["header"]
+        return found
+
+    def _ask(self, path: str, body: bytes) -> Any:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5.0)
         with contextlib.closing(connection):
-            connection.request("POST", "/v3/kv/range", b'{"key": "AA=="}')
-            found: dict[str, str] = json.loads(connection.getresponse().read())["header"]
-            return found
+            connection.request("POST", path, body)
+            return json.loads(connection.getresponse().read())
 
     def client_arguments(self) -> list[str]:
         return ["--user", f"{login.USER}:{login.PASSWORD}"] if self._logins else []

@@ -9,6 +9,7 @@ import contextlib
 import pathlib
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ import kazoo.client
 
 from tests import polling, proxy
 from tests.acceptance import installed
-from tests.faults import hand, oracle, servers, txnlog, watcher, world
+from tests.faults import hand, oracle, servers, shares, txnlog, watcher, world
 from tests.integration import observing
 from zk2etcd import errors
 from zk2etcd.sandbox import servers as sandboxes
@@ -26,6 +27,8 @@ STATE = "zk2etcd/mutations"
 SESSION_SECONDS = 60.0
 """Longer than any scenario: a session that ends is a transaction, and a copy of a server must not
 catch up with its original by ending those that it inherited."""
+SHARED, SHARED_TTL = 4, 3.0
+"""So many shards there are where several share, and how long their leases live."""
 _SETTLED = 15.0
 _LATE, _GONE = 2.0, 0.7
 
@@ -60,8 +63,14 @@ class Stage:
         self.violations: list[oracle.Violation] = []
         self.released: dict[str, float] = {}
         self._pauses: list[tuple[oracle.Prefix, str]] = []
+        self.prefix = oracle.Prefix(ROOT, ROOT)
+        self.seen: shares.Seen | None = None
+        """Where supervisors share; then the prefix is one of several shards."""
+        self._machine: shares.Machine | None = None
 
     def close(self) -> None:
+        if self._machine is not None:
+            self._machine.close()
         self.watcher.close()
         self.hand.close()
         self.zk.stop()
@@ -73,12 +82,16 @@ class Stage:
 
     def supervisor(self, **sections: dict[str, Any]) -> world.Supervisor:
         """Another one, started; `sections` are laid over its configuration."""
+        made = self._made(sections)
+        made.start()
+        return made
+
+    def _made(self, sections: dict[str, dict[str, Any]]) -> world.Supervisor:
         made = self._box.adopt(
             world.Supervisor(self._box.subfolder("zk2etcd"), self._config(sections))
         )
         made.source_tree = self._tree
         self.supervisors.append(made)
-        made.start()
         return made
 
     def follows(self, **sections: dict[str, Any]) -> world.Supervisor:
@@ -86,6 +99,26 @@ class Stage:
         made = self.supervisor(**sections)
         made.wait_following(30.0)
         return made
+
+    def shared(self, number: int, **sections: dict[str, Any]) -> world.Supervisor:
+        """One of several that share."""
+        self.prefix = oracle.Prefix(ROOT, ROOT, buckets=SHARED)
+        if self.seen is None:
+            self.seen = shares.Seen(number + 1)
+            self._machine = shares.Machine(self.seen)
+        self.seen.supervisors = max(self.seen.supervisors, number + 1)
+        prefix = {"from": ROOT, "to": ROOT, "buckets": SHARED}
+        settings: dict[str, dict[str, Any]] = {
+            "sync": {"prefixes": [prefix], "full_sync_interval": "0s"},
+            "state": {"prefix": STATE, "lease_ttl": f"{SHARED_TTL:g}s"},
+            "cluster": {"mode": "share", "name": f"m{number}", "move_after": "1s"},
+        }
+        return self._made({**settings, **sections})
+
+    def parts(self) -> list[int]:
+        """How many shards each supervisor has that has any."""
+        owners = shares.owners(list(self.watcher.events), STATE)
+        return sorted(Counter(owners.values()).values())
 
     def _config(self, sections: dict[str, dict[str, Any]]) -> dict[str, Any]:
         content = {
@@ -99,6 +132,8 @@ class Stage:
             "state": {"prefix": STATE, "lease_ttl": "30s"},
             "workers": {"count": 1, "stop_timeout": "5s"},
             "log": {"format": "json"},
+            # Those of several that share say so: `shared`.
+            "cluster": {"mode": "standby"},
         }
         return installed.laid_over(content, **sections)
 
@@ -292,9 +327,8 @@ class Stage:
         events = list(self.watcher.events)
         foreign = {event.revision for event in events if event.key == hand.MARK}
         history = txnlog.replay(txnlog.records([self.zookeeper.data]))
-        prefixes = [oracle.Prefix(ROOT, ROOT)]
         case = oracle.Case(
-            prefixes,
+            [self.prefix],
             STATE,
             history,
             events,
@@ -302,7 +336,8 @@ class Stage:
             released=self.released,
             pauses=self._pauses,
         )
-        return [*self.violations, *oracle.judge(case)]
+        several = shares.judge(case, self.seen, SHARED_TTL) if self.seen else []
+        return [*self.violations, *oracle.judge(case), *several]
 
     def _mark_is_last(self) -> bool:
         events = self.watcher.events

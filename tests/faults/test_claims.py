@@ -17,7 +17,10 @@ class Said:
         self._repaired = repaired
         self._shards = shards
 
-    def events(self, event: str) -> list[dict[str, str]]:
+    def events(self, event: str | None = None) -> list[dict[str, str]]:
+        if event is None:
+            failed = {"event": "the supervisor failed", "exception": "Traceback\nKeyError: 'x'"}
+            return [{"event": "stopped"}, {**failed, "timestamp": "now", "process": "supervisor"}]
         assert event == "repaired"
         return [{"path": path, "op": "put", "timestamp": "now"} for path in self._repaired]
 
@@ -62,6 +65,12 @@ def test_a_repair_of_what_nobody_tampered_with_is_seen(tmp_path: pathlib.Path) -
     never_started = Said(tmp_path / "none", ["/conf/s0"], [])
     found = list(claims.missed(world_of(said, never_started)))
     assert [(each.check, each.key) for each in found] == [("missed", "/conf/s10")]
+
+
+def test_a_failure_that_nobody_had_thought_of_is_seen(tmp_path: pathlib.Path) -> None:
+    found = list(claims.bugs(world_of(Said(tmp_path, [], []), Said(tmp_path / "none", [], []))))
+    assert [(each.check, each.key) for each in found] == [("bug", "supervisor")]
+    assert "KeyError: 'x'" in found[0].text
 
 
 def test_a_shard_that_does_not_follow_is_seen(tmp_path: pathlib.Path) -> None:

@@ -234,6 +234,19 @@ def test_a_delete_seen_live_is_not_held() -> None:
     assert judged(above, changes) == set()
 
 
+def test_a_trip_that_is_put_again_is_as_old_as_it_was() -> None:
+    """A restored etcd had lost it; what was seen live since it was found is no breach."""
+    again = json.loads(trip("/dubbo/a"))
+    again["trip"]["since"] = 998.0
+    held = mirrored(
+        *[(2, b"/dubbo/a", b"1"), (3, GUARD, json.dumps(again).encode())], (40, b"/dubbo/a", None)
+    )
+    live: Nodes = {"/dubbo/a": [(2, b"1"), (998, None)]}
+    assert judged(live, held) == set()
+    before: Nodes = {"/dubbo/a": [(2, b"1"), (996, None)]}
+    assert judged(before, held) == {("I2", "guard")}
+
+
 def test_a_delete_while_the_walk_was_under_way_is_not_held() -> None:
     """The walk missed the node, and an event told why."""
     held = mirrored((2, b"/dubbo/a", b"1"), (3, GUARD, trip("/dubbo/a")), (40, b"/dubbo/a", None))
@@ -275,6 +288,19 @@ def test_nothing_of_a_paused_shard_is_written(late: Change, fires: bool) -> None
     foreign = [revision for revision, *_ in marks if revision != late[0]]
     found = judged(nodes, changes, foreign=foreign, pauses=[(PREFIXES[0], "dubbo-0")])
     assert (("I5", "paused") in found) is fires
+
+
+def test_a_pause_that_a_restore_of_etcd_took_away_is_not_judged() -> None:
+    """Its mark is gone with it, and the supervisor puts both of its own keys anew."""
+    begin, end = (oracle.pause_mark(0, which) for which in ("begin", "end"))
+    era = watcher.ERA
+    marks: list[Change] = [(12, begin, b""), (era, begin, None), (era + 9, end, b"")]
+    changes = [*mirrored((10, b"/dubbo/a", b"1")), *marks]
+    changes.insert(-1, (era + 5, CHECKPOINT, checkpoint(0xFF, 1)))
+    foreign = [revision for revision, *_ in marks]
+    nodes: Nodes = {"/dubbo/a": [(1, b"1")]}
+    found = judged(nodes, changes, foreign=foreign, pauses=[(PREFIXES[0], "dubbo-0")])
+    assert ("I5", "paused") not in found
 
 
 def test_a_write_under_another_bucket_s_token_is_seen() -> None:

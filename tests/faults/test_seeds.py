@@ -12,7 +12,7 @@ import pytest
 
 from tests.faults import drawing, run, servers
 
-SECONDS = 12.0
+SECONDS = 8.0
 FRESH = random.SystemRandom().randrange(1000, 1_000_000)
 
 

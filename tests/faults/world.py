@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import pathlib
 import random
@@ -12,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent import futures
 from typing import Any
 
 import kazoo.client
@@ -21,13 +23,16 @@ import psutil
 
 from tests import polling, processes, proxy
 from tests.acceptance import installed
-from tests.faults import drawing, hand, load, login, oracle, servers, txnlog, watcher
+from tests.faults import drawing, hand, load, login, oracle, servers, shares, txnlog, watcher
 from tests.integration import observing
 from zk2etcd import errors
 from zk2etcd.sandbox import servers as sandboxes
 
 STATE = "zk2etcd/faults"
 LEASE_TTL = 3.0
+MOVE_AFTER = "1s"
+_FEW = 20
+"""Prefixes of which each may have a full sync each second."""
 _PATIENCE = 1.0
 _RIGHTS_SECONDS = 30.0
 _AT_ONCE = 100
@@ -37,6 +42,11 @@ PREFIXES = (
     oracle.Prefix("/conf", "/conf"),
     oracle.Prefix(drawing.GUARDED, drawing.GUARDED),
 )
+PATTERNS = {
+    "/services": oracle.Prefix("/services", "/mirror/services", ("/services/*/n1*", "/**/leaf")),
+    "/conf": oracle.Prefix("/conf", "/conf", matching=("/conf/*/n*", "/conf/s1")),
+}
+"""In place of those, where patterns are asked for."""
 KEPT = {
     b"/dubbo2": b"a neighbour",
     b"/dubbo2/x": b"a neighbour's child",
@@ -92,6 +102,32 @@ class Supervisor(installed.Supervisor):
         return sorted(found, key=lambda each: each.pid)
 
 
+@dataclasses.dataclass(frozen=True)
+class Ways:
+    """To each ZooKeeper, and to each etcd."""
+
+    zookeeper: Sequence[proxy.Proxy]
+    etcd: Sequence[proxy.Proxy]
+
+    @classmethod
+    def made(
+        cls,
+        zookeepers: Sequence[servers.ZooKeeper],
+        etcds: Sequence[servers.Etcd],
+        line: int | None,
+    ) -> Ways:
+        return cls(
+            [proxy.Proxy(each.address, rate=line) for each in zookeepers],
+            [proxy.Proxy(each.address, rate=line) for each in etcds],
+        )
+
+    def hosts(self) -> list[str]:
+        return [each.address for each in self.zookeeper]
+
+    def endpoints(self) -> list[str]:
+        return [f"http://{each.address}" for each in self.etcd]
+
+
 class World:
     """Everything that a fault can touch. Start it, break it, `heal` it, close its sandbox."""
 
@@ -100,7 +136,9 @@ class World:
     ) -> None:
         self.servers = made_of
         self.small = drawing.small(made_of.prefixes)
-        self.prefixes = (*PREFIXES, *(oracle.Prefix(each, each) for each in self.small))
+        chosen = PATTERNS if made_of.patterns else {}
+        self._large = [chosen.get(each.source, each) for each in PREFIXES]
+        self.prefixes = (*self._large, *(oracle.Prefix(each, each) for each in self.small))
         self.index = oracle.Index(self.prefixes)
         self.box = box
         self.zookeepers, self.links = servers.ensemble(box, made_of)
@@ -109,12 +147,11 @@ class World:
             server.launch()
         for server in (*self.zookeepers, *self.etcds):
             server.wait_ready()
-        self.zk_proxies = [
-            proxy.Proxy(server.address, rate=made_of.line) for server in self.zookeepers
-        ]
-        self.etcd_proxies = [
-            proxy.Proxy(server.address, rate=made_of.line) for server in self.etcds
-        ]
+        ways = made_of.supervisors if made_of.share else 1
+        self.ways = [Ways.made(self.zookeepers, self.etcds, made_of.line) for _ in range(ways)]
+        """By supervisor, where they share; else all go the same."""
+        self.zk_proxies = [each for way in self.ways for each in way.zookeeper]
+        self.etcd_proxies = [each for way in self.ways for each in way.etcd]
         addresses = [server.address for server in self.etcds]
         self.hand = hand.Hand(addresses, logs_in=made_of.logins)
         if made_of.logins and not self.hand.ask_for_logins(True):
@@ -126,27 +163,35 @@ class World:
         self.restores: list[txnlog.Restore] = []
         self.snapshots = 0
         self.supervisors: list[Supervisor] = []
-        for _ in range(2):
-            supervisor = box.adopt(Supervisor(box.subfolder("zk2etcd"), self.config()))
+        for number in range(made_of.supervisors):
+            content = self._own(self.config(), number)
+            supervisor = box.adopt(Supervisor(box.subfolder("zk2etcd"), content))
             supervisor.source_tree = source_tree
             self.supervisors.append(supervisor)
         self.config_lock = threading.Lock()
         # Two lanes that end and start the same supervisor would lose sight of one of its processes.
         self.restarting = threading.Lock()
+        self.hands = [threading.Lock() for _ in range(made_of.supervisors)]
+        """Who hurts one of those that share has its hand on it."""
         self.violations: list[oracle.Violation] = []
         self.notes: list[str] = []
+        self.seen = shares.Seen(made_of.supervisors)
+        self.evened: list[float] = []
+        """How long it took until parts were even, in seconds."""
         self.released: dict[str, float] = {}
         # By their number: shards that had said `paused`, and were not resumed before the end mark;
         # None if it is not known when they were.
         self.pauses: list[tuple[oracle.Prefix, str] | None] = []
         self._asked: dict[str, float] = {}
         # Paths whose keys the test changed by hand, and those that nobody could read for a while.
-        self.tampered: set[str] = set()
-        self.unreadable: set[str] = set()
+        self.tampered, self.unreadable = set[str](), set[str]()
+        # How often a stranger wrote a key.
+        self.hurt: dict[bytes, int] = {}
         self.started = time.monotonic()
         self.supervisor_lost_at: float | None = None
         self.etcd_put_back_at: float | None = None
         """Monotonic, as the one before."""
+        self._machine = shares.Machine(self.seen) if made_of.share else None
 
     def config(self, **sync: Any) -> dict[str, Any]:
         """The configuration; `sync` is laid over its section."""
@@ -156,28 +201,30 @@ class World:
                 "from": each.source,
                 "to": each.target,
                 "exclude": list(each.exclude),
+                "only": list(each.matching),
                 "buckets": each.buckets,
             }
             for each in self.prefixes
         ]
         return {
             "zookeeper": {
-                "hosts": [each.address for each in self.zk_proxies],
+                "hosts": self.ways[0].hosts(),
                 "session_timeout": "2s",
                 "connect_timeout": "1s",
                 "request_timeout": "2s",
             },
             "etcd": {
-                "endpoints": [f"http://{each.address}" for each in self.etcd_proxies],
+                "endpoints": self.ways[0].endpoints(),
                 "request_timeout": "1s",
                 **({"username": login.USER, "password": login.PASSWORD} if logins else {}),
             },
             "sync": {
                 "prefixes": prefixes,
                 # Each of hundreds every second would be all that there is time for.
-                "full_sync_interval": "20s" if self.small else "1s",
+                "full_sync_interval": "20s" if len(self.small) > _FEW else "1s",
                 "full_sync_concurrency": 2,
                 "delete_guard": {"min_deletes": 25, "max_ratio": 0.3},
+                **({"drift": "watch", "full_sync_interval": "0s"} if self.servers.drift else {}),
                 **sync,
             },
             "state": {"prefix": STATE, "lease_ttl": f"{LEASE_TTL:g}s"},
@@ -190,10 +237,19 @@ class World:
             "log": {"format": "json", "level": "info"},
         }
 
+    def _own(self, content: dict[str, Any], number: int) -> dict[str, Any]:
+        """The same for one supervisor: its own ways to the servers, and its name."""
+        if not self.servers.share:
+            return content
+        way = self.ways[number]
+        sides = {"zookeeper": {"hosts": way.hosts()}, "etcd": {"endpoints": way.endpoints()}}
+        cluster = {"mode": "share", "name": f"m{number}", "move_after": MOVE_AFTER}
+        return installed.laid_over(content, cluster=cluster, **sides)
+
     def seed(self) -> None:
         """The tree before anything is mirrored, and the keys that nobody may touch."""
         for prefix in self.prefixes:
-            load.create(self.zk, prefix.source, b"root")
+            self._create_root(prefix.source)
         items = [(f"{drawing.GUARDED}/n{number}", b"seed") for number in range(40)]
         items += [(root, b"outside") for root in drawing.OUTSIDE]
         for root in drawing.ROOTS:
@@ -206,15 +262,33 @@ class World:
         observing.seed(self.zk, items)
         assert self.hand.write(KEPT), "etcd did not take the sentinels"
 
+    def _create_root(self, path: str) -> None:
+        """However long it takes: nothing is hurt yet."""
+        deadline = time.monotonic() + 60
+        while True:
+            with contextlib.suppress(*load.MISSED):
+                if time.monotonic() > deadline or self.zk.exists(path):
+                    return
+                load.create(self.zk, path, b"root")
+
     def start(self) -> None:
-        """The first supervisor, following."""
+        """The first supervisor, following; or all of them, where they share."""
+        if self.servers.share:
+            self.start_all()
+            return
         first = self.supervisors[0]
         first.start()
-        if self.small:
+        if len(self.small) > _FEW:
             # The status of all, again and again, would cost more than to start.
             shards = sum(prefix.buckets for prefix in self.prefixes)
             polling.until(lambda: len(first.events("base done")) >= shards, 120, every=0.5)
         first.wait_following(30.0)
+
+    def start_all(self) -> None:
+        """Those that do not run, at once."""
+        gone = [each for each in self.supervisors if not each.alive]
+        with futures.ThreadPoolExecutor(len(self.supervisors)) as pool:
+            list(pool.map(lambda each: each.start(), gone))
 
     def note(self, text: str) -> None:
         """Something that a person who looks into a failure wants to know."""
@@ -222,6 +296,8 @@ class World:
 
     def close(self) -> None:
         """Clients and proxies; the sandbox ends the processes."""
+        if self._machine is not None:
+            self._machine.close()
         self.watcher.close()
         self.hand.close()
         load.close(self.zk)
@@ -279,7 +355,9 @@ class World:
         for each in self.supervisors:
             if each.alive:
                 self.thaw(each)
-        if not any(each.alive for each in self.supervisors):
+        if self.servers.share:
+            self.start_all()
+        elif not any(each.alive for each in self.supervisors):
             self.supervisors[0].start()
         self.reconfigure(self.config())
 
@@ -290,13 +368,14 @@ class World:
                 process.send_signal(signal.SIGCONT)
         supervisor.thaw()
 
-    def reconfigure(self, content: dict[str, Any]) -> None:
-        """Every supervisor's file, and SIGHUP to those that run."""
+    def reconfigure(self, content: dict[str, Any], only: Supervisor | None = None) -> None:
+        """Every supervisor's file, or one's, and SIGHUP to those that run."""
         with self.config_lock:
-            for each in self.supervisors:
-                each.configure(content)
-                with contextlib.suppress(errors.UsageError):
-                    each.reload()
+            for number, each in enumerate(self.supervisors):
+                if only in (None, each):
+                    each.configure(self._own(content, number))
+                    with contextlib.suppress(errors.UsageError):
+                        each.reload()
 
     def lose_supervisor(self, supervisor: Supervisor) -> None:
         """kill -9; its successor has to wait for its lease."""
@@ -308,7 +387,7 @@ class World:
     def wanted(self) -> dict[bytes, bytes]:
         """What ZooKeeper has, by key."""
         found = {}
-        for prefix in PREFIXES:
+        for prefix in self._large:
             for path, value in observing.nodes(self.zk, prefix.source):
                 key = prefix.key(path)
                 if key is not None:
@@ -387,8 +466,9 @@ class World:
             self.note(f"diff ended with {done.returncode}: {done.stderr[-200:].strip()}")
 
     def restart_somebody(self, luck: random.Random) -> None:
-        """kill -9 to the workers, or to a supervisor, which is started again."""
-        if luck.random() < 0.5:
+        """kill -9 to the workers, or to a supervisor, which is started again; where they share,
+        only those who hurt them start them."""
+        if not self.servers.share and luck.random() < 0.5:
             with self.restarting:
                 supervisor = next((each for each in self.supervisors if each.alive), None)
                 if supervisor is not None:

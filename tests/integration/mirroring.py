@@ -20,7 +20,7 @@ import pytest
 
 from tests import polling
 from tests.integration import observing
-from zk2etcd import messages, metrics
+from zk2etcd import conditions, messages, metrics
 from zk2etcd.config import models
 from zk2etcd.logs import logger
 from zk2etcd_workers import main
@@ -38,9 +38,13 @@ class Counting(metrics.Instruments):
         self.fixes = {"put": 0, "delete": 0}
         self.trips = 0
         self.writes = 0
+        self.drifts = 0
 
     def fixed(self, kind: str, n: int = 1) -> None:
         self.fixes[kind] += n
+
+    def drift_repaired(self) -> None:
+        self.drifts += 1
 
     def guard_trip(self) -> None:
         self.trips += 1
@@ -138,7 +142,7 @@ class Worker:
 
     def trip(
         self, timeout: float = 15.0, *, number: int = 0, kind: str | None = None
-    ) -> messages.Guard:
+    ) -> conditions.Guard:
         """What the guard of a shard holds, once it does; if `kind` is given, of that kind."""
         report = self.wait(
             lambda each: each.guard is not None and kind in (None, each.guard.kind),

@@ -15,6 +15,8 @@ import etcd3.etcdrpc as rpc
 import grpc
 import kazoo.client
 
+from tests import polling
+
 _TIMEOUT = 20.0
 _PAGE = 20_000
 
@@ -71,6 +73,11 @@ class Etcd:
     def delete(self, key: str | bytes) -> None:
         self._kv.DeleteRange(rpc.DeleteRangeRequest(key=_bytes(key)), timeout=_TIMEOUT)
 
+    def delete_below(self, root: str) -> None:
+        """All keys below `root`, in one revision."""
+        start, end = f"{root}/".encode(), f"{root}0".encode()
+        self._kv.DeleteRange(rpc.DeleteRangeRequest(key=start, range_end=end), timeout=_TIMEOUT)
+
     def get(self, key: str | bytes, revision: int = 0) -> KeyValue | None:
         request = rpc.RangeRequest(key=_bytes(key), revision=revision)
         kvs = self._kv.Range(request, timeout=_TIMEOUT).kvs
@@ -108,6 +115,25 @@ class Etcd:
 
     def revision(self) -> int:
         return int(self._kv.Range(rpc.RangeRequest(key=b"\0"), timeout=_TIMEOUT).header.revision)
+
+    def written_since(self, revision: int) -> list[bytes]:
+        """The keys that were put or deleted after this revision, by whomever; those left out that
+        ended with their lease, as those of a test before this one may at any time."""
+        last = b"written-since"
+        self.put(last, b"")
+        watch = self.watch(revision + 1)
+        polling.until(lambda: any(event.key == last for event in watch.events), _TIMEOUT)
+        events = list(watch.events)
+        watch.close()
+        self._watches.remove(watch)
+        self.delete(last)
+        written = [event for event in events if event.value is not None or not self._leased(event)]
+        return [event.key for event in written if event.key != last]
+
+    def _leased(self, deleted: Event) -> bool:
+        request = rpc.RangeRequest(key=deleted.key, revision=deleted.revision - 1)
+        kvs = self._kv.Range(request, timeout=_TIMEOUT).kvs
+        return any(kv.lease for kv in kvs)
 
     def compact(self, revision: int) -> None:
         self._kv.Compact(rpc.CompactionRequest(revision=revision), timeout=_TIMEOUT)

@@ -21,7 +21,7 @@ import pytest
 
 from tests import polling
 from tests.unit import views
-from zk2etcd import errors, messages, metrics
+from zk2etcd import conditions, errors, metrics
 from zk2etcd.admin import listening
 from zk2etcd.cli import main
 from zk2etcd.client import admin_client
@@ -63,7 +63,7 @@ class FakeControl:
         self.synced.append(tuple(known if shards is None else shards))
         return self.synced[-1]
 
-    def request_release(self, shard: str, trip: str, by: str) -> messages.Guard:
+    def request_release(self, shard: str, trip: str, by: str) -> conditions.Guard:
         if shard not in [each.id for each in self.view.shards]:
             raise control.UnknownShard([shard])
         if trip != views.GUARD.id:
@@ -264,10 +264,10 @@ def test_the_page_says_why_the_last_reload_was_refused(ask: Ask, fake: FakeContr
 def test_the_page_shows_who_paused_a_shard_and_how_far_a_base_is(
     ask: Ask, fake: FakeControl
 ) -> None:
-    work = messages.Work("base", 5000, 4000, 300, 2500.0, 3.0)
+    work = conditions.Work("base", 5000, 4000, 300, 2500.0, 3.0)
     fake.view = views.view(
         shards=(
-            views.shard("a", phase="paused", pause=messages.Paused("anna", views.NOW - 60)),
+            views.shard("a", phase="paused", pause=conditions.Paused("anna", views.NOW - 60)),
             views.shard("b", phase="full_sync", progress=(5000, 20_000), work=work),
         )
     )
@@ -667,7 +667,9 @@ def test_pause_and_resume_say_who_asks(
     assert main.run(["pause", "--url", url]) == 0
     assert fake.ordered[2][:2] == ("pause", (shard,))
     assert "@" in fake.ordered[2][2]
-    fake.view = views.view(shards=(views.shard(phase="paused", pause=messages.Paused("bob", 0.0)),))
+    fake.view = views.view(
+        shards=(views.shard(phase="paused", pause=conditions.Paused("bob", 0.0)),)
+    )
     capsys.readouterr()
     assert main.run(["pause", "--wait", "--url", url]) == 0
     assert capsys.readouterr().out == f"{shard}: paused\n"

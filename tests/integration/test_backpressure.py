@@ -176,8 +176,9 @@ def own(fresh_zookeeper: servers.ZooKeeper, fresh_etcd: servers.Etcd) -> Iterato
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("nodes", "seconds", "most"),
-    [(8_000, 4, 25), pytest.param(25_000, 12, 60, marks=pytest.mark.long)],
+    [(8_000, 4, 25), (25_000, 12, 60)],
 )
+@pytest.mark.long
 def test_a_frozen_etcd_under_churn_does_not_make_a_worker_grow(
     own: mirroring.World,
     fresh_etcd: servers.Etcd,

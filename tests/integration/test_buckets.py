@@ -477,6 +477,59 @@ def test_another_ensemble_is_noticed_by_the_next_split_too(
     assert whole.follows().guard is None
 
 
+def test_one_bucket_held_for_its_ensemble_holds_all_of_the_next_split(
+    world: mirroring.World,
+) -> None:
+    """What told it is in the keys of that bucket alone, or nowhere any more."""
+    seed(world)
+    (worker,) = spread(world, split(world.root, 2), 1)
+    worker.drain()
+    distrusted = {"id": "0123456789ab", "kind": "identity", "reason": "identity: another"}
+    trip = {**distrusted, "deletes": 0, "present": 9, "sample": [], "since": 1.0}
+    record = {"v": 1, "first": True, "present": 9, "lowers": False, "trip": trip}
+    key = f"{world.state}/guards/{worker.shards[0].id}"
+    world.etcd.put(key, json.dumps(record).encode())
+    before = world.etcd.values(world.root)
+    for name in NAMES:
+        world.zk.set(world.path(name), b"other")
+    again = world.worker(shards=split(world.root, 3), identity=messages.Identity("inst", "w0", 2))
+    found = [again.trip(number=number) for number in range(3)]
+    assert {each.kind for each in found} == {"identity"}
+    assert {each.reason for each in found} == {"identity: another"}
+    assert len({each.id for each in found} - {"0123456789ab"}) == 3, "each is released by itself"
+    assert world.etcd.values(world.root) == before
+    for number, each in enumerate(found):
+        again.release(each.id, number)
+    again.follows()
+    world.equal()
+    whole = resplit(world, again, 1, 3)
+    assert whole.follows().guard is None
+
+
+def test_an_earlier_state_that_one_bucket_knows_of_is_noticed_by_all_of_the_next_split(
+    world: mirroring.World,
+) -> None:
+    """What was written last is lost first, and there need be no mark of each key of it."""
+    seed(world)
+    (worker,) = spread(world, split(world.root, 2), 1)
+    changed = of(0, 2)[0]
+    stat = world.zk.set(world.path(changed), b"2")
+    world.equal()
+    worker.drain()
+    prefix = f"{world.state}/marks/{worker.shards[0].id}"
+    key, value = max(
+        ((key, value) for key, value in world.etcd.values(prefix).items() if b"changed" in key),
+        key=lambda of: int(json.loads(of[1])["token"], 16),
+    )
+    lost = {world.path(changed): [f"{stat.mzxid + 9:x}", f"{stat.czxid:x}"]}
+    world.etcd.put(key.decode(), json.dumps({**json.loads(value), "marks": lost}).encode())
+    before = world.etcd.values(world.root)
+    again = world.worker(shards=split(world.root, 3), identity=messages.Identity("inst", "w0", 2))
+    for number in range(3):
+        assert again.trip(number=number).kind == "identity"
+    assert world.etcd.values(world.root) == before
+
+
 def test_what_one_split_was_released_of_does_not_hold_the_next(world: mirroring.World) -> None:
     """The whole's checkpoint is of an ensemble far ahead, which the halves were released of."""
     seed(world)

@@ -14,8 +14,11 @@ import grpc
 import kazoo.security
 import pytest
 
-from tests.integration import commands, mirroring, observing
+from tests import polling
+from tests.integration import commands, keeping, mirroring, observing
+from zk2etcd import census, messages, version
 from zk2etcd.cli import main
+from zk2etcd.config import loader, models, sharing
 from zk2etcd.sandbox import server_process, servers
 
 
@@ -57,7 +60,7 @@ def test_all_is_well(world: mirroring.World, check: commands.Command) -> None:
         assert said in lines
     assert f"{world.zookeeper} is ZooKeeper 3." in outcome.out
     assert f"http://{world.etcd_address} is etcd 3." in outcome.out
-    assert world.etcd.revision() == before
+    assert world.etcd.written_since(before) == []
 
 
 def test_what_concerns_all_buckets_is_said_once(
@@ -320,3 +323,94 @@ def test_a_newer_format(world: mirroring.World, check: commands.Command) -> None
     outcome = check("--json")
     assert outcome.code == 2
     assert "the future" in texts(outcome, "etcd", "FAIL")
+
+
+def test_what_an_exclude_leaves_out_is_counted(
+    world: mirroring.World, check: commands.Command
+) -> None:
+    paths = [world.path(f"s{n}", part) for n in range(3) for part in ("consumers", "providers")]
+    for path in (*paths, world.path("s0", "consumers", "x"), world.path("odd*")):
+        world.zk.create(path, b"", makepath=True)
+    patterns = {each: world.path(*each.split("/")) for each in ("*/consumers", "**/none", "odd*")}
+    exclude = [*patterns.values(), world.path("gone")]
+    prefix = {"from": world.root, "to": world.root, "exclude": exclude}
+    only = [world.path("*", "p*"), world.path("none")]
+    check.configure(sync={"prefixes": [{**prefix, "only": only}]})
+    outcome = check()
+    assert outcome.code == 0, outcome
+    for said in (
+        f"ok    exclude {patterns['*/consumers']} leaves out 3 nodes at or below {world.root}",
+        f"note  exclude {patterns['**/none']} matches nothing below {world.root}",
+        f"note  exclude {world.path('gone')} matches nothing below {world.root}",
+        f"ok    exclude {patterns['odd*']} leaves out 1 node at or below {world.root}",
+        f"note  {patterns['odd*']} is a node too",
+        f"ok    only {only[0]} mirrors 3 nodes at or below {world.root}",
+        f"note  only {only[1]} matches nothing below {world.root}",
+    ):
+        assert said in outcome.out
+    assert "write " + patterns["odd*"].replace("*", r"\*") in outcome.out
+
+
+# --- supervisors that share -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def others(world: mirroring.World) -> Iterator[list[keeping.Kept]]:
+    """Two supervisors of the check's state prefix, as etcd knows them."""
+    prefix = world.state.removeprefix("zk2etcd")
+    url = f"http://{world.etcd_address}"
+    # What a supervisor said last stands for one lease: longer than this takes.
+    found = [keeping.Kept(url, prefix, name, 60.0) for name in ("one", "two")]
+    yield found
+    for each in found:
+        each.close()
+
+
+def test_supervisors_that_share_are_shown_with_what_is_odd_about_them(
+    world: mirroring.World, check: commands.Command, others: list[keeping.Kept]
+) -> None:
+    observing.seed(world.zk, [(world.root, b"")])
+    check.configure(cluster={"mode": "share"})
+    like = sharing.alike(models.redacted(loader.load([str(check.path)]).config))
+    one, two = others
+    good = census.Member("one", frozenset({check.shard}), label="first")
+    one.keeper.hears(messages.Standing(good, like, version.info().version))
+    ill = census.Member("two", frozenset({check.shard}), failing=frozenset({"x-1"}))
+    two.connected = False
+    two.keeper.hears(messages.Standing(ill, "0" * 12, "0.9"))
+
+    def both_said_so() -> bool:
+        there = one.last.members if one.last is not None else {}
+        return len(there) == 2 and not there["two"].healthy
+
+    polling.until(both_said_so)
+    outcome = check()
+    assert outcome.code == 0, outcome
+    shown = " ".join(outcome.out.split())
+    for said in (
+        "supervisor one (http://127.0.0.1:9180), called first shares, and has 0 of the shards",
+        "supervisor two (http://127.0.0.1:9180) runs on another configuration than this one",
+        f"is of release 0.9, this is {version.info().version}",
+        "supervisor two (http://127.0.0.1:9180) has no session with ZooKeeper",
+        "supervisor two (http://127.0.0.1:9180) could not mirror x-1",
+        "2 supervisors share the shards: 0, 0",
+        f"no supervisor has {check.shard}",
+    ):
+        assert said in shown
+    assert "supervisor one (http://127.0.0.1:9180) runs on another" not in shown
+
+
+def test_one_that_stands_by_is_odd_only_beside_those_who_share(
+    world: mirroring.World, check: commands.Command, others: list[keeping.Kept]
+) -> None:
+    observing.seed(world.zk, [(world.root, b"")])
+    one, _ = others
+    one.keeper.hears(messages.Standing(census.Member("one", shares=False)))
+    polling.until(lambda: one.last is not None and "one" in one.last.members)
+    check.configure(cluster={"mode": "standby"})
+    assert "gives nothing away" not in check().out
+    check.configure(cluster={"mode": "share"})
+    outcome = check()
+    assert outcome.code == 0
+    assert "supervisor one (http://127.0.0.1:9180) stands by" in outcome.out
+    assert "takes what is free and gives nothing away" in outcome.out

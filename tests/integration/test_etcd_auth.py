@@ -79,14 +79,14 @@ def test_a_token_that_etcd_forgot_is_fetched_anew(
     polling.until(lambda: etcd_clients.reads(client, b"/own/a"), 10)
     server.restart()
     polling.until(lambda: etcd_clients.reads(client, b"/own/a"), 10)
-    client._login.token = "forgotten.1"
+    client._calls.login.token = "forgotten.1"
     assert client.range(b"/own/a").values == (b"1",)
-    client._login.token = "forgotten.2"
+    client._calls.login.token = "forgotten.2"
     client.txn(_put(b"2"))
-    client._login.token = "forgotten.3"
+    client._calls.login.token = "forgotten.3"
     lease, _ = client.grant(5)
     before = len(logins)
-    client._login.token = "forgotten.4"
+    client._calls.login.token = "forgotten.4"
     answers: queue.SimpleQueue[tuple[wire.Answer | None, errors.EtcdError | None]]
     answers = queue.SimpleQueue()
     for _ in range(6):

@@ -14,8 +14,9 @@ from tests.integration import etcd_clients, mirroring, observing
 from zk2etcd import errors, messages
 from zk2etcd.sandbox import servers
 from zk2etcd_workers.etcd import client as engine, wire
+from zk2etcd_workers.leasing import leases
 from zk2etcd_workers.model import mapping, plan
-from zk2etcd_workers.ownership import fence, leases, records
+from zk2etcd_workers.ownership import fence, records
 from zk2etcd_workers.walk import etcd_keys
 
 ME = messages.Identity("me", "w0", 1, "http://127.0.0.1:9180")

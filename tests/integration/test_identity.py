@@ -9,7 +9,7 @@ import pytest
 
 from tests import polling
 from tests.integration import mirroring, observing
-from zk2etcd import messages
+from zk2etcd import conditions, messages
 from zk2etcd.sandbox import servers
 from zk2etcd_workers.mirror import connecting
 from zk2etcd_workers.safety import guard_record
@@ -32,20 +32,20 @@ def mirrored(world: mirroring.World, root: str = "") -> dict[bytes, bytes]:
     return found
 
 
-def refused(worker: mirroring.Worker) -> messages.Guard:
+def refused(worker: mirroring.Worker) -> conditions.Guard:
     guard = worker.trip(30.0)
     assert guard.kind == "identity"
     return guard
 
 
-def looked_at(worker: mirroring.Worker, identity: messages.Guard) -> messages.Guard:
+def looked_at(worker: mirroring.Worker, identity: conditions.Guard) -> conditions.Guard:
     """The other ensemble is the right one: what its deletes would be, which wait for another look
     because they could not be shown before."""
     worker.release(identity.id)
     return worker.trip(30.0, kind="deletes")
 
 
-def let_delete(worker: mirroring.Worker, held: messages.Guard) -> None:
+def let_delete(worker: mirroring.Worker, held: conditions.Guard) -> None:
     worker.release(held.id)
     worker.wait(lambda each: each.phase == "following", what="the deletes")
 
@@ -202,6 +202,23 @@ def test_another_ensemble_that_is_further_on(
     worker.release(guard.id)
     worker.trip(30.0, kind="deletes")
     assert fresh_world.etcd.values(root).keys() >= before.keys()
+
+
+def test_it_is_known_by_what_only_leads_to_what_is_mirrored(
+    fresh_world: mirroring.World, fresh_zookeeper: servers.ZooKeeper
+) -> None:
+    shard = messages.Shard("root-0", "/", "/", only=("/own/*",))
+    observing.seed(fresh_world.zk, [("/own", b""), ("/own/a", b"old")])
+    first = fresh_world.worker(shards=[shard])
+    first.follows()
+    before = fresh_world.etcd.values("/own")
+    assert before == {b"/own/a": b"old"}
+    first.drain()
+    wipe(fresh_world, fresh_zookeeper)
+    outgrow(fresh_world)
+    observing.seed(fresh_world.zk, [("/own", b""), ("/own/a", b"new")])
+    refused(fresh_world.worker(shards=[shard], identity=NEXT))
+    assert fresh_world.etcd.values("/own") == before
 
 
 def test_an_ensemble_that_is_behind_is_named_and_mirrored_once_released(

@@ -15,7 +15,8 @@ from tests.integration import etcd_clients, mirroring
 from zk2etcd import errors, messages
 from zk2etcd.sandbox import servers
 from zk2etcd_workers.etcd import client as engine, wire
-from zk2etcd_workers.ownership import fence, kept, leases, reads, records
+from zk2etcd_workers.leasing import leases
+from zk2etcd_workers.ownership import fence, kept, reads, records
 
 MANY = 150
 _TXNS = re.compile(r'grpc_server_handled_total\{grpc_code="OK",grpc_method="(?:Txn|Range)".* (\S+)')
@@ -53,6 +54,13 @@ class Workers:
             fence.Fence(client, keys, lease, identity, mirroring.shard(path, path), shared)
             for path in paths
         ]
+
+    @property
+    def state(self) -> str:
+        return self._world.state
+
+    def shared(self, who: str) -> fence.Shared:
+        return self._made[who][0]
 
     def close(self) -> None:
         for _, lease in self._made.values():
@@ -113,6 +121,58 @@ def test_many_are_taken_in_few_requests_and_each_token_is_its_own_shard_s(
     assert sorted(held.values()) == sorted(each.token for each in fences)
 
 
+def test_what_is_kept_comes_with_each_token(
+    client: engine.Client, etcd: servers.Etcd, workers: Workers, world: mirroring.World
+) -> None:
+    """Of a claim as of a renewal; and what all others know of the ensemble, once for those of a
+    claim that have mirrored nothing yet."""
+    fences, keys = workers.fences("me", client, names(90)), records.Keys(world.state)
+    shards = [
+        mirroring.shard(f"{world.root}/{name}", f"{world.root}/{name}").id for name in names(90)
+    ]
+    world.etcd.put(keys.checkpoint(shards[0]).decode(), records.encode_zxid(7))
+    world.etcd.put(f"{world.state}/identities/other", b"known")
+    for at, shard in enumerate(shards):
+        world.etcd.put(keys.pause(shard).decode(), b"paused %d" % at)
+        world.etcd.put((keys.marks(shard) + b"walked").decode(), b"marks %d" % at)
+    before = requests(etcd)
+    at_once(claims_of(fences))
+    assert requests(etcd) - before < 30
+    for at, each in enumerate(map(_kept, fences)):
+        assert [kv.value for kv in each.pause] == [b"paused %d" % at]
+        assert [kv.value for kv in each.marks] == [b"marks %d" % at]
+        assert (each.guard, each.identity) == ([], [])
+        assert (each.identities is None) == (at == 0)
+    others = _kept(fences[1]).identities
+    assert others is not None
+    assert [kv.value for kv in others.kvs] == [b"known"]
+    world.etcd.put(keys.guard(shards[3]).decode(), b"walks")
+    fences[3].renew_token()
+    assert [kv.value for kv in _kept(fences[3]).guard] == [b"walks"]
+
+
+def _kept(taken: fence.Fence) -> kept.Kept:
+    assert taken.kept is not None
+    return taken.kept
+
+
+@pytest.mark.parametrize(("most", "is_read"), [(16, True), (5, False)])
+def test_what_is_kept_is_left_out_where_etcd_takes_few_operations(
+    sandbox: servers.Sandbox, workers: Workers, most: int, is_read: bool
+) -> None:
+    small = sandbox.etcd(arguments=["--max-txn-ops", str(most)])
+    small.start()
+    other = etcd_clients.at([small.url])
+    try:
+        fences = workers.fences("few", other, names(12))
+        assert not [each for each in at_once(claims_of(fences)) if isinstance(each, Exception)]
+        for each in fences:
+            each.renew_token()
+            assert (each.kept is not None) == is_read
+    finally:
+        other.close()
+
+
 def test_two_supervisors_that_want_the_same_share_it_out_and_void_nobody(
     client: engine.Client, etcd: servers.Etcd, workers: Workers
 ) -> None:
@@ -149,6 +209,142 @@ def test_a_claim_that_looked_before_another_took_the_range_looks_again(
     with pytest.raises(errors.Held, match="you/w0"):
         mine.claim({})
     assert taken.is_set()
+
+
+def calls(client: engine.Client, monkeypatch: pytest.MonkeyPatch, *methods: str) -> list[str]:
+    """The methods that this client is called by, as it is: what the server counts may be of others,
+    who are late."""
+    called = list[str]()
+
+    def counted(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def one(*given: Any, **options: Any) -> Any:
+            called.append(name)
+            return call(*given, **options)
+
+        return one
+
+    for name in methods:
+        monkeypatch.setattr(client, name, counted(name, getattr(client, name)))
+    return called
+
+
+def test_sixteen_that_claim_at_once_lose_no_more_races_than_there_are(
+    etcd: servers.Etcd,
+    workers: Workers,
+    world: mirroring.World,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each Txn that was overtaken tells how it is by now: in each round one of them succeeds."""
+    clients = [etcd_clients.at([etcd.url]) for _ in range(16)]
+    try:
+        records.ensure_format(clients[0], records.Keys(world.state))
+        fences = [
+            workers.fences(f"s{at}", client, [f"p{at}"])[0] for at, client in enumerate(clients)
+        ]
+        every = [calls(client, monkeypatch, "txn", "range") for client in clients]
+        outcomes = at_once(claims_of(fences))
+        assert not [each for each in outcomes if isinstance(each, Exception)]
+        # And one Txn for what others know of the ensemble.
+        assert 16 <= sum(called.count("txn") - 1 for called in every) <= 16 * 17 / 2
+        # Each looks at `format` and at the owners once, however often it was overtaken.
+        assert {called.count("range") for called in every} == {2}
+    finally:
+        for client in clients:
+            client.close()
+
+
+def test_a_claim_is_overtaken_once_and_tried_again_without_another_look(
+    client: engine.Client, workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [mine] = workers.fences("me", client, ["p0"])
+    [theirs] = workers.fences("you", client, ["p1"])
+    send, sent = client.txn, list[wire.Txn]()
+
+    def late(txn: wire.Txn, **options: bool) -> wire.Answer:
+        sent.append(txn)
+        if len(sent) == 1:
+            monkeypatch.setattr(client, "txn", send)
+            theirs.claim({})
+            monkeypatch.setattr(client, "txn", late)
+            ranges.clear()
+        return send(txn, **options)
+
+    ranges = calls(client, monkeypatch, "range")
+    records.ensure_format(client, records.Keys(workers.state))
+    monkeypatch.setattr(client, "txn", late)
+    mine.claim({})
+    assert mine.token > theirs.token
+    assert [bool(txn.compare) for txn in sent] == [True, True, False]
+    assert [op.key for op in sent[2].success] == [
+        records.Keys(workers.state).all_of("identities")[0]
+    ]
+    assert not ranges, "no owner is looked at again"
+
+
+def test_a_format_that_came_meanwhile_is_looked_at_before_anything_is_taken(
+    client: engine.Client,
+    workers: Workers,
+    world: mirroring.World,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    [mine] = workers.fences("me", client, ["p0"])
+    records.ensure_format(client, keys := records.Keys(world.state))
+    send = client.txn
+
+    def late(txn: wire.Txn, **options: bool) -> wire.Answer:
+        monkeypatch.setattr(client, "txn", send)
+        world.etcd.put(keys.format().decode(), b'{"v":1,"min_reader":99,"written_by":"newer"}')
+        return send(txn, **options)
+
+    monkeypatch.setattr(client, "txn", late)
+    with pytest.raises(errors.NewerReader):
+        mine.claim({})
+    assert not client.range(*keys.all_of("owners")).kvs
+
+
+def test_what_is_promised_puts_the_checkpoint_beside_it_and_never_lowers_it(
+    client: engine.Client, workers: Workers, world: mirroring.World
+) -> None:
+    """So that an etcd that was put back to before it is known by the checkpoint."""
+    [mine] = workers.fences("me", client, ["p0"])
+    keys, shard = records.Keys(world.state), mirroring.shard(*[f"{world.root}/p0"] * 2).id
+    mine.claim({})
+    key = keys.checkpoint(shard)
+    mine.write([wire.Put(keys.pause(shard), b"{}"), mine.touch()])
+    [promised], [checkpoint] = (client.range(each).kvs for each in (keys.pause(shard), key))
+    assert promised.revision == checkpoint.revision == mine.mark.revision
+    higher = records.encode_zxid(9, mine.token)
+    mine.write([mine.touch(), wire.Put(keys.guard(shard), b"{}")])
+    touch = mine.touch()
+    mine.write([wire.Put(key, higher)])
+    mine.write([touch, wire.Put(keys.guard(shard), b"{}")])
+    [checkpoint] = client.range(key).kvs
+    assert (checkpoint.value, checkpoint.revision) == mine.mark
+    assert checkpoint.value == higher
+
+
+def test_a_release_takes_the_offer_along_and_tells_since_when_the_shard_is_not_ours(
+    client: engine.Client, workers: Workers, world: mirroring.World
+) -> None:
+    mine, other, never = workers.fences("me", client, ["p0", "p1", "p2"])
+    keys, shard = records.Keys(world.state), mirroring.shard(*[f"{world.root}/p0"] * 2).id
+    mine.claim({})
+    other.claim({})
+    for name in (shard, "another"):
+        world.etcd.put(keys.offer(name).decode(), b"{}")
+    mine.release()
+    assert [kv.key for kv in client.range(*keys.all_of("offers")).kvs] == [keys.offer("another")]
+    revision = client.range(keys.owner(shard)).revision
+    other.token -= 1  # it is another's by now: etcd says so, and deletes nothing
+    other.release()
+    never.release()
+    told = workers.shared("me").left.let_go()
+    assert {name: at - revision for name, at in told.items()} == {
+        shard: 0,
+        mirroring.shard(*[f"{world.root}/p1"] * 2).id: 0,
+        mirroring.shard(*[f"{world.root}/p2"] * 2).id: -revision,
+    }
+    assert workers.shared("me").left.let_go() == {}
 
 
 def test_a_shard_that_was_lost_costs_no_other_one_its_token(

@@ -17,7 +17,8 @@ from zk2etcd import messages, metrics
 from zk2etcd.config import models
 from zk2etcd.sandbox import servers
 from zk2etcd_workers.etcd import client as engine_etcd
-from zk2etcd_workers.ownership import fence, leases, records
+from zk2etcd_workers.leasing import leases
+from zk2etcd_workers.ownership import fence, records
 from zk2etcd_workers.shard import dirty_paths
 
 QUICK = {"session_timeout": 2.0, "connect_timeout": 2.0, "request_timeout": 2.0}
@@ -467,7 +468,12 @@ def _killed_etcd(_: servers.ZooKeeper, etcd: servers.Etcd) -> Callable[[], None]
 
 @pytest.mark.parametrize(
     "fault",
-    [_restarted_zookeeper, _killed_zookeeper, _restarted_etcd, _killed_etcd],
+    [
+        pytest.param(_restarted_zookeeper, marks=pytest.mark.long),
+        _killed_zookeeper,
+        pytest.param(_restarted_etcd, marks=pytest.mark.long),
+        _killed_etcd,
+    ],
     ids=lambda fault: fault.__name__.strip("_"),
 )
 def test_a_server_that_comes_back(

@@ -377,3 +377,107 @@ def test_credentials_open_what_they_protect(world: mirroring.World) -> None:
     worker = world.worker(zookeeper={"auth": auth})
     assert worker.follows().unsyncable == ()
     assert world.etcd.value(secret) == b"1"
+
+
+@pytest.mark.parametrize("protocol", ["bulk", "classic"])
+def test_an_exclude_may_have_wildcards(world: mirroring.World, protocol: str) -> None:
+    """At the base, live, in a full sync, and below a deleted node: what matches is not ours."""
+    for service in ("a", "b"):
+        for part in ("consumers", "consumers2", "providers"):
+            world.zk.create(world.path(service, part, "x"), b"first", makepath=True)
+    theirs = world.path("a", "consumers", "only-in-etcd")
+    world.etcd.put(theirs, b"theirs")
+    pattern = world.path("*", "consumers")
+    worker = world.worker(exclude=[pattern], zookeeper={"protocol": protocol})
+    worker.follows()
+
+    def ours() -> dict[bytes, bytes]:
+        return {key: v for key, v in world.wanted().items() if b"/consumers/" not in key + b"/"}
+
+    def equal() -> bool:
+        mirrored = world.etcd.values(world.root)
+        return mirrored.pop(theirs.encode()) == b"theirs" and mirrored == ours()
+
+    polling.until(equal, what="the base")
+    world.zk.set(world.path("a", "consumers", "x"), b"not ours")
+    world.zk.create(world.path("c", "consumers", "x"), b"not ours", makepath=True)
+    world.zk.create(world.path("c", "providers", "x"), b"ours", makepath=True)
+    world.zk.set(world.path("b", "providers", "x"), b"new")
+    world.zk.delete(world.path("b"), recursive=True)
+    polling.until(equal, what="live")
+    world.zk.delete(world.path("a"), recursive=True)
+    polling.until(equal, what="the parent of what is not ours is deleted")
+    world.etcd.delete(world.path("c", "providers", "x"))
+    report = worker.full_sync()
+    assert (report.guard, equal()) == (None, True)
+    worker.drain()
+
+
+@pytest.mark.parametrize("pattern", ["*/old", "s0/old"])
+@pytest.mark.parametrize("buckets", [1, 2])
+def test_what_is_left_out_is_not_counted_by_the_guard(
+    world: mirroring.World, buckets: int, pattern: str
+) -> None:
+    """Most of the keys that are ours go while nobody looks; of all in etcd it is a small part."""
+    paths = [world.path(f"s{n}", f"p{m}") for n in range(20) for m in range(5)]
+    for path in paths:
+        world.zk.create(path, b"", makepath=True)
+    world.etcd.put_many((world.path("s0", "old", f"{n:04d}"), b"") for n in range(2_000))
+    root, exclude = world.root, (world.path(*pattern.split("/")),)
+    ids = [messages.shard_id(root, root, n, buckets) for n in range(buckets)]
+    shards = [messages.Shard(each, root, root, exclude, n, buckets) for n, each in enumerate(ids)]
+    guard = {"max_ratio": 0.5, "min_deletes": 20}
+    worker = world.worker(shards=shards, sync={"delete_guard": guard})
+    worker.follows()
+    worker.drain()
+    for path in paths:
+        world.zk.delete(path)
+    worker = world.worker(shards=shards, sync={"delete_guard": guard})
+    trips = [worker.trip(number=number) for number in range(buckets)]
+    assert sum(trip.deletes for trip in trips) == 100
+    assert sum(trip.present for trip in trips) == 121
+
+
+@pytest.mark.parametrize(("protocol", "buckets"), [("bulk", 1), ("classic", 1), ("bulk", 2)])
+def test_what_only_matches_is_mirrored_and_nothing_else(
+    world: mirroring.World, protocol: str, buckets: int
+) -> None:
+    """At the base, live (below new parents too), in a full sync: neither the parents nor others."""
+    for service in ("a", "b"):
+        for part in ("consumers", "providers"):
+            world.zk.create(world.path(service, part, "x"), b"first", makepath=True)
+    theirs = world.path("a")
+    world.etcd.put(theirs, b"theirs")
+    root, only = world.root, (world.path("*", "providers"),)
+    shards = [
+        messages.Shard(
+            messages.shard_id(root, root, n, buckets), root, root, (), n, buckets, only=only
+        )
+        for n in range(buckets)
+    ]
+    worker = world.worker(shards=shards, zookeeper={"protocol": protocol})
+    worker.follows()
+
+    def equal() -> bool:
+        mirrored = world.etcd.values(root)
+        parts = {key: key.removeprefix(root.encode() + b"/").split(b"/") for key in world.wanted()}
+        wanted = {k: v for k, v in world.wanted().items() if parts[k][1:2] == [b"providers"]}
+        return mirrored.pop(theirs.encode()) == b"theirs" and mirrored == wanted
+
+    polling.until(equal, what="the base")
+    world.zk.set(world.path("a", "consumers", "x"), b"not ours")
+    world.zk.create(world.path("c"), b"a parent")
+    world.zk.create(world.path("c", "providers"), b"")
+    world.zk.create(world.path("c", "providers", "x"), b"ours")
+    world.zk.create(world.path("d", "e", "providers", "x"), b"not ours", makepath=True)
+    world.zk.create(world.path("leaf"), b"not ours")
+    world.zk.delete(world.path("b"), recursive=True)
+    polling.until(equal, what="live")
+    world.zk.set(world.path("c", "providers", "x"), b"new")
+    world.etcd.put(world.path("c", "providers", "stale"), b"")
+    polling.until(lambda: world.etcd.value(world.path("c", "providers", "x")) == b"new")
+    assert worker.full_sync().guard is None
+    polling.until(equal, what="a full sync")
+    world.zk.delete(root, recursive=True)
+    polling.until(lambda: set(world.etcd.values(root)) == {theirs.encode()}, what="all are gone")
+    worker.drain()

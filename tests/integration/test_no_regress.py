@@ -19,8 +19,9 @@ from tests import polling, proxy
 from tests.integration import mirroring, observing
 from zk2etcd import messages, metrics
 from zk2etcd_workers.etcd import client as clients
+from zk2etcd_workers.leasing import leases
 from zk2etcd_workers.model import plan
-from zk2etcd_workers.ownership import fence, leases, records
+from zk2etcd_workers.ownership import fence, records
 from zk2etcd_workers.shard import apply
 
 SUCCESSOR = messages.Identity("inst", "w0", 2)
@@ -265,7 +266,7 @@ def test_a_checkpoint_never_falls_whatever_order_writes_land_in(world: mirroring
             lambda path: (path + b"/", path + b"0"),
         )
         key = world.path(f"n{number}").encode()
-        applier.add(plan.Write(key, b"v", key, zxid))
+        applier.add([plan.Write(key, b"v", key, zxid)])
         assert applier.flush()
         settled = applier.settle(acks.get(timeout=10))
         assert len(settled.done) == 1

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import strategies as st
 
 from tests.unit import views
-from zk2etcd import messages
+from zk2etcd import conditions
 from zk2etcd.cli import main
 from zk2etcd.view import status
 
@@ -142,12 +142,12 @@ def test_an_answer_that_drips_in_is_not_waited_for(
 
 HELD: dict[str, Any] = {
     "guard": views.GUARD,
-    "pause": messages.Paused("anna", views.NOW - 5),
-    "unsyncable": (messages.Unsyncable("/a", "denied"),),
-    "work": messages.Work("full_sync", 5, 4, 3, 2.0, 9.0, "t"),
-    "ensemble": messages.Ensemble("/a", 1, views.NOW - 9, 3, 4),
-    "last_full_sync": messages.FullSyncResult(1, views.NOW - 9, 0.5, 2, 1, "t", missed=3),
-    "started_over": messages.StartedOver(views.NOW - 9, "why", "t"),
+    "pause": conditions.Paused("anna", views.NOW - 5),
+    "unsyncable": (conditions.Unsyncable("/a", "denied"),),
+    "work": conditions.Work("full_sync", 5, 4, 3, 2.0, 9.0, "t"),
+    "ensemble": conditions.Ensemble("/a", 1, views.NOW - 9, 3, 4),
+    "last_full_sync": conditions.FullSyncResult(1, views.NOW - 9, 0.5, 2, 1, "t", missed=3),
+    "started_over": conditions.StartedOver(views.NOW - 9, "why", "t"),
 }
 SHARDS = (views.shard("a-1", **HELD), views.shard("b-2", **views.FAILED))
 WHOLE = status.document(

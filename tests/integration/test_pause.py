@@ -9,7 +9,7 @@ import pytest
 
 from tests import polling, proxy
 from tests.integration import commands, mirroring, observing
-from zk2etcd import messages
+from zk2etcd import conditions, messages
 
 NEXT = messages.Identity("inst", "w0", 2)
 HEIR = messages.Identity("other", "w1", 1)
@@ -20,7 +20,7 @@ def is_paused(report: messages.ShardReport) -> bool:
     return report.phase == "paused"
 
 
-def paused(worker: mirroring.Worker) -> messages.Paused:
+def paused(worker: mirroring.Worker) -> conditions.Paused:
     pause = worker.wait(is_paused, what="a pause").pause
     assert pause is not None
     return pause

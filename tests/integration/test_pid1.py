@@ -31,7 +31,7 @@ def init(tmp_path: pathlib.Path) -> Iterator[psutil.Process]:
     if not permitted():
         pytest.skip("this system lets us make no PID namespace")
     config = tmp_path / "config.yaml"
-    config.write_text("sync: {prefixes: [/a]}\nworkers: {count: 1}\n")
+    config.write_text("sync: {prefixes: [/a]}\nworkers: {count: 1}\ncluster: {mode: standby}\n")
     views = (tmp_path / "views").open("wb")
     command = [sys.executable, "-m", "tests.supervised", "tests.targets.parental", str(config)]
     with (

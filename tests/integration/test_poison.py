@@ -98,6 +98,7 @@ def test_more_unreadable_nodes_than_are_named(world: mirroring.World) -> None:
     assert worker.full_sync().unsyncable_total == count - 600
 
 
+@pytest.mark.long
 def test_a_burst_larger_than_the_queue(
     world: mirroring.World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -81,7 +81,11 @@ def test_bulk_that_is_not_trusted_any_more_is_left(started: Started) -> None:
 
 @pytest.mark.parametrize(
     ("suite", "asked", "spoken"),
-    [(OLD, "auto", "classic"), (NEW, "auto", "bulk"), (NEW, "classic", "classic")],
+    [
+        pytest.param(OLD, "auto", "classic", marks=pytest.mark.long),
+        pytest.param(NEW, "auto", "bulk", marks=pytest.mark.long),
+        pytest.param(NEW, "classic", "classic", marks=pytest.mark.long),
+    ],
 )
 def test_a_mirror_with_another_etcd_too(
     sandbox: servers.Sandbox, suite: str, asked: str, spoken: str

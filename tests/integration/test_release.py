@@ -8,7 +8,7 @@ import pytest
 
 from tests import polling
 from tests.integration import mirroring, observing
-from zk2etcd import messages
+from zk2etcd import conditions, messages
 from zk2etcd_workers.ownership import records
 
 GUARD: dict[str, Any] = {"delete_guard": {"min_deletes": 5, "max_ratio": 0.3, "max_deletes": 8}}
@@ -16,7 +16,7 @@ NEXT = messages.Identity("inst", "w0", 2)
 REAPED = {"w0": 1}
 
 
-def gone_meanwhile(world: mirroring.World, count: int) -> tuple[mirroring.Worker, messages.Guard]:
+def gone_meanwhile(world: mirroring.World, count: int) -> tuple[mirroring.Worker, conditions.Guard]:
     """20 nodes were mirrored, `count` of them went away unseen: a worker whose guard tripped."""
     world.zk.create(world.root, b"")
     observing.seed(world.zk, [(world.path(f"n{number:02d}"), b"") for number in range(20)])

@@ -24,6 +24,7 @@ CONFIG = """
 sync: {prefixes: [/a, /b]}
 workers: {count: 2, stop_timeout: %s, heartbeat_timeout: 1s}
 log: {format: json}
+cluster: {mode: standby}
 """
 
 

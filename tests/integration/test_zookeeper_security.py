@@ -175,6 +175,7 @@ def test_sasl_reads_what_only_it_may_and_again_after_a_reconnect(
     assert SECRET not in said.err + said.out + repr(worker.reports)
 
 
+@pytest.mark.long
 def test_a_wrong_sasl_password_is_an_error_of_the_shard_and_tried_again(
     world: mirroring.World,
     capfd: pytest.CaptureFixture[str],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tests.unit import views
-from zk2etcd import messages
+from zk2etcd import conditions
 from zk2etcd.view import control, history, published
 
 TOKEN = "s3cret-t0ken"
@@ -34,7 +34,7 @@ class Control:
     def request_resume(self, shards: Sequence[str] | None, by: str) -> tuple[str, ...]:
         return self._named(f"resume by {by}", shards)
 
-    def request_release(self, shard: str, trip: str, by: str) -> messages.Guard:
+    def request_release(self, shard: str, trip: str, by: str) -> conditions.Guard:
         self._named(f"release by {by}", [shard])
         if trip != views.GUARD.id:
             raise control.Conflict(f"the trip is not {trip}")

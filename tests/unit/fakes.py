@@ -7,7 +7,7 @@ import signal
 from collections.abc import Iterable
 
 from tests.unit import settings
-from zk2etcd import errors, messages, scratch
+from zk2etcd import conditions, errors, messages, scratch
 from zk2etcd.config import loader, models
 from zk2etcd.process import channel, spawned
 from zk2etcd.supervisor import reloading, supervisor
@@ -52,6 +52,9 @@ class Child(spawned.Child):
         self._killed = False
         self.details: dict[str, messages.ShardReport] = {}
         self.held: tuple[str, ...] | None = None
+        self.let_go: dict[str, int] = {}
+        self.untold: str | None = None
+        self.refusal: str | None = None
 
     def killed(self) -> bool:
         return self._killed
@@ -95,12 +98,15 @@ class Child(spawned.Child):
                 shards=shards,
                 oldest_turn_seconds=oldest_turn,
                 zk_connected=True,
+                let_go=self.let_go,
+                untold=self.untold,
+                refusal=self.refusal,
             )
         )
 
 
 def follows(shard: str, sequence: int = 1, **changes: object) -> messages.ShardReport:
-    result = messages.FullSyncResult(sequence, 0.0, 0.1, 0, 0)
+    result = conditions.FullSyncResult(sequence, 0.0, 0.1, 0, 0)
     good = messages.ShardReport(shard, "following", owned=True, last_full_sync=result)
     return dataclasses.replace(good, **changes)  # type: ignore[arg-type]
 
@@ -114,16 +120,24 @@ class Loaded(loader.Loaded):
 class World:
     """A supervisor, its children in the order of their start, and a clock."""
 
-    def __init__(self, cfg: models.Config, *, once: bool = False, fails: bool = False) -> None:
+    def __init__(
+        self,
+        cfg: models.Config,
+        *,
+        once: bool = False,
+        fails: bool = False,
+        instance: str = "test",
+    ) -> None:
         self.now = 1000.0
         self.config = cfg
+        self.instance = instance
         self.refusal: str | None = None
         self.started: list[Child] = []
         self.fails = fails
         self._ended = False
         setup = supervisor.Setup(
             configuration=reloading.Configuration(Loaded(cfg), self._load, (), 0.0),
-            instance="test",
+            instance=instance,
             version="0",
             folder=scratch.Nowhere(),
             spawn=self._spawn,
@@ -172,5 +186,5 @@ class World:
 
 
 def world(*prefixes: str, workers: int = 2, once: bool = False, **sync: object) -> World:
-    cfg = settings.configured(prefixes, sync=sync, workers={"count": workers})
+    cfg = settings.alone(prefixes, sync=sync, workers={"count": workers})
     return World(cfg, once=once)

@@ -14,3 +14,10 @@ def configured(
     """`sections` are merged over the defaults: configured(["/a"], workers={"count": 2})."""
     sync = {"prefixes": list(prefixes), **sections.pop("sync", {})}
     return models.Config.model_validate({"sync": sync, **sections})
+
+
+def alone(
+    prefixes: Iterable[str | Mapping[str, Any]] = ("/dubbo",), **sections: Mapping[str, Any]
+) -> models.Config:
+    """The same for a supervisor that shares with nobody: all shards are its own from the start."""
+    return configured(prefixes, cluster={"mode": "standby"}, **sections)

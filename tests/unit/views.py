@@ -6,15 +6,15 @@ import dataclasses
 import io
 from typing import Any
 
-from zk2etcd import messages
+from zk2etcd import conditions, messages
 from zk2etcd.client import status_text
 from zk2etcd.view import published, status
 
 NOW = 1_700_000_000.0
-GUARD = messages.Guard(
+GUARD = conditions.Guard(
     id="g1", reason="deletes", deletes=500, present=1000, sample=("/a/1",), since=NOW - 60
 )
-RESULT = messages.FullSyncResult(sequence=3, at=NOW - 90, took_seconds=1.5, put=2, delete=1)
+RESULT = conditions.FullSyncResult(sequence=3, at=NOW - 90, took_seconds=1.5, put=2, delete=1)
 
 FAILED: dict[str, Any] = {
     "phase": "error",
@@ -87,8 +87,19 @@ def view(**changes: Any) -> published.View:
     return dataclasses.replace(good, **changes)
 
 
-def work(done: int, rate: float = 100.0, left: float | None = 5.5) -> messages.Work:
-    return messages.Work("base", done + 10, done, done // 2, rate, left)
+def elsewhere(name: str, holder: str | None = "host-2-def") -> published.ShardView:
+    """A shard that another supervisor has, or that nobody is known to have."""
+    found = messages.ShardReport(id=name, phase="waiting", holder=holder)
+    return dataclasses.replace(shard(name), worker=None, report=found, next_full_sync_at=None)
+
+
+def cluster(*members: published.Member) -> published.Cluster:
+    """Ourselves and these."""
+    return published.Cluster((published.Member("host-1-abc", owned=1), *members))
+
+
+def work(done: int, rate: float = 100.0, left: float | None = 5.5) -> conditions.Work:
+    return conditions.Work("base", done + 10, done, done // 2, rate, left)
 
 
 def running(name: str, done: int, total: int, **changes: Any) -> published.ShardView:

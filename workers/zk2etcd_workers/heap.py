@@ -20,6 +20,7 @@ _LARGE = 512 * 1024
 """Above what is read from a socket at once, which comes and goes all the time."""
 _SPARE = 8 * 1024 * 1024
 _HEAPS = 2
+_SWEEP_EVERY = 5.0
 
 
 def settle() -> None:
@@ -38,6 +39,20 @@ def sweep() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
+
+
+class Sweeper:
+    """Sees to it that attempts which fail one after another leave nothing behind, whatever it was
+    that failed."""
+
+    def __init__(self) -> None:
+        self._failures, self._at = 0, 0.0
+
+    def tend(self, now: float, failures: int) -> None:
+        """:param failures: how many there were until now."""
+        if failures != self._failures and now - self._at > _SWEEP_EVERY:
+            self._failures, self._at = failures, now
+            sweep()
 
 
 def forget(error: BaseException | None) -> None:

@@ -16,6 +16,7 @@ from zk2etcd import messages, metrics
 from zk2etcd.config import models
 from zk2etcd.logs import logger
 from zk2etcd_workers import heap, sides, turn
+from zk2etcd_workers.gathering import desk
 from zk2etcd_workers.mirror import admission, mirror
 from zk2etcd_workers.model import mapping, news, steps, told
 from zk2etcd_workers.ownership import fence, records
@@ -23,9 +24,8 @@ from zk2etcd_workers.shard import context
 
 _TURN = 0.2
 _REPORT_EVERY = 0.5
-_SWITCH_INTERVAL = 0.0005
+_SWITCH_INTERVAL, _CROWDED_INTERVAL = 0.0005, 0.005
 _COLLECT_EVERY = 50_000
-_SWEEP_EVERY = 5.0
 _STALL = 1.0
 _STARTING = 0.1
 """Seconds of a turn for making mirrors of a target; then it reports, and goes on."""
@@ -53,6 +53,8 @@ class Worker:
         self, spec: messages.WorkerSpec, pipe: Connection, instruments: metrics.Instruments
     ) -> None:
         self._spec = spec
+        self._let_go: dict[str, int] = {}
+        """What was let go of over connections that are closed by now."""
         self._pipe = pipe
         self._instruments = instruments
         self._log = logger.get()
@@ -63,6 +65,7 @@ class Worker:
         self._reached: messages.Assign | None = None
         """The last one that was carried out in full: what runs is as it says."""
         self._sides: sides.Sides | None = None
+        self._desk = desk.Desk(spec.identity)
         self._generation = 0
         self._trace = spec.trace_id
         self._deadline: float | None = None
@@ -70,7 +73,7 @@ class Worker:
         """Of the target, mirrors are still to be made."""
         self._reported = 0.0
         self._turned, self._used = time.monotonic(), time.process_time()
-        self._swept, self._swept_at = 0, 0.0
+        self._sweeper = heap.Sweeper()
         self._supervised = True
         self._terminated = False
         self._log_level = spec.log_level
@@ -94,9 +97,13 @@ class Worker:
             if self._sides is not None:
                 self._sides.session.tend(now)
             self._report()
+            if (found := self._desk.take(self._generation)) is not None:
+                self._send(found)
             self._instruments.tend()
-            self._sweep(now)
+            self._sweeper.tend(now, sum(each.failures for each in self._mirrors.values()))
             logger.tend()
+        self._report(last=True)
+        self._desk.close()
         if self._sides is not None:
             self._sides.close()
         logger.close()
@@ -114,7 +121,7 @@ class Worker:
             time.sleep(min(seconds, 0.02))
             return
         try:
-            if wait([self._pipe], seconds):
+            if wait([self._pipe, self._desk.fileno()], seconds):
                 while self._pipe.poll():
                     self._carry_out(self._pipe.recv())
         except (EOFError, OSError):
@@ -141,6 +148,8 @@ class Worker:
                 logger.set_level(level)
             case messages.Drain(timeout):
                 self._drain(timeout)
+            case messages.Standing() | messages.Offers():
+                self._desk.carry_out(command)
 
     def _assigned(self, target: messages.Assign) -> None:
         if target.config.log != self._log_settings:
@@ -178,6 +187,9 @@ class Worker:
             return
         if not fits:
             self._reconnect(target.config)
+        assert self._sides is not None
+        self._sides.keep(self._desk, target.keeps)
+        self._sides.shared.claims.expect(len(start))
         until = time.monotonic() + _STARTING
         for shard in start:
             if time.monotonic() > until:
@@ -199,9 +211,12 @@ class Worker:
             self._log.info("connection settings changed: connecting anew", trace_id=self._trace)
             known = self._sides.settings.etcd.endpoints
             cluster = self._sides.client.cluster.id
+            self._let_go.update(self._sides.shared.left.let_go())
+            self._desk.end()
             self._sides.close()
         # Other endpoints are a person's word that it is to be another cluster, perhaps.
-        cluster = cluster if settings.etcd.endpoints == known else ""
+        if settings.etcd.endpoints != known:
+            cluster, self._let_go = "", {}
         self._sides = sides.Sides(settings, self._spec, self._instruments, cluster)
 
     def _start(self, shard: messages.Shard, target: messages.Assign) -> None:
@@ -226,6 +241,7 @@ class Worker:
             oldest=ours.oldest,
             siblings=mapping.siblings(shard, target.shards),
             shelves=ours.shelves,
+            shares=self._spec.shares,
         )
         self._log.info(
             "mirror starts",
@@ -242,6 +258,7 @@ class Worker:
             once=self._spec.once,
             cause=self._trace,
             inherited=target.inherited.get(shard.id),
+            strangers=ours.strangers,
         )
         self._mirrors[shard.id] = started
         started.start()
@@ -250,20 +267,15 @@ class Worker:
         target = self._target
         return dict(target.reaped) if target is not None else {}
 
-    def _sweep(self, now: float) -> None:
-        """See to it that attempts which fail one after another leave nothing behind, whatever
-        it was that failed."""
-        failures = sum(each.failures for each in self._mirrors.values())
-        if failures != self._swept and now - self._swept_at > _SWEEP_EVERY:
-            self._swept, self._swept_at = failures, now
-            heap.sweep()
-
     def _turns(self, now: float, wanted: float) -> None:
         """Where we are late, there is too much to do for all of this process. When we did not turn
         at all, it stood still: nobody else hangs."""
         used, used_before = time.process_time(), self._used
         took, self._turned, self._used = now - self._turned, now, used
         self._admission.tend(took - wanted, (used - used_before) / max(took, 0.001))
+        # Each thread that waits for its turn wakes up that often to ask for it.
+        crowded = self._admission.is_crowded
+        sys.setswitchinterval(_CROWDED_INTERVAL if crowded else _SWITCH_INTERVAL)
         if took > _STALL:
             for each in self._mirrors.values():
                 each.context.turn.renew()
@@ -272,9 +284,10 @@ class Worker:
 
     # --- reports -----------------------------------------------------------------------------
 
-    def _report(self) -> None:
+    def _report(self, *, last: bool = False) -> None:
         now = time.monotonic()
-        if not self._supervised or now - self._reported < _REPORT_EVERY:
+        due = now - self._reported >= _REPORT_EVERY or (last and self._spec.shares)
+        if not self._supervised or not due:
             return
         self._reported = now
         ours = self._sides
@@ -285,16 +298,15 @@ class Worker:
             each.look(now)
         room = told.room(len(running))
         news_of, synced_at = self._news.of([each.state(shard) for shard, each in running])
-        ages = [each.context.turn.age() for _, each in running if each.alive]
-        if ours is not None:
-            ages.append(ours.rounds.age)
+        ages = [m.context.turn.age() for _, m in running if m.alive]
+        ages += [self._desk.age, *([ours.rounds.age] if ours else ())]
         report = messages.Report(
             slot=self._spec.identity.slot,
             incarnation=self._spec.identity.incarnation,
             generation=self._generation,
             held=tuple(shard for shard, _ in running),
             shards=tuple(
-                each.facts.report(shard, protocol, why, room, each.context.fence.known)
+                each.report(shard, protocol, why, room)
                 for shard, each in running
                 if shard in news_of
             ),
@@ -303,9 +315,16 @@ class Worker:
             zk_connected=bool(ours and ours.session.connected),
             etcd=messages.Etcd(ours.client.endpoint, ours.client.cluster.id) if ours else None,
             narrow=ours.narrow() if ours else None,
+            let_go={**self._let_go, **(ours.shared.left.let_go() if ours else {})},
+            untold=self._desk.untold,
+            refusal=self._desk.refusal,
         )
+        self._let_go = {}
+        self._send(report)
+
+    def _send(self, message: messages.Report | messages.Gathered) -> None:
         try:
-            self._pipe.send(report)
+            self._pipe.send(message)
         except (BrokenPipeError, OSError):
             self._supervised = False
             self._drain(2.0)

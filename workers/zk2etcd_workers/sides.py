@@ -9,8 +9,11 @@ from collections.abc import Mapping
 
 from zk2etcd import cpus, messages, metrics
 from zk2etcd.config import models
+from zk2etcd_workers.drift import watcher
 from zk2etcd_workers.etcd import client as etcd
-from zk2etcd_workers.ownership import fence, leases, member, reads, records
+from zk2etcd_workers.gathering import desk, reach
+from zk2etcd_workers.leasing import leases
+from zk2etcd_workers.ownership import fence, member, reads, records
 from zk2etcd_workers.rounds import rounds
 from zk2etcd_workers.walk import oldest, shelf
 from zk2etcd_workers.zookeeper import session as sessions
@@ -33,7 +36,7 @@ class Sides:
         if spec.identity.incarnation > 1:
             # The one before ended, perhaps of too much memory under a walk that trusted.
             self.session.may_trust = False
-        keys = records.Keys(settings.state.prefix)
+        self.keys = keys = records.Keys(settings.state.prefix)
         self.client = etcd.Client(settings.etcd, instruments, keys.home(cluster))
         self.reads = reads.Reads(self.client)
         self.lease = leases.Lease(self.client, settings.state.lease_ttl)
@@ -43,9 +46,22 @@ class Sides:
         self.rounds = rounds.Rounds(
             self.session, self.client, keys, self.lease, settings.zookeeper.request_timeout
         )
+        self.strangers = watcher.Watcher(self.client, keys.format())
+        self._reach = reach.Reach(settings.zookeeper, settings.state.lease_ttl)
         self._member = member.Membership(self.client, keys, self.lease, spec.identity)
-        if not spec.dry_run:
+        if not spec.dry_run and not spec.shares:  # then it is a keeper's
             self._member.start()
+
+    def keep(self, census: desk.Desk, keeps: bool) -> None:
+        """This worker keeps the census over these connections, or does not."""
+        if keeps:
+            census.begin(self.client, self.keys, self.lease, self._serves)
+        else:
+            census.end()
+
+    def _serves(self) -> bool:
+        """Whether ZooKeeper serves us: by our session, or, without a shard, by asking."""
+        return self.session.connected if self.session.is_wanted else self._reach.is_there()
 
     def narrow(self) -> Mapping[str, int] | None:
         """The lines that were found to carry little, and how many bytes each carries at once."""
@@ -68,6 +84,7 @@ class Sides:
     def close(self) -> None:
         self._member.close()
         self.rounds.close()
+        self.strangers.close()
         self.lease.close()
         self.session.close()
         self.client.close()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from zk2etcd.config import addresses, files
@@ -38,8 +38,14 @@ class Refusal(NamedTuple):
     error: str
 
 
-def refusal(method: str, headers: Mapping[str, str], http: models.Http) -> Refusal | None:
-    """Why this request is not served, or None; of `headers` those of HEADERS count."""
+def refusal(
+    method: str,
+    headers: Mapping[str, str],
+    http: models.Http,
+    signs: Callable[[str, str], bool] = lambda _authorization, _token: False,
+) -> Refusal | None:
+    """Why this request is not served, or None; of `headers` those of HEADERS count. `signs`:
+    whether its Authorization is a signature of it with this token, see `signing`."""
     if not host_known(headers.get("Host", ""), http):
         return Refusal(403, "unknown Host: add the name to http.allowed_hosts")
     if method in ("GET", "HEAD", "OPTIONS"):
@@ -47,7 +53,7 @@ def refusal(method: str, headers: Mapping[str, str], http: models.Http) -> Refus
     own_page = headers.get("Sec-Fetch-Site", "none").lower() in ("none", "same-origin")
     if not (own_page and _same_origin(headers.get("Origin"), headers.get("Host", ""))):
         return Refusal(403, "requests from another origin are refused")
-    return _unauthorised(headers.get("Authorization", ""), http) or _not_json(headers)
+    return _unauthorised(headers.get("Authorization", ""), http, signs) or _not_json(headers)
 
 
 def address(listen: str) -> tuple[str, int]:
@@ -69,6 +75,8 @@ def host_known(header: str, http: models.Http) -> bool:
     name = _name(header)
     listen = address(http.listen)[0].lower()
     allowed = {host.lower().rstrip(".") for host in http.allowed_hosts or ()}
+    if http.advertise is not None:  # by which other supervisors come
+        allowed.add(_name(http.advertise.partition("://")[2]))
     if not name or name in allowed or name in _LOOPBACK_NAMES or name == listen:
         return bool(name)
     return listen in WILDCARDS and _is_address(name)
@@ -90,7 +98,9 @@ def token(http: models.Http) -> str | None:
     return found
 
 
-def _unauthorised(authorization: str, http: models.Http) -> Refusal | None:
+def _unauthorised(
+    authorization: str, http: models.Http, signs: Callable[[str, str], bool]
+) -> Refusal | None:
     try:
         expected = token(http)
     except ValueError:
@@ -103,7 +113,7 @@ def _unauthorised(authorization: str, http: models.Http) -> Refusal | None:
     # What came over the wire are bytes, each of which is a character here (PEP 3333).
     sent = given.strip(" \t").encode("latin-1", "replace")
     same = hmac.compare_digest(sent, expected.encode("utf-8", "surrogatepass"))
-    if scheme.lower() == "bearer" and same:
+    if (scheme.lower() == "bearer" and same) or signs(authorization, expected):
         return None
     return Refusal(401, "needs `Authorization: Bearer` with http.token")
 

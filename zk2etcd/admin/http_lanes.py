@@ -2,7 +2,9 @@
 
 Probes must not wait for people, nor people who look for those who ask: an order waits for the
 supervisor's loop, which may take its time. So each kind has threads of its own, and beside them a
-short line; whoever comes when that is full, or has many in it already, is told so at once.
+short line; whoever comes when that is full, or has many in it already, is told so at once. What
+other supervisors hand on has threads, too: two that ask each other would wait for each other else.
+So have those who look at all of them, which takes until the slowest has answered.
 """
 
 from __future__ import annotations
@@ -15,10 +17,11 @@ from typing import Any, NamedTuple
 
 from waitress import task
 
-from zk2etcd.admin import http_channel
+from zk2etcd.admin import http_channel, signing
 
 PROBES = ("/livez", "/healthz", "/readyz")
 _READS = ("GET", "HEAD", "OPTIONS")
+_STATUS = "/status"
 _STACKS = "/stacks"  # asked for when the loop hangs, and answered without it
 _BUSY = "other requests are under way: try again"
 
@@ -90,6 +93,8 @@ class Lanes:
         self._probes = Lane(1, connections, 2 * connections)
         self._looks = Lane(3, 16, 64)
         self._orders = Lane(2, 2, 4)
+        self._handed_on = Lane(2, 16, 64)
+        self._gathered = Lane(2, 8, 32)
 
     def add_task(self, channel: http_channel.Channel) -> None:
         request: Any = channel.requests[0]
@@ -100,9 +105,19 @@ class Lanes:
     def _lane(self, request: Any) -> Lane:
         if request.error is not None or (request.command in _READS and request.path in PROBES):
             return self._probes
+        if signing.FORWARDED.upper().replace("-", "_") in request.headers:
+            return self._handed_on
+        if request.path == _STATUS and "all=" in request.query:
+            return self._gathered
         looks = request.command in _READS or request.path == _STACKS
         return self._looks if looks else self._orders
 
     def shutdown(self, *, timeout: float = 1.0) -> None:
-        for lane in (self._probes, self._looks, self._orders):
+        for lane in (
+            self._probes,
+            self._looks,
+            self._orders,
+            self._handed_on,
+            self._gathered,
+        ):
             lane.close(timeout)

@@ -6,23 +6,29 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import flask
 from werkzeug import exceptions
 
-from zk2etcd.admin import answers
+from zk2etcd.admin import answers, forwarding, signing
 from zk2etcd.logs import logger
 from zk2etcd.process import stacks
 from zk2etcd.view import control, strict_json
 
 _LONGEST_NAME = 100
+_LONGEST_HANDED_ON = 200
 
 
-def add(app: flask.Flask, control: control.Control, directory: Callable[[], str]) -> None:
+def add(
+    app: flask.Flask,
+    control: control.Control,
+    shared: forwarding.Forwarding,
+    directory: Callable[[], str],
+) -> None:
     """The POST routes; `directory` is the metrics' folder, where stacks are gathered too."""
-    orders = _Orders(control, directory)
+    orders = _Orders(control, shared, directory)
     app.post("/full-sync")(orders.full_sync)
     app.post("/pause")(orders.pause)
     app.post("/resume")(orders.resume)
@@ -33,31 +39,58 @@ def add(app: flask.Flask, control: control.Control, directory: Callable[[], str]
 
 
 class _Orders:
-    def __init__(self, control: control.Control, directory: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        control: control.Control,
+        shared: forwarding.Forwarding,
+        directory: Callable[[], str],
+    ) -> None:
         self._control = control
+        self._shared = shared
         self._directory = directory
 
     def full_sync(self) -> answers.Answer:
         asked = _shards(_body("shards"))
         requested_at = time.time()
         with _answered():
-            accepted = self._control.request_full_sync(asked)
-        return answers.of({"accepted": list(accepted), "requested_at": requested_at}, 202)
+            taken = self._shared.order(
+                "/full-sync", asked, None, self._control.request_full_sync, last=_is_handed_on()
+            )
+        return _taken(taken, requested_at)
 
     def pause(self) -> answers.Answer:
-        return _pausing(self._control.request_pause)
+        return self._pausing("/pause", self._control.request_pause)
 
     def resume(self) -> answers.Answer:
-        return _pausing(self._control.request_resume)
+        return self._pausing("/resume", self._control.request_resume)
+
+    def _pausing(
+        self, path: str, ask: Callable[[Sequence[str] | None, str], tuple[str, ...]]
+    ) -> answers.Answer:
+        body = _body("shards", "by")
+        asked, by = _shards(body), _by(body)
+        requested_at = time.time()
+        with _answered():
+            taken = self._shared.order(
+                path, asked, by, lambda shards: ask(shards, by), last=_is_handed_on()
+            )
+        return _taken(taken, requested_at)
 
     def release(self, shard: str) -> answers.Answer:
-        trip = _body("trip").get("trip")
+        body = _body("trip", "by")
+        trip = body.get("trip")
         if not isinstance(trip, str):
             raise exceptions.BadRequest("trip must be the guard's id, as /status shows it")
+        by = _by(body) if "by" in body else f"{flask.request.remote_addr} (HTTP)"
         with _answered():
-            by = f"{flask.request.remote_addr} (HTTP)"
-            guard = self._control.request_release(shard, trip, by)
-        answer = {"shard": shard, "trip": guard.id, "deletes": guard.deletes}
+            deletes = self._shared.release(
+                shard,
+                trip,
+                by,
+                lambda: self._control.request_release(shard, trip, by).deletes,
+                last=_is_handed_on(),
+            )
+        answer = {"shard": shard, "trip": trip, "deletes": deletes}
         return answers.of({**answer, "requested_at": time.time()}, 202)
 
     def reload(self) -> answers.Answer:
@@ -90,14 +123,28 @@ class _Orders:
             return answers.of({"stacks": {**own, **theirs}})
 
 
-def _pausing(ask: Callable[[list[str] | None, str], tuple[str, ...]]) -> answers.Answer:
-    body = _body("shards", "by")
-    asked, by = _shards(body), body.get("by", "HTTP")
-    if not _is_name(by):
-        raise exceptions.BadRequest(f"by must be at most {_LONGEST_NAME} printable characters")
-    with _answered():
-        accepted = ask(asked, f"{by} ({flask.request.remote_addr})")
-    return answers.of({"accepted": list(accepted), "requested_at": time.time()}, 202)
+def _taken(taken: forwarding.Taken, requested_at: float) -> answers.Answer:
+    answer: dict[str, Any] = {"accepted": list(taken.accepted), "requested_at": requested_at}
+    if taken.requested_at:
+        answer["requested_at_by_shard"] = dict(taken.requested_at)
+    if taken.refused:
+        answer["refused"] = [each._asdict() for each in taken.refused]
+    return answers.of(answer, 202)
+
+
+def _by(body: dict[str, Any]) -> str:
+    """Who asks, as they say, and from where. Raises BadRequest."""
+    by, handed_on = body.get("by", "HTTP"), _is_handed_on()
+    longest = _LONGEST_HANDED_ON if handed_on else _LONGEST_NAME
+    if not (isinstance(by, str) and by.isprintable() and 0 < len(by) <= longest):
+        raise exceptions.BadRequest(f"by must be at most {longest} printable characters")
+    where = flask.request.remote_addr
+    return f"{by} by way of {where}" if handed_on else f"{by} ({where})"
+
+
+def _is_handed_on() -> bool:
+    """Another supervisor was asked, and asks us."""
+    return signing.FORWARDED in flask.request.headers
 
 
 @contextlib.contextmanager
@@ -113,6 +160,10 @@ def _answered() -> Iterator[None]:
         raise exceptions.Conflict(str(error)) from error
     except control.Unavailable as error:
         raise exceptions.ServiceUnavailable(str(error)) from error
+    except forwarding.Failed as error:
+        refused = exceptions.HTTPException(str(error))
+        refused.code = error.status
+        raise refused from error
     except ValueError as error:
         raise exceptions.BadRequest(str(error)) from error
 
@@ -137,7 +188,3 @@ def _shards(body: dict[str, Any]) -> list[str] | None:
     if asked is not None and not texts:
         raise exceptions.BadRequest("shards must be a list of shard ids")
     return asked
-
-
-def _is_name(value: object) -> bool:
-    return isinstance(value, str) and value.isprintable() and 0 < len(value) <= _LONGEST_NAME

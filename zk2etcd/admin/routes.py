@@ -10,14 +10,19 @@ from collections.abc import Callable
 import flask
 from werkzeug import exceptions
 
-from zk2etcd.admin import answers
+from zk2etcd.admin import answers, gathered
 from zk2etcd.admin.web import choice, page as pages
-from zk2etcd.view import control, exposition, health, history, status
+from zk2etcd.view import control, exposition, health, history, status, together
 
 _NUMBER = re.compile(r"-1|\d{1,18}", re.ASCII)
 
 
-def add(app: flask.Flask, control: control.Control, directory: Callable[[], str]) -> None:
+def add(
+    app: flask.Flask,
+    control: control.Control,
+    shared: gathered.Gathered,
+    directory: Callable[[], str],
+) -> None:
     """The GET routes; `directory` is the metrics' folder."""
     aggregator = exposition.Aggregator(directory, control.snapshot)
 
@@ -32,16 +37,14 @@ def add(app: flask.Flask, control: control.Control, directory: Callable[[], str]
 
     @app.get("/readyz")
     def readyz() -> answers.Answer:
-        exclude = flask.request.args.getlist("exclude")
-        unknown = set(exclude) - set(health.EXCLUDABLE)
-        if unknown:
-            known = ", ".join(health.EXCLUDABLE)
-            raise exceptions.BadRequest(f"exclude takes {known}")
-        return _health(health.ready(control.snapshot(), exclude))
+        return _health(health.ready(control.snapshot(), _excluded()))
 
     @app.get("/status")
     def document() -> answers.Answer:
-        return answers.of(status.document(control.snapshot(), time.time()))
+        if _is_asked_for("all"):
+            return answers.of(shared.now())
+        found = status.document(control.snapshot(), time.time())
+        return answers.of(together.mine(found) if _is_asked_for("mine") else found)
 
     @app.get("/history")
     def recent() -> answers.Answer:
@@ -55,11 +58,27 @@ def add(app: flask.Flask, control: control.Control, directory: Callable[[], str]
 
     @app.get("/")
     def page() -> str:
-        view = control.snapshot()
-        found = status.document(view, time.time())
-        alive = health.live(view).good
-        wanted = choice.Wanted.of(flask.request.args)
-        return pages.page(found, view.settings, control.recent(None), wanted, alive=alive)
+        return _page(control, shared)
+
+
+def _page(control: control.Control, shared: gathered.Gathered) -> str:
+    view = control.snapshot()
+    found = shared.lately()
+    alive = health.live(view).good
+    wanted = choice.Wanted.of(flask.request.args)
+    return pages.page(found, view.settings, control.recent(None), wanted, alive=alive)
+
+
+def _is_asked_for(parameter: str) -> bool:
+    return flask.request.args.get(parameter, "0") not in ("", "0")
+
+
+def _excluded() -> list[str]:
+    exclude = flask.request.args.getlist("exclude")
+    if set(exclude) - set(health.EXCLUDABLE):
+        known = ", ".join(health.EXCLUDABLE)
+        raise exceptions.BadRequest(f"exclude takes {known}")
+    return exclude
 
 
 def _health(checks: list[health.Check]) -> answers.Answer:

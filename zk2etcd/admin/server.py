@@ -9,16 +9,28 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 import flask
 from waitress import adjustments, wasyncore
 
-from zk2etcd.admin import access, answers, http_door, http_lanes, orders, routes
+from zk2etcd.admin import (
+    access,
+    answers,
+    forwarding,
+    gathered,
+    http_door,
+    http_lanes,
+    orders,
+    peers,
+    routes,
+    signing,
+)
 from zk2etcd.config import models
 from zk2etcd.process import limits
-from zk2etcd.view import control
+from zk2etcd.view import control, published
 
 BODY_LIMIT = 64 * 1024
 _IN_MEMORY = 1024 * 1024 * 1024
@@ -89,12 +101,22 @@ def application(
     app = flask.Flask("zk2etcd.admin.web", static_folder="static", template_folder="templates")
     app.url_map.merge_slashes = False  # it would answer with a redirect
     app.config.update(MAX_CONTENT_LENGTH=BODY_LIMIT, PROPAGATE_EXCEPTIONS=False)
-    app.before_request(lambda: _gate(http()))
+    app.before_request(lambda: _gate(http(), control.snapshot))
     app.after_request(answers.secured)
     app.register_error_handler(Exception, answers.failed)
-    routes.add(app, control, directory)
-    orders.add(app, control, directory)
+    others = peers.Peers(http)
+    routes.add(app, control, gathered.Gathered(control, others), directory)
+    orders.add(app, control, forwarding.Forwarding(control, others), directory)
     return app
+
+
+def _signs(authorization: str, token: str) -> bool:
+    request = flask.request
+    if not authorization.upper().startswith(f"{signing.SCHEME} "):
+        return False
+    meant = request.headers.get(signing.FORWARDED, "")
+    signed = signing.Request(meant, request.method, request.path, request.get_data())
+    return signing.is_good(authorization, signed, token, time.time())
 
 
 def _without_files(app: flask.Flask) -> Any:
@@ -107,10 +129,14 @@ def _without_files(app: flask.Flask) -> Any:
     return served
 
 
-def _gate(http: models.Http) -> answers.Answer | None:
+def _gate(http: models.Http, view: Callable[[], published.View]) -> answers.Answer | None:
     request = flask.request
     headers = {name: request.headers[name] for name in access.HEADERS if name in request.headers}
-    refused = access.refusal(request.method, headers, http)
+    meant = request.headers.get(signing.FORWARDED)
+    refused = access.refusal(request.method, headers, http, _signs)
+    if refused is None and meant is not None and meant != (ours := view().instance):
+        what = f"this is {ours}, not {meant}: see that one's http.advertise"
+        refused = access.Refusal(peers.MISDIRECTED, what)
     if refused is None:
         return None
     answer = answers.of({"error": refused.error}, refused.status)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zk2etcd import errors
+from zk2etcd import errors, text
 from zk2etcd.cli import options
 
 if TYPE_CHECKING:
@@ -90,6 +90,16 @@ def of_shards(found: dict[str, Any], shards: tuple[str, ...], key: str) -> dict[
     if unknown := [shard for shard in shards if shard not in every]:
         raise errors.UsageError(f"no such shard: {', '.join(unknown)} (zk2etcd status shows them)")
     return {shard: every[shard] for shard in every if not shards or shard in shards}
+
+
+def untaken(client: admin_client.Client) -> int:
+    """Say of what the last order was not taken, and why. The exit code: as if that were all that
+    was asked for; 0 if all was taken."""
+    code = 0
+    for each in client.refused:
+        click.echo(f"zk2etcd: {text.printable(each['error'])}", err=True)
+        code = max(code, errors.Unreachable.exit_code if each["status"] >= 500 else 1)
+    return code
 
 
 def person() -> str:

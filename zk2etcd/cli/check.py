@@ -52,7 +52,8 @@ def _facts(
     shards, slots = sharding.shards(settings), sharding.slots(settings, cpus.usable)
     yield side.ok(f"{' and '.join(paths)} is valid")
     for shard in shards:
-        excluded = f", without {', '.join(shard.exclude)}" if shard.exclude else ""
+        excluded = f", only {', '.join(shard.only)}" if shard.only else ""
+        excluded += f", without {', '.join(shard.exclude)}" if shard.exclude else ""
         source = text.bucket(shard.source, shard.bucket, shard.buckets)
         yield side.ok(f"{source} -> {shard.target}{excluded} (shard {shard.id})")
     workers = min(len(shards), len(slots))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zk2etcd import errors, text
+from zk2etcd import errors, exchange, text
 from zk2etcd.admin import access
 from zk2etcd.cli import asking
 from zk2etcd.client import admin_client, bars, diff_text
@@ -113,7 +113,7 @@ def _leads_to(listen: str, url: str) -> bool:
     if addresses.is_loopback(listen) or host in access.WILDCARDS:
         names = {"127.0.0.1", "[::1]", "localhost"} | names
     try:
-        found = admin_client.place(url)
+        found = exchange.place(url)
     except errors.UsageError:
         return False
     own = {f"{name}:{port}" for name in names}

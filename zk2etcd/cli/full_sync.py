@@ -22,16 +22,17 @@ def command(where: asking.Where, wait: bool, timeout: float, shards: tuple[str, 
     """
     client = where.client()
     accepted = client.full_sync(shards or None)
+    code = asking.untaken(client)
     if not wait:
         for shard in accepted:
             click.echo(f"{shard}: full sync asked for")
-        return 0
+        return code
     with bars.of_shards("full sync", accepted) as seen:
         found = client.wait_full_sync(accepted, timeout, seen)
     asked = [shard for shard in found["shards"] if shard["id"] in accepted]
     for shard in asked:
         click.echo(_result(shard))
-    return status.exit_code({**found, "shards": asked})
+    return max(code, status.exit_code({**found, "shards": asked, "cluster": None}))
 
 
 def _result(shard: dict[str, Any]) -> str:

@@ -21,11 +21,12 @@ def command(where: asking.Where, wait: bool, timeout: float, shards: tuple[str, 
     """
     client = where.client()
     accepted = client.pause(shards or None, asking.person())
+    code = asking.untaken(client)
     if wait:
         client.wait_for(accepted, _is_paused, timeout)
     for shard in accepted:
         click.echo(f"{shard}: {'paused' if wait else 'pause asked for'}")
-    return 0
+    return code
 
 
 def _is_paused(shard: dict[str, Any]) -> bool:

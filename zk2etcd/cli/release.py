@@ -51,7 +51,7 @@ def command(
     asked = [shard for shard in found["shards"] if shard["id"] in held]
     for shard in asked:
         click.echo(f"{shard['id']}: {_result(shard)}")
-    return status.exit_code({**found, "shards": asked})
+    return status.exit_code({**found, "shards": asked, "cluster": None})
 
 
 def _held(found: dict[str, Any], shards: tuple[str, ...]) -> dict[str, dict[str, Any]]:
@@ -76,7 +76,8 @@ def _show(shard: str, guard: dict[str, Any]) -> None:
         click.echo(text.printable(f"{shard}: nothing is written ({guard['reason']})"))
         click.echo("    released, it mirrors what is there now, and holds deletes for a look")
         return
-    what = f"{guard['deletes']:,} of {guard['present']:,} keys would go ({guard['reason']})"
+    came = f", {guard['creates']:,} are new in the same places" if guard.get("creates") else ""
+    what = f"{guard['deletes']:,} of {guard['present']:,} keys would go{came} ({guard['reason']})"
     click.echo(f"{shard}: {text.printable(what)}")
     for path in guard["sample"][:_SAMPLE]:
         click.echo(f"    {text.printable(path)}")

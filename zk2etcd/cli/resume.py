@@ -40,11 +40,12 @@ def command(
         click.echo("nothing was resumed", err=True)
         return 1
     accepted = client.resume(shards or tuple(paused), asking.person())
+    code = asking.untaken(client)
     if wait:
         client.wait_for(accepted, _is_mirrored, timeout)
     for shard in accepted:
         click.echo(f"{shard}: {'resumed' if wait else 'resume asked for'}")
-    return 0
+    return code
 
 
 def _is_mirrored(shard: dict[str, Any]) -> bool:

@@ -31,10 +31,14 @@ _CANNOT_DRAW = ("dumb", "unknown")
     "--all",
     "everything",
     is_flag=True,
-    help="Give each shard a line, also where more than 50 only follow.",
+    help="Give each shard a line, also where more than 50 only follow, and each supervisor that "
+    "shares them its workers.",
 )
 def command(where: asking.Where, as_json: bool, watch: bool, everything: bool) -> int:
-    """Show the running supervisor's status."""
+    """Show the running supervisor's status; where several share the shards, that of all.
+
+    Each tells of its own shards, within 2 s; one that does not is named.
+    """
     client = where.client()
     if watch:
         _watch(client, as_json)

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-from zk2etcd import errors
-from zk2etcd.client import answers, exchange
-from zk2etcd.config import addresses
-from zk2etcd.view import status, strict_json
+from zk2etcd import errors, exchange
+from zk2etcd.view import forms, status, strict_json
 
-# No user part, no query, nothing that two readers could take for two different hosts.
-_URL = re.compile(
-    r"(?:(?P<scheme>https?)://)?(?P<address>[A-Za-z0-9_.:\[\]%-]+)(?P<path>(?:/[A-Za-z0-9._~!$&'()*+,;=:%-]*)*)",
-    re.IGNORECASE,
-)
-DEFAULT_URL = "http://127.0.0.1:9180"
+DEFAULT_URL = exchange.DEFAULT_URL
 _POLL = 0.2
+_POLL_ALL = 1.0  # where several supervisors are asked for each
 # Longer than the supervisor's own for the same, whose words are better than ours.
 _ORDER_DEADLINE = 7.0
 _CONFIG_DEADLINE = 33.0
@@ -31,39 +24,6 @@ Seen = Callable[[Document], object]
 """Given each status that was looked at."""
 
 
-class Place(NamedTuple):
-    """What an http URL leads to; `address` is host:port in its normal form."""
-
-    scheme: str
-    address: str
-    path: str
-
-    def __str__(self) -> str:
-        return f"{self.scheme}://{self.address}{self.path}"
-
-
-def place(url: str) -> Place:
-    """Where requests to this URL go, by one strict reading: what is judged is what is reached.
-
-    :raises errors.UsageError: it is none, or has a user part. It is not repeated, since a secret
-        may stand in it.
-    """
-    found = _URL.fullmatch(url)
-    if found is None:
-        if "@" in url:
-            what = (
-                "the address has a user part (NAME@), or a secret: leave it out, and give a token"
-            )
-            raise errors.UsageError(f"{what} in ZK2ETCD_TOKEN or in the configuration with -c")
-        raise errors.UsageError(f"the address is not an http URL, such as {DEFAULT_URL}")
-    scheme = (found["scheme"] or "http").lower()
-    try:
-        address = addresses.host_port(found["address"], 443 if scheme == "https" else 80)
-    except ValueError as error:
-        raise errors.UsageError(f"the address is not an http URL: it {error}") from None
-    return Place(scheme, address, (found["path"] or "").rstrip("/"))
-
-
 class Client:
     """The supervisor at `url`; `token` goes with each request, `timeout` (seconds) bounds each.
 
@@ -72,28 +32,33 @@ class Client:
     """
 
     def __init__(self, url: str = DEFAULT_URL, token: str | None = None, timeout: float = 5.0):
-        self.place = place(url)
+        self.place = exchange.place(url)
         self.url = str(self.place)
         self._token = token
         self._timeout = timeout
         self._patience = max(timeout, _ORDER_DEADLINE)
         self._asked: dict[str, float] = {}
+        self.refused: tuple[Document, ...] = ()
+        """Of the last order to several supervisors, what was not taken: `shards`, the HTTP `status`
+        of that, and the `error` in words."""
 
     def status(self) -> dict[str, Any]:
-        """The /status document (`status.document`)."""
-        found = self._ask("GET", "/status", answers.VERSIONED)
+        """The /status document (`status.document`); where several supervisors share the shards,
+        with those of all of them (`together.merged`)."""
+        found = self._ask("GET", "/status?all=1", forms.VERSIONED)
         if found["schema_version"] != 1:
             raise errors.Unreachable(f"what answers at {self.url} is not a zk2etcd of our kind")
-        if not answers.STATUS(found):
+        if not forms.STATUS(found):
             raise self._strange(200)
         return found
 
     def full_sync(self, shards: Sequence[str] | None = None) -> tuple[str, ...]:
         """Ask for a full sync of these shards now, of all with None; the ids accepted."""
         body = {} if shards is None else {"shards": [*shards]}
-        answer = self._ask("POST", "/full-sync", answers.ACCEPTED, body, self._patience)
+        answer = self._ordered("/full-sync", body)
         accepted = tuple(answer["accepted"])
         self._asked.update(dict.fromkeys(accepted, float(answer["requested_at"])))
+        self._asked.update(answer.get("requested_at_by_shard", {}))
         return accepted
 
     def wait_full_sync(
@@ -113,7 +78,7 @@ class Client:
         """
         place = urllib.parse.quote(shard, safe="")
         path = f"/shards/{place}/release"
-        return self._ask("POST", path, answers.RELEASED, {"trip": trip}, self._patience)
+        return self._ask("POST", path, forms.RELEASED, {"trip": trip}, self._patience)
 
     def wait_released(
         self, trips: Mapping[str, str], timeout: float, progress: Seen = lambda _: None
@@ -144,8 +109,13 @@ class Client:
 
     def _named(self, path: str, shards: Sequence[str] | None, by: str) -> tuple[str, ...]:
         named = None if shards is None else list(shards)
-        body = {"shards": named, "by": by}
-        return tuple(self._ask("POST", path, answers.ACCEPTED, body, self._patience)["accepted"])
+        return tuple(self._ordered(path, {"shards": named, "by": by})["accepted"])
+
+    def _ordered(self, path: str, body: Document) -> Document:
+        self.refused = ()
+        answer = self._ask("POST", path, forms.ACCEPTED, body, self._patience)
+        self.refused = tuple(answer.get("refused", ()))
+        return answer
 
     def wait_for(
         self,
@@ -180,20 +150,18 @@ class Client:
                 return found
             if time.monotonic() >= deadline:
                 raise errors.Zk2EtcdError(f"not done after {timeout:g} s: {_reasons(open_)}")
-            time.sleep(_POLL)
+            time.sleep(_POLL_ALL if found.get("cluster") else _POLL)
 
     def reload(self) -> tuple[str, ...]:
         """Have the configuration read again; the keys that changed.
 
         Raises errors.ConfigError with the faults when it was refused and the old one kept.
         """
-        return tuple(
-            self._ask("POST", "/reload", answers.RELOADED, {}, _CONFIG_DEADLINE)["changed"]
-        )
+        return tuple(self._ask("POST", "/reload", forms.RELOADED, {}, _CONFIG_DEADLINE)["changed"])
 
     def stacks(self) -> dict[str, Any]:
         """{"stacks": {process: its threads' stacks, None if it did not write them}}."""
-        return self._ask("POST", "/stacks", answers.STACKS, {}, _STACKS_DEADLINE)
+        return self._ask("POST", "/stacks", forms.STACKS, {}, _STACKS_DEADLINE)
 
     def fetch(self, path: str) -> bytes:
         """What stands at `path`, whatever the HTTP status."""
@@ -201,7 +169,7 @@ class Client:
 
     def log(self, level: str) -> None:
         """Change the log level of every process (debug, info, warning, error)."""
-        self._ask("POST", "/log", answers.LOGGED, {"level": level}, self._patience)
+        self._ask("POST", "/log", forms.LOGGED, {"level": level}, self._patience)
 
     def _finished(self, shard: dict[str, Any]) -> bool:
         last = shard["last_full_sync"]
@@ -215,7 +183,7 @@ class Client:
         self,
         method: str,
         path: str,
-        form: answers.Check,
+        form: forms.Check,
         body: object = None,
         timeout: float | None = None,
     ) -> dict[str, Any]:
@@ -224,7 +192,7 @@ class Client:
             answer = _printable(strict_json.loads(raw))
         except (ValueError, RecursionError):
             answer = None
-        if not (answers.ERROR if code >= 300 else form)(answer):
+        if not (forms.ERROR if code >= 300 else form)(answer):
             raise self._strange(code)
         if code >= 300:
             raise self._refusal(code, answer)

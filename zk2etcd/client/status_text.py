@@ -19,7 +19,7 @@ import rich.table
 import rich.text
 
 from zk2etcd import text
-from zk2etcd.view import advance, status
+from zk2etcd.view import advance, membership, problems, status
 
 _COLOURS = {
     "ready": "green",
@@ -47,13 +47,15 @@ _ALIKE = 3
 @dataclasses.dataclass(frozen=True)
 class _Column:
     """`least` is the terminal's width below which the column is left out; `running`: it is shown
-    only while a base or full sync runs."""
+    only while a base or full sync runs; `shared`: only where several supervisors share the shards,
+    or only where they do not."""
 
     title: str
     value: Callable[[Mapping[str, Any], float], str]
     right: bool = False
     least: int = 0
     running: bool = False
+    shared: bool | None = None
 
 
 def _dash(value: object) -> str:
@@ -99,7 +101,8 @@ _SHARDS = (
     _Column("lag", _lag, right=True),
     _Column("last full sync", _last, least=100),
     _Column("next", _next, least=130),
-    _Column("holder", lambda shard, _: text.printable(_dash(shard["holder"])), least=150),
+    _Column("supervisor", lambda shard, _: shard["supervisor"], least=90, shared=True),
+    _Column("holder", lambda shard, _: _dash(shard["holder"]), least=150, shared=False),
 )
 
 
@@ -123,6 +126,17 @@ _WORKERS = (
     _Column("memory", _memory, right=True, least=60),
     _Column("ZooKeeper", lambda worker, _: "yes" if worker["zk_connected"] else "no", least=90),
     _Column("shards", lambda worker, _: str(len(worker["shards"])), right=True),
+)
+
+
+_MEMBERS = (
+    _Column("supervisor", lambda member, _: membership.called(member)),
+    _Column("state", lambda member, _: member["state"]),
+    _Column("shards", lambda member, _: str(member["owned"]), right=True),
+    _Column("release", lambda member, _: member["version"] or "-", least=80),
+    _Column("configuration", lambda member, _: member["like"], least=100),
+    _Column("ZooKeeper", lambda member, _: "yes" if member["healthy"] else "no", least=90),
+    _Column("address", lambda member, _: member["url"] or "-", least=70),
 )
 
 
@@ -161,18 +175,27 @@ def draw(
     now = status.seconds(found["at"])
     parts: list[rich.console.RenderableType] = [_headline(found, now), _problems(found)]
     shards = found["shards"]
-    shown: Sequence[_Column] = _SHARDS
-    if bars or not any(map(advance.runs, shards)):
-        shown = tuple(column for column in _SHARDS if not column.running)
+    members = status.members(found)
+    running = not bars and any(map(advance.runs, shards))
+    shown = [
+        column
+        for column in _SHARDS
+        if (running or not column.running) and column.shared in (None, bool(members))
+    ]
     if bars and any(map(advance.runs, shards)):
         parts.append(_bars(shards, width))
     listed = shards if everything else _listed(shards)
     if listed:
-        parts.append(_table(shown, listed, "phase", now, width))
+        rows = membership.placed(listed, found) if members else listed
+        parts.append(_table(shown, rows, "phase", now, width))
     if others := len(shards) - len(listed):
         parts.append(_unlisted(shards, others))
     parts.append("")
-    parts.append(_table(_WORKERS, found["workers"], "state", now, width))
+    if members:
+        parts.append(_table(_MEMBERS, membership.listed(found), "state", now, width))
+        parts.append("")
+    workers = membership.workers(found) if everything else found["workers"]
+    parts.append(_table(_WORKERS, workers, "state", now, width))
     return rich.console.Group(*parts)
 
 
@@ -243,29 +266,29 @@ def _unlisted(shards: Sequence[Mapping[str, Any]], others: int) -> rich.text.Tex
 
 def _problems(found: Mapping[str, Any]) -> rich.text.Text:
     lines = rich.text.Text()
-    for problems in _alike(status.problems(found)):
-        where = ", ".join(text.printable(problem.where) for problem in problems[:_ALIKE])
-        more = f" and {len(problems) - _ALIKE:,} more" if len(problems) > _ALIKE else ""
+    for alike in _alike(problems.of(found)):
+        where = ", ".join(text.printable(problem.where) for problem in alike[:_ALIKE])
+        more = f" and {len(alike) - _ALIKE:,} more" if len(alike) > _ALIKE else ""
         lines.append("! ", style="bold red")
         lines.append(f"{where}{more}: ", style="bold")
-        lines.append(f"{text.printable(problems[0].what)}\n")
-        lines.append(f"  -> {text.printable(problems[0].remedy)}\n", style="yellow")
+        lines.append(f"{text.printable(alike[0].what)}\n")
+        lines.append(f"  -> {text.printable(alike[0].remedy)}\n", style="yellow")
     return lines
 
 
-def _alike(problems: Sequence[status.Problem]) -> Sequence[Sequence[status.Problem]]:
+def _alike(listed: Sequence[problems.Problem]) -> Sequence[Sequence[problems.Problem]]:
     """Of more than one would read, those together that say the same of different shards."""
-    if len(problems) <= _MANY // 5:
-        return [[problem] for problem in problems]
-    found: dict[tuple[str, str], list[status.Problem]] = {}
-    for problem in problems:
+    if len(listed) <= _MANY // 5:
+        return [[problem] for problem in listed]
+    found: dict[tuple[str, str], list[problems.Problem]] = {}
+    for problem in listed:
         found.setdefault((problem.kind, problem.what), []).append(problem)
     return list(found.values())
 
 
 def _table(
     columns: Sequence[_Column],
-    rows: list[Mapping[str, Any]],
+    rows: Sequence[Mapping[str, Any]],
     coloured_by: str,
     now: float,
     width: int,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from zk2etcd import errors, text
-from zk2etcd.view import advance, status
+from zk2etcd.view import advance, problems
 
 if TYPE_CHECKING:
     import rich.console
@@ -69,13 +69,13 @@ class Lines:
         self._at = 0.0
 
     def seen(self, found: Mapping[str, Any], now: float) -> list[str]:
-        problems = status.problems(found)
-        said = [(each.where, each.what) for each in problems]
+        listed = problems.of(found)
+        said = [(each.where, each.what) for each in listed]
         phases = [(shard["id"], shard["phase"], advance.runs(shard)) for shard in found["shards"]]
         if not self._is_new((found["state"], said, phases), now):
             return []
-        rows = [_totals(found, len(problems)), *map(_of, filter(advance.runs, found["shards"]))]
-        rows += [{"problem": each.where, "what": each.what, "do": each.remedy} for each in problems]
+        rows = [_totals(found, len(listed)), *map(_of, filter(advance.runs, found["shards"]))]
+        rows += [{"problem": each.where, "what": each.what, "do": each.remedy} for each in listed]
         return [_fields(found["at"], row) for row in rows]
 
     def away(self, why: str, now: float) -> list[str]:

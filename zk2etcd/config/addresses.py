@@ -3,8 +3,11 @@ refuses, since a secret may have ended up in the wrong place."""
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import re
+
+from zk2etcd import patterns
 
 ZOOKEEPER_PORT = 2181
 ETCD_PORT = 2379
@@ -15,6 +18,8 @@ _PLAIN = re.compile(r"([^:\[\]]+)(?::([0-9]{1,5}))?")
 # What every release refuses (PathUtils.validatePath, see `model.mapping` in the data plane): 3.4
 # takes U+001F, U+007F, U+009F, U+F8FF, U+FFF0 and U+FFFF, which later ones refuse.
 _REFUSED = re.compile("[\u0000-\u001e\u0080-\u009e\ud800-\uf8fe\ufff1-\ufffe\U00010000-\U0010ffff]")
+_MEMBER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_NO_PORT = 0
 _LOOPBACK_NAMES = ("localhost", "localhost.")
 
 
@@ -80,6 +85,38 @@ def listen(text: str) -> str:
     return host_port(text, None, lowest=0)
 
 
+def advertised(text: str) -> str:
+    """`http.advertise` as `scheme://host` or `scheme://host:port`; no scheme means http.
+
+    :raises ValueError: it says what to write instead.
+    """
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        scheme, rest = "http", text
+    if scheme.lower() not in ("http", "https"):
+        raise ValueError("has an unknown scheme; write http:// or https://")
+    if "@" in rest or "/" in rest.removesuffix("/"):
+        raise ValueError("has more than a host and a port; write only host:port")
+    rest = rest.removesuffix("/")
+    with contextlib.suppress(ValueError):
+        # As Kubernetes gives a pod's address: without brackets.
+        return f"{scheme.lower()}://[{ipaddress.IPv6Address(rest)}]"
+    whole = host_port(rest, _NO_PORT, lowest=0)
+    return f"{scheme.lower()}://{whole.removesuffix(f':{_NO_PORT}')}"
+
+
+def member_name(text: str) -> str:
+    """`cluster.name`.
+
+    :raises ValueError: it is none.
+    """
+    if not _MEMBER.fullmatch(text):
+        raise ValueError(
+            "must be letters, digits, dots, dashes and underscores, at most 63 of them"
+        )
+    return text
+
+
 def is_loopback(address: str) -> bool:
     """True if a `host:port` in normal form can be reached from this host only."""
     host = address.rpartition(":")[0].strip("[]")
@@ -110,6 +147,14 @@ def path(text: str) -> str:
     if "." in elements or ".." in elements:
         raise ValueError('holds "." or ".." as an element, which ZooKeeper refuses')
     return text
+
+
+def pattern(text: str) -> str:
+    """A ZooKeeper path that may hold wildcards: see `patterns`.
+
+    :raises ValueError: it says which rule is broken.
+    """
+    return patterns.check(path(text))
 
 
 def state_prefix(text: str) -> str:

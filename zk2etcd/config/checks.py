@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from zk2etcd import patterns
 from zk2etcd.config import addresses, faults, units
 
 Fault = tuple[faults.Path, str]
@@ -31,6 +32,7 @@ def check(data: Any) -> Iterator[Fault]:
     yield from _overlaps(prefixes, "from")
     yield from _overlaps(prefixes, "to")
     yield from _excludes(prefixes, sync)
+    yield from _sessions(sync)
     yield from _backoff(_section(data, "workers", "restart_backoff"))
     yield from _token(_section(data, "http"))
 
@@ -147,6 +149,13 @@ def _is_path(value: Any) -> bool:
         return False
 
 
+def _is_pattern(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and bool(addresses.pattern(value))
+    except ValueError:
+        return False
+
+
 def _excludes(prefixes: list[tuple[int, dict[str, Any]]], sync: dict[str, Any]) -> Iterator[Fault]:
     for place, item in prefixes:
         source = item.get("from")
@@ -154,16 +163,31 @@ def _excludes(prefixes: list[tuple[int, dict[str, Any]]], sync: dict[str, Any]) 
             continue
         for number, path in enumerate(_list(item, "exclude")):
             here = ("sync", "prefixes", place, "exclude", number)
-            if not _is_path(path):
+            if not _is_pattern(path):
                 continue
-            if addresses.is_below(source, path):
+            if patterns.Matcher([path])(source.encode()):
                 yield here, "leaves out the whole prefix; remove the prefix or this path"
-            elif not addresses.is_below(path, source):
+            elif not patterns.concerns(path, source):
                 yield here, "is not below `from`, so it excludes nothing; write the whole path"
+        for number, path in enumerate(_list(item, "only")):
+            if _is_pattern(path) and not patterns.concerns(path, source):
+                here = ("sync", "prefixes", place, "only", number)
+                yield here, "is not below `from`, so nothing matches; write the whole path"
         for number, path in enumerate(_list(sync, "exclude")):
-            if _is_path(path) and addresses.is_below(source, path):
+            if _is_pattern(path) and patterns.Matcher([path])(source.encode()):
                 what = f"leaves out all of sync.prefixes[{place}]; remove the prefix or this path"
                 yield ("sync", "exclude", number), what
+
+
+def _sessions(sync: dict[str, Any]) -> Iterator[Fault]:
+    """What is about nodes that end with their session, where those are not mirrored."""
+    if sync.get("ephemeral") != "skip":
+        return
+    what = "is about nodes that end with their session, which `ephemeral: skip` leaves out"
+    if sync.get("ephemeral_grace") not in (None, 0, "0", "0s"):
+        yield ("sync", "ephemeral_grace"), f"{what}; remove one of them"
+    if _has(_section(sync, "delete_guard"), "live"):
+        yield ("sync", "delete_guard", "live"), f"{what}; remove one of them"
 
 
 def _backoff(section: dict[str, Any]) -> Iterator[Fault]:

@@ -95,6 +95,14 @@ def _worker_count(value: Any) -> int | str:
     return value
 
 
+def _capacity(value: Any) -> int | str:
+    if value == "auto":
+        return "auto"
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1024:
+        raise wrong("must be auto or a whole number from 1 to 1024")
+    return value
+
+
 def _comma_separated(value: Any) -> Any:
     """Takes `a,b` for `[a, b]`: how an environment variable holds a list."""
     if isinstance(value, str):
@@ -187,13 +195,26 @@ WorkerCount = Annotated[
     pydantic.BeforeValidator(_worker_count),
     Takes("auto, or a whole number from 1 to 64"),
 ]
+Capacity = Annotated[
+    int | Literal["auto"],
+    pydantic.BeforeValidator(_capacity),
+    Takes("auto, or a whole number from 1 to 1024"),
+]
 Text = Annotated[str, pydantic.Field(min_length=1), Takes("text")]
+MemberName = Annotated[
+    str,
+    pydantic.BeforeValidator(_told(addresses.member_name)),
+    Takes("letters, digits, dots, dashes and underscores, at most 63"),
+]
 Secret = Annotated[pydantic.SecretStr, pydantic.Field(min_length=1), Takes("text (secret)")]
 Token = Annotated[
     Secret, pydantic.AfterValidator(_token), Takes("printable ASCII without spaces (secret)")
 ]
 Path = Annotated[
     str, pydantic.BeforeValidator(_told(addresses.path)), _text_schema("^/"), Takes("path")
+]
+Pattern = Annotated[
+    str, pydantic.BeforeValidator(_told(addresses.pattern)), _text_schema("^/"), Takes("pattern")
 ]
 SourcePath = Annotated[
     str, pydantic.BeforeValidator(_told(_source)), _text_schema("^/"), Takes("path")
@@ -202,6 +223,11 @@ StatePrefix = Annotated[
     str, pydantic.BeforeValidator(_told(addresses.state_prefix)), Takes("key without leading slash")
 ]
 Listen = Annotated[str, pydantic.BeforeValidator(_told(addresses.listen)), Takes("host:port")]
+Advertised = Annotated[
+    str,
+    pydantic.BeforeValidator(_told(addresses.advertised)),
+    Takes("host, host:port, or either behind http:// or https://"),
+]
 ClusterId = Annotated[
     str, pydantic.BeforeValidator(_told(addresses.cluster_id)), Takes("hexadecimal")
 ]

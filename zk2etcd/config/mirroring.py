@@ -22,11 +22,19 @@ class Prefix(fields.Live):
         description="The etcd key of that node; what is below it comes below this key.",
         examples=["/mirror/services"],
     )
-    exclude: tuple[fields.Path, ...] = Field(
+    exclude: tuple[fields.Pattern, ...] = Field(
         (),
         description="ZooKeeper paths below `from` to leave out, each with all below it. Their keys"
-        " in etcd are left alone.",
-        examples=[["/services/config"]],
+        " in etcd are left alone. `*` is any text within one element of a path, `**` any number of"
+        " elements, `\\*` the character.",
+        examples=[["/services/*/consumers", "/services/config"]],
+    )
+    only: tuple[fields.Pattern, ...] = Field(
+        (),
+        description="If there are any: of what is below `from` nothing is mirrored but what these"
+        " match, with all below it, less what is excluded. Wildcards as in `exclude`. Other keys in"
+        " etcd are left alone.",
+        examples=[["/services/*/providers"]],
     )
     buckets: fields.Count = Field(
         1,
@@ -38,12 +46,40 @@ class Prefix(fields.Live):
     )
 
 
+class LiveGuard(fields.Live):
+    """When so much is deleted live, within a while, that a person should look first.
+
+    Deletes are held from the one on with which there are more than `min_deletes` and more than
+    `max_ratio` of the keys within `window`; 200,000 are too many in any case. What new nodes
+    replace in the same folder does not count. Each bucket of a prefix judges by itself.
+    """
+
+    window: fields.Seconds = Field(
+        60.0,
+        ge=1,
+        le=3600,
+        description="Duration within which they are counted: what a rollout replaces should be back"
+        " within it.",
+        json_schema_extra=DURATION,
+    )
+    min_deletes: fields.Count = Field(
+        100,
+        ge=0,
+        description="Number of keys; up to here the ratio is not looked at.",
+    )
+    max_ratio: fields.Ratio = Field(
+        0.3,
+        description="Share of the keys that were present, 0 to 1. A network cut that ends all"
+        " sessions looks like this.",
+    )
+
+
 class DeleteGuard(fields.Live):
     """When a full sync finds so much missing in ZooKeeper that a person should look first.
 
     The deletes are held when there are more than `min_deletes` and they are more than `max_ratio`
-    of the keys, or when there are more than `max_deletes`. Deletes seen live are not concerned, and
-    what new nodes replace in the same folder does not count.
+    of the keys, or when there are more than `max_deletes`. Deletes seen live are not concerned,
+    unless there is `live`, and what new nodes replace in the same folder does not count.
     Each bucket of a prefix judges by itself, by its part of both numbers.
     """
 
@@ -67,6 +103,11 @@ class DeleteGuard(fields.Live):
         description="What to do with keys that the first sync of a prefix finds in etcd and not in"
         " ZooKeeper: they may be someone else's, so hold waits for a release.",
     )
+    live: LiveGuard | None = Field(
+        None,
+        description="Whether, and when, deletes that are seen live are held, too; `{}` for these"
+        " defaults. null: never.",
+    )
 
 
 class Sync(fields.Live):
@@ -78,14 +119,22 @@ class Sync(fields.Live):
         " has one writer.",
         examples=[["/dubbo"]],
     )
-    exclude: tuple[fields.Path, ...] = Field(
+    exclude: tuple[fields.Pattern, ...] = Field(
         (),
-        description="ZooKeeper paths to leave out of every prefix, each with all below it.",
-        examples=[["/dubbo/config"]],
+        description="ZooKeeper paths to leave out of every prefix, each with all below it; with"
+        " wildcards as in `sync.prefixes[].exclude`.",
+        examples=[["/dubbo/*/consumers", "/dubbo/config"]],
     )
     ephemeral: Literal["copy", "skip"] = Field(
         "copy",
         description="Whether nodes that end with their session are mirrored: copy or skip.",
+    )
+    ephemeral_grace: fields.Seconds = Field(
+        0.0,
+        le=3600,
+        description="Duration for which a key stays when its node, one that ends with its session,"
+        " was seen to go: if the node is back by then, it never went. 0: not at all.",
+        json_schema_extra=DURATION,
     )
     deletes: Literal["apply", "never"] = Field(
         "apply",
@@ -104,6 +153,12 @@ class Sync(fields.Live):
         le=64,
         description="Shards compared at once, over all workers; more loads both sides at once. The"
         " buckets of a prefix on one worker are compared together, and count as one.",
+    )
+    drift: Literal["full_sync", "watch"] = Field(
+        "full_sync",
+        description="When what others write to mirrored keys is put right: at the next full sync,"
+        " or within a second, by a watch of etcd, which sends each worker all that is written below"
+        " `to`. Deletes are left to the full sync and its guard either way.",
     )
     delete_guard: DeleteGuard = Field(
         DeleteGuard(),

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import pydantic
 from pydantic import Field
 
-from zk2etcd.config import connections, fields, mirroring, model_walk
+from zk2etcd.config import connections, fields, mirroring, model_walk, sharing
 from zk2etcd.config.fields import DURATION, RESTART, SIZE
 
 MOST_WORKERS = 8
@@ -110,10 +110,17 @@ class Http(fields.Live):
         None,
         description="File that holds the token instead; read again on reload.",
     )
+    advertise: fields.Advertised | None = Field(
+        None,
+        description="Where other supervisors, and people, reach this one; a port that is not said"
+        " is `listen`'s. null: `listen`, with this host's name where that is every address.",
+        examples=["${POD_IP}"],
+        json_schema_extra=RESTART,
+    )
     allowed_hosts: tuple[fields.Text, ...] | None = Field(
         None,
-        description="Names accepted in the Host header besides loopback and `listen`; others are"
-        " refused, against DNS rebinding.",
+        description="Names accepted in the Host header besides loopback, `listen` and `advertise`;"
+        " others are refused, against DNS rebinding.",
         examples=[["zk2etcd.infra.svc"]],
     )
 
@@ -183,6 +190,7 @@ class Config(fields.Model):
     etcd: connections.Etcd = connections.Etcd()
     sync: mirroring.Sync
     state: State = State()
+    cluster: sharing.Cluster = sharing.Cluster()
     workers: Workers = Workers()
     http: Http = Http()
     log: Log = Log()

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from zk2etcd import errors
+from zk2etcd import errors, patterns
 from zk2etcd.config import addresses, model_walk, models, yaml_source
 
 _LEVELS = {"warn": "warning", "dpanic": "error", "panic": "error", "fatal": "error"}
@@ -77,7 +77,7 @@ def translate(flags: Flags) -> Translation:
     prefixes = _paths(flags.zookeeper_prefix)
     sync: dict[str, Any] = {"prefixes": _outermost(prefixes)}
     if excludes := _paths(flags.zookeeper_exclude_prefix):
-        sync["exclude"] = excludes
+        sync["exclude"] = [patterns.escaped(path) for path in excludes]
     sync["full_sync_interval"] = _escaped(flags.fullsync_interval)
     log: dict[str, Any] = {"level": _level(flags.log_level)}
     if flags.enable_event_log:

@@ -17,6 +17,8 @@ class Handover:
         self._given: dict[str, str] = {}
         # Per slot: shard -> the generation of the Assign that took it away.
         self._leaving: dict[str, dict[str, int]] = {}
+        self.changes = 0
+        """While it stays, so does what is grantable."""
 
     def holders(self, shard: str) -> frozenset[str]:
         """The slots that may hold this shard: one at most, as long as only grantable is given."""
@@ -34,6 +36,7 @@ class Handover:
 
     def give(self, slot: str, shards: Iterable[str], generation: int) -> None:
         """An Assign of this generation with exactly these shards goes out to the slot."""
+        self.changes += 1
         wanted = set(shards)
         leaving = self._leaving.pop(slot, {})
         for shard in [shard for shard, given in self._given.items() if given == slot]:
@@ -51,10 +54,12 @@ class Handover:
         leaving = self._leaving.pop(slot, {})
         still = {shard: at for shard, at in leaving.items() if generation < at or shard in held}
         self._leave(slot, still)
+        self.changes += len(leaving) != len(still)
         return tuple(shard for shard in leaving if shard not in still)
 
     def reaped(self, slot: str) -> None:
         """The slot's process is dead: it holds nothing."""
+        self.changes += 1
         self._given = {shard: given for shard, given in self._given.items() if given != slot}
         self._leaving.pop(slot, None)
 

@@ -43,6 +43,15 @@ def orphaned(
     )
 
 
+def elsewhere(
+    report: messages.ShardReport, holder: str | None, why: str | None
+) -> messages.ShardReport:
+    """A shard that none of our workers has: who has it, if anybody is known to, and why nobody can
+    know, which is an error. Whether deletes of it are held, or it is paused, is theirs to say."""
+    gone = dataclasses.replace(released(report), holder=holder, guard=None, pause=None)
+    return gone if why is None else dataclasses.replace(gone, error=why, phase="error")
+
+
 def inheritance(report: messages.ShardReport) -> messages.Inherited | None:
     """What the next worker of this shard is told, if no worker has it now."""
     if report.owned or report.mark is None:

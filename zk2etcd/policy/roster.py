@@ -4,9 +4,10 @@ is compared. Which worker holds what yet is `handover`'s, since a worker outlive
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import itertools
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable, Set
 
 from zk2etcd import messages
 from zk2etcd.config import models
@@ -19,19 +20,36 @@ class Roster:
     def __init__(self) -> None:
         self.shards: dict[str, messages.Shard] = {}
         self.assignment: dict[str, str] = {}
+        self.slots: tuple[str, ...] = ()
         self.reports: dict[str, messages.ShardReport] = {}
         # Those that were in order at least once.
         self.settled: set[str] = set()
         self.schedule = schedule.Schedule()
         self._home: object = None
+        self.shape = 0
+        """How often shards and assignment were made anew."""
+        self._looked: tuple[schedule.Schedule, float | None] | None = None
+        """The schedule as nothing of it was due, and when something may be."""
         self.down_since: dict[str, float] = {}
         """Monotonic: since when a shard is not in order; a start that fails again ends it not."""
 
-    def reshape(self, cfg: models.Config, usable: Callable[[], int], now: float) -> None:
-        """Take the shards and slots of this configuration; what is unaffected stays."""
+    def reshape(
+        self,
+        cfg: models.Config,
+        usable: Callable[[], int],
+        now: float,
+        wanted: Collection[str] | None = None,
+    ) -> None:
+        """Take the shards and slots of this configuration; what is unaffected stays.
+
+        :param wanted: those that our workers shall have, if not all; see `place`.
+        """
         before = self.assignment
+        self.shape += 1
         self.shards = {shard.id: shard for shard in sharding.shards(cfg)}
-        self.assignment = sharding.assign(self.shards, sharding.slots(cfg, usable), before)
+        self.slots = sharding.slots(cfg, usable)
+        mine = [shard for shard in self.shards if wanted is None or shard in wanted]
+        self.assignment = sharding.assign(mine, self.slots, before)
         self.reports = {
             shard: self.reports.get(shard) or reports.waiting(shard) for shard in self.shards
         }
@@ -51,12 +69,28 @@ class Roster:
             if before.get(shard, slot) != slot:
                 self.unschedule(shard)
 
+    def place(self, wanted: Set[str]) -> None:
+        """Our workers shall have exactly these of the shards; the others are other supervisors'.
+        What comes finds room beside the rest, which stays where it is."""
+        before = self.assignment
+        if wanted == before.keys():
+            return
+        self.shape += 1
+        kept = {shard: slot for shard, slot in before.items() if shard in wanted}
+        fullest = max(collections.Counter(kept.values()).values(), default=0)
+        self.assignment = sharding.assign(wanted, self.slots, kept, fullest)
+        for shard in before.keys() - wanted:
+            self.unschedule(shard)
+        for shard in wanted - before.keys():
+            self.let_go(shard)
+        self.schedule = schedule.grouped(self.schedule, self._groups())
+
     def _groups(self) -> dict[str, Hashable]:
         """The buckets of one prefix on one slot."""
         return {
             shard.id: (shard.source, shard.target, self.assignment[shard.id])
             for shard in self.shards.values()
-            if shard.buckets > 1
+            if shard.buckets > 1 and shard.id in self.assignment
         }
 
     def look(self, now: float) -> list[messages.ShardReport]:
@@ -81,7 +115,9 @@ class Roster:
         if report.id not in self.shards:
             return False
         self.show(report)
-        self.schedule = schedule.reported(self.schedule, report.id, report, now)
+        # One that is another supervisor's from now on is still spoken of until it is let go of.
+        if report.id in self.assignment:
+            self.schedule = schedule.reported(self.schedule, report.id, report, now)
         return True
 
     def synced(self, report: messages.Report) -> None:
@@ -107,9 +143,22 @@ class Roster:
     def due(self, now: float) -> list[tuple[str, ...]]:
         """The shards whose full sync is to start now, and counts as started from here on: those
         together that are of one group."""
+        wakes_at = self.wakes_at() if self._is_looked_at() else now
+        if wakes_at is None or now < wakes_at:
+            return []
         self.schedule, due = schedule.due(self.schedule, now)
         groups = itertools.groupby(due, self.schedule.group)
         return [tuple(shards) for _, shards in groups]
+
+    def wakes_at(self) -> float | None:
+        """When a full sync may be due next without another report (monotonic)."""
+        if self._looked is None or self._looked[0] is not self.schedule:
+            self._looked = self.schedule, schedule.wakes_at(self.schedule)
+        return self._looked[1]
+
+    def _is_looked_at(self) -> bool:
+        """Nothing was due of it, as it is: of a thousand shards to see that takes a millisecond."""
+        return self._looked is not None and self._looked[0] is self.schedule
 
     def unschedule(self, shard: str) -> None:
         """The shard's mirror ended, and with it the full sync that it may have been at."""

@@ -50,12 +50,13 @@ class Entry:
 @dataclasses.dataclass(frozen=True)
 class Schedule:
     """All shards. `interval` in seconds, 0 for none but those asked for. `groups`: of those that
-    are in one with others."""
+    are in one with others. `places`: of each group in the interval, from above 0 to 1."""
 
     entries: Mapping[str, Entry] = dataclasses.field(default_factory=dict)
     interval: float = 300.0
     concurrency: int = 1
     groups: Mapping[str, Hashable] = dataclasses.field(default_factory=dict)
+    places: Mapping[Hashable, float] = dataclasses.field(default_factory=dict)
 
     def group(self, shard: str) -> Hashable:
         return self.groups.get(shard, shard)
@@ -88,7 +89,14 @@ def reshaped(
         if entry.due_at is not None:
             entry = dataclasses.replace(entry, due_at=min(entry.due_at, now + interval))
         entries[shard] = entry
-    return Schedule(entries, interval, concurrency, groups or {})
+    return grouped(Schedule(entries, interval, concurrency), groups or {})
+
+
+def grouped(schedule: Schedule, groups: Mapping[str, Hashable]) -> Schedule:
+    """The same with these groups."""
+    order = list(dict.fromkeys(groups.get(shard, shard) for shard in sorted(schedule.entries)))
+    places = {group: (at + 1) / len(order) for at, group in enumerate(order)}
+    return dataclasses.replace(schedule, groups=groups, places=places)
 
 
 def reported(schedule: Schedule, shard: str, report: messages.ShardReport, now: float) -> Schedule:
@@ -109,7 +117,7 @@ def reported(schedule: Schedule, shard: str, report: messages.ShardReport, now: 
         changed = _completed(schedule, shard, changed, result.sequence, now)
     elif entry.started_at is not None and _forgotten(changed, entry.running, now):
         changed = dataclasses.replace(changed, started_at=None, due_at=now + ASK_AGAIN)
-    return schedule.with_entry(shard, changed)
+    return schedule if changed == entry else schedule.with_entry(shard, changed)
 
 
 def lost(schedule: Schedule, shard: str) -> Schedule:
@@ -204,8 +212,7 @@ def _completed(schedule: Schedule, shard: str, entry: Entry, sequence: int, now:
     """First completions come together, at the start; what follows is spread over the interval."""
     share = 1.0
     if entry.completions == 0:
-        order = list(dict.fromkeys(map(schedule.group, sorted(schedule.entries))))
-        share = (order.index(schedule.group(shard)) + 1) / len(order)
+        share = schedule.places[schedule.group(shard)]
     return dataclasses.replace(
         entry,
         sequence=sequence,

@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from zk2etcd import messages
-from zk2etcd.config import addresses, models
+from zk2etcd import messages, patterns
+from zk2etcd.config import models
 
 
 def shards(cfg: models.Config) -> tuple[messages.Shard, ...]:
@@ -24,6 +24,7 @@ def shards(cfg: models.Config) -> tuple[messages.Shard, ...]:
             exclude=_excluded(prefix.from_, (*cfg.sync.exclude, *prefix.exclude)),
             bucket=bucket,
             buckets=prefix.buckets,
+            only=tuple(sorted(set(prefix.only))),
         )
         for prefix in cfg.sync.prefixes
         for bucket in range(prefix.buckets)
@@ -36,15 +37,15 @@ def slots(cfg: models.Config, usable: Callable[[], int]) -> tuple[str, ...]:
 
 
 def assign(
-    ids: Iterable[str], slot_names: Sequence[str], current: Mapping[str, str]
+    ids: Iterable[str], slot_names: Sequence[str], current: Mapping[str, str], least: int = 0
 ) -> dict[str, str]:
-    """Shard id -> slot, at most ceil(shards/slots) a slot.
+    """Shard id -> slot, at most ceil(shards/slots) a slot, or `least`.
 
     `current` assignments that respect that bound stay; of an overfull slot those of highest
     weight do. The result depends on the sets alone, not on their order.
     """
     wanted = sorted(set(ids))
-    bound = -(-len(wanted) // len(slot_names))
+    bound = max(least, -(-len(wanted) // len(slot_names)))
     kept = _kept(wanted, slot_names, current, bound)
     load = {slot: sum(1 for other in kept.values() if other == slot) for slot in slot_names}
     for shard in wanted:
@@ -72,14 +73,14 @@ def _weight(shard: str, slot: str) -> bytes:
 
 
 def _excluded(source: str, excludes: Iterable[str]) -> tuple[str, ...]:
-    """What of `excludes` concerns this source: those at or below it, by path element.
+    """What of `excludes` concerns this source: those that may leave out something at or below it.
 
-    One *above* it leaves nothing of the source to mirror, so it becomes the source itself.
+    One that leaves out the source, or what is above it, becomes the source itself.
     """
     mine = set()
-    for path in excludes:
-        if addresses.is_below(path, source):
-            mine.add(path)
-        elif addresses.is_below(source, path):
-            mine.add(source)
+    for pattern in excludes:
+        if patterns.Matcher([pattern])(source.encode()):
+            mine.add(patterns.escaped(source))
+        elif patterns.concerns(pattern, source):
+            mine.add(pattern)
     return tuple(sorted(mine))

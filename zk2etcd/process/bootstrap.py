@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import importlib
 import os
 import signal
@@ -45,12 +46,15 @@ def run(target: str, end: connection.Connection, parent: int) -> None:
 
     `target` is called with (spec, connection) and its return is exit status 0.
     """
+    writer = _set_signals()
     die_with_parent(parent)
-    _set_signals()
     limits.raise_descriptors()  # the supervisor's may have been raised after our start
     setproctitle.setproctitle("zk2etcd worker")
+    gc.disable()  # what is loaded stays: nothing of it need be looked at, now or ever
     function = _resolved(target)
     metrics.load()
+    gc.freeze()
+    gc.enable()
     pipe = TitledConnection(os.dup(end.fileno()))
     end.close()
     try:
@@ -61,7 +65,7 @@ def run(target: str, end: connection.Connection, parent: int) -> None:
     setproctitle.setproctitle(title(spec.identity.slot, ()))
     if spec.multiproc_dir:
         with contextlib.suppress(OSError):  # the supervisor says what is wrong with the folder
-            stacks.keep(spec.multiproc_dir, spec.identity.slot)
+            writer.keep(spec.multiproc_dir, spec.identity.slot)
     function(spec, pipe)
 
 
@@ -94,7 +98,7 @@ def _outlive() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _set_signals() -> None:
+def _set_signals() -> stacks.Writer:
     """Ctrl-C and a terminal's hang-up reach the whole group, but the supervisor answers them.
 
     SIGTERM is the worker's own (the target may catch it to drain); by default it ends the process.
@@ -102,8 +106,9 @@ def _set_signals() -> None:
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    stacks.install()
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, ahead.GUARDED_SIGNALS)
+    writer = stacks.Writer()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ahead.GUARDED_SIGNALS - {stacks.SIGNAL})
+    return writer
 
 
 def _resolved(target: str) -> Callable[[messages.WorkerSpec, connection.Connection], object]:

@@ -55,6 +55,11 @@ class Stage:
         self._supervisor = self.box.adopt(made)
         return made
 
+    def join(self) -> supervisors.Supervisor:
+        """Another one with the first's configuration, not yet started; ended likewise."""
+        content = self.supervisor.content
+        return self.box.adopt(supervisors.Supervisor(self.box.subfolder("zk2etcd"), content))
+
     def command(self, *arguments: str) -> tuple[int, str]:
         """Run a `zk2etcd` command on the supervisor's file: (exit code, what it printed)."""
         done = supervisors.run(*arguments, "-c", str(self.supervisor.config))

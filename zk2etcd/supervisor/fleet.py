@@ -41,6 +41,8 @@ class Slot:
     """What its workers last said of etcd, those before this one too."""
     heard_at: float | None = None
     told: object = None
+    seen: object = None
+    """Of what `told` was found to be right, for as long as that stays the same."""
     killed: bool = False
     trace_id: str | None = None
 
@@ -56,6 +58,14 @@ class Heard:
 
     slot: str
     report: messages.Report
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """A worker has read in etcd who is there."""
+
+    slot: str
+    told: messages.Gathered
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +110,7 @@ class Fleet:
             self._feed(slot, event, now)
         self._cause = ""
 
-    def poll(self, now: float) -> Iterator[Heard | Gone]:
+    def poll(self, now: float) -> Iterator[Heard | Seen | Gone]:
         """What the workers said, and which ended, the last words of those included."""
         for slot in self.slots.values():
             if slot.child is None:
@@ -176,7 +186,7 @@ class Fleet:
         times = (lifecycle.wakes_at(slot.life, self.rules) for slot in self.slots.values())
         return min((time for time in times if time is not None), default=None)
 
-    def _heard(self, slot: Slot, now: float) -> Iterator[Heard]:
+    def _heard(self, slot: Slot, now: float) -> Iterator[Heard | Seen]:
         assert slot.child is not None
         for message in slot.child.channel.receive():
             if isinstance(message, messages.Report):
@@ -184,6 +194,8 @@ class Fleet:
                 slot.etcd = message.etcd or slot.etcd
                 self._feed(slot, lifecycle.Reported(message.oldest_turn_seconds), now)
                 yield Heard(slot.name, message)
+            elif isinstance(message, messages.Gathered):
+                yield Seen(slot.name, message)
 
     def _reap(self, slot: Slot, code: int, now: float) -> Gone:
         assert slot.child is not None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Collection, Iterable, Mapping
 
-from zk2etcd import messages
+from zk2etcd import census, messages
 from zk2etcd.policy import lifecycle, reports, roster, schedule
 from zk2etcd.supervisor import fleet
 from zk2etcd.view import published
@@ -59,9 +60,37 @@ def workers(
 def shards(known: roster.Roster, now: float, wall_now: float) -> tuple[published.ShardView, ...]:
     """The shards of the configuration in force, in its order; `now` is monotonic."""
     return tuple(
-        _shard(shard, known, schedule.next_at(known.schedule, shard.id), now, wall_now)
+        _shard(shard, known, _due_at(known, shard.id), now, wall_now)
         for shard in known.shards.values()
     )
+
+
+def members(seen: census.Census | None) -> tuple[published.Member, ...]:
+    """Those that etcd tells of, by name."""
+    if seen is None:
+        return ()
+    owned = collections.Counter(owner.member for owner in seen.owners.values())
+    return tuple(
+        published.Member(
+            name=each.name,
+            label=each.label,
+            url=each.url,
+            version=each.version,
+            config=each.config,
+            capacity=each.capacity,
+            shares=each.shares,
+            draining=each.draining,
+            healthy=each.healthy,
+            failing=tuple(sorted(each.failing)),
+            owned=owned[each.name],
+        )
+        for each in sorted(seen.members.values(), key=lambda each: (each.label, each.name))
+    )
+
+
+def _due_at(known: roster.Roster, shard: str) -> float | None:
+    """When its next full sync is due; what another supervisor has is compared there."""
+    return schedule.next_at(known.schedule, shard) if shard in known.assignment else None
 
 
 def _shard(

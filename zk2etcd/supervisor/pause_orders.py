@@ -125,6 +125,22 @@ def to_sync(reports: Reports, shards: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(shard for shard in wanted if reports[shard].pause is None)
 
 
+def require_had(
+    reports: Reports, wanted: Sequence[str], assignment: Collection[str], *, named: bool
+) -> tuple[str, ...]:
+    """Those of these shards that are meant for our workers, and so can be told anything.
+
+    Raises control.Conflict for one that another supervisor has, and control.Unavailable for one
+    that nobody is known to have, if it was named or there are no others.
+    """
+    missing = [shard for shard in wanted if shard not in assignment]
+    if missing and (named or missing == list(wanted)):
+        if _is_anothers(reports[missing[0]]):
+            _refuse(reports[missing[0]])
+        raise control.Unavailable(f"no worker mirrors {missing[0]} at the moment: try again")
+    return tuple(shard for shard in wanted if shard in assignment)
+
+
 def require_unpaused(report: messages.ShardReport) -> None:
     """Raises control.Conflict."""
     if (pause := report.pause) is not None:

@@ -13,7 +13,7 @@ from zk2etcd.view import control, published
 Load = Callable[[], loader.Loaded]
 # What the supervisor alone acts on: a change here is no reason to disturb a worker. Shards, which
 # come of `prefixes` and `exclude`, travel by themselves.
-_SUPERVISORS = ("workers", "http", "reload", "log.level")
+_SUPERVISORS = ("cluster", "workers", "http", "reload", "log.level")
 _SUPERVISORS_SYNC = ("prefixes", "exclude", "full_sync_interval", "full_sync_concurrency")
 
 

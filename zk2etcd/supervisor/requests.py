@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
-from zk2etcd import messages
+from zk2etcd import conditions, messages
 from zk2etcd.logs import logger
 from zk2etcd.policy import roster
 from zk2etcd.supervisor import fleet, pause_orders, releasing, reloading
@@ -44,12 +44,12 @@ class Requests:
 
     def full_sync(self, shards: Sequence[str] | None) -> tuple[str, ...]:
         """See control.Control.request_full_sync."""
-        wanted = pause_orders.to_sync(self.roster.reports, shards)
+        wanted = self._had(pause_orders.to_sync(self.roster.reports, shards), shards)
         self.roster.ask(wanted, self.loop.turned_at)
         logger.get().info("full sync asked for", shards=list(wanted))
         return wanted
 
-    def release(self, shard: str, trip: str, by: str) -> messages.Guard:
+    def release(self, shard: str, trip: str, by: str) -> conditions.Guard:
         """See control.Control.request_release."""
         guard = self._released(shard, trip)
         order, slot = messages.Release(shard, trip, by), self.roster.assignment[shard]
@@ -61,7 +61,7 @@ class Requests:
 
     def pause(self, shards: Sequence[str] | None, by: str) -> tuple[str, ...]:
         """See control.Control.request_pause."""
-        wanted = pause_orders.to_pause(self.roster.reports, shards)
+        wanted = self._had(pause_orders.to_pause(self.roster.reports, shards), shards)
         self._order([messages.Pause(shard, by, pause_orders.order_id()) for shard in wanted])
         logger.get().warning("pause asked for", shards=list(wanted), by=by)
         return wanted
@@ -69,7 +69,7 @@ class Requests:
     def resume(self, shards: Sequence[str] | None, by: str) -> tuple[str, ...]:
         """See control.Control.request_resume."""
         reports, wishes = self.roster.reports, self.wishes
-        wanted = pause_orders.to_resume(reports, shards, wishes.wants_paused)
+        wanted = self._had(pause_orders.to_resume(reports, shards, wishes.wants_paused), shards)
         self._order([messages.Resume(shard, by, pause_orders.order_id()) for shard in wanted])
         logger.get().warning("resume asked for", shards=list(wanted), by=by)
         return wanted
@@ -101,13 +101,14 @@ class Requests:
             self.fleet.send(slot, messages.SetLogLevel(level))
         logger.get().info("log level set", to=level)
 
-    def _released(self, shard: str, trip: str) -> messages.Guard:
+    def _released(self, shard: str, trip: str) -> conditions.Guard:
         """The trip to release, as its worker last reported it: the one that the person saw.
 
         Raises control.UnknownShard; Conflict; Unavailable while no worker mirrors the shard.
         """
         if (report := self.roster.reports.get(shard)) is None:
             raise control.UnknownShard([shard])
+        self._had([shard], [shard])
         guard, slot = report.guard, self.fleet.slots.get(self.roster.assignment[shard])
         if guard is None:
             raise control.Conflict(
@@ -122,6 +123,11 @@ class Requests:
         if slot is None or not slot.takes_orders or not report.owned:
             raise control.Unavailable(f"no worker mirrors {shard} at the moment: try again")
         return guard
+
+    def _had(self, wanted: Sequence[str], asked: Sequence[str] | None) -> tuple[str, ...]:
+        """Of these, those that our workers have; all that were `asked` for must be, if any was."""
+        reports, ours = self.roster.reports, self.roster.assignment
+        return pause_orders.require_had(reports, wanted, ours, named=asked is not None)
 
     def _order(self, orders: Sequence[pause_orders.Order]) -> None:
         if self.single:

@@ -45,13 +45,12 @@ class Inbox:
     def __enter__(self) -> Self:
         before = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
         self._restore.callback(signal.set_wakeup_fd, before)
-        self._last_resort.start()
         for number in self._numbers:
             self._restore.callback(signal.signal, number, signal.signal(number, self._handle))
+        self._restore.callback(stacks.Writer(self._stacks_written).close)
+        self._last_resort.start()
         for number in early.taken():
             self._handle(number, None)
-        stacks.install(chain=True)
-        self._restore.callback(stacks.uninstall)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -74,6 +73,10 @@ class Inbox:
             while os.read(self._reader, 4096):
                 pass
         return [self._arrived.popleft() for _ in range(len(self._arrived))]
+
+    def _stacks_written(self) -> None:
+        self._handle(stacks.SIGNAL, None)
+        self.wake()
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         self._arrived.append(signal.Signals(number))

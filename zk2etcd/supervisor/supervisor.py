@@ -15,14 +15,16 @@ from collections.abc import Callable, Sequence
 
 from zk2etcd import cpus, errors, messages, scratch
 from zk2etcd.logs import logger
-from zk2etcd.policy import handover, lifecycle, roster, run_once, schedule
+from zk2etcd.policy import handover, lifecycle, roster, run_once
 from zk2etcd.process import spawned, stacks
 from zk2etcd.supervisor import (
     desk,
     fleet,
     instance,
+    ordering,
     overview,
     pause_orders,
+    placing,
     releasing,
     reloading,
     requests,
@@ -61,9 +63,9 @@ class Supervisor:
         self._log = logger.get()
         self._started = (time.time(), now)
         self.turned_at = self._looked_at = now
-        self._admin_url = self._caused = ""
+        self._admin_url = ""
         self._roster = roster.Roster()
-        self._generation = self._exit_code = 0
+        self._exit_code = 0
         self.stopping = False
         self._refusal: str | None = None
         self._handover = handover.Handover()
@@ -71,7 +73,20 @@ class Supervisor:
         self._fleet = fleet.Fleet(self._spawned, lifecycle.policy(cfg.workers))
         self._inbox = signals.Inbox(children=os.getpid() == 1)
         parts = self._configuration, self._roster, self._wishes, self._releases, self._fleet
-        self.requests = requests.Requests(self, *parts, setup.once or setup.dry_run)
+        single = setup.once or setup.dry_run
+        self._placing: placing.Placing | None = None
+        if cfg.cluster.mode == "share" and not single:
+            who = placing.Self(setup.instance, setup.version)
+            self._placing = placing.Placing(who, self._handover, *parts)
+        self._ordering = ordering.Ordering(
+            self._configuration,
+            self._roster,
+            self._handover,
+            self._fleet,
+            once=setup.once,
+            keeper=placing.KEEPER if self._placing is not None else "",
+        )
+        self.requests = requests.Requests(self, *parts, single)
         self.take_over()
         self.desk = desk.Desk(self.requests, self._view(), self._inbox.wake)
 
@@ -86,7 +101,9 @@ class Supervisor:
             listener = listen() if listen is not None else None
             if listener is not None:
                 closing.callback(listener.close)
-                self._admin_url = instance.admin_url(listener.address)
+                self._admin_url = instance.admin_url(
+                    listener.address, advertised=self._configuration.current.http.advertise
+                )
             closing.callback(self._end)
             self._mirror(listener)
             self._log.info("stopped", exit_code=self._exit_code)
@@ -114,9 +131,16 @@ class Supervisor:
             self._obey(number, now)
         self.desk.serve()
         self._watch(now)
-        self._hear(now)
+        self._hear(now, max(0.0, stalled))
         self._fleet.tick(now, stalled if stalled > STALL_SECONDS else 0.0)
-        self._reconcile(now)
+        if not self.stopping:
+            foreseen = 0
+            if self._placing is not None:
+                self._ordering.claimed(self._placing.turn(now))
+                foreseen = self._placing.foreseen
+            self._ordering.reconcile(now, foreseen)
+        elif self._placing is None or self._placing.may_end(now):
+            self._fleet.want((), now)
         self._conclude(now)
         self._setup.folder.tend(now)
         self.desk.turned(self._view, len(self._roster.shards))
@@ -131,7 +155,10 @@ class Supervisor:
         elif number == signal.SIGHUP:
             self.requests.reload()
         elif number == signal.SIGUSR1:
-            self.requests.full_sync(None)
+            try:
+                self.requests.full_sync(None)
+            except (control.Conflict, control.Unavailable) as refusal:
+                self._log.info("full sync asked for: there is none to do", reason=str(refusal))
         elif number == signal.SIGUSR2:
             children = self._fleet.children()
             stacks.ask({slot: child.pid for slot, child in children.items()})
@@ -140,6 +167,7 @@ class Supervisor:
         if self.stopping:
             self._log.warning("stopping at once", signal=number.name)
             self._exit_code = signals.INTERRUPTED
+            self._fleet.want((), now)
             self._fleet.hurry(now)
             return
         timeout = self._configuration.current.workers.stop_timeout
@@ -158,12 +186,16 @@ class Supervisor:
 
     # --- what the workers say -------------------------------------------------------------------
 
-    def _hear(self, now: float) -> None:
+    def _hear(self, now: float, stalled: float) -> None:
         for event in self._fleet.poll(now):
-            if isinstance(event, fleet.Heard):
-                self._heard(event.slot, event.report, now)
-            else:
-                self._lost(event)
+            match event:
+                case fleet.Heard(slot, report):
+                    self._heard(slot, report, now)
+                case fleet.Seen(_, told):
+                    if self._placing is not None:
+                        self._placing.gathered(told, now - stalled)
+                case fleet.Gone():
+                    self._lost(event)
         if os.getpid() == 1:
             spawned.reap_orphans(frozenset(c.pid for c in self._fleet.children().values()))
 
@@ -171,32 +203,38 @@ class Supervisor:
         for told in report.shards:
             if slot not in self._handover.holders(told.id):
                 continue
+            if self._placing is not None:
+                self._placing.heard(told, now)
             worker = slot, report.incarnation
             for order in self._wishes.heard(told, now), self._releases.heard(told, worker, now):
                 if order is not None:
                     self._fleet.send(slot, order)
             shard = self._wishes.shown(told)
             if self._roster.heard(shard, now):
-                self._refused(shard)
+                self._refused(shard.refusal)
         self._roster.synced(report)
         for let_go in self._handover.reported(slot, report.generation, report.held):
             self._roster.let_go(let_go)
+        if self._placing is not None:
+            self._placing.reported(report)
+        self._refused(report.refusal)
 
-    def _refused(self, shard: messages.ShardReport) -> None:
+    def _refused(self, why: str | None) -> None:
         """A newer release has our keys: let go of all shards, and end `run` with the reason."""
-        if shard.refusal is None or self.stopping:
+        if why is None or self.stopping:
             return
-        self._log.error("refused: stopping", reason=shard.refusal)
-        self.stopping, self._refusal = True, shard.refusal
+        self._log.error("refused: stopping", reason=why)
+        self.stopping, self._refusal = True, why
         self._exit_code = errors.NewerReader.exit_code
 
     def _lost(self, gone: fleet.Gone) -> None:
-        for shard, slot in self._roster.assignment.items():
+        for shard in self._roster.shards:
             if gone.slot in self._handover.holders(shard):
+                slot = self._roster.assignment.get(shard)
                 self._roster.unschedule(shard)
                 if slot != gone.slot:
                     self._roster.let_go(shard)
-                elif self.stopping or self._is_done(shard):
+                elif self.stopping or self._ordering.is_done(shard):
                     continue
                 elif gone.asked:  # its slot was emptied, and meant for it again before the end
                     self._roster.let_go(shard)
@@ -208,48 +246,12 @@ class Supervisor:
 
     def take_over(self) -> None:
         """Bring all that follows from the configuration up to it; what is unaffected stays."""
-        cfg = self._configuration.current
-        self._roster.reshape(cfg, cpus.usable, self.turned_at)
+        cfg, ours = self._configuration.current, self._placing
+        wanted = None if ours is None else ours.take_over(self._ordering.generation)
+        self._roster.reshape(cfg, cpus.usable, self.turned_at, wanted)
         self._fleet.rules = lifecycle.policy(cfg.workers)
         self._wishes.keep(self._roster.shards)
         self._releases.keep(self._roster.shards)
-
-    def _reconcile(self, now: float) -> None:
-        """Run the slots that have work, tell each its shards, start the full syncs that are due."""
-        if self.stopping:
-            self._fleet.want((), now)
-            return
-        assignment = self._roster.assignment.items()
-        wanted = {slot for shard, slot in assignment if not self._is_done(shard)}
-        cause = self._configuration.cause
-        self._fleet.want(wanted, now, "" if cause == self._caused else cause)
-        self._caused = cause
-        for slot in self._fleet.slots.values():
-            if slot.takes_orders:
-                self._assign(slot)
-        if not self._setup.once:
-            self._start_full_syncs(now)
-
-    def _assign(self, slot: fleet.Slot) -> None:
-        """Send the slot its shards if they, or its settings, differ from what it was last told."""
-        ids = self._handover.grantable(slot.name, self._roster.assignment)
-        shards = self._roster.of(ids)
-        if slot.told == (told := (shards, self._configuration.revision)):
-            return
-        slot.told = told
-        self._generation += 1
-        self._handover.give(slot.name, ids, self._generation)
-        config, cause = self._configuration.current, self._configuration.cause
-        reaped, known = dict(self._fleet.reaped), self._roster.inherited(ids)
-        order = messages.Assign(self._generation, shards, reaped, config, cause, known)
-        self._fleet.send(slot.name, order)
-
-    def _start_full_syncs(self, now: float) -> None:
-        for shards in self._roster.due(now):
-            trace_id, slot = logger.new_trace(), self._roster.assignment[shards[0]]
-            for shard in shards:
-                self._log.info("full sync due", shard=shard, slot=slot, trace_id=trace_id)
-            self._fleet.send(slot, messages.FullSync(shards, trace_id))
 
     def _conclude(self, now: float) -> None:
         """With --once: stop when the result is known."""
@@ -266,9 +268,6 @@ class Supervisor:
         self.stopping, self._exit_code = True, verdict.exit_code
         self._fleet.want((), now)
 
-    def _is_done(self, shard: str) -> bool:
-        return self._setup.once and run_once.finished(self._roster.reports[shard])
-
     # --- the world outside ----------------------------------------------------------------------
 
     def _spawned(self, slot: str, incarnation: int) -> spawned.Child:
@@ -281,12 +280,14 @@ class Supervisor:
             dry_run=self._setup.dry_run,
             trace_id=self._fleet.slots[slot].trace_id or "",
             cluster=self._fleet.etcd_cluster(self._configuration.current.etcd.endpoints),
+            shares=self._placing is not None,
         )
         return self._setup.spawn(spec)
 
     def _wait(self, now: float) -> None:
         """Until a signal, a request, a message, an exit, or the next time that matters."""
-        times = self._fleet.wakes_at(), schedule.wakes_at(self._roster.schedule)
+        ours = self._placing.wakes_at() if self._placing is not None else None
+        times = self._fleet.wakes_at(), self._roster.wakes_at(), ours
         soonest = min((at for at in times if at is not None), default=now + LONGEST_WAIT)
         timeout = min(max(soonest - now, _SHORTEST_WAIT), LONGEST_WAIT)
         self._fleet.wait(self._inbox.fileno(), timeout)
@@ -321,4 +322,5 @@ class Supervisor:
             log_level=self._configuration.log_level,
             settings=self._configuration.settings,
             metrics_problem=self._setup.folder.problem,
+            cluster=self._placing.shown(now) if self._placing is not None else None,
         )

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from zk2etcd import messages
+from zk2etcd import conditions
 from zk2etcd.view import history, published
 
 
@@ -61,7 +61,7 @@ class Control(Protocol):
         """
         ...
 
-    def request_release(self, shard: str, trip: str, by: str) -> messages.Guard:
+    def request_release(self, shard: str, trip: str, by: str) -> conditions.Guard:
         """Let the deletes that this trip of the shard's guard holds happen, once; `by` says who
         asks. Returns the trip as it stands.
 

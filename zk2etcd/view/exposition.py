@@ -8,6 +8,7 @@ fall for a restart and count everything twice).
 from __future__ import annotations
 
 import contextlib
+import functools
 import pathlib
 import threading
 import typing
@@ -19,7 +20,7 @@ from prometheus_client import metrics_core, multiprocess, registry, utils
 from zk2etcd import messages, metrics, version
 from zk2etcd.config import files
 from zk2etcd.logs import logger
-from zk2etcd.view import advance, published
+from zk2etcd.view import advance, cluster_gauges, published
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _PHASES: tuple[str, ...] = typing.get_args(messages.Phase)
@@ -124,6 +125,7 @@ class _Gauges(registry.Collector):
         workers = [(worker.slot, worker) for worker in view.workers]
         yield from (_filled(row, "slot", workers) for row in _OF_WORKERS)
         yield from _supervisor(view)
+        yield from cluster_gauges.of(view)
 
 
 def progress(report: messages.ShardReport) -> float:
@@ -154,6 +156,16 @@ _SHARD_GAUGES = (
         "shard_unsyncable",
         "Paths that cannot be mirrored; /status names them.",
         lambda report: report.unsyncable_total or len(report.unsyncable),
+    ),
+    _Row(
+        "contested",
+        "Keys that somebody else keeps writing, where sync.drift is watch; /status names some.",
+        lambda report: report.drift.contested if report.drift else 0,
+    ),
+    _Row(
+        "drift_watched",
+        "1 while all that others write to mirrored keys is known, where sync.drift is watch.",
+        lambda report: report.drift.why is None if report.drift else None,
     ),
     _Row(
         "shard_full_sync_progress_ratio",
@@ -226,14 +238,25 @@ def _of_shards(shards: Sequence[published.ShardView]) -> Iterator[str]:
         yield f"# HELP {name} {row.documentation}\n# TYPE {name} gauge\n"
         for each, shard in zip(ids, shards, strict=True):
             if (value := row.value(shard.report)) is not None:
-                told = utils.floatToGoString(float(value))  # type: ignore[no-untyped-call]
-                yield f'{name}{{shard="{each}"}} {told}\n'
-    name = "zk2etcd_shard_phase"
-    yield f"# HELP {name} 1 for the phase the shard is in.\n# TYPE {name} gauge\n"
+                yield f'{name}{{shard="{each}"}} {_told(value)}\n'
+    yield "# HELP zk2etcd_shard_phase 1 for the phase the shard is in.\n"
+    yield "# TYPE zk2etcd_shard_phase gauge\n"
     for each, shard in zip(ids, shards, strict=True):
-        for phase in _PHASES:
-            told = "1.0" if shard.report.phase == phase else "0.0"
-            yield f'{name}{{phase="{phase}",shard="{each}"}} {told}\n'
+        yield _phases(shard.report.phase).replace("\0", each)
+
+
+@functools.lru_cache(maxsize=16)
+def _phases(now: str) -> str:
+    """The lines of a shard in this phase, with a NUL, which no id has, for its id."""
+    name = "zk2etcd_shard_phase"
+    lines = (f'{{phase="{each}",shard="\0"}} {float(each == now)}\n' for each in _PHASES)
+    return "".join(name + line for line in lines)
+
+
+@functools.lru_cache(maxsize=4096)
+def _told(value: float) -> str:
+    """A number as the text format has it; most of them are what they were at the last scrape."""
+    return str(utils.floatToGoString(float(value)))  # type: ignore[no-untyped-call]
 
 
 def _escaped(label: str) -> str:

@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from zk2etcd import messages
+from zk2etcd import conditions, messages
 from zk2etcd.view import published
 
 SCHEMA_VERSION = 1
@@ -38,7 +38,7 @@ class Series:
     lag: Sequence[float]
     rate: Sequence[float]
     progress: Sequence[float]
-    full_syncs: tuple[messages.FullSyncResult, ...]
+    full_syncs: tuple[conditions.FullSyncResult, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +116,7 @@ class _Track:
 
     def __init__(self, written: int, now: float) -> None:
         self.lag, self.rate, self.progress = (array.array("f", [math.nan]) * SAMPLES for _ in "123")
-        self.full_syncs: collections.deque[messages.FullSyncResult] = collections.deque(
+        self.full_syncs: collections.deque[conditions.FullSyncResult] = collections.deque(
             maxlen=FULL_SYNCS
         )
         self._worst = self._share = math.nan

@@ -79,13 +79,54 @@ class ShardView:
 
 
 @dataclasses.dataclass(frozen=True)
+class Member:
+    """A supervisor of the same state.prefix, as etcd tells (`census.Member`). `owned`: how many
+    shards it has, of those too that our configuration does not know."""
+
+    name: str
+    label: str = ""
+    url: str = ""
+    version: str = ""
+    config: str = ""
+    capacity: int = 1
+    shares: bool = True
+    draining: bool = False
+    healthy: bool = True
+    failing: tuple[str, ...] = ()
+    owned: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """Those that share the shards, ourselves among them once our key is there. `untold`: why etcd
+    does not tell of them at the moment, if that is so. `unowned`: for how many seconds nobody has a
+    shard of ours; `moves`: how many came to us, by reason (`policy.moved`)."""
+
+    members: tuple[Member, ...] = ()
+    untold: str | None = None
+    unowned: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    moves: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+    def member(self, name: str) -> Member | None:
+        return next((each for each in self.members if each.name == name), None)
+
+    def differing(self, name: str) -> tuple[Member, ...]:
+        """Those that share with another configuration, or release, than the one of this name."""
+        if (us := self.member(name)) is None:
+            return ()
+        ours = us.config, us.version
+        return tuple(m for m in self.members if m.shares and (m.config, m.version) != ours)
+
+
+@dataclasses.dataclass(frozen=True)
 class View:
     """The whole supervisor at one turn of its loop; times in wall-clock seconds.
 
     `last_turn_age` is seconds since the loop last turned (monotonic), measured at the call of
     `Control.snapshot`, so it is true also when the loop hangs. `reloads` counts by result, "ok"
     and "error". `settings` is the configuration in force as plain data, secrets redacted.
-    `metrics_problem` is why new counts cannot be kept in their folder, with its path.
+    `metrics_problem` is why new counts cannot be kept in their folder, with its path. `cluster` is
+    None of one that does not share its shards.
     """
 
     version: str
@@ -101,3 +142,4 @@ class View:
     log_level: str
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     metrics_problem: str | None = None
+    cluster: Cluster | None = None

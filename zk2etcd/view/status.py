@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from zk2etcd import text
+from zk2etcd import conditions, text
 from zk2etcd.view import advance
 
 if TYPE_CHECKING:
@@ -45,45 +46,31 @@ def document(view: published.View, now: float) -> Document:
         },
         "metrics_problem": view.metrics_problem,
         "workers": [_worker(worker) for worker in view.workers],
+        "cluster": view.cluster and _cluster(view.cluster),
         "shards": [_shard(shard, now) for shard in view.shards],
     }
 
 
 def exit_code(found: Mapping[str, Any]) -> int:
     """0 when all is well (ready or standby, nothing guarded, in error or unsyncable), else 1. What
-    a person paused is well: it does what they want."""
+    a person paused is well: it does what they want. Where other supervisors were asked, too, none
+    that has shards may be degraded, or have said nothing: of its shards nothing is known."""
     well = found["state"] in ("ready", "standby")
-    return 0 if well and not any(_troubled(shard) for shard in found["shards"]) else 1
+    others = any(is_in_doubt(member) for member in members(found))
+    return 0 if well and not others and not any(map(_troubled, found["shards"])) else 1
 
 
-@dataclasses.dataclass(frozen=True)
-class Problem:
-    """One thing a person should know: where, what, and what to do about it.
-
-    `kind`: config, metrics, worker, error, guard, pause, missed or unsyncable; `where` is a shard's
-    id for the last five.
-    """
-
-    where: str
-    what: str
-    remedy: str
-    kind: str
+def members(found: Mapping[str, Any]) -> list[Document]:
+    """The supervisors that share the shards, ourselves among them; none where we are alone."""
+    listed: list[Document] = (found.get("cluster") or {}).get("members", [])
+    return listed if any(each["name"] != found["instance"] for each in listed) else []
 
 
-def problems(found: Mapping[str, Any]) -> list[Problem]:
-    """What is wrong, or waits for a person, the supervisor first, then workers, then shards."""
-    listed = []
-    if found["config"]["error"]:
-        remedy = "the running configuration was kept: correct the file, then `zk2etcd reload`"
-        listed.append(Problem("config", found["config"]["error"], remedy, "config"))
-    if found.get("metrics_problem"):
-        remedy = "mirroring goes on: free space there, or set TMPDIR to another folder and restart"
-        listed.append(Problem("metrics", found["metrics_problem"], remedy, "metrics"))
-    for worker in found["workers"]:
-        listed += _of_worker(worker)
-    for shard in found["shards"]:
-        listed += _of_shard(shard, seconds(found["at"]))
-    return listed
+def is_in_doubt(member: Mapping[str, Any]) -> bool:
+    """Whether what a supervisor has may not be well, by what it said when it was asked."""
+    said = member.get("status")
+    silent = member.get("unasked") is not None and member["owned"] > 0
+    return silent or (said is not None and said["state"] == "degraded")
 
 
 def summary(found: Mapping[str, Any]) -> str:
@@ -102,8 +89,14 @@ def summary(found: Mapping[str, Any]) -> str:
 def stands_out(shard: Mapping[str, Any]) -> bool:
     """Whether there is more to see of a shard than that it follows: where there are many, those are
     looked for."""
-    told = shard["error"] or shard.get("pause") or shard["pending"] > _BUSY
+    told = shard["error"] or shard.get("pause") or shard["pending"] > _BUSY or drifts(shard)
     return shard["phase"] != "following" or advance.runs(shard) or _troubled(shard) or bool(told)
+
+
+def drifts(shard: Mapping[str, Any]) -> bool:
+    """Whether somebody keeps writing what is mirrored, or may do so without our knowing."""
+    found = shard.get("drift") or {}
+    return bool(found.get("contested") or found.get("why"))
 
 
 def progress(shard: Mapping[str, Any]) -> str:
@@ -136,6 +129,7 @@ def seconds(rfc3339: str) -> float:
     return datetime.datetime.fromisoformat(rfc3339).timestamp()
 
 
+@functools.lru_cache(maxsize=4096)
 def _time(moment: float | None) -> str | None:
     if moment is None:
         return None
@@ -182,6 +176,7 @@ def _shard(shard: published.ShardView, now: float) -> Document:
         "guard": _held(report.guard),
         "pause": _held(report.pause),
         "ensemble": _ensemble(report.ensemble),
+        "drift": report.drift and {**vars(report.drift), "paths": list(report.drift.paths)},
         "full_sync_running": report.full_sync_running,
         "full_sync_due": shard.full_sync_due,
         "last_full_sync": _full_sync(report.last_full_sync),
@@ -192,6 +187,12 @@ def _shard(shard: published.ShardView, now: float) -> Document:
         "attempt": report.attempt,
         "retry_at": _time(report.retry_at),
     }
+
+
+def _cluster(cluster: published.Cluster) -> Document:
+    members = [{**vars(each), "failing": list(each.failing)} for each in cluster.members]
+    unowned = {shard: round(seconds, 3) for shard, seconds in cluster.unowned.items()}
+    return {"members": members, "untold": cluster.untold, "unowned_seconds": unowned}
 
 
 def _progress(report: messages.ShardReport) -> Document:
@@ -211,17 +212,17 @@ def _progress(report: messages.ShardReport) -> Document:
     }
 
 
-def _held(why: messages.Guard | messages.Paused | None) -> Document | None:
+def _held(why: conditions.Guard | conditions.Paused | None) -> Document | None:
     return None if why is None else {**vars(why), "since": _time(why.since)}
 
 
-def _ensemble(known: messages.Ensemble | None) -> Document | None:
+def _ensemble(known: conditions.Ensemble | None) -> Document | None:
     if known is None:
         return None
     return {**vars(known), "zxid": f"{known.zxid:#x}", "at": _time(known.at)}
 
 
-def _full_sync(result: messages.FullSyncResult | None) -> Document | None:
+def _full_sync(result: conditions.FullSyncResult | None) -> Document | None:
     if result is None:
         return None
     return {
@@ -232,7 +233,7 @@ def _full_sync(result: messages.FullSyncResult | None) -> Document | None:
     }
 
 
-def _started_over(last: messages.StartedOver | None) -> Document | None:
+def _started_over(last: conditions.StartedOver | None) -> Document | None:
     if last is None:
         return None
     return {**vars(last), "at": _time(last.at), "trace_id": last.trace_id or None}
@@ -241,76 +242,3 @@ def _started_over(last: messages.StartedOver | None) -> Document | None:
 def _troubled(shard: Mapping[str, Any]) -> bool:
     bad = shard["phase"] in ("guarded", "error") or shard["guard"] is not None
     return bad or shard["unsyncable_total"] > 0
-
-
-def _of_worker(worker: Mapping[str, Any]) -> list[Problem]:
-    if worker["state"] == "backoff":
-        ended = "" if worker["last_exit"] is None else f" (last exit {worker['last_exit']})"
-        what = f"does not run: restarted {worker['restarts']} times{ended}"
-        remedy = "it is started again; see the log"
-        return [Problem(f"worker {worker['slot']}", what, remedy, "worker")]
-    if worker["state"] == "running" and worker["pid"] and not worker["zk_connected"]:
-        remedy = "it connects again by itself: see whether the hosts in zookeeper.hosts answer"
-        what = "has no ZooKeeper session"
-        return [Problem(f"worker {worker['slot']}", what, remedy, "worker")]
-    return []
-
-
-def _of_shard(shard: Mapping[str, Any], now: float) -> list[Problem]:
-    listed = []
-    if shard["error"]:
-        listed.append(Problem(shard["id"], shard["error"], _retry(shard, now), "error"))
-    if shard["guard"]:
-        listed.append(_of_guard(shard["id"], shard["guard"]))
-    if shard.get("pause"):
-        listed.append(_of_pause(shard, now))
-    if (shard["last_full_sync"] or {}).get("missed"):
-        listed.append(_of_missed(shard))
-    if shard["unsyncable_total"]:
-        first = "; ".join(f"{e['path']}: {e['reason']}" for e in shard["unsyncable"][:3])
-        what = f"{shard['unsyncable_total']} paths cannot be mirrored: {first}"
-        remedy = "the rest is mirrored; correct or exclude them"
-        listed.append(Problem(shard["id"], what, remedy, "unsyncable"))
-    return listed
-
-
-def _of_missed(shard: Mapping[str, Any]) -> Problem:
-    what = (
-        f"the last full sync found {shard['last_full_sync']['missed']} changes of which ZooKeeper "
-        "had sent no event: what is called fresh may not have been"
-    )
-    remedy = "after the next such one it is read the classic way; see what stands between us"
-    return Problem(shard["id"], what, remedy, "missed")
-
-
-def _of_guard(where: str, guard: Mapping[str, Any]) -> Problem:
-    if guard["kind"] == "identity":
-        remedy = (
-            "nothing is written while this stands: bring the right ZooKeeper back; if this is the "
-            f"right one, `zk2etcd release {where}` (deletes are held even then)"
-        )
-        return Problem(where, f"guarded: {guard['reason']}", remedy, "guard")
-    sample = f", such as {guard['sample'][0]}" if guard["sample"] else ""
-    came = f", {guard['creates']} new in the same places" if guard.get("creates") else ""
-    held = f"{guard['deletes']} of {guard['present']} keys{came}{sample}"
-    what = f"guarded: {guard['reason']} ({held})"
-    remedy = (
-        "nothing is deleted while this stands: `zk2etcd diff -c F` shows what it holds back, "
-        f"`zk2etcd release {where}` lets it happen"
-    )
-    return Problem(where, what, remedy, "guard")
-
-
-def _of_pause(shard: Mapping[str, Any], now: float) -> Problem:
-    pause = shard["pause"]
-    ago = text.duration(max(0.0, now - seconds(pause["since"])))
-    what = f"paused {ago} ago by {pause['by']}: nothing is written"
-    remedy = f"`zk2etcd resume {shard['id']}` mirrors it again"
-    return Problem(shard["id"], what, remedy, "pause")
-
-
-def _retry(shard: Mapping[str, Any], now: float) -> str:
-    if shard["retry_at"] is None:
-        return "it is tried again by itself"
-    wait = max(0.0, seconds(shard["retry_at"]) - now)
-    return f"it is tried again in {text.duration(wait)} (attempt {shard['attempt'] + 1})"

@@ -136,3 +136,22 @@ def test_a_token_may_be_any_text(tmp_path: pathlib.Path) -> None:
 )
 def test_where_a_client_finds_the_server(listen: str, url: str) -> None:
     assert access.url(listen) == url
+
+
+def test_the_name_that_is_advertised_is_known() -> None:
+    """By it other supervisors come; addresses are known on a wildcard address anyway."""
+    http = models.Http(listen="0.0.0.0:9180", advertise="https://One.example:9180")
+    assert access.host_known("one.example:9180", http)
+    assert not access.host_known("two.example:9180", http)
+    assert access.host_known("[fd00::7]:9180", models.Http(advertise="fd00::7"))
+
+
+def test_a_signature_stands_for_the_token() -> None:
+    http = models.Http(token=pydantic.SecretStr("s3cret"))
+    headers = {**JSON, "Authorization": "ZK2ETCD 1:00"}
+    assert access.refusal("POST", headers, http, lambda *_: True) is None
+    refused = access.refusal("POST", headers, http, lambda *_: False)
+    assert refused is not None
+    assert refused.status == 401
+    given = "ZK2ETCD 1:00", "s3cret"
+    assert access.refusal("POST", headers, http, lambda *asked: asked == given) is None

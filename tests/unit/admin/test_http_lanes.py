@@ -16,6 +16,8 @@ class Request:
     def __init__(self, command: str, path: str) -> None:
         self.command, self.path = command, path
         self.error: Any = None
+        self.headers: dict[str, str] = {}
+        self.query = ""
 
 
 class Connection:
@@ -118,3 +120,28 @@ def test_a_refusal_is_an_answer() -> None:
     assert status.startswith("503 ")
     assert ("Content-Type", "application/json") in headers
     assert b"try again" in body
+
+
+def test_what_is_handed_on_does_not_wait_for_those_who_wait_for_others(
+    lanes: http_lanes.Lanes, gate: threading.Event
+) -> None:
+    """Two supervisors that ask each other at once would else wait until both give up."""
+    crowd = [Connection(gate, "POST", "/pause", str(n)) for n in range(10)]
+    asked(lanes, *crowd, *(Connection(gate, "GET", "/status") for _ in range(10)))
+    for command, path in (("POST", "/pause"), ("GET", "/status")):
+        handed_on = Connection(gate, command, path)
+        handed_on.requests[0].headers["X_ZK2ETCD_FORWARDED"] = "host-1"
+        asked(lanes, handed_on)
+        assert begins(handed_on)
+        assert not handed_on.refused
+
+
+def test_who_looks_at_one_does_not_wait_for_who_looks_at_all(
+    lanes: http_lanes.Lanes, gate: threading.Event
+) -> None:
+    all_of_them = [Connection(gate, "GET", "/status") for _ in range(10)]
+    for each in all_of_them:
+        each.requests[0].query = "all=1"
+    asked(lanes, *all_of_them)
+    (looks,) = asked(lanes, Connection(gate, "GET", "/status"))
+    assert begins(looks)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.unit import views
-from zk2etcd import messages
+from zk2etcd import conditions
 from zk2etcd.client import status_text
 from zk2etcd.view import published, status
 
@@ -114,7 +114,7 @@ def test_of_few_each_has_its_line() -> None:
 
 def test_what_hundreds_suffer_from_is_said_once() -> None:
     bad = [_shard(f"b{number}", phase="error", error="etcd is away") for number in range(300)]
-    paused = _shard("p", phase="paused", pause=messages.Paused("me", views.NOW))
+    paused = _shard("p", phase="paused", pause=conditions.Paused("me", views.NOW))
     shown = views.drawn(_many(*bad, paused))
     assert shown.count("etcd is away") == 1
     assert "! b0, b1, b2 and 297 more: etcd is away" in shown

@@ -169,3 +169,46 @@ def test_bad_state_prefix(text: str, part: str) -> None:
 def test_no_state_prefix_is_ever_inside_a_target(prefix: list[str], to: list[str]) -> None:
     state = addresses.state_prefix("/".join(prefix))
     assert not (state + "/").startswith(path_of(to))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("10.0.0.7", "http://10.0.0.7"),
+        ("10.0.0.7:9180", "http://10.0.0.7:9180"),
+        ("zk2etcd-0.zk2etcd", "http://zk2etcd-0.zk2etcd"),
+        ("HTTPS://box:443/", "https://box:443"),
+        ("fd00::7", "http://[fd00::7]"),
+        ("[fd00::7]:9180", "http://[fd00::7]:9180"),
+    ],
+)
+def test_where_others_reach_us(text: str, expected: str) -> None:
+    assert addresses.advertised(text) == expected
+    assert addresses.advertised(expected) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("", "host"),
+        ("ftp://box", "scheme"),
+        ("http://me@box", "more than a host"),
+        ("box/path", "more than a host"),
+        ("box:70000", "port"),
+        ("bo x", "characters"),
+    ],
+)
+def test_where_nobody_reaches_us(text: str, part: str) -> None:
+    with pytest.raises(ValueError, match=part):
+        addresses.advertised(text)
+
+
+@pytest.mark.parametrize("text", ["zk2etcd-0", "box.example.org", "A_1", "a" * 63])
+def test_names_of_members(text: str) -> None:
+    assert addresses.member_name(text) == text
+
+
+@pytest.mark.parametrize("text", ["", "-a", "a b", "a/b", "a" * 64, "ä"])
+def test_what_is_no_name_of_a_member(text: str) -> None:
+    with pytest.raises(ValueError, match="letters, digits"):
+        addresses.member_name(text)

@@ -138,6 +138,23 @@ def test_one_fault(tmp_path: pathlib.Path, text: str, expected: str) -> None:
         ),
         ("{prefixes: [/a], exclude: [a/]}", 'sync.exclude[0]: must begin with "/"'),
         ("{prefixes: [/a], exclude: /a/b}", "sync.exclude: must be a list"),
+        (
+            "{prefixes: [{from: /a, to: /a, only: [/b/*]}]}",
+            "sync.prefixes[0].only[0]: is not below `from`, so nothing matches",
+        ),
+        ("{prefixes: [/a], exclude: [/a/b**]}", 'sync.exclude[0]: holds "b**"; "**" stands for'),
+        (
+            "{prefixes: [/a/b], exclude: [/*/b]}",
+            "sync.exclude[0]: leaves out all of sync.prefixes[0]",
+        ),
+        (
+            "{prefixes: [/a], ephemeral: skip, delete_guard: {live: {}}}",
+            "sync.delete_guard.live: is about nodes that end with their session",
+        ),
+        (
+            "{prefixes: [/a], ephemeral: skip, ephemeral_grace: 5s}",
+            "sync.ephemeral_grace: is about nodes that end with their session",
+        ),
         ("{prefixes: [/a], full_sync_interval: 5}", "sync.full_sync_interval: has no unit"),
         ("{prefixes: [/a], full_sync_interval: 1ms}", "must be 0 or at least 100ms"),
         ("{prefixes: [/a], delete_guard: {max_ratio: 1.1}}", "max_ratio: must be at most 1"),

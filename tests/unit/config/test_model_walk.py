@@ -32,7 +32,15 @@ def test_every_key_says_what_it_is_and_what_a_change_needs(
     key: str, info: Any, reload: str
 ) -> None:
     assert info.description
-    both_sides, fixed = ("zookeeper.", "etcd."), ("state.prefix", "state.lease_ttl", "http.listen")
+    both_sides = "zookeeper.", "etcd."
+    fixed = (
+        "state.prefix",
+        "state.lease_ttl",
+        "http.listen",
+        "http.advertise",
+        "cluster.mode",
+        "cluster.name",
+    )
     at_best = "restart" if key in fixed else "live"
     assert reload == ("reconnect" if key.startswith(both_sides) else at_best)
     unit = model_walk.says(info, "unit")

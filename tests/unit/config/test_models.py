@@ -34,7 +34,7 @@ def test_redacted_shows_units_and_no_secret() -> None:
     assert plain["zookeeper"]["session_timeout"] == "1.5s"
     assert plain["http"]["token"] == plain["etcd"]["password"] == model_walk.REDACTED
     assert plain["sync"]["prefixes"] == [
-        {"from": "/dubbo", "to": "/dubbo", "exclude": [], "buckets": 1}
+        {"from": "/dubbo", "to": "/dubbo", "exclude": [], "only": [], "buckets": 1}
     ]
 
 

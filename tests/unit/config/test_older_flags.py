@@ -10,7 +10,7 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from zk2etcd import errors
+from zk2etcd import errors, patterns
 from zk2etcd.config import loader, models, older_flags
 
 SERVERS = {"zookeeper_servers": "zk1:2181,zk2", "etcd_servers": "etcd:2379"}
@@ -166,7 +166,7 @@ def test_whatever_a_path_holds_comes_through(path: str, excluded: str, seconds: 
     with tempfile.TemporaryDirectory() as folder:
         found = loaded(pathlib.Path(folder), text)
     assert [each.from_ for each in found.sync.prefixes] == [path]
-    assert found.sync.exclude == (f"{path}/{excluded}",)
+    assert found.sync.exclude == (patterns.escaped(f"{path}/{excluded}"),)
     assert found.sync.full_sync_interval == seconds
 
 

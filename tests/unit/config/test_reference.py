@@ -19,6 +19,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
         "max_ratio": 0.3,
         "max_deletes": 10000,
         "first_sync": "hold",
+        "live": None,
     }
     assert plain["workers"]["restart_backoff"] == {"min": "1s", "max": "1m"}
     assert plain["state"] == {"prefix": "zk2etcd/default", "lease_ttl": "10s"}

@@ -101,3 +101,27 @@ class Workers(stateful.RuleBasedStateMachine):
 
 TestWorkers = Workers.TestCase
 TestWorkers.settings = hypothesis.settings(deadline=None, stateful_step_count=40)
+
+
+def test_its_number_of_changes_stands_only_while_what_is_grantable_does() -> None:
+    """By it the supervisor knows that it need not look again, at each turn of its loop."""
+    hands, wanted = handover.Handover(), {"a": "w0", "b": "w0"}
+    seen = {hands.changes: hands.grantable("w0", wanted)}
+
+    def look() -> None:
+        found = hands.grantable("w0", wanted)
+        assert seen.setdefault(hands.changes, found) == found
+
+    steps = (
+        lambda: hands.give("w1", ["a"], 1),
+        lambda: hands.give("w1", [], 2),
+        lambda: hands.reported("w1", 1, ["a"]),
+        lambda: hands.reported("w1", 2, []),
+        lambda: hands.give("w1", ["b"], 3),
+        lambda: hands.reaped("w1"),
+    )
+    for step in steps:
+        step()
+        look()
+    assert {(), ("b",), ("a", "b"), ("a",)} >= {*seen.values()}
+    assert len({*seen.values()}) > 1

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from zk2etcd import messages
+from zk2etcd import conditions, messages
 from zk2etcd.config import models
-from zk2etcd.policy import roster
+from zk2etcd.policy import roster, schedule
 
 
 def test_a_report_without_a_shard_says_only_how_fresh_it_is() -> None:
@@ -26,7 +26,7 @@ def test_a_report_without_a_shard_says_only_how_fresh_it_is() -> None:
     assert known.reports["a"].synced_at == 6.0
 
 
-GUARD = messages.Guard("trip", "many", 30, 41, (), 5.0)
+GUARD = conditions.Guard("trip", "many", 30, 41, (), 5.0)
 MARK = (b"00000000000000ff 0000000000000007", 12, 7)
 
 
@@ -65,3 +65,112 @@ def test_but_not_to_another_etcd_or_to_other_keys_of_ours(other: dict[str, Any])
     known.orphan(shard, "w0", -9)
     known.reshape(_config(**other), lambda: 1, 2.0)
     assert known.inherited([shard]) == {}
+
+
+def test_what_is_due_is_looked_for_only_once_something_may_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of a thousand shards each look takes a part of a millisecond, and the loop turns often."""
+    known = roster.Roster()
+    known.reshape(_config(sync={"prefixes": ["/a", "/b"], "full_sync_interval": 100}), lambda: 1, 0)
+    looks: list[float] = []
+    real = schedule.due
+
+    def counted(found: schedule.Schedule, now: float) -> tuple[schedule.Schedule, tuple[str, ...]]:
+        looks.append(now)
+        return real(found, now)
+
+    monkeypatch.setattr(schedule, "due", counted)
+    for shard in known.shards:
+        done = conditions.FullSyncResult(1, 1.0, 0.1, 0, 0)
+        known.heard(messages.ShardReport(shard, "following", last_full_sync=done), 1.0)
+    assert known.due(2.0) == []
+    assert known.wakes_at() == 51.0
+    for now in (3.0, 10.0, 50.0):
+        assert known.due(now) == []
+    assert looks == [2.0]
+    ((first,),) = known.due(51.5)
+    assert first in known.shards
+    known.ask(set(known.shards) - {first}, 52.0)
+    assert known.due(52.0) == []
+    known.heard(dataclasses.replace(known.reports[first], full_sync_running=True), 53.0)
+    done = conditions.FullSyncResult(2, 1.0, 0.1, 0, 0)
+    known.heard(messages.ShardReport(first, "following", last_full_sync=done), 54.0)
+    assert known.due(54.0) == [tuple(set(known.shards) - {first})]
+    assert len(looks) == 4
+
+
+def _sharing(count: int, *wanted: int) -> tuple[roster.Roster, list[str]]:
+    """A roster of so many prefixes on two slots, of which those are ours."""
+    cfg = _config(sync={"prefixes": [f"/p{at}" for at in range(count)]}, workers={"count": 2})
+    known = roster.Roster()
+    ids = [messages.shard_id(f"/p{at}", f"/p{at}") for at in range(count)]
+    known.reshape(cfg, lambda: 2, 0.0, {ids[at] for at in wanted})
+    return known, ids
+
+
+def test_what_others_have_is_known_and_meant_for_no_worker() -> None:
+    known, ids = _sharing(6, 0, 1, 2, 3)
+    assert known.assignment.keys() == set(ids[:4])
+    assert known.reports.keys() == known.shards.keys() == set(ids)
+
+
+def test_what_goes_moves_nothing_and_what_comes_goes_where_there_is_room() -> None:
+    known, ids = _sharing(6, 0, 1, 2, 3)
+    before = dict(known.assignment)
+    there = [shard for shard, slot in before.items() if slot == "w0"]
+    known.place(frozenset(there))
+    assert known.assignment == dict.fromkeys(there, "w0")
+    known.place(frozenset({*there, *ids[4:]}))
+    assert {shard: known.assignment[shard] for shard in there} == dict.fromkeys(there, "w0")
+    assert known.assignment.keys() == {*there, *ids[4:]}
+
+
+def test_what_comes_forgets_who_had_it_and_what_goes_is_compared_no_more() -> None:
+    known, ids = _sharing(2, 0)
+    known.show(dataclasses.replace(known.reports[ids[1]], holder="another"))
+    result = conditions.FullSyncResult(1, 0.0, 0.1, 0, 0)
+    known.heard(messages.ShardReport(ids[0], "following", last_full_sync=result), 1.0)
+    known.ask([ids[0]], 2.0)
+    known.place(frozenset({ids[1]}))
+    assert known.reports[ids[1]].holder is None
+    assert known.due(1000.0) == []
+
+
+def test_what_is_still_said_of_a_shard_that_goes_has_it_compared_no_more() -> None:
+    known, ids = _sharing(2, 0, 1)
+    result = conditions.FullSyncResult(1, 0.0, 0.1, 0, 0)
+    follows = messages.ShardReport(ids[0], "following", last_full_sync=result)
+    known.heard(follows, 1.0)
+    known.place(frozenset({ids[1]}))
+    known.heard(follows, 2.0)
+    assert known.due(1000.0) == []
+    known.place(frozenset(ids))
+    known.heard(follows, 1001.0)
+    assert known.due(2000.0) == [(ids[0],)]
+
+
+def test_buckets_of_another_are_in_no_group() -> None:
+    cfg = _config(sync={"prefixes": [{"from": "/a", "to": "/a", "buckets": 4}]})
+    known = roster.Roster()
+    known.reshape(cfg, lambda: 1, 0.0, frozenset())
+    assert known.schedule.groups == {}
+    mine = frozenset(list(known.shards)[:2])
+    known.place(mine)
+    assert known.schedule.groups.keys() == mine
+
+
+def test_a_bucket_that_another_supervisor_left_to_us_has_its_place_among_the_first() -> None:
+    """Its group is another one than when all were dealt out."""
+    prefix = {"from": "/a", "to": "/a", "buckets": 4}
+    known = roster.Roster()
+    cfg = _config(sync={"prefixes": [prefix], "full_sync_interval": 100})
+    known.reshape(cfg, lambda: 2, 0, wanted=())
+    known.place(set(known.shards))
+    done = conditions.FullSyncResult(1, 1.0, 0.1, 0, 0)
+    for shard in known.shards:
+        known.heard(messages.ShardReport(shard, "following", last_full_sync=done), 1.0)
+    due = {known.schedule.entries[shard].due_at for shard in known.shards}
+    groups = {known.schedule.group(shard) for shard in known.shards}
+    assert len(due) == len(groups)
+    assert due == {1.0 + 100 * (at + 1) / len(groups) for at in range(len(groups))}

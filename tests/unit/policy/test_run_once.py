@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 from tests.unit import fakes
-from zk2etcd import messages
+from zk2etcd import conditions, messages
 from zk2etcd.policy import run_once
 
-GUARD = messages.Guard("g1", "deletes", 500, 1000, (), 0.0)
+GUARD = conditions.Guard("g1", "deletes", 500, 1000, (), 0.0)
 
 
 def verdict(
@@ -35,7 +35,7 @@ def test_guarded_or_unsyncable_is_1_and_named() -> None:
 
 
 def test_paused_is_an_end_and_no_success() -> None:
-    pause = messages.Paused("alice", 0.0)
+    pause = conditions.Paused("alice", 0.0)
     held = verdict(messages.ShardReport("a", "paused", owned=True, pause=pause))
     assert held is not None
     assert held.exit_code == 1

@@ -4,7 +4,7 @@ import random
 
 from hypothesis import given, settings, strategies as st
 
-from zk2etcd import messages
+from zk2etcd import conditions, messages
 from zk2etcd.policy import schedule
 
 NAMES = ("a", "b", "c", "d")
@@ -13,7 +13,7 @@ NAMES = ("a", "b", "c", "d")
 def report(
     shard: str, sequence: int = 1, *, running: bool = False, phase: messages.Phase = "following"
 ) -> messages.ShardReport:
-    result = messages.FullSyncResult(sequence, 0.0, 1.0, 0, 0) if sequence else None
+    result = conditions.FullSyncResult(sequence, 0.0, 1.0, 0, 0) if sequence else None
     return messages.ShardReport(
         id=shard, phase=phase, last_full_sync=result, full_sync_running=running
     )

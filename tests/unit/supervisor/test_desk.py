@@ -8,7 +8,7 @@ import pytest
 
 from tests import polling
 from tests.unit import fakes
-from zk2etcd import messages
+from zk2etcd import conditions
 from zk2etcd.supervisor import desk, requests
 from zk2etcd.view import control
 
@@ -26,7 +26,7 @@ class Loop(requests.Requests):
         self.thread = threading.current_thread()
         return tuple(shards or ("all",))
 
-    def release(self, shard: str, trip: str, by: str) -> messages.Guard:
+    def release(self, shard: str, trip: str, by: str) -> conditions.Guard:
         raise control.Conflict(f"{shard}: {trip} by {by}")
 
     def pause(self, shards: Sequence[str] | None, by: str) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from tests.unit import fakes
-from zk2etcd import messages
+from zk2etcd import conditions, messages
 from zk2etcd.policy import lifecycle, reports, roster
 from zk2etcd.supervisor import fleet, overview
 from zk2etcd.view import published
@@ -42,7 +42,7 @@ def test_standby_owns_nothing_and_knows_the_holder() -> None:
 
 
 def test_an_orphan_says_whose_end_it_was_and_keeps_how_fresh_it_is() -> None:
-    work = messages.Work("full_sync", 9, 8, 0, 100.0, 2.0)
+    work = conditions.Work("full_sync", 9, 8, 0, 100.0, 2.0)
     last = fakes.follows("a", synced_at=5.0, pending=3, work=work, full_sync_running=True)
     assert reports.released(last).work is None
     orphan = reports.orphaned(last, "w1", -9)

@@ -5,11 +5,11 @@ import dataclasses
 import pytest
 
 from tests.unit import fakes
-from zk2etcd import errors, messages
+from zk2etcd import conditions, errors, messages
 from zk2etcd.supervisor import pause_orders
 from zk2etcd.view import control
 
-PAUSE = messages.Paused("alice", 0.0)
+PAUSE = conditions.Paused("alice", 0.0)
 REPORTS = {
     "a": fakes.follows("a"),
     "b": messages.ShardReport("b", "paused", owned=True, pause=PAUSE),
@@ -133,7 +133,7 @@ def test_the_supervisor_tells_workers_and_forgets_no_order() -> None:
     assert world.supervisor.requests.full_sync(None) == (shards[1],)
     with pytest.raises(control.Conflict, match="is paused"):
         world.supervisor.requests.full_sync([shards[0]])
-    guard = messages.Guard("g1", "deletes", 5, 10, (), 0.0)
+    guard = conditions.Guard("g1", "deletes", 5, 10, (), 0.0)
     heir.details[shards[0]] = dataclasses.replace(report, guard=guard)
     world.report()
     with pytest.raises(control.Conflict, match="is paused"):

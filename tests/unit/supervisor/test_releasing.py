@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from zk2etcd import messages
+from zk2etcd import conditions, messages
 from zk2etcd.supervisor import releasing
 
-TRIP = messages.Guard("t1", "many", 3, 9, (), 0.0)
+TRIP = conditions.Guard("t1", "many", 3, 9, (), 0.0)
 HELD = messages.ShardReport(id="a", phase="guarded", owned=True, guard=TRIP)
 STARTS = messages.ShardReport(id="a", phase="full_sync", owned=True)
 ORDER = messages.Release("a", "t1", "anna")

@@ -166,7 +166,7 @@ def test_a_reload_touches_only_what_changed() -> None:
     world = fakes.world("/a", "/b", workers=2)
     world.settle()
     before = {slot: child.shards for slot, child in world.live().items()}
-    world.config = settings.configured(["/a", "/b", "/c"], workers={"count": 2})
+    world.config = settings.alone(["/a", "/b", "/c"], workers={"count": 2})
     view = world.turn(signal.SIGHUP)
     assert view.reloads == {"ok": 1, "error": 0}
     after = {slot: child.shards for slot, child in world.live().items()}
@@ -181,7 +181,7 @@ def test_a_reload_touches_only_what_changed() -> None:
 def test_a_removed_prefix_is_let_go_of_and_its_slot_stops() -> None:
     world = fakes.world("/a", "/b")
     world.settle()
-    world.config = settings.configured(["/a"], workers={"count": 2})
+    world.config = settings.alone(["/a"], workers={"count": 2})
     view = world.turn(signal.SIGHUP)
     assert [shard.id for shard in view.shards] == [A]
     (gone,) = [child for child in world.started if child.shards == (B,)]
@@ -195,10 +195,10 @@ def test_a_removed_prefix_is_let_go_of_and_its_slot_stops() -> None:
 def test_a_prefix_that_comes_back_while_its_worker_stops_is_not_shown_as_an_error() -> None:
     world = fakes.world("/a", "/b")
     world.settle()
-    world.config = settings.configured(["/a"], workers={"count": 2})
+    world.config = settings.alone(["/a"], workers={"count": 2})
     world.turn(signal.SIGHUP)
     (stopping,) = [child for child in world.started if child.sent(messages.Drain)]
-    world.config = settings.configured(["/a", "/b"], workers={"count": 2})
+    world.config = settings.alone(["/a", "/b"], workers={"count": 2})
     world.turn(signal.SIGHUP)
     stopping.code = 0
     found = {shard.id: shard.report for shard in world.turn().shards}
@@ -212,7 +212,7 @@ def test_a_moved_shard_starts_only_after_its_old_worker_let_go() -> None:
     world = fakes.world("/a", "/b", "/c", "/d", workers=1)
     world.settle()
     old = world.started[0]
-    world.config = settings.configured(["/a", "/b", "/c", "/d"], workers={"count": 2})
+    world.config = settings.alone(["/a", "/b", "/c", "/d"], workers={"count": 2})
     world.turn(signal.SIGHUP)
     new = world.started[1]
     assert len(old.shards) == 2
@@ -230,7 +230,7 @@ def test_a_moved_shard_that_nobody_mirrors_yet_is_not_shown_as_followed() -> Non
     world = fakes.world("/a", "/b", workers=1)
     world.settle()
     old = world.started[0]
-    world.config = settings.configured(["/a", "/b"], workers={"count": 2})
+    world.config = settings.alone(["/a", "/b"], workers={"count": 2})
     world.turn(signal.SIGHUP)
     view = world.report(["w0"])
     moved = next(shard for shard in view.shards if shard.id not in old.shards)
@@ -243,7 +243,7 @@ def test_a_moved_shard_that_nobody_mirrors_yet_is_not_shown_as_followed() -> Non
 def test_a_moved_shard_starts_when_its_old_worker_is_dead() -> None:
     world = fakes.world("/a", "/b", workers=1)
     world.settle()
-    world.config = settings.configured(["/a", "/b"], workers={"count": 2})
+    world.config = settings.alone(["/a", "/b"], workers={"count": 2})
     world.turn(signal.SIGHUP)
     assert world.started[1].shards == ()
     world.started[0].code = -9
@@ -270,9 +270,7 @@ def test_a_bad_file_keeps_the_configuration_and_says_why() -> None:
 def test_a_key_that_needs_a_restart_is_refused_by_name() -> None:
     world = fakes.world("/a")
     world.settle()
-    world.config = settings.configured(
-        ["/a", "/b"], workers={"count": 2}, state={"prefix": "other/one"}
-    )
+    world.config = settings.alone(["/a", "/b"], workers={"count": 2}, state={"prefix": "other/one"})
     view = world.turn(signal.SIGHUP)
     assert "state.prefix" in str(view.config.error)
     assert [shard.id for shard in view.shards] == [A]
@@ -281,7 +279,7 @@ def test_a_key_that_needs_a_restart_is_refused_by_name() -> None:
 def test_connection_settings_reach_running_workers() -> None:
     world = fakes.world("/a", "/b")
     world.settle()
-    world.config = settings.configured(
+    world.config = settings.alone(
         ["/a", "/b"], workers={"count": 2}, etcd={"endpoints": ["http://127.0.0.1:23790"]}
     )
     world.turn(signal.SIGHUP)
@@ -294,7 +292,7 @@ def test_connection_settings_reach_running_workers() -> None:
 def test_what_concerns_the_supervisor_alone_disturbs_no_worker() -> None:
     world = fakes.world("/a")
     world.settle()
-    world.config = settings.configured(
+    world.config = settings.alone(
         ["/a"], workers={"count": 2, "stop_timeout": 1.0}, sync={"full_sync_interval": 5.0}
     )
     view = world.turn(signal.SIGHUP)
@@ -305,7 +303,7 @@ def test_what_concerns_the_supervisor_alone_disturbs_no_worker() -> None:
 def test_a_log_level_goes_to_all_and_to_those_started_later() -> None:
     world = fakes.world("/a")
     world.settle()
-    world.config = settings.configured(["/a"], workers={"count": 2}, log={"level": "error"})
+    world.config = settings.alone(["/a"], workers={"count": 2}, log={"level": "error"})
     view = world.turn(signal.SIGHUP)
     assert view.log_level == "error"
     assert world.started[0].sent(messages.SetLogLevel) == [messages.SetLogLevel("error")]

@@ -55,7 +55,7 @@ def test_a_kill_and_the_restart_after_it(capfd: pytest.CaptureFixture[str]) -> N
 def test_a_reload_and_what_the_workers_are_told(capfd: pytest.CaptureFixture[str]) -> None:
     world = fakes.world("/a", workers=1)
     assert world.settle().config.trace_id is None
-    world.config = settings.configured(("/a", "/b"), workers={"count": 1})
+    world.config = settings.alone(("/a", "/b"), workers={"count": 1})
     world.turn(signal.SIGHUP)
     view = world.turn()
     trace = said(capfd)["configuration reloaded"]["trace_id"]
@@ -73,7 +73,7 @@ def test_a_worker_that_a_reload_makes_necessary(capfd: pytest.CaptureFixture[str
     world = fakes.world("/a", workers=2)
     world.settle()
     said(capfd)
-    world.config = settings.configured(("/a", "/b"), workers={"count": 2})
+    world.config = settings.alone(("/a", "/b"), workers={"count": 2})
     view = world.turn(signal.SIGHUP)
     lines = said(capfd)
     assert lines["worker started"]["cause"] == view.config.trace_id

@@ -13,7 +13,7 @@ import pytest
 from prometheus_client import parser
 
 from tests.unit import scraping, views
-from zk2etcd import messages
+from zk2etcd import conditions
 from zk2etcd.view import exposition
 
 
@@ -46,7 +46,7 @@ def test_no_content_of_a_file_fails_a_scrape(tmp_path: pathlib.Path, content: by
 
 
 def test_a_full_sync_that_runs_is_never_said_to_be_over() -> None:
-    work = messages.Work("full_sync", 9, 9, 0, 1.0, None)
+    work = conditions.Work("full_sync", 9, 9, 0, 1.0, None)
     for progress, expected in (((1, 4), 0.25), ((9, 9), 0.99), ((7, 0), 0.0)):
         running = views.report(progress=progress, work=work, full_sync_running=True)
         assert exposition.progress(running) == expected
@@ -66,6 +66,8 @@ def test_gauges_follow_the_view(tmp_path: pathlib.Path) -> None:
         views.shard("a"),
         views.shard("b", phase="full_sync", owned=False, progress=(1, 4), synced_at=None),
         views.shard("c", phase="waiting", last_full_sync=None, unsyncable_total=7, pending=3),
+        views.shard("d", drift=conditions.Drift(None, 9, 2, ("/a", "/b"))),
+        views.shard("e", drift=conditions.Drift("it is away", 0, 0, ())),
     )
     dead = views.worker("w1", pid=None, state="backoff", restarts=4, resident_bytes=None)
     view = views.view(shards=shards, workers=(views.worker(), dead), reloads={"error": 2})
@@ -84,6 +86,11 @@ def test_gauges_follow_the_view(tmp_path: pathlib.Path) -> None:
     assert 'zk2etcd_shard_synced_timestamp_seconds{shard="b"}' not in found
     assert 'zk2etcd_shard_full_sync_last_success_timestamp_seconds{shard="c"}' not in found
     assert found['zk2etcd_shard_unsyncable{shard="c"}'] == 7
+    assert found['zk2etcd_contested{shard="a"}'] == 0
+    assert 'zk2etcd_drift_watched{shard="a"}' not in found
+    assert found['zk2etcd_contested{shard="d"}'] == 2
+    assert found['zk2etcd_drift_watched{shard="d"}'] == 1
+    assert found['zk2etcd_drift_watched{shard="e"}'] == 0
     assert found['zk2etcd_shard_pending{shard="c"}'] == 3
     assert found['zk2etcd_worker_up{slot="w1"}'] == 0
     assert found['zk2etcd_worker_restarts_total{slot="w1"}'] == 4

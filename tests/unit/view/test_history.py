@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.unit import views
-from zk2etcd import messages
+from zk2etcd import conditions
 from zk2etcd.view import history, published
 
 WALL = views.NOW
@@ -79,7 +79,7 @@ def test_progress_is_known_while_a_base_or_a_full_sync_runs() -> None:
 def test_the_last_full_syncs_are_kept_each_once() -> None:
     watched = Watched()
     for sequence in range(1, 9):
-        result = messages.FullSyncResult(sequence, WALL + sequence, 0.5, sequence, 0)
+        result = conditions.FullSyncResult(sequence, WALL + sequence, 0.5, sequence, 0)
         watched.look(shard(last_full_sync=result))
         watched.look(shard(last_full_sync=result))
     watched.sample(shard(last_full_sync=None))

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from tests.unit import views
-from zk2etcd import messages
-from zk2etcd.view import status
+from zk2etcd import conditions
+from zk2etcd.view import problems, status
 
 GUARDED: dict[str, Any] = {"guard": views.GUARD}
 UNSYNCABLE: dict[str, Any] = {
-    "unsyncable": (messages.Unsyncable("/dubbo/x", "TooLarge"),),
+    "unsyncable": (conditions.Unsyncable("/dubbo/x", "TooLarge"),),
     "unsyncable_total": 12,
 }
 
@@ -42,7 +42,7 @@ def test_the_document_has_the_keys_of_the_contract() -> None:
         "error",
     }  # fmt: skip
     assert set(shard["guard"]) == {
-        "id", "kind", "reason", "deletes", "creates", "present", "sample", "since"
+        "id", "kind", "reason", "deletes", "creates", "present", "sample", "since", "live"
     }  # fmt: skip
     assert set(shard["last_full_sync"]) >= {"at", "took_seconds", "put", "delete"}
     assert (shard["progress"]["done"], shard["progress"]["total"]) == (1000, 1000)
@@ -60,7 +60,7 @@ def test_where_less_than_usual_is_asked_for_at_once() -> None:
 
 
 def test_by_what_the_ensemble_is_known() -> None:
-    known = messages.Ensemble("/other", 0x5, views.NOW - 7200, 7, 21)
+    known = conditions.Ensemble("/other", 0x5, views.NOW - 7200, 7, 21)
     found = document(ensemble=known)
     assert found["shards"][0]["ensemble"] == {
         "path": "/other", "zxid": "0x5", "at": "2023-11-14T20:13:20.000Z", "nodes": 7, "marks": 21
@@ -71,12 +71,12 @@ def test_by_what_the_ensemble_is_known() -> None:
 
 
 def test_a_pause_is_told_with_who_and_is_no_trouble() -> None:
-    pause = messages.Paused("alice@desk (127.0.0.1)", views.NOW - 7200)
+    pause = conditions.Paused("alice@desk (127.0.0.1)", views.NOW - 7200)
     found = document(phase="paused", pause=pause, guard=None)
     (shard,) = found["shards"]
     assert shard["pause"] == {"by": pause.by, "since": "2023-11-14T20:13:20.000Z"}
     assert status.exit_code(found) == 0
-    (said,) = status.problems(found)
+    (said,) = problems.of(found)
     assert said.what == "paused 2h 0m ago by alice@desk (127.0.0.1): nothing is written"
     assert said.remedy == "`zk2etcd resume dubbo-12345678` mirrors it again"
     guarded = document(phase="paused", pause=pause, guard=views.GUARD)
@@ -116,6 +116,11 @@ def test_exit_codes(state: str, changes: dict[str, Any], code: int) -> None:
     ("changes", "what", "remedy"),
     [
         (GUARDED, "guarded: deletes (500 of 1000 keys, such as /a/1)", "nothing is deleted"),
+        (
+            {"guard": dataclasses.replace(views.GUARD, creates=7, live=True)},
+            "guarded: deletes (500 of 1000 keys, 7 new in the same places, such as /a/1)",
+            "nothing is deleted, live neither, while this stands",
+        ),
         (views.FAILED, "etcd does not answer", "tried again in 4.0 s (attempt 4)"),
         (UNSYNCABLE, "12 paths cannot be mirrored: /dubbo/x: TooLarge", "the rest is mirrored"),
     ],
@@ -123,7 +128,7 @@ def test_exit_codes(state: str, changes: dict[str, Any], code: int) -> None:
 def test_a_shards_problem_comes_with_what_to_do(
     changes: dict[str, Any], what: str, remedy: str
 ) -> None:
-    (problem,) = status.problems(document(**changes))
+    (problem,) = problems.of(document(**changes))
     assert problem.where == "dubbo-12345678"
     assert what in problem.what
     assert remedy in problem.remedy
@@ -136,11 +141,11 @@ def test_problems_of_the_supervisor_and_its_workers() -> None:
     dead = views.worker("w1", state="backoff", pid=None, restarts=4, last_exit=-9)
     lost = views.worker("w2", zk_connected=False)
     view = views.view(workers=(views.worker(), dead, lost))
-    assert [problem.where for problem in status.problems(status.document(view, views.NOW))] == [
+    assert [problem.where for problem in problems.of(status.document(view, views.NOW))] == [
         "worker w1",
         "worker w2",
     ]
-    assert status.problems(document()) == []
+    assert problems.of(document()) == []
 
 
 def test_progress_of_a_full_sync() -> None:
@@ -155,7 +160,7 @@ def test_progress_of_a_full_sync() -> None:
 def test_an_identity_trip_says_that_nothing_is_written() -> None:
     guard = dataclasses.replace(views.GUARD, kind="identity", reason="identity: another")
     found = status.document(views.view(shards=(views.shard(guard=guard),)), 0.0)
-    problem = status.problems(found)[-1]
+    problem = problems.of(found)[-1]
     assert "another" in problem.what
     assert "nothing is written" in problem.remedy
     assert "zk2etcd release dubbo-12345678" in problem.remedy
@@ -180,14 +185,34 @@ def test_a_full_sync_shows_while_the_shard_follows() -> None:
 
 def test_missed_events_are_a_problem() -> None:
     missed = dataclasses.replace(views.RESULT, missed=3)
-    (problem,) = status.problems(document(last_full_sync=missed))
+    (problem,) = problems.of(document(last_full_sync=missed))
     assert problem.kind == "missed"
     assert "3 changes" in problem.what
-    assert status.problems(document()) == []
+    assert problems.of(document()) == []
+
+
+def test_somebody_who_keeps_writing_is_a_problem() -> None:
+    told = conditions.Drift(None, 9, 12, tuple(f"/dubbo/n{number}" for number in range(10)))
+    found = document(drift=told)
+    (problem,) = problems.of(found)
+    assert (problem.kind, problem.where) == ("drift", "dubbo-12345678")
+    assert "/dubbo/n0, /dubbo/n1, /dubbo/n2 and 9 more" in problem.what
+    assert status.stands_out(found["shards"][0])
+    assert found["shards"][0]["drift"]["paths"][0] == "/dubbo/n0"
+
+
+def test_a_watch_that_tells_nothing_is_a_problem() -> None:
+    found = document(drift=conditions.Drift("it is away", 0, 0, ()))
+    (problem,) = problems.of(found)
+    assert "it is away" in problem.what
+    quiet = document(drift=conditions.Drift(None, 3, 0, ()))
+    assert not problems.of(quiet)
+    assert not status.stands_out(quiet["shards"][0])
+    assert document()["shards"][0]["drift"] is None
 
 
 def test_why_a_shard_last_started_over() -> None:
-    last = messages.StartedOver(views.NOW, "put back", "t1")
+    last = conditions.StartedOver(views.NOW, "put back", "t1")
     (shard,) = document(started_over=last)["shards"]
     assert shard["started_over"]["reason"] == "put back"
     assert shard["started_over"]["at"].endswith("Z")

@@ -8,7 +8,7 @@ from typing import cast
 
 from hypothesis import given, strategies as st
 
-from tests.unit.workers import etcd_of_keys, splits, walks
+from tests.unit.workers import changes, etcd_of_keys, splits, walks
 from zk2etcd.config import models
 from zk2etcd.policy import sharding
 from zk2etcd_workers.etcd import client as clients
@@ -33,7 +33,7 @@ def differences(
     walk = walks.walk(walks.Session(dict(nodes)), shard)
     counts = plan.Counts()
     stream = etcd_keys.stream(cast(clients.Client, etcd_of_keys.Etcd(keys)), shard)
-    found = list(plan.merge(walk, stream, counts))
+    found = changes.each_of(plan.merge(walk, stream, counts))
     puts = {each.key for each in found if isinstance(each, plan.Write)}
     return puts, {each.key for each in found if isinstance(each, plan.Extra)}, counts
 

@@ -32,6 +32,8 @@ class Session:
         self.request_size = pacing.RequestSize()
         self.caution = pacing.Caution()
         self.may_trust = True
+        self.is_late = False
+        """It answers nobody who does not wait for it."""
         self.line = line.Line(16 * 1024 * 1024, 10.0)
         self.under_way: list[tuple[Sequence[protocol.Op], Any, Any, int]] = []
         self.requests: list[Sequence[protocol.Op]] = []
@@ -42,7 +44,7 @@ class Session:
 
     def take(self, wanted: int, *, live: bool, known: bool = False, small: bool = False) -> int:
         granted = wanted if known else self.budget.take(wanted, live=live, small=small)
-        if granted == 0:
+        if granted == 0 and not self.is_late:
             self.answer_one()
         return granted
 
@@ -63,7 +65,9 @@ class Session:
         self.most_unknown = max(self.most_unknown, self.budget.used)
         self.requests.append(ops)
         self.under_way.append((ops, sink, tag, permits))
-        while len(self.under_way) > 2 or (self.under_way and self.random.random() < 0.6):
+        while not self.is_late and (
+            len(self.under_way) > 2 or (self.under_way and self.random.random() < 0.6)
+        ):
             self.answer_one()
 
     def answer_one(self) -> None:

@@ -19,8 +19,9 @@ from zk2etcd import errors, messages, metrics
 from zk2etcd.config import models
 from zk2etcd_workers import heap, turn
 from zk2etcd_workers.etcd import client as etcd
+from zk2etcd_workers.leasing import leases
 from zk2etcd_workers.model import mapping, pacing
-from zk2etcd_workers.ownership import fence, leases, reads, records
+from zk2etcd_workers.ownership import fence, reads, records
 from zk2etcd_workers.shard import context
 from zk2etcd_workers.zookeeper import reply as replies, session as sessions
 

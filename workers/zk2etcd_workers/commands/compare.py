@@ -150,9 +150,10 @@ def _first_look(ctx: context.Context, found: Found, told: Tell) -> spool.Spool:
     watched = _watched(ctx, walk, told)
     reader = ctx.reader(yields=True)
     for change in beside.differences(watched, reader, ctx.mapping.buckets, counts):
-        if isinstance(change, plan.Write):
-            # Whether the key is there at all is known at the next look.
-            differing.add(spool.Record(spool.DIFFERS, change.path))
+        if not isinstance(change, plan.Extra):
+            # Whether the keys are there at all is known at the next look.
+            for write in change:
+                differing.add(spool.Record(spool.DIFFERS, write.path))
         elif (path := _ours(ctx, change.key, found)) is not None:
             differing.add(spool.Record(spool.EXTRA, path))
         else:

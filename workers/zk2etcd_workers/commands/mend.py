@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from zk2etcd import errors, messages
+from zk2etcd import conditions, errors, messages
 from zk2etcd.config import models
 from zk2etcd_workers.commands import both_sides
 from zk2etcd_workers.mirror import base, counting, splits
@@ -31,8 +31,8 @@ class Mended:
 
     put: int
     delete: int
-    held: messages.Guard | None
-    refused: tuple[messages.Unsyncable, ...]
+    held: conditions.Guard | None
+    refused: tuple[conditions.Unsyncable, ...]
 
 
 def mend(
@@ -98,7 +98,7 @@ def _watched(facts: shard_facts.Facts, told: Callable[[int, int], None]) -> Iter
 
 def _distrusted(
     ctx: context.Context, facts: shard_facts.Facts, kept: own.Kept
-) -> messages.Guard | None:
+) -> conditions.Guard | None:
     """The trip that stands, or stands from now on, since another ensemble answers."""
     guard = guard_record.Guarding(ctx, facts, kept)
     trip = guard.standing()

@@ -18,6 +18,8 @@ from zk2etcd_workers.commands import (
     probe_cluster,
     probe_etcd,
     probe_history,
+    probe_members,
+    probe_patterns,
     probe_quota,
     probe_zookeeper,
 )
@@ -59,6 +61,7 @@ def _zookeeper(both: both_sides.Sides, shards: Sequence[messages.Shard]) -> Fact
     yield from probe_zookeeper.protocol(both)
     for shard in _prefixes(shards):
         yield from probe_zookeeper.prefix(both, shard)
+        yield from probe_patterns.facts(both, shard)
 
 
 def _etcd(both: both_sides.Sides, shards: Sequence[messages.Shard]) -> Facts:
@@ -88,7 +91,7 @@ def _etcd(both: both_sides.Sides, shards: Sequence[messages.Shard]) -> Facts:
     if ours.status == "ok":
         yield probe_etcd.lease(both)
         yield from probe_etcd.readable_format(both)
-        yield from probe_etcd.members(both)
+        yield from probe_members.facts(both, shards)
         for shard in usable:
             yield from probe_etcd.present(both, shard)
 

@@ -28,6 +28,8 @@ _LARGEST_NODE = 1024 * 1024
 _OLDEST = (3, 4)
 _GROUPS, _INNER = 64, 32
 _KINDS = ("owners", "checkpoints", "guards", "identities", "pauses", "members")
+_SHARED = ("offers", "configs")
+"""What supervisors that share write besides."""
 
 
 # --- the endpoints --------------------------------------------------------------------------------
@@ -85,7 +87,8 @@ def state_rights(both: both_sides.Sides) -> finding.Fact:
     """May our own keys be read and written?"""
     keys = records.Keys(both.settings.state.prefix)
     base = keys.prefix + b"/"
-    wanted = [keys.format(), *(base + kind.encode() + b"/check" for kind in _KINDS)]
+    kinds = _KINDS + (_SHARED if both.settings.cluster.mode == "share" else ())
+    wanted = [keys.format(), *(base + kind.encode() + b"/check" for kind in kinds)]
     ours = _Span(f"our own keys below {_shown(base)}", base, keys.prefix + b"0", tuple(wanted))
     return _right(both, [ours], ours.what)
 
@@ -275,21 +278,6 @@ def present(both: both_sides.Sides, shard: messages.Shard) -> Iterator[finding.F
             f"below {shard.target} are keys already ({count:,}), and not from a mirror of it",
             "those that ZooKeeper lacks stay until released (sync.delete_guard.first_sync)",
         )
-
-
-def members(both: both_sides.Sides) -> Iterator[finding.Fact]:
-    """The supervisors that run on this state prefix, and which of them only stand by.
-
-    :raises errors.EtcdError: etcd did not answer.
-    """
-    keys = records.Keys(both.settings.state.prefix)
-    owners = both.client.range(*keys.all_of("owners")).kvs
-    writing = {records.decode(kv.value, kv.key)["instance"] for kv in owners}
-    for kv in both.client.range(*keys.all_of("members")).kvs:
-        found = records.decode(kv.value, kv.key)
-        where = f" ({found['admin']})" if found.get("admin") else ""
-        does = "writes" if found["instance"] in writing else "stands by"
-        yield SIDE.ok(f"supervisor {found['instance']}{where} {does}")
 
 
 def readable_format(both: both_sides.Sides) -> Iterator[finding.Fact]:

@@ -81,8 +81,11 @@ def _sample(both: both_sides.Sides, shard: messages.Shard) -> tuple[space.Seen, 
 
 
 def _count(both: both_sides.Sides, shard: messages.Shard) -> int | None:
-    """As ZooKeeper counts them, but a few excluded paths; None if it does not."""
+    """As ZooKeeper counts them, but a few excluded paths; None if it does not, or a pattern leaves
+    out some, of which it cannot."""
     mapped = mapping.Mapping.of(shard)
+    if mapped.leaves_out or mapped.only:
+        return None
     nodes = [_below(both, path) for path in (mapped.source, *mapped.excluded[:_MOST_EXCLUDED])]
     known = [count for count in nodes if count is not None]
     return known[0] - sum(known[1:]) if len(known) == len(nodes) else None

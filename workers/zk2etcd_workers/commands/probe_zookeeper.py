@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from zk2etcd import errors, messages
 from zk2etcd.config import connections, models
 from zk2etcd_workers.commands import both_sides, finding
-from zk2etcd_workers.model import pacing, tree
+from zk2etcd_workers.model import mapping, pacing, tree
 from zk2etcd_workers.zookeeper import (
     probing,
     protocol as protocols,
@@ -153,7 +153,8 @@ def _children(
     """Some of the children: an ACL is not inherited, so the root tells nothing of them."""
     root = shard.source.encode()
     paths = [tree.join(root, name) for name in heapq.nsmallest(_LOOKED_AT, names)]
-    kept = [path for path in paths if path.decode(errors="replace") not in shard.exclude]
+    closed = mapping.Mapping.of(shard).is_closed
+    kept = [path for path in paths if not closed(path)]
     if not kept:
         return
     found: list[tree.Result] = []

@@ -1,12 +1,12 @@
 """etcd v3 through the etcd3 module's stubs: ranges, Txns, leases.
 
 The module's client class is not used (its faults stand in docs/decisions/0001): every call here has
-a deadline, nothing is ever re-sent behind the caller's back, and an answer that was lost is an
-`AmbiguousWrite` when the request could have changed something.
+a deadline, and none is re-sent behind the caller's back (`calls`).
 """
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -17,20 +17,11 @@ import grpc
 
 from zk2etcd import errors, metrics
 from zk2etcd.config import connections
-from zk2etcd_workers.etcd import (
-    cluster,
-    endpoints,
-    failures,
-    http_version,
-    keepalive,
-    limits,
-    login,
-    seen,
-    wire,
-)
+from zk2etcd_workers.etcd import calls, cluster, failures, http_version, limits, wire
+from zk2etcd_workers.etcd.streams import keepalive, stream, watching
 from zk2etcd_workers.model import pacing
 
-Done = Callable[[wire.Answer | None, errors.EtcdError | None], None]
+Done = calls.Done
 
 
 class Client:
@@ -43,29 +34,24 @@ class Client:
         home: cluster.Home | None = None,
     ) -> None:
         self._settings = settings
-        self._instruments = instruments
         self._lock = threading.Lock()
-        self._seen = seen.Seen()
-        self._endpoints = endpoints.Endpoints(settings)
-        self._login = login.Login(settings, self._endpoints)
-        self.cluster = cluster.Cluster(
-            settings, instruments, self._endpoints, self._login, home, self._seen.put_back
-        )
-        self.learned = limits.Learned(settings)
+        self._calls = calls.Calls(settings, instruments, home)
+        self.cluster = self._calls.cluster
+        self.learned = self._calls.learned
         self._rate = pacing.Rate(settings.max_writes_per_second)
         self._reads = pacing.Rate(settings.max_reads_per_second)
 
     @property
     def endpoint(self) -> str:
-        return self._endpoints.current.endpoint
+        return self._calls.endpoints.current.endpoint
 
     @property
     def rollbacks(self) -> int:
         """How often etcd was found to be put back: whoever relied on it starts over."""
-        return self._seen.rollbacks
+        return self._calls.seen.rollbacks
 
     def close(self) -> None:
-        self._endpoints.close()
+        self._calls.endpoints.close()
 
     # --- reads -------------------------------------------------------------------------------
 
@@ -96,8 +82,8 @@ class Client:
         :param expected: bytes that it will have, about: they are under way then.
         """
         request = rpc.RangeRequest(key=key, range_end=end, **options)
-        started, known = time.monotonic(), self._seen.revision
-        call = self._begin("KV/Range", request)
+        started, known = time.monotonic(), self._calls.seen.revision
+        call = self._calls.begin("KV/Range", request)
         found: list[wire.Page] = []
         apart, down = threading.Event(), self.learned.down
         if expected:
@@ -116,13 +102,29 @@ class Client:
         call.future.add_done_callback(arrived)
 
         def finish() -> wire.Page:
-            reply = self._finish("KV/Range", request, call, write=False, op="get", at=started)
-            self._seen.saw(reply, known)
+            reply = self._calls.finish("KV/Range", request, call, write=False, op="get", at=started)
+            self._calls.seen.saw(reply, known)
             apart.wait()
             # Not there if it was asked a second time, with a new token.
             return found[0] if found else wire.page(reply, time.monotonic() - started)
 
         return finish
+
+    def watch(self, scope: watching.Scope, told: Callable[[], None]) -> watching.Watch:
+        """Have changes told from now on; `told` is called for each, and when the watch is over.
+
+        :raises errors.EtcdError: it could not be begun.
+        """
+        return watching.Watch(self.place(), scope, told)
+
+    def place(self) -> stream.Place:
+        """Where a stream is opened.
+
+        :raises errors.EtcdError: there is no token for it.
+        """
+        token, calls = self._calls.fresh_token(), self._calls
+        rejected = functools.partial(calls.login.rejected, token)
+        return stream.Place(calls.endpoints, calls.cluster, token, rejected)
 
     # --- Txns --------------------------------------------------------------------------------
 
@@ -132,10 +134,10 @@ class Client:
         :raises errors.AmbiguousWrite: `write`, and the answer was lost.
         """
         request = wire.request(txn)
-        started, known = time.monotonic(), self._seen.revision
-        call = self._begin("KV/Txn", request)
-        reply = self._finish("KV/Txn", request, call, write=write, op="txn", at=started)
-        self._seen.saw(reply, known)
+        started, known = time.monotonic(), self._calls.seen.revision
+        call = self._calls.begin("KV/Txn", request)
+        reply = self._calls.finish("KV/Txn", request, call, write=write, op="txn", at=started)
+        self._calls.seen.saw(reply, known)
         return wire.Answer(reply)
 
     def lookup(
@@ -149,66 +151,13 @@ class Client:
 
     def txn_soon(self, txn: wire.Txn, done: Done) -> None:
         """Send a write Txn; `done` gets its answer or its error, in a thread of grpc's."""
-        since = time.monotonic(), self._seen.revision
+        since = time.monotonic(), self._calls.seen.revision
         try:
-            call = self._begin("KV/Txn", request := wire.request(txn))
+            call = self._calls.begin("KV/Txn", request := wire.request(txn))
         except errors.EtcdError as error:
             done(None, error)
             return
-        self._settle_soon(call, request, done, since, first=True)
-
-    def _settle_soon(
-        self,
-        call: endpoints.Call,
-        request: Any,
-        done: Done,
-        since: tuple[float, int],
-        *,
-        first: bool,
-    ) -> None:
-        """:param since: when it was sent, and the revision known before."""
-        started, known = since
-
-        def settled(future: Any) -> None:
-            failure = self._endpoints.failure(call, write=True)
-            failure = failure or self.cluster.stranger(call)
-            if isinstance(failure, failures.TokenExpired) and self._login.configured:
-                if first:
-                    self._anew(call, request, done, failure)
-                    return
-                failure = self._login.refuses_its_own(call)
-            self._ended("txn", failure, started)
-            if failure is not None:
-                done(None, failure)
-                return
-            self._seen.saw(future.result(), known)
-            done(wire.Answer(future.result()), None)
-
-        call.future.add_done_callback(settled)
-
-    def _anew(
-        self, call: endpoints.Call, request: Any, done: Done, refusal: errors.EtcdError
-    ) -> None:
-        """Send a Txn with a new token that was refused unseen for its old one. This runs in a
-        thread of grpc's, so it waits for nothing."""
-        self._login.rejected(call.token)
-
-        def logged_in(failure: errors.EtcdError | None) -> None:
-            if failure is not None or self._login.lacking:
-                done(None, failure or refusal)
-                return
-            since = time.monotonic(), self._seen.revision
-            try:
-                again = self._sent("KV/Txn", request)
-            except errors.EtcdError as error:
-                done(None, error)
-                return
-            self._settle_soon(again, request, done, since, first=False)
-
-        if self._login.token is not None:
-            logged_in(None)
-        else:
-            self._login.soon(logged_in)
+        self._calls.settle_soon(call, request, done, since, first=True)
 
     def take(self, writes: int) -> int:
         """How many of `writes` puts and deletes may be sent now; 0 means: ask again soon."""
@@ -228,7 +177,7 @@ class Client:
 
     def grant(self, ttl: int) -> tuple[int, int]:
         """A new lease: (its id, the TTL granted, in seconds)."""
-        reply = self._call("Lease/LeaseGrant", rpc.LeaseGrantRequest(TTL=ttl))
+        reply = self._calls.ask("Lease/LeaseGrant", rpc.LeaseGrantRequest(TTL=ttl))
         return int(reply.ID), int(reply.TTL)
 
     def keep_alive(self, lease: int, deadline: float) -> int:
@@ -237,94 +186,34 @@ class Client:
 
         :raises errors.EtcdError: refused; `EtcdUnavailable`: no answer before the deadline.
         """
-        token = self._fresh_token()
+        token = self._calls.fresh_token()
         try:
-            return keepalive.renew(self._endpoints, self.cluster, lease, deadline, token)
+            return keepalive.renew(self._calls.endpoints, self.cluster, lease, deadline, token)
         except failures.TokenExpired:
-            self._login.rejected(token)
+            self._calls.login.rejected(token)
             raise
 
     def ttl(self, lease: int, deadline: float) -> tuple[int, Sequence[bytes]]:
         """The seconds that a lease has left, below 0 if it is gone, and the keys that hang on it;
         renews nothing."""
         method, request = "Lease/LeaseTimeToLive", rpc.LeaseTimeToLiveRequest(ID=lease, keys=True)
-        started, token = time.monotonic(), self._fresh_token()
+        started, token = time.monotonic(), self._calls.fresh_token()
         self.cluster.vouch()
-        call = self._endpoints.send(method, request, deadline, token)
-        reply = self._finish(method, request, call, write=False, op="", at=started)
+        call = self._calls.endpoints.send(method, request, deadline, token)
+        reply = self._calls.finish(method, request, call, write=False, op="", at=started)
         return int(reply.TTL), reply.keys
 
     def revoke(self, lease: int) -> None:
-        self._call("Lease/LeaseRevoke", rpc.LeaseRevokeRequest(ID=lease))
+        self._calls.ask("Lease/LeaseRevoke", rpc.LeaseRevokeRequest(ID=lease))
 
     def version(self) -> str:
         """The version of the member in use, as `check` shows it; "" if it is kept from us."""
         try:
-            return str(self._call("Maintenance/Status", rpc.StatusRequest()).version)
+            return str(self._calls.ask("Maintenance/Status", rpc.StatusRequest()).version)
         except errors.EtcdDenied:
             return http_version.ask(self.endpoint, self._settings)
 
-    # --- calls -------------------------------------------------------------------------------
-
     def authenticate(self, older_than: float = 0.0) -> None:
         """Fetch a token if a user is configured and the present one is older (seconds)."""
-        if self._login.configured and self._login.age() >= older_than:
-            self._login.now()
-
-    def _call(self, method: str, request: Any) -> Any:
-        started = time.monotonic()
-        call = self._begin(method, request)
-        return self._finish(method, request, call, write=False, op="", at=started)
-
-    def _begin(self, method: str, request: Any) -> endpoints.Call:
-        self._fresh_token()
-        self.cluster.vouch()
-        return self._sent(method, request)
-
-    def _sent(self, method: str, request: Any) -> endpoints.Call:
-        return self._endpoints.send(
-            method, request, self._settings.request_timeout, self._login.token
-        )
-
-    def _finish(
-        self,
-        method: str,
-        request: Any,
-        call: endpoints.Call,
-        *,
-        write: bool,
-        op: str,
-        at: float,
-    ) -> Any:
-        failure = self._outcome(call, write=write)
-        if self._login.configured and isinstance(failure, failures.TokenExpired):
-            # Refused before it was looked at, so asking again with a new token is not a retry.
-            self._login.rejected(call.token)
-            call = self._begin(method, request)
-            failure = self._outcome(call, write=write)
-            if isinstance(failure, failures.TokenExpired):
-                failure = self._login.refuses_its_own(call)
-        if op:
-            self._ended(op, failure, at)
-        failure = failure or self.cluster.stranger(call)
-        if failure is not None:
-            raise failure
-        return call.future.result()
-
-    def _ended(self, op: str, failure: errors.EtcdError | None, started: float) -> None:
-        status = "success" if failure is None else type(failure).__name__
-        took = (now := time.monotonic()) - started
-        self._instruments.etcd_op(op, status, took)
-        self.learned.unanswered(failure, took, now)
-
-    def _outcome(self, call: endpoints.Call, *, write: bool) -> errors.EtcdError | None:
-        settled = threading.Event()
-        call.future.add_done_callback(lambda _: settled.set())
-        endpoints.wait(settled, self._settings.request_timeout)
-        return self._endpoints.failure(call, write=write)
-
-    def _fresh_token(self) -> str | None:
-        """The login's token, fetched if it is lacking; None if none is needed."""
-        if self._login.lacking:
-            self._login.now()
-        return self._login.token
+        if self._calls.login.configured and self._calls.login.age() >= older_than:
+            self._calls.login.now()

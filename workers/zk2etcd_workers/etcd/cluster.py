@@ -115,7 +115,7 @@ class Cluster:
 
         :param everyone: wait for all of them, whatever the others say.
         """
-        calls, found, silent = self._asked(), {}, {}
+        (calls, silent), found = self._asked(), {}
         deadline = time.monotonic() + self._settings.request_timeout + 1.0
         while calls and time.monotonic() < deadline:
             for call in [each for each in calls if each.future.done()]:
@@ -199,17 +199,18 @@ class Cluster:
         self._endpoints.failed(member)
         raise failure
 
-    def _asked(self) -> list[members.Call]:
+    def _asked(self) -> tuple[list[members.Call], dict[str, errors.EtcdError]]:
+        """What was sent, and to whom nothing could be: his certificate's file, or we are ending."""
         assert self._home is not None
         request = rpc.RangeRequest(key=self._home.cluster, range_end=self._home.format + b"\0")
         seconds, token = self._settings.request_timeout, self._login.token
-        calls = []
+        calls, unsent = [], dict[str, errors.EtcdError]()
         for member in self._endpoints.all():
             try:
                 calls.append(self._endpoints.ask(member, "KV/Range", request, seconds, token))
-            except errors.EtcdUnavailable:
-                continue  # said when it is this one's turn
-        return calls
+            except errors.EtcdUnavailable as error:
+                unsent[member.endpoint] = error
+        return calls, unsent
 
     def _found(self, call: members.Call) -> verdict.Found:
         assert self._home is not None

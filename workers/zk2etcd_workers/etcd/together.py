@@ -3,12 +3,15 @@
 Whoever comes first is sent at once, alone; who comes while that is under way waits, and all who
 wait are sent together. So one shard waits for nobody, and five hundred that start, or look, at once
 are a few requests. It is the thread of one of them that sends: none of its own, nothing to stop.
+Where a request costs much beside what it carries, whoever follows may linger, for more to come;
+so may the first, if it is known that more will.
 """
 
 from __future__ import annotations
 
 import copy
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
@@ -37,12 +40,22 @@ class Together(Generic[Wish, Result]):
     raises is the error of all. Its calls of etcd have deadlines, so nobody waits for ever."""
 
     def __init__(
-        self, carry: Callable[[Sequence[Wish]], Sequence[Result | errors.Zk2EtcdError]]
+        self,
+        carry: Callable[[Sequence[Wish]], Sequence[Result | errors.Zk2EtcdError]],
+        linger: float = 0.0,
     ) -> None:
+        """:param linger: seconds that one waits who was not the first."""
         self._carry = carry
+        self._linger = linger
         self._lock = threading.Lock()
         self._waiting: list[_Place[Wish, Result]] = []
         self._under_way = False
+        self._more = False
+
+    def expect_more(self) -> None:
+        """Several are about to ask: the first of them lingers, too."""
+        with self._lock:
+            self._more = True
 
     def ask(self, wish: Wish) -> Result:
         """Wait for its answer, with the shard's pulse.
@@ -53,9 +66,12 @@ class Together(Generic[Wish, Result]):
         with self._lock:
             self._waiting.append(place)
             place.leads, self._under_way = not self._under_way, True
+            lingers, self._more = self._more and place.leads, self._more and not place.leads
         while not place.leads and not place.called.wait(turn.SLICE):
             turn.touch()
         if place.leads:
+            if self._linger and (lingers or place.called.is_set()):
+                time.sleep(self._linger)
             self._lead()
         if place.error is not None:
             raise place.error

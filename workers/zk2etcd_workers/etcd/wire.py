@@ -78,6 +78,10 @@ class Answer:
         self._after = after
         self.succeeded: bool = response.succeeded
 
+    def __len__(self) -> int:
+        """How many operations were carried out."""
+        return len(self._response.responses) - self._after
+
     @property
     def revision(self) -> int:
         """The store's revision after this Txn: the mod_revision of what it put."""
@@ -111,6 +115,16 @@ class Answer:
                 yield Names([kv.key for kv in reply.kvs], bool(reply.more), int(reply.count))
             elif kind == "response_txn":
                 yield from Answer(part.response_txn).ranges()
+
+    def has_deleted(self) -> bool:
+        """Whether a delete in it found a key, inner Txns included."""
+        for part in self._responses():
+            kind = part.WhichOneof("response")
+            if kind == "response_delete_range" and part.response_delete_range.deleted:
+                return True
+            if kind == "response_txn" and Answer(part.response_txn).has_deleted():
+                return True
+        return False
 
     def _responses(self) -> Sequence[Any]:
         found: Sequence[Any] = self._response.responses
@@ -177,9 +191,9 @@ def _fill(slots: Any, ops: Sequence[Op]) -> None:
     for op in ops:
         if type(op) is Put:
             put = add().request_put
-            put.key, put.value = op.key, op.value
-            if op.lease:
-                put.lease = op.lease
+            put.key, put.value, lease = op
+            if lease:
+                put.lease = lease
         elif type(op) is Delete:
             add().request_delete_range.key = op.key
         elif type(op) is Txn:

@@ -48,6 +48,11 @@ class Admission:
         self._most = _USUAL
         self._late_at = -math.inf
 
+    @property
+    def is_crowded(self) -> bool:
+        """More want to start than do by right."""
+        return len(self._waiting) + len(self._admitted) > _USUAL
+
     def tend(self, late: float, busy: float) -> None:
         """A turn of the worker's loop took so many seconds longer than it waited; `busy`: how much
         of a core the process used meanwhile."""

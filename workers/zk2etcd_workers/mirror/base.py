@@ -22,7 +22,7 @@ from zk2etcd_workers.shard import apply, confirm, context, event_log, facts as s
 from zk2etcd_workers.walk import beside, course, snapshot
 
 _CONFIRM_AT = 2048
-_BEAT_EVERY = 128
+_BEAT_EVERY = 16
 _LARGE = 1_000
 _LOST_AFTER = 5.0
 
@@ -51,24 +51,22 @@ class Base:
         was_deleted: Callable[[bytes], bool],
         known: kept.Kept | None = None,
         is_large: Callable[[], None] = lambda: None,
+        root: confirm.Verdict | None = None,
     ) -> None:
-        """:param known: what etcd keeps of the shard, if that has just been read.
-        :param is_large: told, once, that it takes more than a moment.
-        """
+        """:param known: what etcd keeps of the shard, `root`: its root, if just read; `is_large`:
+        told, once, that it takes more than a moment."""
         self._ctx = ctx
         self._facts = facts
         self._again = again
         self._was_deleted = was_deleted
         self._acks: queue.SimpleQueue[apply.Ack] = queue.SimpleQueue()
-        self._guard = guard_record.Guarding(ctx, facts, known)
+        self._guard, self._known = guard_record.Guarding(ctx, facts, known), known
         self._applier = appliers.applier(ctx, self._acks.put)
         self._applier.saw(floor)
         self._latest = history.Latest()
-        self._is_large = is_large
-        self._extras: list[bytes] = []
-        self._unseen: list[bytes] = []
+        self._is_large, self._root = is_large, root
+        self._extras, self._seen, self._unseen = list[bytes](), list[bytes](), list[bytes]()
         self._unseen_total = 0
-        self._seen: list[bytes] = []
         self._put = self._delete = self._written = 0
         self._began = False
         """Something has been sent."""
@@ -85,10 +83,10 @@ class Base:
 
     def _run(self, *, first: bool) -> Done:
         ctx = self._ctx
-        total = counting.keys(ctx)
+        total = counting.known(ctx, self._known)
         self._guard.begin(total, first=first)
         few = counting.few(ctx, total)
-        walk = ctx.walk()
+        walk = ctx.walk(root=self._root)
         self._facts.course = self._course(walk, total)
         ahead = foresight.Foresight(ctx, self._facts) if first else None
         counts = plan.Counts()
@@ -110,7 +108,7 @@ class Base:
         counts: plan.Counts,
         few: few_keys.Few | None,
         total: int,
-    ) -> Iterator[plan.Write | plan.Extra]:
+    ) -> plan.Differences:
         """What differs: of a few small nodes at once, else page by page of etcd.
 
         :param opened: what reads the pages, until they have been.
@@ -143,7 +141,7 @@ class Base:
 
     def _compared(
         self,
-        differing: Iterable[plan.Write | plan.Extra],
+        differing: plan.Differences,
         walk: snapshot.Walk,
         counts: plan.Counts,
         total: int,
@@ -151,15 +149,15 @@ class Base:
     ) -> None:
         """Write what differs; hold what only etcd has."""
         for changes, change in enumerate(differing, 1):
-            if isinstance(change, plan.Write):
-                self._put += 1
+            if isinstance(change, plan.Extra):
+                counts.present -= not self._is_ours(change.key)
+            else:
+                self._put += len(change)
                 if total:
                     self._guard.creates(change)
+                size = self._write(change, walk.zxid)
                 if ahead is not None:
-                    ahead.saw(change)
-                self._write(change, walk.zxid)
-            elif not self._is_ours(change.key):
-                counts.present -= 1
+                    ahead.saw(len(change), size)
             if not changes % _BEAT_EVERY:
                 self._ctx.turn.beat()
                 if ahead is not None:
@@ -170,6 +168,7 @@ class Base:
         nodes = 0
         for run in walk:
             self._latest.saw(run.nodes)
+            self._ctx.waiting.saw(run.nodes, self._ctx.grace)
             self._ctx.ring.heard((node.path, node) for node in run.nodes if node is not None)
             if nodes <= _LARGE < (nodes := nodes + len(run.nodes)):
                 self._is_large()
@@ -196,12 +195,13 @@ class Base:
 
     # --- puts --------------------------------------------------------------------------------
 
-    def _write(self, write: plan.Write, zxid: int) -> None:
+    def _write(self, writes: Sequence[plan.Write], zxid: int) -> int:
         self._applier.saw(zxid)
-        self._applier.add(write)
-        if self._applier.is_full():
+        size = self._applier.add(writes)
+        while self._applier.is_full():
             self._send_one()
             self._collect()
+        return size
 
     def _is_small(self) -> bool:
         """All that this base writes fits into one small Txn: nothing has gone yet, and nothing is
@@ -237,11 +237,9 @@ class Base:
         deadline = time.monotonic() + self._ctx.config.etcd.request_timeout + _LOST_AFTER
         while time.monotonic() < deadline:
             self._ctx.turn.beat()
-            try:
+            with contextlib.suppress(queue.Empty):
                 self._settle(self._acks.get(timeout=turn.SLICE))
                 return
-            except queue.Empty:
-                continue
         raise errors.AmbiguousWrite("etcd's client lost a write")
 
     def _collect(self) -> None:
@@ -276,20 +274,23 @@ class Base:
         return True
 
     def _confirm(self) -> None:
-        """Keep of the held paths those that ZooKeeper says are absent. Deletes that were seen
-        live, before an overflow, are facts and not a guard case. The others stay in bounded
-        memory, since beyond the guard's room it trips anyway and only their number matters."""
+        """Keep of the held paths those that ZooKeeper says are absent. Deletes that were seen live,
+        before an overflow, are facts and no guard case. The others stay in bounded memory: beyond
+        the guard's room it trips anyway."""
         paths, self._extras = self._extras, []
-        cap = self._guard.room + 1
+        ctx, waiting = self._ctx, self._ctx.waiting
         there: list[tuple[tree.Node, int]] = []
-        for verdict in confirm.read_again(self._ctx, paths):
-            if confirm.is_absent(self._ctx, verdict.node):
-                if self._was_deleted(verdict.path):
+        for verdict in confirm.read_again(ctx, paths):
+            if confirm.is_absent(ctx, verdict.node):
+                live = self._guard.exempts and self._was_deleted(verdict.path)
+                if waiting.missed(verdict.path, time.monotonic(), ctx.grace, live=live):
+                    continue
+                if live:
                     self._seen.append(verdict.path)
                     continue
                 self._unseen_total += 1
                 self._guard.went.saw(verdict.path)
-                if len(self._unseen) < cap:
+                if len(self._unseen) <= self._guard.room:
                     self._unseen.append(verdict.path)
             elif isinstance(verdict.node, tree.Node):
                 there.append((verdict.node, verdict.zxid))
@@ -300,10 +301,9 @@ class Base:
         are written like any other, if etcd has another value."""
         keys = [self._ctx.mapping.key(node.path) for node, _ in nodes]
         for key, (node, zxid), held in zip(keys, nodes, self._ctx.etcd.lookup(keys), strict=True):
-            if held is not None and held.value == node.data:
-                continue
-            self._put += 1
-            self._write(plan.put(key, node), zxid)
+            if held is None or held.value != node.data:
+                self._put += 1
+                self._write([plan.put(key, node)], zxid)
 
     def _deletes(self, present_keys: int, *, root: bool) -> None:
         if self._extras:
@@ -326,5 +326,5 @@ class Base:
             self._delete += 1
             key = self._ctx.mapping.key(verdict.path)
             zxid = known if verdict.node is tree.Miss.NO_NODE else 0
-            self._write(plan.Write(key, None, verdict.path, zxid), verdict.zxid)
+            self._write([plan.Write(key, None, verdict.path, zxid)], verdict.zxid)
         self._drain()

@@ -87,14 +87,16 @@ def watch(
     ctx = dataclasses.replace(ctx, epoch=session.epoch, watched_at=time.monotonic())
     # A server answers the requests of one session in their order.
     sends = [functools.partial(send, root) for send in (session.watch, session.sync)]
-    if session.may_check_watches:
+    tells = session.tells_watches == ctx.epoch
+    if session.may_check_watches and not tells:
         sends.append(functools.partial(session.check_watch, root))
     _, synced, *checked = confirm.ask_all(ctx, sends)
     _require(ctx)
     # Whether this server says of our watch, which stands, that it does: then it is worth asking
     # later. Before 3.9 it says so of anybody's watch there: its no is what counts.
-    told = any(reply.results for reply in checked)
-    return dataclasses.replace(ctx, since=synced.zxid, watch_told=told)
+    if any(reply.results for reply in checked):
+        session.tells_watches, tells = ctx.epoch, True
+    return dataclasses.replace(ctx, since=synced.zxid, watch_told=tells)
 
 
 def _require(ctx: context.Context) -> None:

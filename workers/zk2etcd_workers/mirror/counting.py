@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from zk2etcd_workers.etcd import wire
-from zk2etcd_workers.ownership import few as few_keys
+from zk2etcd_workers.ownership import few as few_keys, kept as kept_keys
 from zk2etcd_workers.shard import context
+from zk2etcd_workers.walk import etcd_keys
+
+
+def known(ctx: context.Context, kept: kept_keys.Kept | None) -> int:
+    """The same, if it was counted when the shard was taken: nobody else may write there since."""
+    if kept is not None and kept.total is not None:
+        return kept.total
+    return keys(ctx)
 
 
 def keys(ctx: context.Context) -> int:
@@ -14,6 +22,8 @@ def keys(ctx: context.Context) -> int:
     mapped = ctx.mapping
     if mapped.buckets > 1:
         return ctx.count()
+    if mapped.by_name:
+        return etcd_keys.number(ctx.etcd, mapped, ctx.turn.pause)
     whole = _counts(mapped.target, mapped.below())
     excluded = [_counts(mapped.key(path), mapped.below_path(path)) for path in mapped.excluded]
     found = ctx.reads.all([*whole, *(each for ranges in excluded for each in ranges)])
@@ -36,6 +46,6 @@ def after(total: int, put: int) -> int | None:
 def few(ctx: context.Context, total: int) -> few_keys.Few | None:
     """If `total` is all keys in its range, and nobody bounds how fast they are read."""
     mapped, metered = ctx.mapping, ctx.config.etcd.max_reads_per_second
-    if mapped.excluded or mapped.buckets > 1 or metered is not None:
+    if mapped.narrows or metered is not None:
         return None
     return few_keys.Few(ctx.reads, mapped, total)

@@ -15,9 +15,10 @@ from zk2etcd.logs import logger
 from zk2etcd_workers import turn
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.mirror import appliers, full_sync, inbox as inboxes, pipeline, repair
+from zk2etcd_workers.mirror.mending import comparing, drift
 from zk2etcd_workers.model import paging, plan, tree
 from zk2etcd_workers.rounds import rounds, seat
-from zk2etcd_workers.safety import identity as identities
+from zk2etcd_workers.safety import identity as identities, live
 from zk2etcd_workers.shard import (
     apply,
     confirm,
@@ -31,8 +32,6 @@ from zk2etcd_workers.shard import (
     untold,
 )
 from zk2etcd_workers.zookeeper import reply as replies
-
-_MISSED = 2
 
 
 class _Below(NamedTuple):
@@ -63,16 +62,18 @@ class Follow:
         self._asking = asking
         self._applier = appliers.applier(ctx, inbox.put)
         self._pipeline = pipeline.Pipeline(ctx, dirty, self._applier, inbox.put)
+        self._live = live.Live(ctx, facts, lambda path: dirty.mark(path, deleted=True))
         self.freshness = freshness.Freshness(ctx, facts, dirty)
         self._tally = gauges.Tally(ctx, facts)
         self._told = untold.Untold(dirty.heard, ctx.since, compares=ctx.resumed)
         self.seat = seat.Seat(ctx, self.freshness, self._told, inbox.put)
         self._is_quiet = False
-        self._missing = 0
-        """Full syncs in a row that found what no event had told of."""
         busy = self._pipeline.busy
         self.repairs = repair.Repairs(ctx, self._applier, busy, dirty, self._told, inbox.put)
-        self.full_sync: full_sync.FullSync | None = None
+        self._comparing = comparing.Comparing(ctx, facts, self.repairs, self._told, inbox.put)
+        self._drift: drift.Drift | None = None
+        if ctx.drift is not None:
+            self._drift = drift.Drift(ctx.drift, facts, self._pipeline, self.repairs, ctx.log)
 
     def run(self, zxid: int, due: Callable[[], str | None]) -> None:
         """Follow until something is in doubt.
@@ -84,6 +85,7 @@ class Follow:
         :raises turn.Stopped: asked to stop; nothing new was begun, `settle` waits for the rest.
         """
         self._applier.saw(zxid)
+        self._live.begin(zxid)
         self._asking.join(self.seat)
         try:
             while True:
@@ -95,9 +97,7 @@ class Follow:
                 self._tick(time.monotonic(), due)
         finally:
             self._asking.leave(self.seat)
-            self._facts.course = None
-            if self.full_sync is not None:
-                self.full_sync.stop()
+            self._comparing.stop()
             self._pipeline.put_back()
 
     def settle(self, seconds: float) -> None:
@@ -113,9 +113,12 @@ class Follow:
     def _rest(self) -> Any:
         """The next item. With nothing under way, and nothing due, nobody wakes up for nothing:
         `rounds` asks what is to be asked, and looks after the rest."""
-        due = self._tally.due(time.monotonic())
-        if not self._is_quiet or self.full_sync is not None or self._applier.in_flight:
+        now = time.monotonic()
+        due = min(self._tally.due(now), self._live.next(now))
+        if not self._is_quiet or self._comparing.runs or self._applier.in_flight:
             due = 0.0
+        elif self._drift is not None:
+            due = min(due, self._drift.wait(now))
         with self._ctx.turn.idle(self._inbox.is_empty, self._inbox.wake):
             return self._inbox.get(max(turn.SLICE, due))
 
@@ -147,7 +150,7 @@ class Follow:
         elif isinstance(item, full_sync.Nominated):
             self.repairs.nominate(item.paths)
         elif isinstance(item, full_sync.Ended):
-            self._nominated_all(item)
+            self._comparing.nominated_all(item)
 
     def _replied(self, reply: replies.Reply) -> None:
         is_repair = isinstance(reply.tag, repair.Batch)
@@ -172,20 +175,22 @@ class Follow:
         ctx = self._ctx
         key = ctx.mapping.key(path)
         if self._identity.concerns(path):
-            self._identify(path, result)
-            if not ctx.mapping.owns(path):
+            self._identity.saw(path, result)
+        if ctx.mapping.narrows and ctx.mapping.is_excluded(path):
+            if path == ctx.root:
                 self._root_of_others(result)
-                self._pipeline.release(path)
-                return
+            self._pipeline.release(path)
+            return
         if confirm.is_absent(ctx, result):
-            if ctx.config.sync.deletes == "apply":
+            if ctx.config.sync.deletes == "apply" and self._live.may_go(path):
                 zxid = known if result is tree.Miss.NO_NODE else 0
-                self._applier.add(plan.Write(key, None, path, zxid, batch=batch))
+                self._applier.add([plan.Write(key, None, path, zxid, batch=batch)])
                 return
         elif isinstance(result, tree.Node):
             self._facts.largest = max(self._facts.largest or 0, len(result.data))
+            self._live.is_there(result)
             if not self._pipeline.stands(path, result.data):
-                self._applier.add(plan.put(key, result, mtime=result.mtime, batch=batch))
+                self._applier.add([plan.put(key, result, mtime=result.mtime, batch=batch)])
                 return
             self._facts.unsyncable.discard(path)
         else:
@@ -193,16 +198,9 @@ class Follow:
         self._pipeline.release(path)
 
     def _root_of_others(self, result: tree.Node | tree.Miss) -> None:
-        """The root's own key is the first bucket's; when the root is gone, what this bucket still
-        has below it is dirty, as it is for the first."""
+        """The root's own key is not ours; when it is gone, what we have below it is dirty still."""
         if confirm.is_absent(self._ctx, result) and self._ctx.config.sync.deletes == "apply":
             self._look_below(paging.Pages(*self._ctx.mapping.below()))
-
-    def _identify(self, path: bytes, result: tree.Node | tree.Miss) -> None:
-        if isinstance(result, tree.Node):
-            self._identity.saw(path, result)
-        elif result is tree.Miss.NO_NODE:
-            self._identity.saw(path, None)
 
     def _looked_at_owner(self, looked: seat.Looked) -> None:
         self._ctx.fence.check(looked.standing)
@@ -257,11 +255,6 @@ class Follow:
             below.pages.saw(page.keys, page.total, more=page.more)
         self._look_below(below.pages)
 
-    def _nominated_all(self, ended: full_sync.Ended) -> None:
-        if ended.error is not None:
-            raise ended.error
-        self.repairs.finish(ended)
-
     # --- what is done next -------------------------------------------------------------------
 
     def _doubt(self) -> None:
@@ -279,52 +272,11 @@ class Follow:
         self._facts.pending = len(self._dirty) + len(self._pipeline.busy)
         self._pipeline.lost(now, self.repairs.waited(now))
         self._is_quiet = self.freshness.look(self._pipeline.busy)
+        self._live.tick(now, self._applier.zxid)
         self._tally.ask(now, self._inbox.put)
+        if self._drift is not None:
+            self._drift.tend(now)
         self.repairs.begin()
-        if self.full_sync is not None:
-            self.full_sync.taken = self.repairs.taken
-        if self.repairs.finished:
-            self._complete()
-        if self.full_sync is None and (trace := due()) is not None:
-            self._full_sync(self._ctx.traced(trace))
-
-    def _full_sync(self, ctx: context.Context) -> None:
-        self._facts.full_sync_running = True
-        self._facts.trace_id = ctx.trace_id
-        self.repairs.reset(ctx)
-        self._told.begins(self.seat.revision, self._facts.unsyncable.denied())
-        self.full_sync = full_sync.FullSync(ctx, self._facts, self._inbox.put)
-        self._facts.course = self.full_sync.course(self.repairs.written)
-        self.full_sync.start()
-
-    def _complete(self) -> None:
-        """A full sync has ended, and what it nominated has been dealt with."""
-        ended = self.repairs.close()
-        self.full_sync = self._facts.course = None
-        self._tally.restart(ended.keys)
-        missed = self.repairs.missed
-        self._facts.completed(ended.took, self.repairs.put, self.repairs.deleted, missed)
-        self._ctx.instruments.full_sync(ended.took)
-        self.repairs.log.info(
-            "full sync done",
-            keys=ended.keys,
-            put=self.repairs.put,
-            delete=self.repairs.deleted,
-            missed=missed,
-            seconds=round(ended.took, 3),
-        )
-        self._missing = self._missing + 1 if missed else 0
-        if missed:
-            self._missed_events(missed)
-
-    def _missed_events(self, count: int) -> None:
-        """:raises errors.SessionDoubt: it was so before: the watch cannot be trusted."""
-        session = self._ctx.session
-        why = f"ZooKeeper sent no event of {count} changes that a full sync found"
-        self.repairs.log.warning(
-            "events missing", error=why, protocol=session.protocol, in_a_row=self._missing
-        )
-        if self._missing >= _MISSED and session.protocol != "classic":
-            why = f"{why}, and of others before: its recursive watch does not tell of everything"
-            session.fall_back(why)
-            raise errors.SessionDoubt(why)
+        keys = self._comparing.tend(self.seat.revision, due)
+        if keys is not None:
+            self._tally.restart(keys)

@@ -9,8 +9,8 @@ import time
 
 from zk2etcd import text
 from zk2etcd_workers.etcd import quota
-from zk2etcd_workers.model import plan, space
-from zk2etcd_workers.shard import context, facts as shard_facts, grouping
+from zk2etcd_workers.model import space
+from zk2etcd_workers.shard import context, facts as shard_facts
 
 _AFTER = 1.5
 """Seconds into the walk. Most end sooner; ZooKeeper has said by then how many nodes there are."""
@@ -27,9 +27,10 @@ class Foresight:
         self._nodes = 0
         self._size = 0
 
-    def saw(self, write: plan.Write) -> None:
-        self._nodes += 1
-        self._size += grouping.size(write)
+    def saw(self, nodes: int, size: int) -> None:
+        """So many, of so many bytes."""
+        self._nodes += nodes
+        self._size += size
 
     def look(self) -> None:
         """Say so once if what is to come will not fit."""

@@ -97,11 +97,12 @@ class FullSync:
         shown = time.monotonic()
         with contextlib.closing(ctx.reader(ctx.trace_id, yields=True)) as reader:
             for change in beside.differences(walk, reader, ctx.mapping.buckets, counts):
-                if isinstance(change, plan.Write):
+                if isinstance(change, plan.Extra):
+                    counts.present -= not self._hold(change.key)
+                else:
                     guard.creates(change)
-                    self._nominate(change.path)
-                elif not self._hold(change.key):
-                    counts.present -= 1
+                    for write in change:
+                        self._nominate(write.path)
                 if time.monotonic() - shown > 0.2:
                     shown = time.monotonic()
                     self._turn.beat()
@@ -172,7 +173,8 @@ class FullSync:
         absent = []
         for verdict in confirm.read_again(self._ctx, [path for path in paths if path in there]):
             if confirm.is_absent(self._ctx, verdict.node):
-                absent.append(verdict.path)
+                if not self._ctx.waiting.waits(verdict.path):
+                    absent.append(verdict.path)
             elif isinstance(verdict.node, tree.Node):
                 self._nominate(verdict.path)
         return absent

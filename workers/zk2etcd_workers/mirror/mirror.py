@@ -13,9 +13,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-from zk2etcd import backoff, errors, messages
+from zk2etcd import backoff, conditions, errors, messages
 from zk2etcd.logs import logger
 from zk2etcd_workers import heap, turn
+from zk2etcd_workers.drift import watcher
 from zk2etcd_workers.mirror import (
     admission,
     connecting,
@@ -25,6 +26,7 @@ from zk2etcd_workers.mirror import (
     owning,
     splits,
 )
+from zk2etcd_workers.mirror.mending import drift
 from zk2etcd_workers.mirror.stock import taking
 from zk2etcd_workers.model import news
 from zk2etcd_workers.ownership import checkpoints as all_checkpoints, kept
@@ -48,6 +50,7 @@ class Mirror:
     :param once: stop after the base, and say so in the report.
     :param cause: the trace id of what made it start.
     :param inherited: what a worker that had the shard before knew of it.
+    :param strangers: hears what others write into its range, if that is wanted.
     """
 
     def __init__(
@@ -60,12 +63,14 @@ class Mirror:
         once: bool = False,
         cause: str = "",
         inherited: messages.Inherited | None = None,
+        strangers: watcher.Watcher | None = None,
     ) -> None:
         self._ctx = ctx
         self._rounds = rounds
         self._admission = starts
         self._cause = cause
         self._once = once
+        self._strangers = None if once or ctx.dry_run else strangers
         self._inbox = inbox.Inbox()
         self._dirty = dirty_paths.Dirty(ctx.mapping, dirty_paths.MOST, self._wake)
         self._due = threading.Event()
@@ -105,6 +110,11 @@ class Mirror:
     def state(self, shard: str) -> news.State:
         """By which a report knows whether there is something to tell."""
         return news.State(shard, self.context.turn.rests, self.facts.synced_at)
+
+    def report(self, shard: str, protocol: str | None, why: str, room: int) -> messages.ShardReport:
+        """What there is to tell of it, see `Facts.report`."""
+        fence = self.context.fence
+        return self.facts.report(shard, protocol, why, room, fence.known, fence.token)
 
     def look(self, now: float) -> None:
         """See how far a base or full sync is, if one runs; `now` is monotonic."""
@@ -169,10 +179,20 @@ class Mirror:
         self._cause = self._ctx.trace_id
 
     def _cycle(self) -> None:
-        ctx, facts = self._ctx, self.facts
         self._inbox, self._follow = inbox.Inbox(), None
-        self._admission.enter(self, ctx.turn)
         owned, known = self._own()
+        asks = drift.asks(self.facts, self._wake, self.full_sync)
+        with drift.heard(self._ctx, self.facts, self._strangers, asks) as ctx:
+            held = self._follows(ctx, owned, known)
+        if held is not None:
+            self._hold(self._ctx, *held)
+
+    def _follows(
+        self, ctx: context.Context, owned: all_checkpoints.Checkpoints, known: kept.Kept
+    ) -> tuple[guard_record.Guarding, conditions.Guard] | None:
+        """From the moment at which it is owned, until something is in doubt, or it is held."""
+        facts = self.facts
+        self._admission.enter(self, ctx.turn)
         guard = guard_record.Guarding(ctx, facts, known)
         identity = identities.Identity(ctx)
         identity.load(known)
@@ -181,8 +201,7 @@ class Mirror:
         if (trip := guard.standing()) is not None and trip.kind == "identity":
             # So that a release knows whether servers at or above the floor are back.
             ctx.session.open(floor)
-            self._hold(ctx, guard, trip)
-            return
+            return guard, trip
         own = checkpoints.get(ctx.keys.checkpoint(ctx.shard.id), 0)
         facts.zxid = own
         reason, behind = self._connecting.session(ctx, floor), True
@@ -191,9 +210,7 @@ class Mirror:
             identity.bind(ctx)
             reason = identity.changed(self._dirty.was_deleted)
         if reason is not None:
-            trip = guard.distrust(reason, counting.keys(ctx), lowers=behind)
-            self._hold(ctx, guard, trip)
-            return
+            return guard, guard.distrust(reason, counting.keys(ctx), lowers=behind)
         first, certain = own == 0 or identity.is_hidden, trip is None and identity.is_known
         identity.settle(held=True)
         ctx, zxid = self._stock.take(ctx, floor, identity, known, first=first, certain=certain)
@@ -208,21 +225,25 @@ class Mirror:
                 ctx.turn.pause(1.0)
         self._follow = follow.Follow(ctx, facts, self._dirty, self._inbox, identity, self._rounds)
         self._follow.run(zxid, self._take_due)
+        return None
 
     def _hold(
-        self, ctx: context.Context, guard: guard_record.Guarding, trip: messages.Guard
+        self, ctx: context.Context, guard: guard_record.Guarding, trip: conditions.Guard
     ) -> None:
         """Another ensemble answers, or did: nothing is written until a release."""
         self._stock.forget()
+        ctx.waiting.forget()
         self._owning.hold(ctx, guard, trip, self._take_due)
 
     def _own(self) -> tuple[all_checkpoints.Checkpoints, kept.Kept]:
         """Take the shard; while it is paused, do no more than that. All checkpoints, as they were
         when it was taken, with what it took over; and what else is kept of it."""
         ctx = self._ctx
-        checkpoints = splits.adopt(ctx, self._owning.take(ctx))
-        new = not checkpoints.zxid(ctx.keys.checkpoint(ctx.shard.id))
-        known = kept.read(ctx.reads, ctx.keys, ctx.shard.id, new=new)
+        at_claim = self._owning.take(ctx)
+        checkpoints, known = splits.adopt(ctx, at_claim), ctx.fence.kept
+        if known is None or checkpoints is not at_claim:
+            new = not checkpoints.zxid(ctx.keys.checkpoint(ctx.shard.id))
+            known = kept.read(ctx.reads, ctx.keys, ctx.shard.id, new=new)
         if self.pausing.settle(known) is not None:
             self._steps_aside()
             self._rest()
@@ -238,6 +259,7 @@ class Mirror:
         ctx = self._ctx
         ctx.session.unsubscribe(ctx.root, self._dirty.event)
         self._dirty.forget()
+        ctx.waiting.forget()
         self._stock.forget()
         self._due.clear()
         self._follow = None

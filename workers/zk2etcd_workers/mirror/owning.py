@@ -2,7 +2,7 @@
 
 Each start of a shard that is ours already puts a new token: after any doubt, writes that are still
 under way must not land after newer ones. Whoever waits, for another owner or for a person, asks
-again every half second.
+again every half second; where supervisors share, ours hears of it when the owner lets go.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 
-from zk2etcd import errors, messages
+from zk2etcd import conditions, errors
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.ownership import checkpoints, fence, records
 from zk2etcd_workers.safety import guard_record, pause_key
@@ -60,6 +60,7 @@ class Owning:
     def _claim(self, ctx: context.Context) -> checkpoints.Checkpoints:
         facts = self._facts
         facts.owned = False
+        ctx.waiting.forget()
         while True:
             ctx.turn.beat()
             try:
@@ -90,13 +91,13 @@ class Owning:
         self._pausing.drop()
         self._waits()
         facts.waits_for(held.holder)
-        ctx.turn.pause(_HELD_POLL)
+        ctx.turn.pause(ctx.config.state.lease_ttl / 2 if ctx.shares else _HELD_POLL)
 
     def hold(
         self,
         ctx: context.Context,
         guard: guard_record.Guarding,
-        trip: messages.Guard,
+        trip: conditions.Guard,
         due: Callable[[], str | None],
     ) -> None:
         """Write nothing until a person has released this trip; then start over.

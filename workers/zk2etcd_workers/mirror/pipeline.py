@@ -117,6 +117,10 @@ class Pipeline:
         """A put of it would change nothing."""
         return self._unchanged.stands(path, value)
 
+    def doubts(self, path: bytes) -> None:
+        """Somebody else wrote its key: what stands there is not known."""
+        self._unchanged.wrote(path, None)
+
     def release(self, path: bytes) -> None:
         """Its write was acknowledged, or there is nothing to write."""
         self.busy.pop(path, None)

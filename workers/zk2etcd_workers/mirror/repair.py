@@ -2,13 +2,15 @@
 it still differs and its key is still at the revision that was compared.
 
 What is repaired here was missed by the live pipeline, or somebody wrote into etcd: it is counted
-and logged with its path, and which of the two it was (`shard/untold`).
+and logged with its path, and which of the two it was (`shard/untold`). What a watch told of as
+strangers' goes the same way, but for deletes: those are a full sync's and its guard's.
 """
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from zk2etcd import errors
@@ -53,6 +55,9 @@ class Repairs:
         self._told = told
         self._deliver = deliver
         self._nominated: list[bytes] = []
+        self._strange: dict[bytes, None] = {}
+        self._is_strange = False
+        """Whether the batch under way, or the last one, is of those."""
         self._ramp = pacing.Ramp(ctx.etcd.learned.reads, lambda: _large(ctx))
         self._received = 0
         self._reading = False
@@ -63,10 +68,16 @@ class Repairs:
         self.trace_id = ctx.trace_id
         self.log = ctx.log
         self.put = self.deleted = self.missed = 0
+        self.on_drift: Callable[[bytes, bool], None] = lambda *_: None
+        """Told of each key that a stranger changed: it was put right, or changed once more."""
 
     def nominate(self, paths: Sequence[bytes]) -> None:
         self._nominated += paths
         self._received += len(paths)
+
+    def strange(self, paths: Iterable[bytes]) -> None:
+        """Strangers changed the keys of these."""
+        self._strange.update(dict.fromkeys(paths))
 
     @property
     def taken(self) -> int:
@@ -88,8 +99,8 @@ class Repairs:
 
     @property
     def finished(self) -> bool:
-        idle = not (self._nominated or self._reading or self._writing)
-        return self._ended is not None and idle
+        busy = (self._reading or self._writing) and not self._is_strange
+        return self._ended is not None and not (self._nominated or busy)
 
     def waited(self, now: float) -> float:
         """Seconds since the batch began that is still being read."""
@@ -105,18 +116,33 @@ class Repairs:
     def begin(self) -> None:
         """Start the next batch if none is under way. What is dirty is about to be read and written
         anyway; what is busy waits."""
-        if self._reading or self._writing or not self._nominated:
+        if self._reading or self._writing:
             return
+        # In turn, so that neither waits for the last of the others.
+        for strange in (not self._is_strange, self._is_strange):
+            if batch := self._next(strange=strange):
+                self._is_strange = strange
+                self._look(batch)
+                return
+
+    def _next(self, *, strange: bool) -> list[bytes]:
         batch, later = [], []
         most = min(self._ctx.etcd.learned.reads, self._ramp.batch)
-        for path in self._nominated[:most]:
+        first = list(itertools.islice(self._strange if strange else self._nominated, most))
+        for path in first:
             if path in self._busy:
                 later.append(path)
             elif path not in self._dirty:
                 batch.append(path)
-        self._nominated = self._nominated[most:] + later
-        if not batch:
-            return
+        if strange:
+            for path in first:
+                del self._strange[path]
+            self.strange(later)
+        else:
+            self._nominated = self._nominated[most:] + later
+        return batch
+
+    def _look(self, batch: list[bytes]) -> None:
         self._reading = True
         self._began = time.monotonic()
         for path in batch:
@@ -149,7 +175,14 @@ class Repairs:
         self._reading = False
         for path in paths:
             self._busy.pop(path, None)
-        self._nominated += paths
+        self._again(paths)
+
+    def _again(self, paths: Sequence[bytes]) -> None:
+        """Those of the batch under way come once more."""
+        if self._is_strange:
+            self.strange(paths)
+        else:
+            self._nominated += paths
 
     def _read(self, batch: Batch) -> None:
         # Walks of other shards may hold all permits for a moment; repairs are in no hurry.
@@ -159,7 +192,7 @@ class Repairs:
         now, later = batch.paths[:granted], batch.paths[granted:]
         for path in later:
             self._busy.pop(path, None)
-        self._nominated += later
+        self._again(later)
         ops = [(protocol.GET_DATA, path) for path in now]
         self._ctx.session.read(ops, self._deliver, batch._replace(paths=now))
 
@@ -175,7 +208,8 @@ class Repairs:
             if write is None or path in self._dirty:
                 self._busy.pop(path, None)
             else:
-                self._writing[path] = self._told.is_untold(path, node, there)
+                untold = not self._is_strange and self._told.is_untold(path, node, there)
+                self._writing[path] = untold
                 writes.append(write)
         if writes:
             self._applier.guarded(writes)
@@ -186,7 +220,8 @@ class Repairs:
         key = self._ctx.mapping.key(path)
         revision = there.revision if there else 0
         if confirm.is_absent(self._ctx, node):
-            if there is None or self._ctx.config.sync.deletes == "never":
+            never = self._is_strange or self._ctx.config.sync.deletes == "never"
+            if there is None or never or self._ctx.waiting.keeps(path):
                 return None
             return plan.Write(key, None, path, 0, 0, revision)
         if not isinstance(node, tree.Node) or (there is not None and there.value == node.data):
@@ -197,6 +232,9 @@ class Repairs:
         """A Txn of repairs has ended; what moved meanwhile is looked at once more."""
         for write in settled.done:
             missed = self._writing.pop(write.path, False)
+            if self._is_strange:
+                self._put_right(write.path)
+                continue
             kind: Literal["put", "delete"] = "delete" if write.value is None else "put"
             self.put += kind == "put"
             self.deleted += kind == "delete"
@@ -209,7 +247,16 @@ class Repairs:
         for write in settled.moved:
             self._writing.pop(write.path, None)
             self._busy.pop(write.path, None)
-            self._nominated.append(write.path)
+            if self._is_strange:
+                # Whoever writes faster than we look would have us look for ever.
+                self.on_drift(write.path, False)
+            else:
+                self._nominated.append(write.path)
+
+    def _put_right(self, path: bytes) -> None:
+        self._ctx.instruments.drift_repaired()
+        self._ctx.log.warning("a stranger's change was put right", path=tree.shown(path))
+        self.on_drift(path, True)
 
 
 def _large(ctx: context.Context) -> int:

@@ -6,7 +6,8 @@ noticed, a pause would end by itself, and each delete between the two would wait
 a first sync. So a shard that has just been taken looks for a whole split that was active later than
 it was itself, and takes over what those shards knew, in one Txn: what follows then is as if it had
 mirrored all the time. What is in doubt there is in doubt here: a guard's record of one of them,
-a trip or a walk that was cut off, makes this base a first one.
+a trip or a walk that was cut off, makes this base a first one; and where one of them was held since
+another ensemble answers, so is this one: what told it may be in none of its own keys.
 
 A split that never was whole has mirrored nothing that this shard has not; but a person may have
 paused one of its shards, and its guard may have tripped. So pauses and guards count of every shard
@@ -23,9 +24,13 @@ from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.mirror import counting
 from zk2etcd_workers.model import history
 from zk2etcd_workers.ownership import checkpoints as all_checkpoints, records as own_keys
+from zk2etcd_workers.safety import guard_record
 from zk2etcd_workers.shard import context, ring
 
 _MOST_BUCKETS = 256
+_BESIDE = 8
+"""Marks of what other shards of the new split see to. What was written last is lost first, and of
+what this one wrote last there may be no mark: each Txn leaves a few of all its keys."""
 
 
 class Split(NamedTuple):
@@ -74,11 +79,14 @@ def adopt(
     doubts = _doubts(ctx, kept, former, active)
     if former is None and not doubts:
         return at_claim
-    ctx.fence.write([*ops, *_held_by(ctx, kept, doubts, whole=former is not None)])
+    held = _distrusted(ctx, doubts)
+    ctx.fence.write([*ops, *_held_by(ctx, kept, doubts, held, whole=former is not None)])
     if former is not None:
         ctx.log.info("goes on from another split of the prefix", buckets=len(former.ids))
     else:
         ctx.log.info("what holds a shard of another split of the prefix holds this one")
+    if held is not None and held.trip is not None:
+        guard_record.tell_distrust(ctx, held.trip)
     return at_claim.with_(wire.Present(mine[0], *ctx.fence.mark))
 
 
@@ -119,17 +127,46 @@ def _id(ctx: context.Context, number: int, buckets: int) -> str:
     return messages.shard_id(ctx.shard.source, ctx.shard.target, number, buckets)
 
 
+def _distrusted(
+    ctx: context.Context, doubts: Sequence[wire.Present]
+) -> own_keys.GuardRecord | None:
+    """That this shard is held too, if one of those is since another ensemble answers; by a trip of
+    its own, since each is released by itself."""
+    guards = [kv for kv in doubts if kv.key.startswith(ctx.keys.all_of("guards")[0])]
+    found = [own_keys.GuardRecord.from_bytes(kv.value, kv.key) for kv in guards]
+    held = [record for record in found if _is_identity(record)]
+    trips = [record.trip for record in held if record.trip is not None]
+    if not trips:
+        return None
+    latest = max(trips, key=lambda trip: trip.since)
+    present, lowers = counting.keys(ctx), any(record.lowers for record in held)
+    trip = own_keys.new_trip(latest.reason, 0, present, (), latest.since, latest.kind)
+    return own_keys.GuardRecord(present, first=True, trip=trip, lowers=lowers)
+
+
+def _is_identity(record: own_keys.GuardRecord) -> bool:
+    return record.trip is not None and record.trip.kind == "identity"
+
+
 def _held_by(
-    ctx: context.Context, kept: _Kept, doubts: Sequence[wire.Present], *, whole: bool
+    ctx: context.Context,
+    kept: _Kept,
+    doubts: Sequence[wire.Present],
+    distrusted: own_keys.GuardRecord | None,
+    *,
+    whole: bool,
 ) -> Iterator[wire.Put | wire.Delete]:
     """What is in doubt elsewhere is in doubt here. From a whole split all is taken over: what this
-    shard had of its own, from long ago, goes. Else a trip of its own stays."""
+    shard had of its own, from long ago, goes. Else a trip of its own stays, unless it is about
+    deletes and the other about the ensemble: what it saw was another tree."""
     guard, pause = ctx.keys.guard(ctx.shard.id), ctx.keys.pause(ctx.shard.id)
     pauses = [kv for kv in doubts if kv.key.startswith(ctx.keys.all_of("pauses")[0])]
-    own = None if whole or guard not in kept else kept[guard].value
+    own = None
+    if not whole and guard in kept:
+        own = own_keys.GuardRecord.from_bytes(kept[guard].value, guard)
     if len(pauses) < len(doubts):
-        if own is None or own_keys.GuardRecord.from_bytes(own, guard).trip is None:
-            record = own_keys.GuardRecord(counting.keys(ctx), first=True)
+        if own is None or own.trip is None or (distrusted and not _is_identity(own)):
+            record = distrusted or own_keys.GuardRecord(counting.keys(ctx), first=True)
             yield wire.Put(guard, record.to_bytes())
     elif whole:
         yield wire.Delete(guard)
@@ -197,16 +234,17 @@ def _of_split(ctx: context.Context, former: Split, kept: _Kept, zxid: int) -> _O
 
 def _marks(ctx: context.Context, known: Mapping[str, wire.Present | None]) -> Iterator[wire.Put]:
     """Those marks of these shards, with their identities, that count and are this shard's to see
-    to, the latest first."""
+    to, the latest first; and the latest few of the others."""
     found: list[history.Mark] = []
     for each, identity in known.items():
         if identity is not None:
             era = own_keys.IdentityRecord.from_bytes(identity.value, identity.key).era
             kvs = ring.read(ctx.reads, ctx.keys.marks(each))
             found += [mark for kv in kvs for mark in ring.of_era(kv, era)]
+    found.sort(key=lambda mark: mark.zxid, reverse=True)
     ours = [mark for mark in found if ctx.mapping.owns(mark.path)]
-    ours.sort(key=lambda mark: mark.zxid, reverse=True)
-    yield from ring.taken_over(ctx.keys.marks(ctx.shard.id), ctx.fence.token, ours)
+    others = [mark for mark in found if not ctx.mapping.owns(mark.path)][:_BESIDE]
+    yield from ring.taken_over(ctx.keys.marks(ctx.shard.id), ctx.fence.token, [*others, *ours])
 
 
 def _identity(ctx: context.Context, kept: Sequence[wire.Present | None]) -> own_keys.IdentityRecord:

@@ -35,12 +35,13 @@ def share(limits: mirroring.DeleteGuard, buckets: int) -> mirroring.DeleteGuard:
     prefix, or as many times as much could go unseen as there are buckets."""
     if buckets == 1:
         return limits
-    return limits.model_copy(
-        update={
-            "min_deletes": limits.min_deletes // buckets,
-            "max_deletes": limits.max_deletes // buckets,
-        }
-    )
+    parts: dict[str, object] = {
+        "min_deletes": limits.min_deletes // buckets,
+        "max_deletes": limits.max_deletes // buckets,
+    }
+    if (live := limits.live) is not None:
+        parts["live"] = live.model_copy(update={"min_deletes": live.min_deletes // buckets})
+    return limits.model_copy(update=parts)
 
 
 def trips(walk: Walk, limits: mirroring.DeleteGuard) -> str | None:

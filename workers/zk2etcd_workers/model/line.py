@@ -48,7 +48,9 @@ class _Sent(NamedTuple):
 
 class Line:
     """One direction of one side, for all shards of a worker. `room` is how many bytes may be under
-    way. Several threads may use it: each step is one of the interpreter's, or harmless twice."""
+    way; `each` what the answer to one read of unknown size may have, about: many, until answers
+    have told. Several threads may use it: each step is one of the interpreter's, or harmless twice.
+    """
 
     def __init__(self, usual: int, patience: float) -> None:
         """:param usual: bytes, on a line that is no bound.
@@ -61,6 +63,15 @@ class Line:
         self._held = False
         self._sent: dict[object, _Sent] = {}
         self.room = min(_FIRST, usual)
+        self.each = pacing.KNOWN_SMALL + pacing.STAT_BYTES
+
+    def expects(self, largest: int | None) -> int:
+        """Bytes of the answer to one read, where the largest value is known, or not."""
+        return min(pacing.KNOWN_SMALL, largest) + pacing.STAT_BYTES if largest else self.each
+
+    def typical(self, each: int) -> None:
+        """Reads were answered with so many bytes each: what others ask for probably is, too."""
+        self.each = max(each, self.each * 2 // 3)
 
     @property
     def narrow(self) -> int | None:
@@ -116,6 +127,7 @@ class Line:
 
     def lost(self, took: float, now: float) -> None:
         """A request was not answered; it says something if that took as long as a time-out."""
+        self.each = pacing.KNOWN_SMALL + pacing.STAT_BYTES
         if took >= self._patience * 0.9:
             self._shrink(_SHRINKS, took, now)
 

@@ -15,7 +15,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from zk2etcd import messages
+from zk2etcd import messages, patterns
 
 RESERVED = b"/zookeeper"
 """ZooKeeper's own subtree (quotas, the ensemble's config) is never mirrored."""
@@ -68,8 +68,14 @@ def siblings(shard: messages.Shard, shards: Sequence[messages.Shard]) -> int:
 
 
 class Mapping:
-    """One shard's mapping. `source` and `target` are the config's `from` and `to`; it has the
-    children that fall into `bucket` of `buckets`. `narrows`: some of the subtree are not its."""
+    """One shard's mapping. `source` and `target` are the config's `from` and `to`, `exclude` and
+    `only` hold patterns (see `patterns`); it has the children that fall into `bucket` of `buckets`.
+
+    `excluded` are the paths that are left out, with all below them, so far as they are known one by
+    one; `leaves_out`, which may be None, knows the others. With `only`, nothing is mirrored but
+    what matches; what leads there is walked. `picks`: the configuration leaves out some of the
+    subtree; `narrows`: some are not its; `by_name`: etcd cannot count what is.
+    """
 
     def __init__(
         self,
@@ -78,6 +84,7 @@ class Mapping:
         exclude: Sequence[str] = (),
         bucket: int = 0,
         buckets: int = 1,
+        only: Sequence[str] = (),
     ) -> None:
         self.source = source.encode()
         self.target = target.encode()
@@ -86,15 +93,23 @@ class Mapping:
         self._source_base = b"" if self.source == b"/" else self.source
         self._target_base = b"" if self.target == b"/" else self.target
         self._cut = len(self._source_base)
-        excluded = [path.encode() for path in exclude]
+        single = [text for text in exclude if patterns.is_concrete(text)]
+        wild = [text for text in exclude if text not in single]
+        excluded = [patterns.concrete(text).encode() for text in single]
         if is_below(RESERVED, self.source):
             excluded.append(RESERVED)
         self.excluded = tuple(sorted({path for path in excluded if is_below(path, self.source)}))
-        self.narrows = bool(self.excluded) or buckets > 1
+        self.leaves_out = patterns.Matcher(wild) if wild else None
+        self.only = patterns.Matcher(only) if only else None
+        self.by_name = bool(wild or only) or buckets > 1
+        self.picks = bool(self.excluded or wild or only)
+        self.narrows = self.picks or buckets > 1
 
     @classmethod
     def of(cls, shard: messages.Shard) -> Mapping:
-        return cls(shard.source, shard.target, shard.exclude, shard.bucket, shard.buckets)
+        return cls(
+            shard.source, shard.target, shard.exclude, shard.bucket, shard.buckets, shard.only
+        )
 
     def key(self, path: bytes) -> bytes:
         """The etcd key of a path at or below `source`."""
@@ -129,7 +144,30 @@ class Mapping:
     def is_excluded(self, path: bytes) -> bool:
         """Whether a path at or below `source` is not to be mirrored here: left out by the
         configuration, or another bucket's."""
-        return any(is_below(path, root) for root in self.excluded) or not self.owns(path)
+        return not self.owns(path) or self._is_left_out(path)
+
+    def is_closed(self, path: bytes) -> bool:
+        """Whether neither it nor anything below it is: a walk does not go there."""
+        if not self.is_excluded(path):
+            return False
+        leads = self.only is not None and self.only.leads(path)
+        return not leads or not self.owns(path) or self._is_shut_out(path)
+
+    def _is_left_out(self, path: bytes) -> bool:
+        """By the configuration, whichever bucket's it is."""
+        return self._is_shut_out(path) or (self.only is not None and not self.only(path))
+
+    def _is_shut_out(self, path: bytes) -> bool:
+        """The same, with all below it."""
+        if any(is_below(path, root) for root in self.excluded):
+            return True
+        return self.leaves_out is not None and self.leaves_out(path)
+
+    def leaves_out_key(self, key: bytes) -> bool:
+        """Whether a key at or below `target` is that of a path which the configuration leaves out,
+        whichever bucket's it is."""
+        path = self.path(key)
+        return path is not None and self._is_left_out(path)
 
     def owns(self, path: bytes) -> bool:
         """Whether a path at or below `source` lies in this shard's bucket."""
@@ -160,9 +198,10 @@ class Mapping:
         return path is not None and not self.is_excluded(path)
 
     def concerns(self, path: bytes) -> bool:
-        """Whether a change of this path is of interest: of the root, which only the first bucket
-        mirrors, it is to all, since by the root they know the ensemble."""
-        return not self.is_excluded(path) or (self.bucket > 0 and path == self.source != b"/")
+        """Whether a change of this path is of interest: of what only leads to what is mirrored it
+        is, and of the root, which the first bucket alone mirrors, to all, since by the root they
+        know the ensemble."""
+        return not self.is_closed(path) or (self.bucket > 0 and path == self.source != b"/")
 
     def after(self, key: bytes) -> bytes:
         """Where the keys that may be this shard's go on after `key`, one at or below `target`."""

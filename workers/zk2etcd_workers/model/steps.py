@@ -41,5 +41,8 @@ def steps(target: messages.Assign, running: Mapping[str, Running], *, connected:
 
 def _goes_on(mine: mirroring.Sync, wanted: mirroring.Sync) -> bool:
     """No setting has changed that a mirror keeps to from its start."""
-    kept = (mine.ephemeral, mine.deletes, mine.delete_guard)
-    return kept == (wanted.ephemeral, wanted.deletes, wanted.delete_guard)
+    return _kept(mine) == _kept(wanted)
+
+
+def _kept(sync: mirroring.Sync) -> tuple[object, ...]:
+    return sync.ephemeral, sync.ephemeral_grace, sync.deletes, sync.delete_guard, sync.drift

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator
 
-from zk2etcd import messages, text
+from zk2etcd import conditions, text
 from zk2etcd_workers.model import tree
 
 LONGEST_PATH = 300
@@ -34,37 +34,49 @@ def room(shards: int) -> int:
     return max(_FEWEST_BYTES, MOST_BYTES // max(shards, 1))
 
 
-def unsyncable(entries: Iterable[tuple[bytes, str]], most: int) -> Iterator[messages.Unsyncable]:
+def unsyncable(entries: Iterable[tuple[bytes, str]], most: int) -> Iterator[conditions.Unsyncable]:
     """As many (path, reason) as go into so many bytes."""
     left = most
     for found, reason in entries:
-        each = messages.Unsyncable(path(found), text.shortened(reason, LONGEST_PATH))
+        each = conditions.Unsyncable(path(found), text.shortened(reason, LONGEST_PATH))
         left -= _size(each.path) + _size(each.reason)
         if left < 0:
             return
         yield each
 
 
-def started_over(last: messages.StartedOver | None, most: int) -> messages.StartedOver | None:
+def started_over(last: conditions.StartedOver | None, most: int) -> conditions.StartedOver | None:
     """With a shorter reason, which may name a path."""
     if last is None:
         return None
     return dataclasses.replace(last, reason=sentence(last.reason, most) or "")
 
 
-def guard(trip: messages.Guard | None, most: int) -> messages.Guard | None:
+def guard(trip: conditions.Guard | None, most: int) -> conditions.Guard | None:
     """The trip with a shorter sample, and reason: it may be from another release."""
     if trip is None:
         return None
-    left, sample = most, []
-    for each in trip.sample:
+    reason = sentence(trip.reason, most)
+    return dataclasses.replace(trip, sample=_some(trip.sample, most), reason=reason or "")
+
+
+def drift(found: conditions.Drift | None, most: int) -> conditions.Drift | None:
+    """With a shorter reason, and as many paths as go into so many bytes."""
+    if found is None:
+        return None
+    return dataclasses.replace(found, why=sentence(found.why, most), paths=_some(found.paths, most))
+
+
+def _some(paths: Iterable[str], most: int) -> tuple[str, ...]:
+    """The first of them, each shortened, as many as go into so many bytes."""
+    left, some = most, list[str]()
+    for each in paths:
         short = text.shortened(each, LONGEST_PATH)
         left -= _size(short)
         if left < 0:
             break
-        sample.append(short)
-    reason = sentence(trip.reason, most)
-    return dataclasses.replace(trip, sample=tuple(sample), reason=reason or "")
+        some.append(short)
+    return tuple(some)
 
 
 def sentence(said: str | None, most: int) -> str | None:

@@ -3,10 +3,13 @@
 Each Txn that takes shards compares that no owner key has changed since the look, or claimants of
 ranges that intersect could both succeed. So a thousand that look and put one by one void each
 other for ever. All that want a shard of one worker at the same moment go together; the look stands
-for the next Txn too, since what changed in between is known: it is what the one before it put.
+for the next Txn too, since what changed in between is known: it is what the one before it put. One
+that was overtaken reads the owners again in the same Txn, so that a lost race costs no look more.
 
 Renewals, which compare their own key's token alone, go together likewise. Where one of them has
 lost its shard the whole Txn is not applied, and the halves of it are sent by themselves.
+
+What else is kept of a shard is read in the same Txn: it is what stands once the shard is taken.
 """
 
 from __future__ import annotations
@@ -19,24 +22,29 @@ from typing import NamedTuple
 
 from zk2etcd import errors, messages
 from zk2etcd_workers.etcd import client as etcd, together, wire
-from zk2etcd_workers.ownership import checkpoints, leases, owners, records
+from zk2etcd_workers.leasing import leases
+from zk2etcd_workers.ownership import checkpoints, kept, owners, reads, records
 
 _MOST = 60
 """Shards in one Txn: each is a put of its own, which etcd's quota counts, and an inner Txn."""
 _MOST_BYTES = 256 * 1024
 _TRIES = 20
 _CONTENDED = 0.02
+_LINGER = 0.02
+"""Seconds for which more claims are waited for, behind others: each look is at all owners."""
 
 
 class Wish(NamedTuple):
     """A shard that is to be taken, and what its owner key shall say. `takeable` is asked of what
-    stands at that key; `token` is that of a renewal, 0 of a claim."""
+    stands at that key; `keeps` is what is read of it then (`kept.asked`); `token` is
+    that of a renewal, 0 of a claim."""
 
     shard: messages.Shard
     key: bytes
     checkpoint: bytes
     document: bytes
     takeable: Callable[[owners.Owner], bool]
+    keeps: Sequence[wire.Range] = ()
     token: int = 0
 
     @property
@@ -46,10 +54,12 @@ class Wish(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """It is ours: the token, and all checkpoints as they were in that moment."""
+    """It is ours: the token, and all checkpoints as they were in that moment; and what is kept of
+    it, unless this server takes too few operations for that."""
 
     token: int
     checkpoints: checkpoints.Checkpoints
+    kept: kept.Kept | None = None
 
 
 class Lost(errors.Fenced):
@@ -63,6 +73,14 @@ class Lost(errors.Fenced):
 _Answer = Taken | errors.EtcdError
 
 
+class _Look(NamedTuple):
+    """The owners as they were at that revision; `formatted` is `format`'s."""
+
+    owners: owners.Owners
+    revision: int
+    formatted: int
+
+
 class Claims:
     """Of all shards of one worker."""
 
@@ -72,8 +90,14 @@ class Claims:
         self._lease = lease
         self._rng = random.Random()
         self._most = _MOST
-        self._claims = together.Together[Wish, Taken](self._claimed)
+        self._claims = together.Together[Wish, Taken](self._claimed, _LINGER)
         self._renewals = together.Together[Wish, Taken](self._renewed)
+
+    def expect(self, shards: int) -> None:
+        """So many are about to be claimed: in one Txn, if it takes them, and not one before the
+        others. Each claim voids those of other supervisors that are under way."""
+        if shards > 1:
+            self._claims.expect_more()
 
     def take(self, wish: Wish) -> Taken:
         """:raises errors.Held: somebody else may still write there.
@@ -88,41 +112,72 @@ class Claims:
 
     def _claimed(self, wishes: Sequence[Wish]) -> Sequence[_Answer]:
         answers: dict[bytes, _Answer] = {}
+        look: _Look | None = None
         for attempt in range(_TRIES):
             left = [wish for wish in wishes if wish.key not in answers]
             if not left:
                 break
-            if attempt:
+            if attempt and look is None:
                 time.sleep(self._rng.uniform(0.0, _CONTENDED))
             try:
-                self._take_all(left, answers)
+                look = self._take_all(left, answers, look or self._look())
             except errors.TooManyOperations as refusal:
+                look = None
                 answers.update(self._fewer(left, refusal))
             except errors.EtcdError as error:
                 answers.update({w.key: copy.copy(error) for w in left if w.key not in answers})
         again = "the shard's owner changed meanwhile"
+        self._others(wishes, answers)
         return [answers.get(wish.key) or errors.Fenced(again) for wish in wishes]
 
-    def _take_all(self, wishes: Sequence[Wish], answers: dict[bytes, _Answer]) -> None:
-        """Look once, and take what is free, until an owner key has changed by somebody else.
+    def _others(self, wishes: Sequence[Wish], answers: dict[bytes, _Answer]) -> None:
+        """What others know of the ensemble, for those that have mirrored nothing yet."""
+        never = records.encode_zxid(0)
+        found: reads.Found | None = None
+        for wish in wishes:
+            taken = answers.get(wish.key)
+            if not isinstance(taken, Taken) or taken.kept is None:
+                continue
+            if taken.checkpoints.by_key[wish.checkpoint].value != never:
+                continue
+            if found is None:
+                try:
+                    look = wire.Txn((), [wire.Range(*self._keys.all_of("identities"))])
+                    found = reads.Found(self._client.txn(look, write=False), 0)
+                except errors.EtcdError:
+                    return  # each asks by itself
+            answers[wish.key] = taken._replace(kept=taken.kept._replace(identities=found))
+
+    def _look(self) -> _Look:
+        formatted = records.ensure_format(self._client, self._keys)
+        page = self._client.range(*self._keys.all_of("owners"))
+        return _Look(owners.Owners(page.kvs), page.revision, formatted)
+
+    def _take_all(
+        self, wishes: Sequence[Wish], answers: dict[bytes, _Answer], look: _Look
+    ) -> _Look | None:
+        """Take what is free by this look, until an owner key has changed by somebody else: how it
+        is then. None if there is nothing to go by.
 
         :raises errors.EtcdError: those without an answer were not taken, or nobody knows.
         """
-        formatted = records.ensure_format(self._client, self._keys)
         start, end = self._keys.all_of("owners")
-        page = self._client.range(start, end)
-        seen, known = owners.Owners(page.kvs), page.revision
-        ours = wire.Compare(self._keys.format(), "mod", "=", formatted)
+        asks = wire.Range(start, end), wire.Range(self._keys.format(), keys_only=True)
+        ours = wire.Compare(self._keys.format(), "mod", "=", look.formatted)
+        known = look.revision
         for chunk in self._chunks(wishes):
-            free = list(_free(chunk, seen, answers))
+            free = list(_free(chunk, look.owners, answers))
             if not free:
                 continue
             unchanged = wire.Compare(start, "mod", "<", known + 1, end)
-            answer = self._put(free, (unchanged, ours))
+            answer = self._put(free, (unchanged, ours), asks)
             if not answer.succeeded:
-                return
+                if [kv.revision for kv in answer.kvs(1)] != [look.formatted]:
+                    return None
+                return _Look(owners.Owners(answer.kvs(0)), answer.revision, look.formatted)
             known = answer.revision
             answers.update(_taken(free, answer))
+        return None
 
     # --- renewals ----------------------------------------------------------------------------
 
@@ -139,8 +194,8 @@ class Claims:
         try:
             answer = self._put(chunk, same, asks)
         except errors.TooManyOperations as refusal:
-            if found := self._fewer(chunk, refusal):
-                return found
+            if (found := self._fewer(chunk, refusal)) or len(chunk) == 1:
+                return found or self._renew(chunk)
         except errors.EtcdError as error:
             return {wish.key: copy.copy(error) for wish in chunk}
         else:
@@ -165,13 +220,7 @@ class Claims:
         3.5.28 and 3.6.9)."""
         lease = self._lease.obtain()
         puts = [wire.Put(wish.key, wish.document, lease) for wish in wishes]
-        firsts = [
-            wire.Txn(
-                [wire.Compare(wish.checkpoint, "create", "=", 0)],
-                [wire.Put(wish.checkpoint, records.encode_zxid(0))],
-            )
-            for wish in wishes
-        ]
+        firsts = [_first(wish, keeps=self._most > 1) for wish in wishes]
         every = wire.Range(*self._keys.all_of("checkpoints"))
         try:
             return self._client.txn(wire.Txn(conditions, [*puts, *firsts, every], asks))
@@ -194,7 +243,7 @@ class Claims:
 
     def _fewer(self, wishes: Sequence[Wish], refusal: errors.EtcdError) -> dict[bytes, _Answer]:
         """This server takes fewer operations in a Txn; nobody's answer, unless one is too many."""
-        alone = self._most == 1 or len(wishes) == 1
+        alone = self._most == 1
         self._most = max(1, min(self._most, len(wishes)) // 2)
         return {wish.key: copy.copy(refusal) for wish in wishes} if alone else {}
 
@@ -220,6 +269,24 @@ def _obstacle(wish: Wish, seen: owners.Owners) -> owners.Owner | None:
     return next(seen.beside(wish.key, wish.shard), None)
 
 
+def _first(wish: Wish, *, keeps: bool) -> wire.Txn:
+    """The checkpoint, if there was none; and what is kept. An inner Txn may have as many operations
+    as its own leaves of what a server takes."""
+    asks = list(wish.keeps) if keeps else []
+    absent = wire.Compare(wish.checkpoint, "create", "=", 0)
+    return wire.Txn([absent], [*asks, wire.Put(wish.checkpoint, records.encode_zxid(0))], asks)
+
+
 def _taken(wishes: Sequence[Wish], answer: wire.Answer) -> dict[bytes, _Answer]:
     found = checkpoints.Checkpoints(answer.kvs(2 * len(wishes)))
-    return {wish.key: Taken(answer.revision, found) for wish in wishes}
+    answers: dict[bytes, _Answer] = {}
+    for at, wish in enumerate(wishes, len(wishes)):
+        inner, known = answer.inner(at), None
+        if wish.keeps and len(inner) >= len(wish.keeps):
+            pause, guard, identity, marks = map(inner.kvs, range(4))
+            counted = [inner.total(each) for each in range(4, len(wish.keeps))]
+            known = kept.Kept(
+                pause, guard, identity, marks, None, sum(counted) if counted else None
+            )
+        answers[wish.key] = Taken(answer.revision, found, known)
+    return answers

@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 
 from zk2etcd import errors, messages
 from zk2etcd_workers.etcd import client as etcd, wire
+from zk2etcd_workers.leasing import leases, left
 from zk2etcd_workers.ownership import (
     acknowledged,
     checkpoints as all_checkpoints,
     claims,
-    leases,
-    left,
+    kept,
     owners,
     records,
     writes,
@@ -89,6 +89,8 @@ class Fence:
         """The shard's checkpoint as etcd last acknowledged it."""
         self._former = 0
         """The last token."""
+        self.kept: kept.Kept | None = None
+        """What etcd kept of the shard when the token was put, if that was read then."""
         self.put_back = False
         """The last claim, also one that met another owner, found that etcd had lost what it had
         acknowledged before."""
@@ -126,22 +128,26 @@ class Fence:
             raise
 
     def release(self) -> None:
-        """Delete our owner key: writes under way can land no more, and others need not wait.
+        """Delete our owner key: writes under way can land no more, and others need not wait. So is
+        the offer of it, which was the owner's.
 
         :raises errors.EtcdError: it may be there still; it is deleted once etcd answers.
         """
         token, self.token = self.token, 0
+        revision = 0
         try:
             if not token and self._in_doubt:
-                token = self._unclaimed()
+                token, revision = self._unclaimed()
             if token:
                 ours = wire.Compare(self._key, "mod", "=", token)
-                self._shared.writes.write(writes.Write([ours], [wire.Delete(self._key)], ()))
+                gone = [wire.Delete(key) for key in (self._key, self._keys.offer(self._shard.id))]
+                revision = self._shared.writes.write(writes.Write([ours], gone, ())).revision
         except errors.EtcdError:
             self._shared.left.add(self._key, self._document_put)
             raise
         finally:
             self._shared.left.released(self._key)
+        self._shared.left.told(self._key, revision)
         self._in_doubt = False
 
     @property
@@ -183,7 +189,9 @@ class Fence:
     def _compare(self, standing: Standing, answer: wire.Answer | Seen) -> None:
         """What `check` says of an answer to `asks`."""
         owners, checkpoints = answer.kvs(0), answer.kvs(1)
-        if standing.mark.is_lost(checkpoints) or _is_older(owners, standing.token):
+        # Only a state from before our token has an owner key with a lower one.
+        older = any(kv.revision < standing.token for kv in owners)
+        if standing.mark.is_lost(checkpoints) or older:
             raise errors.RolledBack(
                 "etcd has lost what it had acknowledged for this shard: "
                 "it was put back to an earlier state (restored from a backup?)"
@@ -241,9 +249,12 @@ class Fence:
         answer = self.together(ops, token)
         if not answer.succeeded:
             raise self.refusal(answer)
-        for op in ops:
-            if isinstance(op, wire.Put) and op.key == self._checkpoint:
-                self.acknowledged(op.value, answer.revision)
+        for value in acknowledged.puts(self._checkpoint, ops, answer):
+            self.acknowledged(value, answer.revision)
+
+    def touch(self) -> wire.Txn:
+        """For `write`: so that an etcd put back to before it is known by the checkpoint."""
+        return self.mark.again(self._checkpoint)
 
     def together(self, ops: Sequence[wire.Op], token: int | None = None) -> wire.Answer:
         """Write in one Txn, perhaps with other shards' writes: `ops`, whose answers come first, and
@@ -294,29 +305,26 @@ class Fence:
         self._owed = {}
         self._document_put = document = self._document()
         self._shared.left.taken(self._key)
-        wish = claims.Wish(self._shard, self._key, self._checkpoint, document, takeable, old)
-        taken = self._shared.claims.take(wish)
-        self.token, found = taken.token, taken.checkpoints
+        keeps = kept.asked(self._keys, self._shard)
+        wish = claims.Wish(self._shard, self._key, self._checkpoint, document, takeable, keeps, old)
+        self.token, found, self.kept = self._shared.claims.take(wish)
         own = found.by_key[self._checkpoint]
         self.put_back = self.put_back or self.mark.is_gone(own, self.token)
         self._former = self.token
         self.mark = acknowledged.Mark(own.value, own.revision)
         return found
 
-    def _unclaimed(self) -> int:
-        """The revision of an owner key that is ours although we hold no token: a put of ours was
-        applied and its answer lost. As long as the lease lives nobody else could take the shard."""
-        for kv in self._client.range(self._key).kvs:
+    def _unclaimed(self) -> tuple[int, int]:
+        """The revision of an owner key that is ours although we hold no token, else 0: a put of
+        ours was applied and its answer lost. As long as the lease lives nobody else could take the
+        shard. And at which revision it was so."""
+        page = self._client.range(self._key)
+        for kv in page.kvs:
             owner = records.decode(kv.value, kv.key)
             mine = (self._identity.instance, self._identity.slot, self._identity.incarnation)
             if (owner["instance"], owner["slot"], owner["incarnation"]) == mine:
-                return kv.revision
-        return 0
+                return kv.revision, page.revision
+        return 0, page.revision
 
     def _document(self) -> bytes:
         return owners.document(self._identity, self._epoch, self._shard)
-
-
-def _is_older(owners: Sequence[wire.Present], token: int) -> bool:
-    """Only a state from before our token has an owner key with a lower one."""
-    return any(kv.revision < token for kv in owners)

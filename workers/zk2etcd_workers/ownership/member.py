@@ -12,7 +12,8 @@ import threading
 from zk2etcd import errors, messages
 from zk2etcd.logs import logger
 from zk2etcd_workers.etcd import client as etcd, wire
-from zk2etcd_workers.ownership import leases, records
+from zk2etcd_workers.leasing import leases
+from zk2etcd_workers.ownership import records
 
 
 def document(identity: messages.Identity) -> bytes:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from zk2etcd import errors, messages
+from zk2etcd import conditions, errors, messages
 from zk2etcd_workers.etcd import client as etcd, cluster, wire
 from zk2etcd_workers.ownership import reads
 
@@ -31,6 +32,9 @@ class Keys:
 
     def owner(self, shard: str) -> bytes:
         return self._key("owners", shard)
+
+    def offer(self, shard: str) -> bytes:
+        return self._key("offers", shard)
 
     def checkpoint(self, shard: str) -> bytes:
         return self._key("checkpoints", shard)
@@ -51,6 +55,9 @@ class Keys:
     def member(self, instance: str) -> bytes:
         return self._key("members", instance)
 
+    def config(self, digest: str) -> bytes:
+        return self._key("configs", digest)
+
     def format(self) -> bytes:
         return self.prefix + b"/format"
 
@@ -65,6 +72,11 @@ class Keys:
         """The range [start, end) of all keys of one kind, such as "owners"."""
         start = self.prefix + b"/" + kind.encode()
         return start + b"/", start + b"0"
+
+    def shared(self) -> tuple[bytes, bytes]:
+        """The range of all members, offers and owners: they are neighbours, and nothing else of
+        ours lies between them."""
+        return self.all_of("members")[0], self.all_of("owners")[1]
 
     def _key(self, kind: str, name: str) -> bytes:
         return self.prefix + f"/{kind}/{name}".encode()
@@ -141,6 +153,7 @@ def require_reader(client: etcd.Client, keys: Keys) -> int:
     return page.revision
 
 
+@functools.lru_cache(maxsize=16)
 def check_format(value: bytes, key: bytes) -> None:
     """:raises errors.NewerReader: this `format` demands a newer reader than we are.
     :raises errors.NewerFormat: it is nobody's."""
@@ -257,7 +270,7 @@ class GuardRecord:
 
     present: int
     first: bool
-    trip: messages.Guard | None = None
+    trip: conditions.Guard | None = None
     lowers: bool = False
     since: int = 0
 
@@ -269,8 +282,9 @@ class GuardRecord:
         document["lowers"] = self.lowers
         trip = dataclasses.asdict(self.trip)
         # Not inside: releases before it take no field of a trip that they do not know.
-        if creates := trip.pop("creates"):
-            document["creates"] = creates
+        for name in ("creates", "live"):
+            if told := trip.pop(name):
+                document[name] = told
         return encode({"trip": trip, **document})
 
     @classmethod
@@ -280,21 +294,21 @@ class GuardRecord:
             trip = document.get("trip")
             if trip is not None:
                 shown = {"sample": tuple(trip["sample"]), "creates": document.get("creates", 0)}
-                trip = messages.Guard(**{**trip, **shown})
+                trip = conditions.Guard(**{**trip, **shown}, live=bool(document.get("live")))
             present, first = int(document["present"]), bool(document["first"])
             lowers, since = bool(document.get("lowers")), int(document.get("since", 0))
             return cls(present, first, trip, lowers, since)
 
 
-def encode_pause(pause: messages.Paused) -> bytes:
+def encode_pause(pause: conditions.Paused) -> bytes:
     """What `pauses/<id>` says: who had the shard paused, and when."""
     return encode(dataclasses.asdict(pause))
 
 
-def decode_pause(value: bytes, key: bytes) -> messages.Paused:
+def decode_pause(value: bytes, key: bytes) -> conditions.Paused:
     """:raises errors.NewerFormat: it is not one."""
     with decoded(value, key) as document:
-        return messages.Paused(str(document["by"]), float(document["since"]))
+        return conditions.Paused(str(document["by"]), float(document["since"]))
 
 
 def new_trip(
@@ -303,9 +317,11 @@ def new_trip(
     present: int,
     sample: tuple[str, ...],
     now: float,
-    kind: messages.GuardKind = "deletes",
+    kind: conditions.GuardKind = "deletes",
     creates: int = 0,
-) -> messages.Guard:
+    *,
+    live: bool = False,
+) -> conditions.Guard:
     """A trip with an id of its own; `now` in wall-clock seconds."""
     name = uuid.uuid4().hex[:12]
-    return messages.Guard(name, reason, deletes, present, sample, now, kind, creates)
+    return conditions.Guard(name, reason, deletes, present, sample, now, kind, creates, live)

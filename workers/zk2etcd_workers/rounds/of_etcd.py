@@ -13,6 +13,8 @@ from zk2etcd_workers.ownership import fence, records
 from zk2etcd_workers.rounds import seat
 
 _SOON = 0.25
+_MANY = 60
+"""Shards from which on one that has come waits longer for the next look, since each is at all."""
 _FEW = 40
 """Shards whose keys are read by themselves; of more, all of the state prefix are."""
 
@@ -43,9 +45,9 @@ class OfEtcd:
         self.due = 0.0
         """When it is to be asked next."""
 
-    def soon(self) -> None:
-        """A shard has come."""
-        self.due = min(self.due, self._looked_at + _SOON)
+    def soon(self, seats: int) -> None:
+        """A shard has come, and there are so many now."""
+        self.due = min(self.due, self._looked_at + _SOON * max(1.0, seats / _MANY))
 
     def ask(self, now: float, seats: Sequence[seat.Seat]) -> None:
         """Two seconds after the last time, unless that was not answered yet."""

@@ -15,6 +15,8 @@ from zk2etcd_workers.zookeeper import reply as replies, session as sessions
 
 _EVERY = 1.0
 _SOON = 0.25
+_MANY = 120
+"""Shards from which on one that has come waits longer for the next round, which is of all."""
 _LARGE_EVERY = 10
 _LARGE = 64 * 1024
 """Bytes of a root's value from which on it is read with each tenth `sync` only."""
@@ -62,9 +64,9 @@ class OfZooKeeper:
         self.due = 0.0
         """When it is to be asked next."""
 
-    def soon(self) -> None:
-        """A shard has come."""
-        self.due = min(self.due, self._asked_at + _SOON)
+    def soon(self, seats: int) -> None:
+        """A shard has come, and there are so many now."""
+        self.due = min(self.due, self._asked_at + _SOON * max(1.0, seats / _MANY))
 
     def ask(self, now: float, seats: Sequence[seat.Seat]) -> None:
         """A second after the last answer, or when one is overdue. A server answers a session's

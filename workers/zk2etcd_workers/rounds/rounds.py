@@ -17,7 +17,8 @@ from zk2etcd import errors
 from zk2etcd.logs import logger
 from zk2etcd_workers import turn
 from zk2etcd_workers.etcd import client as etcd
-from zk2etcd_workers.ownership import leases, records
+from zk2etcd_workers.leasing import leases
+from zk2etcd_workers.ownership import records
 from zk2etcd_workers.rounds import of_etcd, of_zookeeper, seat
 from zk2etcd_workers.zookeeper import session as sessions
 
@@ -45,6 +46,10 @@ class Rounds:
         self._answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._joined = False
+        """A seat has come since they were last looked at."""
+        self._undoubted: int | None = None
+        """How often etcd had been found put back when no seat was in doubt."""
         self._of_zookeeper = of_zookeeper.OfZooKeeper(session, self._answers.put, patience)
         self._of_etcd = of_etcd.OfEtcd(client, keys, self._answers.put)
         self.turn = turn.Turn()
@@ -53,6 +58,7 @@ class Rounds:
         """From now on it is asked for, too; soon."""
         with self._lock:
             self._seats[one] = None
+            self._joined = True
             if self._thread is None and not self._stop.is_set():
                 self._thread = threading.Thread(target=self._run, name="rounds", daemon=True)
                 self._thread.start()
@@ -86,20 +92,28 @@ class Rounds:
 
     def _once(self, now: float) -> None:
         with self._lock:
-            seats = list(self._seats)
+            seats, joined, self._joined = list(self._seats), self._joined, False
+        if joined:
+            self._undoubted = None
         self._doubt(seats)
         self._of_zookeeper.ask(now, seats)
         self._of_etcd.ask(now, seats)
         self._hear()
 
     def _hear(self) -> None:
+        """Wait for an answer, and take all that are there."""
         try:
-            answer = self._answers.get(timeout=_BEAT)
+            self._take(self._answers.get(timeout=_BEAT))
+            while True:
+                self._take(self._answers.get_nowait())
         except queue.Empty:
             return
+
+    def _take(self, answer: Any) -> None:
         if answer is _NEW:
-            self._of_zookeeper.soon()
-            self._of_etcd.soon()
+            seats = len(self._seats)
+            self._of_zookeeper.soon(seats)
+            self._of_etcd.soon(seats)
         elif isinstance(answer, of_etcd.Told):
             self._of_etcd.told(answer)
         else:
@@ -107,11 +121,14 @@ class Rounds:
 
     def _doubt(self, seats: Sequence[seat.Seat]) -> None:
         """What a shard would notice by itself if it turned: it does when it is woken."""
-        doubtful = False
+        doubtful, rollbacks = False, self._client.rollbacks
         try:
             self._lease.check()
         except errors.LeaseDoubt:
             doubtful = True
-        for each in seats:
-            if (doubtful and not each.ctx.dry_run) or each.rollbacks != self._client.rollbacks:
-                each.wake()
+        if not doubtful and rollbacks == self._undoubted:
+            return
+        found = [s for s in seats if (doubtful and not s.ctx.dry_run) or s.rollbacks != rollbacks]
+        for each in found:
+            each.wake()
+        self._undoubted = None if found else rollbacks

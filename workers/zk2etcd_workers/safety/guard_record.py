@@ -6,10 +6,12 @@ crash nor another worker forgets it.
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
-from zk2etcd import messages, text
+from zk2etcd import conditions, messages, text
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.model import guard, plan, told, turnover
 from zk2etcd_workers.ownership import kept, records
@@ -47,7 +49,7 @@ class Guarding:
         self.released = False
         """A person let the deletes of this base happen: they are no repairs."""
 
-    def standing(self) -> messages.Guard | None:
+    def standing(self) -> conditions.Guard | None:
         """The trip that etcd knows of."""
         if not (kvs := self._read()):
             return None
@@ -59,7 +61,7 @@ class Guarding:
             return self._known.guard
         return self._ctx.reads.range(self._key).kvs
 
-    def distrust(self, reason: str, present: int, *, lowers: bool = False) -> messages.Guard:
+    def distrust(self, reason: str, present: int, *, lowers: bool = False) -> conditions.Guard:
         """Another ensemble answers than was mirrored: nothing is written until a release. A trip
         that holds deletes is replaced: what it saw was another tree.
 
@@ -70,15 +72,10 @@ class Guarding:
         self._record = records.GuardRecord(present, first=True, trip=trip, lowers=lowers)
         self._write(self._record)
         self._ctx.instruments.guard_trip()
-        self._ctx.log.error(
-            "guard tripped: nothing is written",
-            reason=reason,
-            guard=trip.id,
-            remedy=f"when the right ZooKeeper answers: zk2etcd release {self._ctx.shard.id}",
-        )
+        tell_distrust(self._ctx, trip)
         return trip
 
-    def trust(self, trip: messages.Guard, release: messages.Release) -> None:
+    def trust(self, trip: conditions.Guard, release: messages.Release) -> None:
         """A person says that what answers now is to be mirrored. What it lacks is held as at a
         first sync: they have not seen yet what that would delete. If it is behind what was
         mirrored, what all checkpoints say until now is history, and this one's starts anew."""
@@ -120,6 +117,8 @@ class Guarding:
         if trip is None or lost is not None:
             self._write(self._record, soon=trip is None)
         self._facts.lost_guard = None
+        if not self.exempts:
+            self._ctx.waiting.forget()
 
     def _before(self, present: int) -> int:
         """How many keys there were before a walk that was cut off: it may have put many since,
@@ -140,10 +139,13 @@ class Guarding:
         most = self._ctx.delete_guard.max_deletes + _TURNOVER
         return max(most, trip.deletes) if trip and self._ctx.grants.names(trip) else most
 
-    def creates(self, write: plan.Write) -> None:
-        """A walk puts a key that etcd has not: a new node, perhaps, in the place of another."""
-        if self.since is not None and write.born > self.since and not self.was_cut_off:
-            self.came.saw(write.path)
+    def creates(self, writes: Iterable[plan.Write]) -> None:
+        """A walk puts keys: new nodes, perhaps in the place of others, where etcd has none."""
+        if self.since is None or self.was_cut_off:
+            return
+        for write in writes:
+            if write.born > self.since:
+                self.came.saw(write.path)
 
     def recount(self, walk: Iterable[plan.Run]) -> Iterator[plan.Run]:
         """The walk. What is new was put already, in part, by one that was cut off: so all of its
@@ -167,6 +169,9 @@ class Guarding:
         :param root: the prefix's root node exists in ZooKeeper.
         """
         record = self._record or records.GuardRecord(present, first=False)
+        if record.trip is None and self._facts.guard is not None:
+            # It tripped live while this full sync looked.
+            record = dataclasses.replace(record, trip=self._facts.guard)
         present = self._before(present)
         replaced = turnover.replaced(self.went, self.came)
         found = guard.Walk(total, present, record.first, not root, replaced)
@@ -181,7 +186,7 @@ class Guarding:
         self._trip(record, reason, paths, total, present)
         return False
 
-    def _is_released(self, trip: messages.Guard | None, total: int) -> bool:
+    def _is_released(self, trip: conditions.Guard | None, total: int) -> bool:
         """A person allowed it: at most as many deletes as they were shown, in one base."""
         if self._ctx.released is not None:
             return total <= self._ctx.released
@@ -210,8 +215,10 @@ class Guarding:
             # A release allows at most the count that was shown, so the trip is still the same.
             return
         sample = tuple(told.path(path) for path in paths[:_SAMPLE])
-        creates = turnover.beside(self.went, self.came)
-        trip = records.new_trip(reason, total, present, sample, time.time(), creates=creates)
+        creates, live = turnover.beside(self.went, self.came), old is not None and old.live
+        trip = records.new_trip(
+            reason, total, present, sample, time.time(), creates=creates, live=live
+        )
         self._record = records.GuardRecord(present, record.first, trip)
         self._write(self._record)
         self._facts.guard = trip
@@ -227,25 +234,72 @@ class Guarding:
             guard=trip.id,
         )
 
+    @property
+    def exempts(self) -> bool:
+        """What was seen live is no case of a walk's guard, as it is none live."""
+        trip = self._record.trip if self._record is not None else None
+        return self._ctx.delete_guard.live is None and not (trip is not None and trip.live)
+
+    def hold_live(
+        self, reason: str, total: int, present: int, creates: int, held: Iterable[bytes]
+    ) -> conditions.Guard:
+        """So many deletes are held by now, of those that are seen live too; some of them `held`."""
+        ctx, old = self._ctx, self.standing()
+        first = self._record is not None and self._record.first
+        sample = tuple(told.path(path) for path in itertools.islice(held, _SAMPLE))
+        trip = records.new_trip(
+            reason, total, present, sample, time.time(), creates=creates, live=True
+        )
+        self._write(records.GuardRecord(present, first, trip))
+        self._facts.guard = trip
+        if old is None or not old.live:
+            ctx.instruments.guard_trip()
+            ctx.log.error(
+                "delete guard tripped: live deletes are held",
+                reason=reason,
+                creates=creates,
+                present=present,
+                sample=list(sample[:5]),
+                guard=trip.id,
+            )
+        return trip
+
     def end(self, *, soon: bool = False) -> None:
         """The walk is over, and nothing is held: a standing trip is over too.
 
         :param soon: with what the shard writes next.
         """
         if self._record is not None:
+            now, trip = self._facts.guard, self._record.trip
+            if now is not None and trip is not None and now.id != trip.id:
+                return  # it tripped live, once more, while this full sync looked
             self._record = None
             self._facts.guard = None
             if not self._ctx.fence.forget(self._key) or self._stood:
                 self._fenced([wire.Delete(self._key)], soon=soon)
 
     def _write(self, record: records.GuardRecord, *, soon: bool = False) -> None:
-        self._fenced([wire.Put(self._key, record.to_bytes())], soon=soon)
+        put = wire.Put(self._key, record.to_bytes())
+        # Not where the ensemble is in doubt: then what the checkpoint says is of another one, and
+        # it would look younger than a release of that.
+        holds = record.trip is not None and record.trip.kind == "deletes" and not soon
+        self._fenced([put, self._ctx.fence.touch()] if holds else [put], soon=soon)
 
-    def _fenced(self, ops: Sequence[wire.Put | wire.Delete], *, soon: bool = False) -> None:
+    def _fenced(self, ops: Sequence[wire.Op], *, soon: bool = False) -> None:
         if self._ctx.dry_run:
             return
         if soon:
-            self._ctx.fence.owe(ops)
+            self._ctx.fence.owe([op for op in ops if isinstance(op, wire.Put | wire.Delete)])
         else:
             # A full sync that outlived its ownership must not write beside the next base.
             self._ctx.fence.write(ops, self._token)
+
+
+def tell_distrust(ctx: context.Context, trip: conditions.Guard) -> None:
+    """Another ensemble answers, or did."""
+    ctx.log.error(
+        "guard tripped: nothing is written",
+        reason=trip.reason,
+        guard=trip.id,
+        remedy=f"when the right ZooKeeper answers: zk2etcd release {ctx.shard.id}",
+    )

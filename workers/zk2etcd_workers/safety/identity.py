@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from zk2etcd import errors, messages
+from zk2etcd import conditions, errors
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.model import history as histories, tree
 from zk2etcd_workers.ownership import kept, lineage, records
@@ -35,6 +35,8 @@ class Identity:
         self._era = 0
         # Those that were there on this session as they are known: when they go, we see it.
         self._live: set[bytes] = set()
+        self.root: confirm.Verdict | None = None
+        """The shard's own root, as it was last read on this connection to settle this."""
         # Those that could not be read at the base: no news of them, so they stay known.
         self._hidden: set[bytes] = set()
 
@@ -87,7 +89,7 @@ class Identity:
             ctx.fence.write(stale[at : at + _FEW])
 
     @property
-    def told(self) -> messages.Ensemble | None:
+    def told(self) -> conditions.Ensemble | None:
         """By what the ensemble is known; None if by nothing yet."""
         births = {**self._kin, **self._known}
         if not births:
@@ -95,7 +97,7 @@ class Identity:
         path = min(births, key=lambda each: births[each].at)
         zxid, at = births[path]
         shown, marks = tree.shown(path), len(self._marks)
-        return messages.Ensemble(shown, zxid, at / 1000, len(births), marks)
+        return conditions.Ensemble(shown, zxid, at / 1000, len(births), marks)
 
     @property
     def since(self) -> int:
@@ -120,9 +122,7 @@ class Identity:
         return judged.refuted
 
     def _is_another(self, was_deleted: Callable[[bytes], bool]) -> str | None:
-        found = {
-            v.path: v.node for v in confirm.read_again(self._ctx, list(self._known), walks=True)
-        }
+        found = {v.path: v.node for v in self._read(list(self._known))}
         others = []
         for path, node in found.items():
             if isinstance(node, tree.Node) and ensemble.birth(node) == self._known[path]:
@@ -148,12 +148,15 @@ class Identity:
             return None
         return self._told(*others[0], len(others))
 
-    def saw(self, path: bytes, node: tree.Node | None) -> None:
-        """Follow read the root (or a child of `/`): None if it is absent. On the connection on
+    def saw(self, path: bytes, result: tree.Node | tree.Miss) -> None:
+        """Follow read the root (or a child of `/`), or found it absent. On the connection on
         which the one that is known was there, another one is there by right.
 
         :raises errors.SessionDoubt: it is another one, and the first was gone before.
         """
+        node = result if isinstance(result, tree.Node) else None
+        if node is None and result is not tree.Miss.NO_NODE:
+            return
         known = self._known.get(path)
         if known is None:
             if node is not None and not self._known and not tree.is_ephemeral(node):
@@ -205,11 +208,16 @@ class Identity:
         ctx, paths = self._ctx, [self._ctx.root]
         if self._is_top:
             paths = [tree.join(tree.ROOT, name) for name in ensemble.children(ctx)]
-            paths = [path for path in paths if not ctx.mapping.is_excluded(path)]
+            paths = [path for path in paths if not ctx.mapping.is_closed(path)]
         fresh = [path for path in paths if path not in self._live | self._hidden]
-        nodes = [verdict.node for verdict in confirm.read_again(ctx, fresh, walks=True)]
+        nodes = [verdict.node for verdict in self._read(fresh)]
         lasting = [n for n in nodes if isinstance(n, tree.Node) and not tree.is_ephemeral(n)]
         return sorted(lasting, key=lambda node: node.czxid)
+
+    def _read(self, paths: list[bytes]) -> Sequence[confirm.Verdict]:
+        found = list(confirm.read_again(self._ctx, paths, walks=True))
+        self.root = next((v for v in found if v.path == self._ctx.root), self.root)
+        return found
 
     def _told(self, path: bytes, node: tree.Node | tree.Miss, count: int) -> str:
         known = f"{tree.shown(path)} was created at {ensemble.told(self._known[path])}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 
-from zk2etcd import messages
+from zk2etcd import conditions, messages
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.ownership import fence, kept, records
 from zk2etcd_workers.shard import context, facts as shard_facts
@@ -29,7 +29,7 @@ class Pausing:
         self._lock = threading.Lock()
         self._wanted: messages.Pause | messages.Resume | None = None
         self._looked = False
-        self._kept: messages.Paused | None = None
+        self._kept: conditions.Paused | None = None
 
     def ask(self, order: messages.Pause | messages.Resume) -> None:
         """Have it carried out at the start of the shard's next cycle, which begins now. The same
@@ -58,7 +58,7 @@ class Pausing:
         nobody's wish to resume: it is put there again."""
         self._kept = self._kept or self._facts.pause
 
-    def settle(self, known: kept.Kept) -> messages.Paused | None:
+    def settle(self, known: kept.Kept) -> conditions.Paused | None:
         """Carry out what is wanted; the pause that stands. The shard has a token of its own.
 
         :raises errors.Zk2EtcdError: it is not known to have been done; the wish stays.
@@ -72,7 +72,7 @@ class Pausing:
             stands = self._kept
             self._put(stands)
         if isinstance(wanted, messages.Pause) and stands is None:
-            stands = messages.Paused(wanted.by, time.time())
+            stands = conditions.Paused(wanted.by, time.time())
             self._put(stands)
         elif isinstance(wanted, messages.Resume) and stands is not None:
             self._ctx.fence.write([wire.Delete(self._key)])
@@ -88,8 +88,9 @@ class Pausing:
                 self._wanted = None if self._wanted == wanted else self._wanted
         return stands
 
-    def _put(self, pause: messages.Paused) -> None:
-        self._ctx.fence.write([wire.Put(self._key, records.encode_pause(pause))])
+    def _put(self, pause: conditions.Paused) -> None:
+        fence = self._ctx.fence
+        fence.write([wire.Put(self._key, records.encode_pause(pause)), fence.touch()])
         self._ctx.log.warning("shard paused: nothing is written", by=pause.by)
 
     def rest(self) -> None:
@@ -108,7 +109,7 @@ class Pausing:
                 ctx.fence.stands()
 
 
-def standing(known: kept.Kept) -> messages.Paused | None:
+def standing(known: kept.Kept) -> conditions.Paused | None:
     """The pause that etcd knows of.
 
     :raises errors.NewerFormat: it cannot be read.

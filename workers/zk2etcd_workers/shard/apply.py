@@ -88,8 +88,7 @@ class Applier:
         self._below, self._marks = below, marks
         self._learned, self._line = client.learned, client.learned.up
         self._adapt()
-        self._waiting: list[plan.Write] = []
-        self._bytes = 0
+        self._waiting = grouping.Waiting()
         # Parts of Txns that were refused for their size: (writes, ranged, guarded).
         self._again = collections.deque[tuple[Sequence[plan.Write], bool, bool]]()
         self._numbers = itertools.count()
@@ -97,9 +96,9 @@ class Applier:
         self.in_flight = self._bytes_in_flight = 0
         self.zxid = 0
 
-    def add(self, write: plan.Write) -> None:
-        self._waiting.append(write)
-        self._bytes += len(write.key) + len(write.value or b"")
+    def add(self, writes: Sequence[plan.Write]) -> int:
+        """:returns: bytes of their keys and values."""
+        return self._waiting.add(writes)
 
     @property
     def waiting(self) -> int:
@@ -113,20 +112,19 @@ class Applier:
 
     def is_full(self) -> bool:
         """Enough for one Txn is waiting."""
-        return len(self._waiting) >= self._limit or self._bytes >= self._most_bytes
+        return self.waiting >= self._limit or self._waiting.size >= self._most_bytes
 
     def is_ahead(self) -> bool:
         """So much is waiting that reading more would only pile up: etcd is slow, or stands."""
-        return (
-            len(self._waiting) >= _AHEAD * self._limit or self._bytes >= _AHEAD * self._most_bytes
-        )
+        much = self._waiting.size >= _AHEAD * self._most_bytes
+        return much or self.waiting >= _AHEAD * self._limit
 
     def has_room(self) -> bool:
         """By number, and by bytes: of values larger than a Txn should be, fewer go at once; and
         none while the line is full of those of other shards."""
         most, size = self._settings.txn_in_flight, self._settings.txn_bytes
         few = self.in_flight < most and self._bytes_in_flight < most * size
-        return few and self._line.fits(min(self._bytes, self._most_bytes), time.monotonic())
+        return few and self._line.fits(min(self._waiting.size, self._most_bytes), time.monotonic())
 
     def oldest(self, now: float) -> float:
         """Seconds that the oldest Txn has been under way."""
@@ -142,38 +140,35 @@ class Applier:
         :param ranged: let each delete also report keys below its own.
         :raises errors.Fenced: not owned; `errors.LeaseDoubt`: the lease is too old.
         """
-        if not self._waiting or not self.has_room():
+        if not self.waiting or not self.has_room():
             return False
         # A ranged delete is two operations.
         limit = min(self._limit, grouping.MOST_OPS // 2) if ranged else self._limit
-        count = self._client.take(self._fitting(limit))
+        count = self._client.take(self._waiting.fitting(limit, self._most_bytes))
         if count == 0:
             return False
-        writes = self._waiting[:count]
-        del self._waiting[:count]
-        self._bytes -= sum(grouping.size(write) for write in writes)
-        self._send(writes, ranged=ranged)
+        self._send(*self._waiting.take(count), ranged=ranged)
         return True
-
-    def _fitting(self, limit: int) -> int:
-        """How many of the waiting writes go into one Txn; a large value travels alone."""
-        if self._bytes <= self._most_bytes:
-            return min(limit, len(self._waiting))
-        return grouping.fitting(self._waiting, limit, self._most_bytes)
 
     def guarded(self, writes: Sequence[plan.Write]) -> None:
         """Send repairs: each only if its key is still at the revision that it `expect`s."""
         while writes:
-            count = grouping.fitting(writes, grouping.FLAT, self._most_bytes)
-            self._send(writes[:count], guarded=True)
+            sizes = grouping.sizes(writes[: grouping.FLAT])
+            count = grouping.fitting(sizes, grouping.FLAT, self._most_bytes)
+            self._send(writes[:count], sum(sizes[:count]), guarded=True)
             writes = writes[count:]
 
     def seal(self) -> None:
         """Raise the checkpoint alone: a walk that changed nothing is worth remembering too."""
-        self._send(())
+        self._send((), 0)
 
     def _send(
-        self, writes: Sequence[plan.Write], *, ranged: bool = False, guarded: bool = False
+        self,
+        writes: Sequence[plan.Write],
+        size: int,
+        *,
+        ranged: bool = False,
+        guarded: bool = False,
     ) -> None:
         self._fence.pay()
         compares = self._fence.compares()
@@ -181,12 +176,11 @@ class Applier:
         zxid = self._reaches(writes)
         asks = grouping.topmost(writes) if ranged else ()
         checkpoint = records.encode_zxid(zxid, self._fence.token)
-        size = sum(map(grouping.size, writes))
         number = next(self._numbers)
-        ops = [grouping.op(write, guarded=guarded) for write in writes]
+        ops = grouping.guarded(writes) if guarded else grouping.ops(writes)
         standing = None
         if guarded and writes[0].value is not None:
-            ops[0], standing = grouping.op(writes[0], guarded=False), self._fence.standing
+            ops[:1], standing = grouping.ops(writes[:1]), self._fence.standing
             compares = (*compares, grouping.unmoved(writes[0]))
         sent = Sent(writes, zxid, asks, guarded, number, checkpoint, size, standing)
         for write in asks:
@@ -206,24 +200,25 @@ class Applier:
         self._client.txn_soon(wire.Txn(compares, success, self._fence.asks()), answered)
 
     def _reaches(self, writes: Sequence[plan.Write]) -> int:
-        self.zxid = max(self.zxid, max((write.zxid for write in writes), default=0))
+        self.zxid = max(self.zxid, max([write.zxid for write in writes], default=0))
         return self.zxid
 
     @property
     def may_go_together(self) -> bool:
         """So little is waiting, and nothing under way, that `together` is worth it."""
         metered, few = self._settings.max_writes_per_second, grouping.is_small
-        return metered is None and not self.in_flight and few(len(self._waiting), self._bytes)
+        return metered is None and not self.in_flight and few(self.waiting, self._waiting.size)
 
     def together(self) -> tuple[Ack, Settled] | None:
         """Write all that waits in one Txn with other shards' writes. None: too large, waits still.
 
         :raises errors.EtcdError: as `settle` does.
         """
-        writes, zxid = tuple(self._waiting), self._reaches(self._waiting)
+        writes = self._waiting.writes
+        zxid = self._reaches(writes)
         checkpoint = records.encode_zxid(zxid, self._fence.token)
         sent = Sent(writes, zxid, (), guarded=False, checkpoint=checkpoint)
-        ops = [grouping.op(write, guarded=False) for write in writes]
+        ops = grouping.ops(writes)
         try:
             answer = self._fence.together([self._checkpoint_put(checkpoint, writes), *ops])
         except (errors.TooLarge, errors.TooManyOperations):
@@ -231,7 +226,7 @@ class Applier:
         except errors.EtcdError as error:
             self._count(writes, type(error).__name__)
             raise
-        self._waiting, self._bytes = [], 0
+        self._waiting = grouping.Waiting()
         return Ack(sent, answer, None), self._succeeded(sent, answer)
 
     def _checkpoint_put(self, value: bytes, writes: Sequence[plan.Write]) -> wire.Txn:
@@ -257,7 +252,7 @@ class Applier:
         # One at least goes, so nothing is left here once nothing is under way.
         while self._again and (self.has_room() or not self.in_flight):
             writes, ranged, guarded = self._again.popleft()
-            self._send(writes, ranged=ranged, guarded=guarded)
+            self._send(writes, sum(grouping.sizes(writes)), ranged=ranged, guarded=guarded)
         return settled
 
     def _meaning(self, sent: Sent, ack: Ack) -> Settled:
@@ -269,7 +264,7 @@ class Applier:
             return self._split(sent, self._limit)
         if isinstance(error, errors.TooLarge):
             if count > 1:
-                self._learned.fewer_bytes(sum(map(grouping.size, sent.writes)))
+                self._learned.fewer_bytes(sum(grouping.sizes(sent.writes)))
                 self._adapt()
                 return self._split(sent, count // 2)
             if count:

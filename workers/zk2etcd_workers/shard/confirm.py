@@ -60,13 +60,24 @@ def ask(ctx: context.Context, send: Callable[[replies.ReplySink], None]) -> repl
 def ask_all(
     ctx: context.Context, sends: Sequence[Callable[[replies.ReplySink], None]]
 ) -> Sequence[replies.Reply]:
-    """Send requests that are answered in their order, and wait for all replies.
+    """Send requests that are answered in their order, and wait for all replies; one that failed is
+    not waited beyond.
 
     :raises errors.ZooKeeperError: one failed, or was not answered.
     """
     answers: queue.SimpleQueue[replies.Reply] = queue.SimpleQueue()
+    came: list[replies.Reply] = []
+
+    def arrived(reply: replies.Reply) -> None:
+        """In the connection's thread: it wakes the one that waits once."""
+        came.append(reply)
+        if len(came) == len(sends) or reply.error is not None:
+            for each in came:
+                answers.put(each)
+            came.clear()
+
     for send in sends:
-        send(answers.put)
+        send(arrived)
     return [wait(ctx, answers) for _ in sends]
 
 

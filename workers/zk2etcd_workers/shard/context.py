@@ -9,8 +9,10 @@ from typing import Any
 from zk2etcd import messages, metrics
 from zk2etcd.config import mirroring, models
 from zk2etcd_workers import turn
+from zk2etcd_workers.drift import ranges
 from zk2etcd_workers.etcd import client as etcd
-from zk2etcd_workers.model import guard, mapping
+from zk2etcd_workers.model import guard, mapping, tree
+from zk2etcd_workers.model.live import waiting
 from zk2etcd_workers.ownership import fence, reads as shared_reads, records
 from zk2etcd_workers.shard import grants, ring
 from zk2etcd_workers.walk import etcd_keys, oldest, shelf, sizing, snapshot
@@ -30,7 +32,9 @@ class Context:
     `resumed`, the one since which it was asked what has changed;
     `watched_at`: when the watch was asked for, monotonic;
     `ring`: where the next mark of what is written goes; `siblings`: how many buckets of the
-    prefix the worker has, which read etcd off the same `shelves`."""
+    prefix the worker has, which read etcd off the same `shelves`; `shares`: the supervisor knows of
+    other owners; `waiting`: deletes that were seen live and are not written yet; `drift`: its place
+    among those whose ranges are watched for strangers' changes."""
 
     shard: messages.Shard
     mapping: mapping.Mapping
@@ -56,13 +60,18 @@ class Context:
     oldest: oldest.Oldest = dataclasses.field(default_factory=oldest.Oldest)
     siblings: int = 1
     shelves: shelf.Shelves | None = None
+    shares: bool = False
+    waiting: waiting.Waiting = dataclasses.field(default_factory=waiting.Waiting)
+    drift: ranges.Seat | None = None
 
     @property
     def root(self) -> bytes:
         return self.mapping.source
 
-    def walk(self, largest: int | None = None) -> snapshot.Walk:
-        """A walk of the shard's subtree; for `largest` see `snapshot.Walk`."""
+    def walk(
+        self, largest: int | None = None, root: tuple[bytes, tree.Result, int] | None = None
+    ) -> snapshot.Walk:
+        """A walk of the shard's subtree; for both see `snapshot.Walk`."""
         return snapshot.Walk(
             self.session,
             self.mapping,
@@ -73,6 +82,7 @@ class Context:
             largest=largest,
             epoch=self.epoch,
             walks=self.siblings,
+            root=root,
         )
 
     def reader(self, party: str = "", *, yields: bool = False) -> etcd_keys.Reader | shelf.Reader:
@@ -99,6 +109,10 @@ class Context:
         log = self.log.try_unbind("cause").bind(trace_id=trace_id, **fields)
         return dataclasses.replace(self, log=log, trace_id=trace_id)
 
+    def but(self, **fields: Any) -> Context:
+        """This context, with other values of these."""
+        return dataclasses.replace(self, **fields)
+
     def ask_size(self, told: Callable[[int], None]) -> None:
         """See `sizing.ask`."""
         sizing.ask(self.session, self.mapping, told)
@@ -107,6 +121,11 @@ class Context:
     def delete_guard(self) -> _Limits:
         """The limits that hold for this shard."""
         return guard.share(self.config.sync.delete_guard, self.mapping.buckets)
+
+    @property
+    def grace(self) -> float:
+        """Seconds that a delete of an ephemeral waits."""
+        return self.config.sync.ephemeral_grace
 
     @property
     def skips_ephemerals(self) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 
-from zk2etcd import messages
+from zk2etcd import conditions, messages
 from zk2etcd_workers.model import told
 from zk2etcd_workers.shard import unsyncable
 from zk2etcd_workers.walk import course, snapshot
@@ -37,21 +37,22 @@ class Facts:
         self.zxid = 0
         self.synced_at: float | None = None
         self.largest: int | None = None
-        self.guard: messages.Guard | None = None
-        self.lost_guard: messages.Guard | None = None
+        self.guard: conditions.Guard | None = None
+        self.lost_guard: conditions.Guard | None = None
         """A trip that stood when etcd was found to be put back, and is perhaps not in it."""
-        self.pause: messages.Paused | None = None
+        self.pause: conditions.Paused | None = None
         self.ordered = ""
-        self.ensemble: messages.Ensemble | None = None
-        self.last_full_sync: messages.FullSyncResult | None = None
+        self.ensemble: conditions.Ensemble | None = None
+        self.last_full_sync: conditions.FullSyncResult | None = None
         self.full_sync_running = False
         self.trace_id = ""
         self.error: str | None = None
         self.error_trace_id: str | None = None
         self.blind: str | None = None
         """Why changes may go untold although the shard follows."""
-        self.started_over: messages.StartedOver | None = None
+        self.started_over: conditions.StartedOver | None = None
         self.refusal: str | None = None
+        self.drift: conditions.Drift | None = None
         self.attempt = 0
         self.retry_at: float | None = None
         self.unsyncable = unsyncable.Unsyncable()
@@ -71,7 +72,7 @@ class Facts:
         """It is ours, and nobody's else."""
         self.owned, self.holder = True, None
 
-    def is_held(self, trip: messages.Guard) -> None:
+    def is_held(self, trip: conditions.Guard) -> None:
         """Nothing of it is written, until a person has released the trip."""
         self.guard, self.phase, self.full_sync_running = trip, "guarded", False
         self.error = self.retry_at = None
@@ -117,7 +118,7 @@ class Facts:
 
     def starts_over(self, why: str, trace_id: str) -> None:
         """It was in doubt, and takes stock again at once."""
-        self.started_over = messages.StartedOver(time.time(), why, trace_id)
+        self.started_over = conditions.StartedOver(time.time(), why, trace_id)
 
     # --- what was found and done -------------------------------------------------------------
 
@@ -134,7 +135,7 @@ class Facts:
     def completed(self, took: float, put: int, delete: int, missed: int = 0) -> None:
         """A base or full sync ended well."""
         sequence = self.last_full_sync.sequence + 1 if self.last_full_sync else 1
-        self.last_full_sync = messages.FullSyncResult(
+        self.last_full_sync = conditions.FullSyncResult(
             sequence, time.time(), took, put, delete, self.trace_id, missed
         )
         self.full_sync_running = False
@@ -146,12 +147,22 @@ class Facts:
         return max(0, nodes + self.keys - keys) if nodes else 0
 
     def _progress(self) -> tuple[int, int]:
-        """While no walk runs: that of one that is about to begin, or of the last."""
+        """Of the walk that runs; of one that is about to begin, or of the last."""
+        if (running := self.course) is not None:
+            return running.progress
         if self.full_sync_running or self.phase == "full_sync":
             return 0, self.expected()
         return self.walked[0], self.walked[0]
 
     # --- what is told of it ------------------------------------------------------------------
+
+    def _shown(self, error: str | None) -> messages.Phase:
+        """A shard that follows may still be in error, or hold deletes."""
+        if self.phase != "following":
+            return self.phase
+        if error is not None:
+            return "error"
+        return "guarded" if self.guard is not None else "following"
 
     def report(
         self,
@@ -160,22 +171,20 @@ class Facts:
         why: str = "",
         room: int = told.MOST_BYTES,
         mark: messages.Mark | None = None,
+        token: int = 0,
     ) -> messages.ShardReport:
-        """:param why: `protocol` is classic, if bulk would have been preferred.
-        :param room: bytes that what came from the tree may take, each kind of it.
-        """
+        """`why` `protocol` is classic, if bulk would have been preferred. `room`: bytes that what
+        came from the tree may take, each kind of it."""
         shown = told.unsyncable(self.unsyncable.sample(_UNSYNCABLE_SHOWN), room)
-        following, running = self.phase == "following", self.course
         error = self.error if self.error is not None else self.blind
-        phase: messages.Phase = "guarded" if following and self.guard is not None else self.phase
         return messages.ShardReport(
             id=shard,
-            phase="error" if following and error is not None else phase,
+            phase=self._shown(error),
             owned=self.owned,
             holder=told.sentence(self.holder, room),
             protocol=protocol,
             protocol_reason=why or None,
-            progress=self._progress() if running is None else running.progress,
+            progress=self._progress(),
             keys=self.keys,
             pending=self.pending,
             zxid=self.zxid,
@@ -193,8 +202,10 @@ class Facts:
             retry_at=self.retry_at,
             error_trace_id=self.error_trace_id if error is not None else None,
             started_over=told.started_over(self.started_over, room),
-            work=None if running is None else running.work,
+            work=None if (running := self.course) is None else running.work,
             written=self.written,
             ensemble=self.ensemble,
             mark=mark,
+            token=token,
+            drift=told.drift(self.drift, room),
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 
-from zk2etcd import messages
+from zk2etcd import conditions, messages
 
 
 class Grants:
@@ -23,12 +23,12 @@ class Grants:
         with self._lock:
             self._given = release
 
-    def names(self, trip: messages.Guard | None) -> bool:
+    def names(self, trip: conditions.Guard | None) -> bool:
         """This trip may pass, once."""
         given = self._given
         return trip is not None and given is not None and given.trip == trip.id
 
-    def use(self, trip: messages.Guard | None) -> messages.Release | None:
+    def use(self, trip: conditions.Guard | None) -> messages.Release | None:
         """The release of this trip, which is gone afterwards; None if there is none."""
         with self._lock:
             if not self.names(trip):

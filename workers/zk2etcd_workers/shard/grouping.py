@@ -22,6 +22,41 @@ FLAT = 100
 _SMALL, _SMALL_BYTES = 24, 16 * 1024
 
 
+class Waiting:
+    """Writes that are not sent yet, first come, first sent. Thousands are added and taken at once:
+    each is looked at for its size once."""
+
+    def __init__(self) -> None:
+        self.writes: list[plan.Write] = []
+        self._sizes: list[int] = []
+        self.size = 0
+        """Bytes of all keys and values."""
+
+    def __len__(self) -> int:
+        return len(self.writes)
+
+    def add(self, writes: Sequence[plan.Write]) -> int:
+        """:returns: their bytes."""
+        more = sizes(writes)
+        self.writes += writes
+        self._sizes += more
+        self.size += (size := sum(more))
+        return size
+
+    def fitting(self, limit: int, most_bytes: int) -> int:
+        """How many of them go into one Txn; a large value travels alone."""
+        if self.size <= most_bytes:
+            return min(limit, len(self.writes))
+        return fitting(self._sizes, limit, most_bytes)
+
+    def take(self, count: int) -> tuple[Sequence[plan.Write], int]:
+        """The first of them, and their bytes."""
+        writes, size = self.writes[:count], sum(self._sizes[:count])
+        del self.writes[:count], self._sizes[:count]
+        self.size -= size
+        return writes, size
+
+
 def grouped(ops: Sequence[wire.Op]) -> Sequence[wire.Op]:
     """The operations of the outer Txn, beside the checkpoint."""
     if len(ops) <= FLAT:
@@ -34,13 +69,18 @@ def grouped(ops: Sequence[wire.Op]) -> Sequence[wire.Op]:
     return [*counted, *(wire.Txn((), ops[at : at + per]) for at in range(0, len(ops), per))]
 
 
-def op(write: plan.Write, *, guarded: bool) -> wire.Op:
-    """The operation of a write; `guarded`: only if its key is still at what it `expect`s."""
-    done: wire.Op
-    done = wire.Delete(write.key) if write.value is None else wire.Put(write.key, write.value)
-    if not guarded:
-        return done
-    return wire.Txn([unmoved(write)], [done])
+def ops(writes: Sequence[plan.Write]) -> list[wire.Op]:
+    """The operations of writes."""
+    new, put = tuple.__new__, wire.Put
+    return [
+        new(put, (write.key, write.value, 0)) if write.value is not None else wire.Delete(write.key)
+        for write in writes
+    ]
+
+
+def guarded(writes: Sequence[plan.Write]) -> list[wire.Op]:
+    """The same, each only if its key is still at what it `expect`s."""
+    return [wire.Txn([unmoved(write)], [op]) for write, op in zip(writes, ops(writes), strict=True)]
 
 
 def unmoved(write: plan.Write) -> wire.Compare:
@@ -55,9 +95,9 @@ def led(writes: Sequence[plan.Write]) -> Sequence[plan.Write]:
     return [*writes[at : at + 1], *writes[:at], *writes[at + 1 :]]
 
 
-def size(write: plan.Write) -> int:
-    """Bytes of its key and value."""
-    return len(write.key) + len(write.value or b"")
+def sizes(writes: Sequence[plan.Write]) -> list[int]:
+    """Bytes of the key and value of each."""
+    return [len(write.key) + len(write.value or b"") for write in writes]
 
 
 def is_small(count: int, total: int) -> bool:
@@ -67,14 +107,16 @@ def is_small(count: int, total: int) -> bool:
 
 def refusal(write: plan.Write) -> str:
     """Why one write alone is too large. No endpoint is named: it is the same whoever refuses it."""
-    return f"etcd takes no request of its size, {size(write):,} bytes (see --max-request-bytes)"
+    return (
+        f"etcd takes no request of its size, {sizes([write])[0]:,} bytes (see --max-request-bytes)"
+    )
 
 
-def fitting(writes: Sequence[plan.Write], limit: int, most_bytes: int) -> int:
-    """How many of these, from the first on, fit into one Txn; at least one."""
+def fitting(sizes: Sequence[int], limit: int, most_bytes: int) -> int:
+    """How many writes of these sizes, from the first on, fit into one Txn; at least one."""
     count = total = 0
-    for write in writes[:limit]:
-        total += size(write)
+    for size in sizes[:limit]:
+        total += size
         if count and total > most_bytes:
             break
         count += 1

@@ -29,8 +29,8 @@ def differences(
     reader: etcd_keys.Reader | shelf.Reader,
     buckets: int,
     counts: plan.Counts,
-) -> Iterator[plan.Write | plan.Extra]:
-    """What differs between a walk and etcd, in key order.
+) -> plan.Differences:
+    """What differs between a walk and etcd.
 
     :param buckets: how many the prefix has: the walk is of one of them.
     :raises errors.EtcdError: a page was refused or not answered.
@@ -56,8 +56,8 @@ def few(
     walk: Iterator[plan.Run],
     held: Callable[[int, int], Iterable[_Columns] | None],
     counts: plan.Counts,
-) -> tuple[Iterator[plan.Run], Iterator[plan.Write | plan.Extra] | None]:
-    """What differs between a walk of few nodes and etcd, in key order; None if they are not few.
+) -> tuple[Iterator[plan.Run], plan.Differences | None]:
+    """What differs between a walk of few nodes and etcd; None if they are not few.
     And the walk, as it was.
 
     :param held: all that etcd has beside so many nodes, of so many bytes; None if it is not to be

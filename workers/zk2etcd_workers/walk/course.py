@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from zk2etcd import messages
+from zk2etcd import conditions
 from zk2etcd_workers.model import progress
 
 SAY_EVERY = 10.0
@@ -32,7 +32,7 @@ class Course:
 
     def __init__(
         self,
-        kind: messages.WorkKind,
+        kind: conditions.WorkKind,
         seen: Callable[[], Seen],
         total: int,
         now: float,
@@ -49,7 +49,7 @@ class Course:
         self._ask_at = now + ASK_AFTER
         self._say_at = now + SAY_EVERY
         self._pace = progress.Pace(now)
-        self.work = messages.Work(kind, 0, 0, 0, 0.0, None)
+        self.work = conditions.Work(kind, 0, 0, 0, 0.0, None)
 
     @property
     def progress(self) -> tuple[int, int]:
@@ -72,7 +72,7 @@ class Course:
         left = progress.remaining(done, self._total, rate)
         left = None if left is None else round(left, 1)
         kind = self.work.kind
-        self.work = messages.Work(kind, read, done, written, rate, left, trace_id)
+        self.work = conditions.Work(kind, read, done, written, rate, left, trace_id)
         if self._ask is not None and now >= self._ask_at:
             ask, self._ask = self._ask, None
             ask(self.told)

@@ -83,8 +83,12 @@ class Reader:
         return self._revision
 
     def look(self) -> None:
-        """See whether there is anything to read at all: where there is not, no part is asked for,
-        behind the Txns of the one before it."""
+        """It had no keys when they were counted, since when it is ours. See that there is nothing
+        to read: then no part is asked for, behind the Txns of the one before it. Nor is it of a
+        bucket, whose range has what other workers have put meanwhile."""
+        if self._shard.buckets > 1:
+            self._start = self._end
+            return
         if self._own is not None and self._own.keys:
             return
         with contextlib.suppress(errors.Compacted):
@@ -196,8 +200,15 @@ def stream(
 def number(
     client: etcd.Client, shard: mapping.Mapping, pause: Callable[[float], None] = time.sleep
 ) -> int:
-    """How many keys `stream` yields: for a bucket, as etcd itself can only count ranges."""
-    return sum(len(page.keys) for page in stream(client, shard, pause, keys_only=True))
+    """How many keys `stream` yields, without what is left out: for what is no range, as etcd itself
+    can count nothing else."""
+    pages = stream(client, shard, pause, keys_only=True)
+    return sum(_counted(shard, page.keys) for page in pages)
+
+
+def _counted(shard: mapping.Mapping, keys: Sequence[bytes]) -> int:
+    """How many of these are not left out by the configuration."""
+    return sum(not shard.leaves_out_key(key) for key in keys) if shard.picks else len(keys)
 
 
 class Numbers:
@@ -241,7 +252,7 @@ class Numbers:
         revision, counts = reader.revision, [0] * shard.buckets
         for page in reader.rest():
             for bucket, start, end in shard.runs(page.keys):
-                counts[bucket] += end - start
+                counts[bucket] += _counted(shard, page.keys[start:end])
         return revision, counts
 
 

@@ -29,19 +29,24 @@ Wanted = Callable[[bytes], bool]
 def wanted(shard: mapping.Mapping, parent: bytes) -> Wanted | None:
     """Which children of `parent` are the shard's: of its root's those of its bucket, and none that
     is excluded; None: all are."""
-    excluded, buckets = frozenset(shard.excluded), 1
-    if parent == shard.source:
-        buckets = shard.buckets
-    if buckets > 1 and excluded:
-        return lambda name: (
-            mapping.bucket(name, buckets) == shard.bucket
-            and tree.join(parent, name) not in excluded
-        )
-    if buckets > 1:
-        return lambda name: mapping.bucket(name, buckets) == shard.bucket
-    if excluded:
-        return lambda name: tree.join(parent, name) not in excluded
-    return None
+    kept = _kept(shard, parent)
+    buckets = shard.buckets if parent == shard.source else 1
+    if buckets == 1:
+        return kept
+    return lambda name: (
+        mapping.bucket(name, buckets) == shard.bucket and (kept is None or kept(name))
+    )
+
+
+def _kept(shard: mapping.Mapping, parent: bytes) -> Wanted | None:
+    """Which of them are to be walked, as far as patterns and paths say."""
+    only = shard.only
+    if only is not None and not only(parent):
+        return lambda name: not shard.is_closed(tree.join(parent, name))
+    excluded, leaves_out = frozenset(shard.excluded), shard.leaves_out
+    if leaves_out is None or not leaves_out.may_match_below(parent):
+        return (lambda name: tree.join(parent, name) not in excluded) if excluded else None
+    return lambda name: not ((path := tree.join(parent, name)) in excluded or leaves_out(path))
 
 
 def ordered(

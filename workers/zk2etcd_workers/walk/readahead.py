@@ -23,7 +23,6 @@ _IN_FLIGHT = 3
 _BATCH = 48
 _SMALL_BATCH = 56
 
-
 _Slot = tuple[directories.Dir, int, int]
 """Whose answers come next in a reply: of `count` names from `start` on, or, with 0, its listing."""
 
@@ -31,7 +30,7 @@ _Slot = tuple[directories.Dir, int, int]
 class Reader:
     """Fills directories. `zxid` is the highest zxid of all replies, `largest` the largest value in
     bytes; `held` and `held_bytes` count what was read and not used yet (`used`). `each` are the
-    bytes of the answer to one read, about; many, while that is not known."""
+    bytes of the answer to one read, about; at first, what those of others have."""
 
     def __init__(
         self,
@@ -64,25 +63,30 @@ class Reader:
         self._parallel = _IN_FLIGHT
         if self._known and largest is not None:
             self._parallel = pacing.parallel(read_batch, largest, walks)
-        self._most_held = pacing.held(walks)
-        self._most, self._most_trusted = read_batch, -(-read_batch // walks)
+        self._most, self._most_held = read_batch, pacing.held(walks)
         self._line = session.line
-        self._each = min(pacing.KNOWN_SMALL, largest or pacing.KNOWN_SMALL) + pacing.STAT_BYTES
-        self._small_so_far = 0
-        self._patience = patience
-        self._epoch = session.epoch if epoch is None else epoch
+        self._each = self._line.expects(largest)
+        self._patience, self._epoch = patience, session.epoch if epoch is None else epoch
         self._replies: queue.SimpleQueue[replies.Reply] = queue.SimpleQueue()
         self._heap: list[tuple[bytes, int, directories.Dir]] = []
         self._heavy: set[bytes] = set()
         self._listings = listings.Listings(session.caution)
-        self._trust = trust.Trust(withheld=self._known or not session.may_trust)
-        self._in_flight = self._trusting = self._request_bytes = 0
+        withheld = self._known or not session.may_trust
+        self._trust = trust.Trust(withheld=withheld, request=read_batch, walks=walks)
+        self._in_flight = self._small_so_far = self._request_bytes = 0
         self.held = self._held_bytes = self.zxid = self.largest = 0
 
-    def root(self, path: bytes) -> directories.Dir:
-        """Read one node: a directory of nothing but that node."""
+    def root(
+        self, path: bytes, known: tuple[bytes, tree.Result, int] | None = None
+    ) -> directories.Dir:
+        """Read one node, or take it as it was read: a directory of nothing but that node."""
         holder = directories.Dir(b"", 1)
         holder.names, holder.found, holder.read = [path], [None], 1
+        node = known[1] if known is not None and known[0] == path else None
+        if known is not None and isinstance(node, tree.Node):
+            holder.found, self.largest, self.zxid = [node], len(node.data), known[2]
+            self._descend(holder, 0, [node])
+            return holder
         self._wait_for_permit()
         self._send([(protocol.GET_DATA, path)], [(holder, 0, 1)], int(not self._known))
         while holder.found[0] is None:
@@ -135,24 +139,26 @@ class Reader:
             head = self._heap[0][2]
             if listings.is_huge(head) and not self._listings.may_ask(head):
                 return
+            is_trusted, trusted = self._trust.has(head), self._trust.room
+            if trusted:
+                trusted = self._line.carries(trusted, self._each, time.monotonic())
+            if is_trusted and not trusted:
+                return
             small = not self._known and self._small_so_far >= pacing.SMALL_SO_FAR
             batch = min(_SMALL_BATCH, self._most) if small else self._ramp.batch
             carried = self._line.carries(batch, self._each, time.monotonic())
             granted = self._session.take(carried, live=False, known=self._known, small=small)
-            if granted == 0 and not self._trust.has(head):
+            if granted == 0 and not is_trusted:
                 return
-            self._ask(granted, small=small)
+            self._ask(granted, trusted, small=small)
 
     def _wait_for_permit(self) -> None:
         while not self._session.take(1, live=False, known=self._known):
             self._turn.beat()
             time.sleep(0.002)
 
-    def _ask(self, granted: int, *, small: bool) -> None:
-        """One request, with at most so many reads of unknown size."""
-        trusted = 0
-        if self._trust.any:
-            trusted = self._line.carries(self._most_trusted, self._each, time.monotonic())
+    def _ask(self, granted: int, trusted: int, *, small: bool) -> None:
+        """One request, with at most so many reads of unknown size, and from trusted folders."""
         ops, slots, used, trusting = self._next_ops(granted, trusted)
         permits = 0
         if not self._known:
@@ -164,7 +170,7 @@ class Reader:
         self, ops: list[protocol.Op], slots: list[_Slot], permits: int, trusting: int = 0
     ) -> None:
         self._in_flight += 1
-        self._trusting += trusting
+        self._trust.under_way += trusting
         key, name = object(), pacing.NAME_BYTES
         size = sum(count * self._each or each.expected * name for each, _, count in slots)
         self._line.take(key, size, time.monotonic())
@@ -261,7 +267,7 @@ class Reader:
         are_small = found.largest <= pacing.KNOWN_SMALL
         self._small_so_far = self._small_so_far + len(found.nodes) if are_small else 0
         slots, trusting = reply.tag
-        self._trusting -= trusting
+        self._trust.under_way -= trusting
         if not are_small:
             self._trust.lose()
         plain = found.are_all and not (self._skip_ephemeral and any(found.owners))
@@ -273,7 +279,7 @@ class Reader:
                 continue
             part = reply.results[at : at + count]
             directory.found[start : start + count] = part
-            if not plain or any(found.children[node : node + count]):
+            if not plain or any(found.children[node : node + count]) or self._leads(directory):
                 self._descend(directory, start, part)
             else:
                 directory.leaves[start] = found.leaves(node, node + count)
@@ -287,8 +293,14 @@ class Reader:
             self._ramp.saw(found.size)
             each = found.size // len(found.nodes) + pacing.STAT_BYTES
             self._each = max(each, self._each * 2 // 3)
+            self._line.typical(each)
         if found.size > pacing.LARGE_ANSWERS:
             self._heavy.update(directory.path for directory, _, _ in slots)
+
+    def _leads(self, directory: directories.Dir) -> bool:
+        """Whether some of its children are not to be mirrored, but perhaps what is below them."""
+        only = self._mapping.only
+        return only is not None and not only(directory.path)
 
     def _descend(
         self, directory: directories.Dir, start: int, part: Sequence[tree.Node | tree.Miss]
@@ -300,7 +312,7 @@ class Reader:
 
     def _broken(self, error: errors.ZooKeeperError) -> errors.ZooKeeperError:
         """What ends the walk. Where it had trusted, the next one will not."""
-        if self._trusting and isinstance(error, errors.SessionDoubt):
+        if self._trust.under_way and isinstance(error, errors.SessionDoubt):
             self._session.may_trust = False
         return self._listings.broken(error)
 

@@ -10,7 +10,6 @@ the same answer has the same error, too: else one after the other would wait as 
 from __future__ import annotations
 
 import bisect
-import contextlib
 import copy
 import threading
 import time
@@ -91,13 +90,6 @@ class Shelf:
                     raise
                 self._revision = self._own.revision
             return self._own
-
-    def look(self, start: bytes, end: bytes) -> None:
-        """If no bucket has keys there, an empty page of it all is there from now on."""
-        with turn.holding(self._lock), contextlib.suppress(errors.Compacted):
-            found = self._client.range(start, end, limit=1, revision=self._revision)
-            if not found.keys and not self._pages:
-                self._pages.append(_Page(start, end, self._revision, 0, lambda: found))
 
     def room(self) -> int:
         """See `etcd_keys.Reader.room`."""
@@ -232,8 +224,10 @@ class Reader:
         self._shelf.left(self)
 
     def look(self) -> None:
-        """See `etcd_keys.Reader.look`."""
-        self._shelf.look(self._start, self._end)
+        """It had no keys when they were counted, since when it is ours: nothing is read, though
+        other workers may have put those of their buckets since."""
+        self._start = self._end
+        self._shelf.moved(self, self._end)
 
     def room(self) -> int:
         return self._shelf.room()

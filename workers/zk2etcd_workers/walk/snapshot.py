@@ -69,8 +69,13 @@ class Walk:
         largest: int | None = None,
         epoch: int | None = None,
         walks: int = 1,
+        root: tuple[bytes, tree.Result, int] | None = None,
     ) -> None:
-        """:param largest: , `epoch` and `walks`: see `readahead.Reader`."""
+        """:param largest: , `epoch` and `walks`: see `readahead.Reader`.
+        :param root: its path, itself, and the reply's zxid, if it was read on this connection a
+            moment ago, while what changes is told of.
+        """
+        self._root = root
         self._opaque = _Opaque()
         self._reader = readahead.Reader(
             session,
@@ -86,7 +91,7 @@ class Walk:
         )
         self._mapping = shard
         self._key = shard.key if shard.source != shard.target else None
-        self._skip_ephemeral = skip_ephemeral
+        self._skip_ephemeral, self._only = skip_ephemeral, shard.only
         self._run = plan.Run()
         self._run_bytes = 0
         self.nodes = 0
@@ -116,7 +121,7 @@ class Walk:
         return self.nodes + self._reader.held
 
     def __iter__(self) -> Iterator[plan.Run]:
-        holder = self._reader.root(self._mapping.source)
+        holder = self._reader.root(self._mapping.source, self._root)
         found = holder.found[0]
         if isinstance(found, tree.Node):
             self.root = found
@@ -207,6 +212,8 @@ class Walk:
                 self._unreadable(tree.join(directory.path, name))
 
     def _add(self, node: tree.Node) -> None:
+        if self._only is not None and not self._only(node.path):
+            return
         if not (self._skip_ephemeral and tree.is_ephemeral(node)):
             key = node.path if self._key is None else self._key(node.path)
             self._run.add(key, node)
@@ -214,4 +221,5 @@ class Walk:
 
     def _unreadable(self, path: bytes) -> None:
         self._opaque.add(path)
-        self._run.add(self._mapping.key(path), None)
+        if self._only is None or self._only(path):
+            self._run.add(self._mapping.key(path), None)

@@ -12,6 +12,8 @@ from zk2etcd_workers.walk import directories
 
 _ENOUGH = 1_000
 _MANY_CHILDREN = 64
+_REQUESTS = 4
+"""Of the largest size: the reads of so many may be under way, of all walks together."""
 _KINDS = 1_000
 """In a tree whose folders all have names of their own, none would ever be trusted."""
 
@@ -19,8 +21,14 @@ _KINDS = 1_000
 class Trust:
     """Of one walk. Not where `withheld`: nobody is trusted."""
 
-    def __init__(self, *, withheld: bool) -> None:
+    def __init__(self, *, withheld: bool, request: int = 256, walks: int = 1) -> None:
+        """:param request: the most reads of one request.
+        :param walks: how many read so at the same time, this one too.
+        """
         self._withheld = withheld
+        self._request, self._most = request, -(-_REQUESTS * request // walks)
+        self.under_way = 0
+        """Reads from folders that were trusted."""
         self._small: dict[tuple[int, bytes], int] = {}
         self.any = False
 
@@ -38,6 +46,13 @@ class Trust:
         """A large value: the tree is not what it looked like, and nobody is trusted any more."""
         self._withheld, self.any = True, False
         self._small.clear()
+
+    @property
+    def room(self) -> int:
+        """How many such reads one more request may have; none rather than a few, since each request
+        has its price."""
+        whole, left = min(self._request, self._most), self._most - self.under_way
+        return min(whole, left) if self.any and left >= -(-whole // 2) else 0
 
     def has(self, directory: directories.Dir) -> bool:
         """Its children are taken for small ones."""

@@ -52,6 +52,8 @@ class Link(abc.ABC):
         self.epoch = 0
         self.connected = False
         self.trouble = "not connected yet"
+        self.tells_watches: int | None = None
+        """The epoch in which the server said of a watch of ours that it stands."""
         self._fell: tuple[int, str] = (0, "")
         """The last epoch that ended because its server was put back, and the words for it."""
 
@@ -76,6 +78,11 @@ class Link(abc.ABC):
             client = self._client
         if client is not None:
             self._replace(client)
+
+    @property
+    def is_wanted(self) -> bool:
+        """Nobody opens it before a shard's floor is known."""
+        return self._client is not None
 
     @property
     def all_behind(self) -> bool:

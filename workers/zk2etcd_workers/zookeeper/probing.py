@@ -66,6 +66,19 @@ def look(host: str, settings: connections.ZooKeeper, bounds: Sequence[int]) -> F
     return Found()
 
 
+def serves(host: str, settings: connections.ZooKeeper) -> bool:
+    """Whether it would take a session of ours; waits for some seconds at most."""
+    with contextlib.suppress(OSError):
+        answer = srvr(host, settings)
+        if serving(answer):
+            return False
+        if zxid(answer) is not None:
+            return True
+    with contextlib.suppress(OSError):
+        return _reaches(host, settings, 0)
+    return False
+
+
 def serving(answer: bytes) -> str:
     """Why a server that gave this answer to `srvr` serves nobody like us; empty if it does."""
     if b"not currently serving" in answer:

@@ -14,7 +14,7 @@ import flask
 
 from zk2etcd import text
 from zk2etcd.admin.web import choice, wording
-from zk2etcd.view import history, status
+from zk2etcd.view import history, membership, problems, status
 
 _ALL = choice.Wanted()
 
@@ -38,10 +38,14 @@ def page(
         shown=choice.shown(found, wanted),
         settings=wording.settings(settings),
         headline=wording.headline(found, alive),
-        problems=wording.worst_first(status.problems(found)),
+        problems=wording.worst_first(problems.of(found)),
         summary=status.summary(found),
         totals=wording.totals(found),
         by_id={shard["id"]: shard for shard in found["shards"]},
+        members=membership.listed(found),
+        owners={
+            each["id"]: each["supervisor"] for each in membership.placed(found["shards"], found)
+        },
         rates={shard: series.rate[-1] for shard, series in recent.shards.items() if series.rate},
         full_syncs=wording.full_syncs(recent, {s["id"]: status.source(s) for s in found["shards"]}),
         commands=wording.commands,

@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from zk2etcd import messages, text
-from zk2etcd.view import history, status
+from zk2etcd import conditions, text
+from zk2etcd.view import history, problems
 
 _MOST_FULL_SYNCS = 15
 _TONES = {
@@ -43,7 +43,7 @@ class FullSync:
 
     shard: str
     source: str
-    result: messages.FullSyncResult
+    result: conditions.FullSyncResult
 
     @property
     def at(self) -> str:
@@ -59,15 +59,15 @@ def headline(found: Mapping[str, Any], alive: bool = True) -> Headline:
     state = found["state"]
     if state == "degraded":
         return Headline("bad", "Needs attention")
-    if state in ("ready", "standby") and status.problems(found):
+    if state in ("ready", "standby") and problems.of(found):
         return Headline("wait", "Running, with something to look at")
     words = {"ready": "All is well", "standby": "Standing by", "stopping": "Stopping"}
     return Headline(tone(state), words.get(state, "Starting"))
 
 
-def worst_first(problems: Sequence[status.Problem]) -> list[status.Problem]:
+def worst_first(listed: Sequence[problems.Problem]) -> list[problems.Problem]:
     """What stands still before what is only left out or paused; otherwise as they come."""
-    return sorted(problems, key=lambda problem: problem.kind in ("unsyncable", "pause"))
+    return sorted(listed, key=lambda problem: problem.kind in ("unsyncable", "pause"))
 
 
 def totals(found: Mapping[str, Any]) -> str:

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tests.unit import views
-from zk2etcd import messages
+from zk2etcd import conditions
 from zk2etcd.admin.web import wording
-from zk2etcd.view import history, status
+from zk2etcd.view import history, problems, status
 
 LOOK_AT = ("wait", "Running, with something to look at")
 DASH = "\N{EN DASH}"
@@ -44,8 +44,8 @@ def test_what_stands_still_comes_before_what_is_left_out() -> None:
         views.shard("b", guard=views.GUARD),
         views.shard("c", phase="error", error="away"),
     )
-    problems = wording.worst_first(status.problems(found(shards=shards)))
-    assert [each.where for each in problems] == ["b", "c", "a"]
+    listed = wording.worst_first(problems.of(found(shards=shards)))
+    assert [each.where for each in listed] == ["b", "c", "a"]
 
 
 def test_totals_count_keys_changes_and_workers() -> None:
@@ -65,7 +65,7 @@ def test_commands_name_the_files_that_are_in_force() -> None:
 
 
 def test_work_says_how_far_how_fast_and_how_long_still() -> None:
-    work = messages.Work("base", 5000, 4000, 300, 2500.4, 3.2)
+    work = conditions.Work("base", 5000, 4000, 300, 2500.4, 3.2)
     (shard,) = found(shards=(views.shard(phase="full_sync", work=work),))["shards"]
     assert wording.work(shard) == (
         "5,000 read, 4,000 compared, 300 written, 2,500 nodes/s, about 3.2 s left"
@@ -78,7 +78,7 @@ def test_work_says_how_far_how_fast_and_how_long_still() -> None:
 
 def test_full_syncs_of_all_shards_newest_first_and_not_too_many() -> None:
     def series(*at: float) -> history.Series:
-        results = [messages.FullSyncResult(1, moment, 0.1, 0, 0) for moment in at]
+        results = [conditions.FullSyncResult(1, moment, 0.1, 0, 0) for moment in at]
         return history.Series((), (), (), tuple(results))
 
     recent = history.Recent(0, (), {"a": series(1, 4), "b": series(2, 3), "gone": series(9)})

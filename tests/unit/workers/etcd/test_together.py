@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -88,3 +89,41 @@ def test_after_a_failure_the_next_is_sent() -> None:
         gathered.ask(2)
     server.fails = False
     assert gathered.ask(4) == 8
+
+
+def test_one_who_follows_lingers_so_that_more_go_with_it() -> None:
+    """The first does not. Where one comes alone nobody waits."""
+    server = Server()
+    server.gate.set()
+    gathered = together.Together[int, int](server.carry, 0.5)
+    began = time.monotonic()
+    assert [gathered.ask(2), gathered.ask(4)] == [4, 8]
+    assert time.monotonic() - began < 0.4
+    server.batches.clear()
+    server.gate.clear()
+    answers: dict[int, int | Exception] = {}
+    threads = [asked(gathered, 2, answers)]
+    polling.until(lambda: server.batches, 5)
+    threads.append(asked(gathered, 4, answers))
+    polling.until(lambda: gathered._waiting, 5)
+    server.gate.set()
+    threads += [asked(gathered, wish, answers) for wish in (6, 8)]
+    for thread in threads:
+        thread.join(5)
+    assert [len(batch) for batch in server.batches] == [1, 3]
+    assert answers == {2: 4, 4: 8, 6: 12, 8: 16}
+
+
+def test_the_first_lingers_where_more_are_known_to_come_but_no_later_one() -> None:
+    server = Server()
+    server.gate.set()
+    gathered = together.Together[int, int](server.carry, 0.5)
+    gathered.expect_more()
+    answers: dict[int, int | Exception] = {}
+    for thread in [asked(gathered, wish, answers) for wish in (2, 4, 6)]:
+        thread.join(5)
+    assert [len(batch) for batch in server.batches] == [3]
+    assert answers == {2: 4, 4: 8, 6: 12}
+    began = time.monotonic()
+    assert gathered.ask(8) == 16
+    assert time.monotonic() - began < 0.4

@@ -28,6 +28,7 @@ class Watched(Session):
         super().__init__({b"/s": b""})
         self.lost_after = lost_after
         self.may_check_watches = stands is not None
+        self.tells_watches: int | None = None
         self._stands = bool(stands)
         self.asked: list[str] = []
 
@@ -85,6 +86,23 @@ def test_a_server_is_believed_about_our_watch_that_says_yes_while_it_stands(
     ctx = watched(session)
     assert (ctx.watch_told, ctx.since) == (bool(stands), 7)
     assert ("check /s" in session.asked) is (stands is not None)
+
+
+def test_a_server_that_said_yes_once_is_not_asked_again_on_that_connection() -> None:
+    """A thousand shards would ask the same."""
+    session = Watched()
+    watched(session)
+    session.asked.clear()
+    assert watched(session).watch_told
+    assert session.asked == ["subscribe /s", "watch /s", "sync /s"]
+    session.epoch += 1
+    watched(session)
+    assert "check /s" in session.asked
+    silent = Watched(stands=False)
+    for _ in range(2):
+        silent.asked.clear()
+        assert not watched(silent).watch_told
+        assert "check /s" in silent.asked
 
 
 @pytest.mark.parametrize("lost_after", ["watch", "sync", "check"])

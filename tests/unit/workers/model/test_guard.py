@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 from hypothesis import given, strategies as st
 
 from zk2etcd.config import mirroring
-from zk2etcd_workers.model import guard
+from zk2etcd_workers.model import guard, turnover
 
 LIMITS = mirroring.DeleteGuard()  # 100, 0.3, 10000, hold
 
@@ -86,6 +88,52 @@ def test_what_is_replaced_is_not_lost() -> None:
     assert trips(171, 1, 171)
     said = trips(300, 100, 500)
     assert said == "40% of the keys would go, with none in their place (max_ratio 30%)"
+
+
+def _side(paths: Iterable[str]) -> turnover.Side:
+    side = turnover.Side()
+    for path in sorted(path.encode() for path in paths):
+        side.saw(path)
+    return side
+
+
+def _instances(services: Iterable[int], first: int = 0) -> list[str]:
+    return [f"/d/s{s}/providers/10.{first + n}" for s in services for n in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("went", "came", "reason"),
+    [
+        (_instances(range(20)), _instances(range(20), 100), None),
+        (
+            _instances(range(10)),
+            _instances(range(10, 20), 100),
+            "45% of the keys would go (max_ratio 30%)",
+        ),
+        (
+            [
+                *(f"/d/s{s}" for s in range(1, 20)),
+                *(f"/d/s{s}/providers" for s in range(1, 20)),
+                *_instances(range(20)),
+            ],
+            ["/d/s0/providers/new"],
+            "99% of the keys would go, with none in their place (max_ratio 30%)",
+        ),
+    ],
+)
+def test_the_examples_of_the_manual(went: list[str], came: list[str], reason: str | None) -> None:
+    """docs/operations.md, "What the delete guard holds": 441 keys."""
+    replaced = turnover.replaced(_side(went), _side(came))
+    walk = guard.Walk(len(went), 441, first=False, root_missing=False, replaced=replaced)
+    assert guard.trips(walk, LIMITS) == reason
+
+
+def test_a_bucket_has_its_part_of_the_live_thresholds_too() -> None:
+    limits = mirroring.DeleteGuard(live=mirroring.LiveGuard(min_deletes=100))
+    part = guard.share(limits, 3).live
+    assert part is not None
+    assert (part.min_deletes, part.max_ratio) == (33, 0.3)
+    assert guard.share(limits, 1) is limits
 
 
 @given(st.integers(0, 20_000), st.integers(0, 20_000), st.integers(0, 20_000))

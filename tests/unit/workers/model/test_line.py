@@ -147,6 +147,23 @@ def test_an_answer_that_broke_off_early_says_nothing() -> None:
     assert found.room == 8 * MIB
 
 
+def test_what_one_read_may_have_is_learned_from_the_answers_until_one_is_lost() -> None:
+    """Of a thousand trees of a few small nodes, each would be alone on the line otherwise."""
+    found = line.Line(16 * MIB, 5.0)
+    unknown = found.each
+    first = found.carries(48, found.each, 0.0)
+    for _ in range(20):
+        found.typical(100)
+    assert (found.each, found.expects(None), found.expects(40)) == (100, 100, 120)
+    found.take("other", 48 * found.each, 0.0)
+    assert found.carries(48, found.each, 0.0) == 48 > first
+    found.typical(5_000)
+    found.typical(100)
+    assert 1_000 < found.each < 5_000
+    found.lost(0.1, 1.0)
+    assert found.each == unknown
+
+
 def test_small_answers_do_not_tell_that_large_ones_are_quick() -> None:
     wire = Wire(1e9)
     wire.run(30, 2)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given, strategies as st
 
+from tests.unit.workers import changes as of
 from zk2etcd_workers.model import plan, tree
 
 KEYS = st.binary(min_size=1, max_size=3)
@@ -48,13 +49,15 @@ def test_the_merge_is_the_difference(
     if similar:
         present |= {key: value for key, value in wanted.items() if value is not None}
     counts = plan.Counts()
-    changes = list(
+    found = list(
         plan.merge(
             (_run(wanted, keys) for keys in _pieces(sorted(wanted), pieces)),
             (_held(present, keys) for keys in _pieces(sorted(present), pieces + 1)),
             counts,
         )
     )
+    assert all(found)
+    changes = of.each_of(found)
     assert [change.key for change in changes] == sorted({change.key for change in changes})
     puts = {change.key: change for change in changes if isinstance(change, plan.Write)}
     extras = {change.key for change in changes if isinstance(change, plan.Extra)}
@@ -68,6 +71,17 @@ def test_the_merge_is_the_difference(
     assert (counts.wanted, counts.present) == (len(wanted), len(present))
 
 
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=5))
+def test_the_writes_of_a_stretch_are_those_of_its_nodes(zxids: list[tuple[int, int]]) -> None:
+    run = plan.Run()
+    for at, (czxid, mzxid) in enumerate(zxids):
+        run.add(b"k%d" % at, tree.Node(b"/%d" % at, b"v", czxid, mzxid, 1, 0, 0))
+        run.add(b"k%d-" % at, None)
+    nodes = zip(run.keys[::2], run.nodes[::2], strict=True)
+    expected = [plan.put(key, node, born=node.czxid) for key, node in nodes if node is not None]
+    assert of.each_of(plan.merge([run], [], plan.Counts())) == expected
+
+
 def test_nothing_is_planned_before_it_is_known() -> None:
     """The walk may end in an error: what it did not show must not become an extra by then."""
 
@@ -75,7 +89,7 @@ def test_nothing_is_planned_before_it_is_known() -> None:
         yield _run({b"b": b"1"}, [b"b"])
         raise ConnectionError
 
-    seen: list[plan.Write | plan.Extra] = []
+    seen: list[list[plan.Write] | plan.Extra] = []
     present = [plan.Held((b"a", b"c"), (b"1", b"1")), plan.Held((b"d",), (b"1",))]
     with pytest.raises(ConnectionError):
         seen.extend(plan.merge(broken(), present, plan.Counts()))

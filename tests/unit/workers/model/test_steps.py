@@ -9,7 +9,7 @@ from hypothesis import given, strategies as st
 
 from tests.unit import settings
 from zk2etcd import messages
-from zk2etcd.config import models
+from zk2etcd.config import mirroring, models
 from zk2etcd_workers.model import steps
 
 CONFIG = settings.configured()
@@ -62,7 +62,10 @@ def test_other_connections_stop_all() -> None:
     "changed",
     [
         {"ephemeral": "skip"},
+        {"ephemeral_grace": 5.0},
+        {"delete_guard": mirroring.DeleteGuard(live=mirroring.LiveGuard())},
         {"deletes": "never"},
+        {"drift": "watch"},
         {"delete_guard": CONFIG.sync.delete_guard.model_copy(update={"max_deletes": 7})},
     ],
     ids=lambda changed: next(iter(changed)),

@@ -8,7 +8,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from zk2etcd import messages
+from zk2etcd import conditions
 from zk2etcd_workers.model import told, tree
 from zk2etcd_workers.shard import facts
 
@@ -39,7 +39,8 @@ def test_a_report_fits_the_pipe_however_many_shards_there_are(shards: int) -> No
         said.unsyncable.add(b"/x%d" % number + "語".encode() * 1_000, "r" * 5_000, _Log())
     said.error = said.refusal = said.holder = "語" * 50_000
     sample = tuple("語" * 50_000 for _ in range(20))
-    said.guard = messages.Guard("t", "語" * 50_000, 1, 1, sample, 0.0)
+    said.guard = conditions.Guard("t", "語" * 50_000, 1, 1, sample, 0.0)
+    said.drift = conditions.Drift("語" * 50_000, 1, 20, sample)
     one = len(pickle.dumps(said.report("a" * 49, None, room=told.room(shards))))
     assert one * shards < 15 * 1024 * 1024
 
@@ -53,9 +54,11 @@ def test_one_shard_says_a_hundred_paths() -> None:
 
 
 def test_what_is_short_is_told_as_it_is() -> None:
-    trip = messages.Guard("t", "many", 1, 1, ("/a", "/b"), 0.0)
+    trip = conditions.Guard("t", "many", 1, 1, ("/a", "/b"), 0.0)
     assert told.guard(trip, 1_000) == trip
     assert told.guard(None, 1_000) is None
+    drift = conditions.Drift(None, 1, 2, ("/a", "/b"))
+    assert told.drift(drift, 1_000) == drift
     assert told.sentence("why", 8_000) == "why"
     assert told.sentence(None, 8_000) is None
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from zk2etcd import messages, metrics
 from zk2etcd.config import connections
 from zk2etcd_workers.etcd import client as clients
-from zk2etcd_workers.ownership import fence, leases, records
+from zk2etcd_workers.leasing import leases
+from zk2etcd_workers.ownership import fence, records
 
 
 def of(shard: messages.Shard) -> fence.Fence:

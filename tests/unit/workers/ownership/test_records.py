@@ -1,14 +1,15 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
 from hypothesis import given, strategies as st
 
-from zk2etcd import errors, messages
+from zk2etcd import conditions, errors
 from zk2etcd_workers.ownership import records
 
-TRIP = messages.Guard("abc", "too many", 5, 9, ("/a", "/é"), 1_800_000_000.5)
+TRIP = conditions.Guard("abc", "too many", 5, 9, ("/a", "/é"), 1_800_000_000.5)
 
 
 @given(st.integers(0, 2**63 - 1), st.integers(0, 2**63 - 1))
@@ -68,8 +69,18 @@ def test_documents_round_trip() -> None:
 
 @pytest.mark.parametrize("trip", [None, TRIP])
 @pytest.mark.parametrize("first", [False, True])
-def test_guard_records_round_trip(trip: messages.Guard | None, first: bool) -> None:
+def test_guard_records_round_trip(trip: conditions.Guard | None, first: bool) -> None:
     record = records.GuardRecord(123, first, trip)
+    assert records.GuardRecord.from_bytes(record.to_bytes(), b"k") == record
+
+
+def test_a_release_before_them_reads_a_trip_with_what_it_does_not_know() -> None:
+    """It takes no field of a trip beyond its own."""
+    trip = dataclasses.replace(TRIP, creates=3, live=True)
+    record = records.GuardRecord(123, False, trip)
+    document = json.loads(record.to_bytes())
+    assert (document["creates"], document["live"]) == (3, True)
+    assert not {"creates", "live"} & document["trip"].keys()
     assert records.GuardRecord.from_bytes(record.to_bytes(), b"k") == record
 
 

@@ -9,13 +9,13 @@ from collections.abc import Callable
 import pytest
 
 from tests.unit.workers.ownership import fences
-from zk2etcd import errors, messages
+from zk2etcd import conditions, errors, messages
 from zk2etcd_workers.ownership import member, records
 
 STORED = pathlib.Path(__file__).parent / "stored"
 KEY = b"zk2etcd/default/guards/a"
 SHARD = messages.Shard("dubbo-0", "/dubbo", "/dubbo")
-TRIP = messages.Guard(
+TRIP = conditions.Guard(
     "8e7b044559d6",
     "57% of the keys would go (max_ratio 30%)",
     12,
@@ -23,7 +23,7 @@ TRIP = messages.Guard(
     ("/dubbo/a", "/dubbo/\u00e9"),
     1795516932.25,
 )
-BEHIND = messages.Guard(
+BEHIND = conditions.Guard(
     "8e7b044559d6", "identity: every host is behind", 0, 21, (), 1795516932.25, "identity"
 )
 GUARDS = {
@@ -70,7 +70,7 @@ def test_identities_with_marks() -> None:
 
 
 def test_pauses() -> None:
-    pause = messages.Paused("alice@desk (127.0.0.1)", 1795516932.25)
+    pause = conditions.Paused("alice@desk (127.0.0.1)", 1795516932.25)
     assert records.decode_pause(stored("pause"), KEY) == pause
     assert records.encode_pause(pause) == stored("pause")
 

@@ -12,8 +12,9 @@ import pytest
 
 from zk2etcd import errors
 from zk2etcd_workers.etcd import client as etcd, wire
+from zk2etcd_workers.leasing import leases
 from zk2etcd_workers.model import tree
-from zk2etcd_workers.ownership import acknowledged, fence, leases, records
+from zk2etcd_workers.ownership import acknowledged, fence, records
 from zk2etcd_workers.rounds import rounds, seat
 from zk2etcd_workers.zookeeper import reply as replies, session as sessions
 from zk2etcd_workers.zookeeper.classic import watches

@@ -8,13 +8,13 @@ from typing import cast
 
 import pytest
 
-from zk2etcd import messages
+from zk2etcd import conditions, messages
 from zk2etcd_workers.ownership import records
 from zk2etcd_workers.shard import facts
 from zk2etcd_workers.walk import snapshot
 
 TRIP = records.new_trip("too many", 9, 10, ("/a",), 1.0)
-PAUSE = messages.Paused("alice", 1.0)
+PAUSE = conditions.Paused("alice", 1.0)
 
 
 def told(of: facts.Facts) -> messages.ShardReport:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from tests.unit.workers import changes as of
 from zk2etcd_workers.model import plan, tree
 from zk2etcd_workers.walk import beside
 
@@ -36,7 +37,7 @@ def test_few_nodes_are_compared_at_once() -> None:
     held = Holds([([b"/t"], [b""]), ([b"/t/00000", b"/t/00001"], [b"v", b"old"])])
     walk, differing = beside.few(_walk(12), held, counts)
     assert differing is not None
-    changes = list(differing)
+    changes = of.each_of(differing)
     extras = [each.key for each in changes if isinstance(each, plan.Extra)]
     puts = [each.key for each in changes if isinstance(each, plan.Write)]
     assert extras == [b"/t"]

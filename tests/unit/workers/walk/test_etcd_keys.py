@@ -98,6 +98,17 @@ def test_whatever_is_there_is_read(there: list[bytes]) -> None:
     assert compared(etcd_of_keys.Etcd(there), look=True).present == len(there)
 
 
+def test_a_bucket_without_keys_does_not_read_those_of_others() -> None:
+    first, second = splits.parts(2)
+    client = etcd_of_keys.Etcd([key for key in NAMES if first.owns_key(key)])
+    reader = etcd_keys.Reader(cast(clients.Client, client), second)
+    reader.look()
+    mine = [key for key in NAMES if second.owns_key(key)]
+    held = [*reader.part(mine[100], 10_000), *reader.part(mine[-1], 10_000), *reader.rest()]
+    assert [key for page in held for key in page.keys] == []
+    assert len(client.sizes) == 1, "its own key's page"
+
+
 def test_keys_alone_are_read_in_pages_that_the_line_carries() -> None:
     client = etcd_of_keys.Etcd(NAMES)
     client.learned.down.room = ROOM

@@ -78,3 +78,25 @@ def test_of_a_bucket_and_without_what_is_excluded(of_a_list: bool) -> None:
 
 def test_all_are_wanted_of_a_plain_shard() -> None:
     assert names.wanted(mapping.Mapping("/s", "/s"), b"/s") is None
+
+
+@given(
+    st.lists(st.sampled_from([b"a", b"b", b"ab", b"a*"]), max_size=4),
+    st.integers(1, 3),
+    st.sampled_from([(), ("/r/*/a",), ("/r/a", "/r/**/ab/b"), ("/r/*/*",)]),
+)
+def test_a_walk_comes_to_what_is_mirrored_and_no_further(
+    below: list[bytes], buckets: int, only: tuple[str, ...]
+) -> None:
+    """By names, level by level, as `is_closed` says of the whole path."""
+    exclude = ("/r/b", r"/r/a\*/a", "/r/*/ab", "/r/a/**/b")
+    shard = mapping.Mapping("/r", "/t", exclude, bucket=0, buckets=buckets, only=only)
+    path, come = b"/r", True
+    for name in below:
+        wanted = names.wanted(shard, path)
+        come = come and (wanted is None or wanted(name))
+        path = tree.join(path, name)
+    assert come != shard.is_closed(path)
+    assert come or shard.is_excluded(path)
+    if not only:
+        assert come != shard.is_excluded(path)

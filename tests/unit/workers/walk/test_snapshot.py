@@ -13,7 +13,7 @@ from tests import walking
 from tests.unit.workers import splits, walks
 from zk2etcd import errors
 from zk2etcd_workers import turn
-from zk2etcd_workers.model import mapping, pacing, tree
+from zk2etcd_workers.model import line, mapping, pacing, tree
 from zk2etcd_workers.walk import snapshot
 from zk2etcd_workers.zookeeper import protocol, session as sessions
 
@@ -204,6 +204,28 @@ def test_no_more_is_under_way_than_the_line_carries() -> None:
     assert session.line.used(0.0) == 0
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_nor_is_a_folder_that_is_trusted_asked_for_while_the_line_is_full(seed: int) -> None:
+    nodes = _services(600)
+    session = walks.Session(nodes, seed)
+    session.is_late = True
+    session.line = line.Line(16 * 1024, 10.0)
+    assert len(walking.emitted(walks.walk(session, SHARD), SHARD)) == len(nodes)
+    assert all(session.requests), "a request that asks for nothing"
+    assert session.budget.used == 0
+
+
+@pytest.mark.parametrize("many", [8, 16, 100])
+@pytest.mark.parametrize("batch", [1, 3, 256])
+def test_many_walks_side_by_side_get_through_folders_that_are_trusted(
+    many: int, batch: int
+) -> None:
+    nodes = _services(200)
+    session = walks.Session(nodes)
+    walk = walks.walk(session, SHARD, walks=many, read_batch=batch)
+    assert len(walking.emitted(walk, SHARD)) == len(nodes)
+
+
 def test_requests_stay_below_the_servers_buffer() -> None:
     nodes: walks.Paths = {b"/s": b""}
     for number in range(100):
@@ -300,3 +322,29 @@ def test_a_root_that_may_not_be_read_is_in_doubt_for_every_bucket() -> None:
         keys = list(itertools.chain.from_iterable(run.keys for run in walk))
         assert keys == ([b"/t"] if shard.bucket == 0 else [])
         assert (walk.root, walk.opaque) == (None, 1)
+
+
+@given(TREES, st.integers(0, 3))
+@settings(max_examples=30, deadline=None)
+def test_a_root_that_was_just_read_is_not_read_again(lists: list[list[str]], seed: int) -> None:
+    nodes = _nodes(lists)
+    whole = walking.emitted(walks.walk(walks.Session(nodes, seed), SHARD), SHARD)
+    known = _read(walks.Session(nodes, seed), b"/s")
+    session = walks.Session(nodes, seed)
+    walk = walks.walk(session, SHARD, root=(b"/s", known, 9))
+    assert walking.emitted(walk, SHARD) == whole
+    asked = list(itertools.chain.from_iterable(session.requests))
+    assert (protocol.GET_DATA, b"/s") not in asked
+    assert (walk.nodes, walk.root) == (len(nodes), known)
+    assert walk.zxid == max(session.zxid if asked else 0, 9)
+    assert session.budget.used == 0
+    again = walks.Session(nodes, seed)
+    assert walking.emitted(walks.walk(again, SHARD, root=(b"/", known, 9)), SHARD) == whole
+    assert (protocol.GET_DATA, b"/s") in again.requests[0]
+
+
+def _read(session: walks.Session, path: bytes) -> tree.Node:
+    walk = walks.walk(session, mapping.Mapping(path.decode(), path.decode()))
+    list(walk)
+    assert walk.root is not None
+    return walk.root

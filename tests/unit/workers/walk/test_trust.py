@@ -59,6 +59,25 @@ def test_it_is_withheld_where_that_went_wrong_before() -> None:
     assert not taught.has(_folder("/dubbo/new/providers"))
 
 
+def test_requests_of_several_walks_are_as_large_but_fewer() -> None:
+    def taught(walks: int) -> trust.Trust:
+        made = trust.Trust(withheld=False, request=256, walks=walks)
+        assert made.room == 0, "nobody is trusted yet"
+        made.saw(_folder("/dubbo/old/providers"), 1_000)
+        return made
+
+    for walks, at_once in ((1, 4), (2, 2), (4, 1), (8, 1), (16, 1), (1_024, 1)):
+        made, sent = taught(walks), 0
+        while room := made.room:
+            made.under_way += room
+            sent += 1
+        assert sent == at_once
+        assert made.under_way == 1_024 // walks
+    made = taught(1)
+    made.under_way = 1_000
+    assert made.room == 0, "24 are not worth a request"
+
+
 def test_folders_that_all_have_names_of_their_own_are_not_remembered_without_end() -> None:
     made = trust.Trust(withheld=False)
     for number in range(3_000):

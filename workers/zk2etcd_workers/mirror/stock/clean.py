@@ -60,6 +60,7 @@ def refused(
         "nothing is written": ctx.dry_run,
         "deletes are not mirrored": ctx.config.sync.deletes != "apply",
         "it is a bucket": mapped.buckets > 1,
+        "not all that is watched is mirrored": mapped.only is not None,
         "its root is /": mapped.source == tree.ROOT,
         "etcd was put back": ctx.fence.put_back or ctx.etcd.rollbacks != known.rollbacks,
         "deletes are held": facts.guard is not None,

@@ -114,7 +114,7 @@ class Stock:
         facts.unsyncable.base_begins()
         started = time.monotonic()
         hears = (self._dirty.mark, self._dirty.was_deleted)
-        run = base.Base(ctx, facts, floor, *hears, known, self._steps_aside)
+        run = base.Base(ctx, facts, floor, *hears, known, self._steps_aside, identity.root)
         done = run.run(first=first)
         identity.settle(held=facts.guard is not None or ctx.config.sync.deletes == "never")
         ctx.fence.pay()

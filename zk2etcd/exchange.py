@@ -1,7 +1,8 @@
-"""One HTTP request of a command: how long it may take in all, and how much is read of its answer.
+"""One HTTP request of a command, or of one supervisor to another: where it goes, how long it may
+take in all, and how much is read of its answer.
 
-A socket's time-out starts anew with each byte, so whoever answers a byte a second would hold a
-command for ever. It uses the plain HTTP client of the standard library: an environment's proxy
+A socket's time-out starts anew with each byte, so whoever answers a byte a second would hold who
+asks for ever. It uses the plain HTTP client of the standard library: an environment's proxy
 settings must not come between an operator and loopback, and `zk2etcd status` has to start fast.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import re
 import socket
 import ssl
 import threading
@@ -17,7 +19,49 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from zk2etcd import errors
+from zk2etcd.config import addresses
+
+DEFAULT_URL = "http://127.0.0.1:9180"
 _READ_LIMIT = 64 * 1024 * 1024
+# No user part, no query, nothing that two readers could take for two different hosts.
+_URL = re.compile(
+    r"(?:(?P<scheme>https?)://)?(?P<address>[A-Za-z0-9_.:\[\]%-]+)(?P<path>(?:/[A-Za-z0-9._~!$&'()*+,;=:%-]*)*)",
+    re.IGNORECASE,
+)
+
+
+class Place(NamedTuple):
+    """What an http URL leads to; `address` is host:port in its normal form."""
+
+    scheme: str
+    address: str
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.address}{self.path}"
+
+
+def place(url: str) -> Place:
+    """Where requests to this URL go, by one strict reading: what is judged is what is reached.
+
+    :raises errors.UsageError: it is none, or has a user part. It is not repeated, since a secret
+        may stand in it.
+    """
+    found = _URL.fullmatch(url)
+    if found is None:
+        if "@" in url:
+            what = (
+                "the address has a user part (NAME@), or a secret: leave it out, and give a token"
+            )
+            raise errors.UsageError(f"{what} in ZK2ETCD_TOKEN or in the configuration with -c")
+        raise errors.UsageError(f"the address is not an http URL, such as {DEFAULT_URL}")
+    scheme = (found["scheme"] or "http").lower()
+    try:
+        address = addresses.host_port(found["address"], 443 if scheme == "https" else 80)
+    except ValueError as error:
+        raise errors.UsageError(f"the address is not an http URL: it {error}") from None
+    return Place(scheme, address, (found["path"] or "").rstrip("/"))
 
 
 class Unanswered(Exception):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zk2etcd import errors
+from zk2etcd import errors, exchange
 from zk2etcd.client import admin_client
 
 
@@ -20,8 +20,8 @@ from zk2etcd.client import admin_client
     ],
 )
 def test_an_http_url(url: str, shown: str, address: str) -> None:
-    assert str(admin_client.place(url)) == shown == admin_client.Client(url).url
-    assert admin_client.place(url).address == address
+    assert str(exchange.place(url)) == shown == admin_client.Client(url).url
+    assert exchange.place(url).address == address
 
 
 @pytest.mark.parametrize(

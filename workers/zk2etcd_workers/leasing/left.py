@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from zk2etcd import errors
 from zk2etcd.logs import logger
 from zk2etcd_workers.etcd import client as etcd, wire
-from zk2etcd_workers.ownership import leases
+from zk2etcd_workers.leasing import leases
 
 
 class Left:
@@ -29,6 +29,9 @@ class Left:
         self._lock = threading.Lock()
         self._documents: dict[bytes, bytes] = {}
         self._ours: set[bytes] = set()
+        self._began = False
+        """Something was to hang on the lease: of a worker without a shard nothing is asked."""
+        self._told: dict[bytes, int] = {}
 
     def add(self, key: bytes, document: bytes) -> None:
         """An owner key was not deleted, and holds this if it holds anything of ours."""
@@ -39,15 +42,31 @@ class Left:
         """The shard is about to be taken, perhaps again."""
         with self._lock:
             self._ours.add(key)
+            self._began = True
             self._documents.pop(key, None)
+            self._told.pop(key, None)
 
     def released(self, key: bytes) -> None:
         """The shard is not ours any more; its key is deleted, as far as we know."""
         with self._lock:
             self._ours.discard(key)
 
+    def told(self, key: bytes, revision: int) -> None:
+        """etcd has said that the key is not ours, at that revision; 0: it never was."""
+        with self._lock:
+            if key not in self._ours:
+                self._told[key] = revision
+
+    def let_go(self) -> dict[str, int]:
+        """The shards of which that was said since the last call, each with the revision."""
+        with self._lock:
+            told, self._told = self._told, {}
+        return {key[len(self._owners) :].decode(): revision for key, revision in told.items()}
+
     def look(self) -> None:
         """Delete what is there again, and try once more what could not be deleted."""
+        if not self._began:
+            return
         hung = [key for key in self._lease.hung_on() if key.startswith(self._owners)]
         with self._lock:
             stray = [key for key in hung if key not in self._ours]
@@ -88,3 +107,4 @@ class Left:
         with self._lock:
             if self._documents.get(key) == document:
                 del self._documents[key]
+                self._told[key] = answer.revision

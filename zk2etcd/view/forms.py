@@ -1,7 +1,8 @@
-"""Which answers are zk2etcd's: what a command goes on with has the form that it will look at.
+"""Which answers are zk2etcd's: what a command, or a supervisor, goes on with has the form that it
+will look at.
 
 Anything may listen at an address that was mistyped, or is another program's by now, and answer
-with any JSON. A command must say so, instead of failing somewhere inside. What a newer release
+with any JSON. Who asked must say so, instead of failing somewhere inside. What a newer release
 added is let through, and so is what an older one did not know yet.
 """
 
@@ -91,7 +92,7 @@ _GUARD = _object(
         "present": _count,
         "sample": _list(_text),
     },
-    {"creates": _count},
+    {"creates": _count, "live": _flag},
 )
 _SHARD = _object(
     {
@@ -125,6 +126,9 @@ _SHARD = _object(
         "full_sync_due": _flag,
         "pause": _or_none(_object({"by": _text, "since": _time})),
         "ensemble": _or_none(_object({"path": _text, "zxid": _text, "at": _time})),
+        "drift": _or_none(
+            _object({"why": _or_none(_text), "contested": _count, "paths": _list(_text)})
+        ),
     },
 )
 _WORKER = _object(
@@ -141,22 +145,45 @@ _WORKER = _object(
     },
     {"narrow": _or_none(_object({}, dict.fromkeys(_LINES, _count)))},
 )
-STATUS = _object(
+_ITSELF: Mapping[str, Check] = {
+    "version": _text,
+    "instance": _text,
+    "pid": _count,
+    "started_at": _time,
+    "at": _time,
+    "state": _name,
+    "config": _object({"path": _text, "error": _or_none(_text)}),
+    "workers": _list(_WORKER),
+}
+_MEMBER = _object(
     {
+        "name": _text,
+        "label": _text,
+        "url": _text,
         "version": _text,
-        "instance": _text,
-        "pid": _count,
-        "started_at": _time,
-        "at": _time,
-        "state": _name,
-        "config": _object({"path": _text, "error": _or_none(_text)}),
-        "workers": _list(_WORKER),
-        "shards": _list(_SHARD),
+        "config": _text,
+        "shares": _flag,
+        "draining": _flag,
+        "healthy": _flag,
+        "owned": _count,
     },
-    {"metrics_problem": _or_none(_text)},
+    {"unasked": _or_none(_text), "status": _or_none(_object(_ITSELF))},
+)
+STATUS = _object(
+    {**_ITSELF, "shards": _list(_SHARD)},
+    {
+        "metrics_problem": _or_none(_text),
+        "cluster": _or_none(_object({"members": _list(_MEMBER), "untold": _or_none(_text)})),
+    },
 )
 VERSIONED = _object({"schema_version": _anything})
-ACCEPTED = _object({"accepted": _list(_name), "requested_at": _number})
+ACCEPTED = _object(
+    {"accepted": _list(_name), "requested_at": _number},
+    {
+        "requested_at_by_shard": _table(_number),
+        "refused": _list(_object({"shards": _list(_name), "status": _count, "error": _text})),
+    },
+)
 RELEASED = _object({"shard": _name, "trip": _name})
 RELOADED = _object({"changed": _list(_name)})
 LOGGED = _object({"level": _name})

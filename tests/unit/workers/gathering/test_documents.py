@@ -1,0 +1,72 @@
+"""What members say of themselves, and of what they can serve."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from zk2etcd import census, messages
+from zk2etcd_workers.gathering import documents
+from zk2etcd_workers.ownership import records
+
+ME = messages.Identity("host-1a2b3c4d", "w0", 2, "http://127.0.0.1:9180")
+SHARDS = frozenset({"a-1", "b-2"})
+OURS = census.Member("host-1a2b3c4d", SHARDS, 3, failing=frozenset({"b-2"}), label="one")
+
+
+def read(value: bytes) -> census.Member:
+    known = {documents.digest(SHARDS): SHARDS}
+    said = documents.said(value, b"members/host-1a2b3c4d")
+    return documents.read_member("host-1a2b3c4d", said, lambda each: known.get(each, frozenset()))
+
+
+def test_a_member_is_read_as_it_was_said() -> None:
+    said = documents.member(
+        ME, messages.Standing(OURS, "0" * 12, "1.2"), documents.digest(SHARDS), healthy=True
+    )
+    there = dataclasses.replace(OURS, url="http://127.0.0.1:9180")
+    assert read(said) == dataclasses.replace(there, config="0" * 12, version="1.2")
+    # Older releases read who it is and where it can be asked.
+    found = records.decode(said, b"members/host-1a2b3c4d")
+    assert (found["instance"], found["admin"]) == ("host-1a2b3c4d", "http://127.0.0.1:9180")
+
+
+def test_whoever_does_not_say_so_shares_nothing() -> None:
+    """A member of the last release; one of a release to come; one that something else wrote."""
+    alone = census.Member("host-1a2b3c4d", shares=False)
+    older = dataclasses.replace(alone, url="http://127.0.0.1:9180")
+    assert read(records.encode(records.of_worker(ME))) == older
+    for value in (b'{"v":2,"shares":true}', b"?", b'{"v":1,"shares":true,"capacity":"many"}'):
+        assert read(value) == alone
+
+
+def test_a_list_that_is_not_there_serves_nothing() -> None:
+    said = documents.member(
+        ME, messages.Standing(OURS), documents.digest(frozenset("z")), healthy=True
+    )
+    assert read(said).shards == frozenset()
+
+
+def test_long_lists_are_cut() -> None:
+    shards = frozenset(f"services-number-{number}-1a2b3c4d" for number in range(20_000))
+    values = documents.parts(shards)
+    assert len(values) == 3
+    assert max(map(len, values)) < documents.PART + 100
+    assert documents.listed(values, b"configs/x") == shards
+    assert documents.listed(documents.parts(frozenset()), b"configs/x") == frozenset()
+
+
+def test_offers() -> None:
+    said = documents.said(documents.offer("a", "b", taken=True), b"offers/x")
+    assert documents.read_offer(said, 7) == census.Offer("a", "b", 7, taken=True)
+    assert documents.read_offer({}, 7) is None
+
+
+def test_members_offers_and_owners_are_neighbours() -> None:
+    """So that one range, and one watch, has just these."""
+    keys = records.Keys("zk2etcd/default")
+    start, end = keys.shared()
+    others = ["checkpoints", "configs", "guards", "identities", "marks", "pauses"]
+    inside = [keys.member("m"), keys.offer("o"), keys.owner("o")]
+    outside = [*(keys.all_of(kind)[0] + b"x" for kind in others), keys.format(), keys.cluster_id()]
+    assert all(start <= key < end for key in inside)
+    assert not any(start <= key < end for key in outside)

@@ -1,0 +1,119 @@
+"""When it is our turn to claim a shard that nobody has.
+
+Whoever it is meant for claims at once. The others do not know that one to be well, only that its
+lease has not ended: so each waits a little longer than the one before, and after a while anybody
+may. Who has just said that it is ready for a shard is given more time. Nobody has to be asked, and
+no shard waits for one member.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from zk2etcd import acts
+from zk2etcd.policy import placement, situation
+
+
+class Claims(NamedTuple):
+    """What to claim in this moment, and when the next turn of ours comes (monotonic); the queue,
+    to be remembered."""
+
+    acts: Sequence[acts.Act]
+    wakes_at: float | None
+    queue: tuple[str, ...]
+
+
+def claims(now: situation.Situation) -> Claims:
+    adopted = [s for s in now.own.shards if now.is_ours(s) and not _in_hand(now, s)]
+    queue = _queue(now)
+    times = {shard: at for shard, at in turns(now, queue).items() if at < math.inf}
+    due = [shard for shard, at in times.items() if at <= now.now]
+    later = (at for at in times.values() if at > now.now)
+    chosen = sorted([*adopted, *_within(now, due)])
+    claim = [acts.Claim(tuple(chosen))] if chosen else []
+    return Claims(claim, min(later, default=None), queue)
+
+
+def _queue(now: situation.Situation) -> tuple[str, ...]:
+    """Who has claimed stays in it: else those who see it would all be due at once."""
+    if not now.memory.unowned:
+        return ()
+    free = now.memory.unowned.keys() & now.placed.meant.keys()
+    firsts = {now.placed.meant[shard] for shard in free}
+    return tuple(sorted({*now.memory.queue, *firsts})) if free else ()
+
+
+def turns(now: situation.Situation, queue: Sequence[str]) -> Mapping[str, float]:
+    """When we may claim each shard of ours that has no owner; never is infinity."""
+    free = [s for s in now.memory.unowned if not _in_hand(now, s)]
+    if now.me is None or not now.me.takes or not free:
+        return {}
+    behind = queue.index(now.own.name) * now.rules.stagger if now.own.name in queue else 0.0
+    settled = now.memory.joined_at + _settling(now, len(free))
+    return {shard: _turn(now, shard, behind, settled) for shard in free}
+
+
+def foreseen(now: situation.Situation) -> int:
+    """How many shards that nobody has are meant for us, as far as can be told: all of them, as
+    long as our key is not among the members."""
+    free = [s for s in now.memory.unowned if not _in_hand(now, s)]
+    if now.me is None:
+        return len(free)
+    return sum(now.placed.meant.get(s) == now.own.name for s in free) if now.me.takes else 0
+
+
+def _settling(now: situation.Situation, free: int) -> float:
+    """Where several members came, more may come. One that has seen nobody for a moment is most
+    likely alone: it should not start later than one that need not share. If it is not, what it has
+    too many of can be given away while it forms."""
+    if free <= 1:
+        return 0.0
+    is_alone = now.seen.members.keys() == {now.own.name}
+    soon = is_alone and free <= now.rules.few
+    return min(now.rules.alone, now.rules.settle) if soon else now.rules.settle
+
+
+def _turn(now: situation.Situation, shard: str, behind: float, settled: float) -> float:
+    since, rules, me = now.memory.unowned[shard], now.rules, now.own.name
+    chance = _chance(shard, me) * rules.rank_after
+    anyone = since + rules.anyone_after + chance
+    # Members that come and go all the time must not keep it from having an owner.
+    begin = max(since, min(settled, since + 3 * rules.settle))
+    first = now.memory.promised.get(shard, now.placed.meant.get(shard))
+    if situation.rests(now.memory.resting, shard, now.now):
+        return anyone
+    if first == me:
+        return since if shard in now.memory.promised else begin + behind
+    ranks = now.ranking.of(shard)
+    if me not in ranks:
+        return anyone if now.me is not None and shard in now.me.shards else math.inf
+    if shard in now.memory.promised:
+        begin = max(begin, since + rules.patience)
+    rank = 1 + [name for name in ranks if name != first].index(me)
+    return min(begin + rank * rules.rank_after + chance, anyone)
+
+
+def _within(now: situation.Situation, due: list[str]) -> list[str]:
+    """Those of them that are meant for us, or that our share has room for, or that nobody else
+    came for."""
+    if now.me is None or not due:
+        return []
+    share = placement.share(now.me, now.seen.members.values())
+    room = share + 1 - now.load[now.own.name]
+    first = {s: now.memory.promised.get(s, now.placed.meant.get(s)) for s in due}
+    meant = [s for s in due if first[s] == now.own.name]
+    late = now.now - now.rules.anyone_after
+    free = [s for s in due if s not in meant and now.memory.unowned[s] <= late]
+    others = sorted(set(due) - {*meant, *free})
+    return [*meant, *free, *others[: max(0, room - len(meant))]]
+
+
+def _in_hand(now: situation.Situation, shard: str) -> bool:
+    return shard in now.own.hand or shard in now.memory.leaving
+
+
+def _chance(shard: str, member: str) -> float:
+    """In [0, 1), another for each shard and member, and always the same."""
+    return int.from_bytes(placement.weight(shard, f"chance of {member}")) / 2**64
