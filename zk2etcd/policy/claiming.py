@@ -68,9 +68,9 @@ def turns(now: situation.Situation, queue: Sequence[str]) -> Mapping[str, float]
     """When we may claim each shard of ours that has no owner; never is infinity."""
     if now.me is None or not now.me.takes or not (free := _free(now)):
         return {}
-    behind = queue.index(now.own.name) * now.rules.stagger if now.own.name in queue else 0.0
+    places = [*queue, now.own.name].index(now.own.name), len(queue)
     settled = _settled_at(now, len(free))
-    return {shard: _turn(now, shard, behind, settled) for shard in free}
+    return {shard: _turn(now, shard, places, settled) for shard in free}
 
 
 def _begins_at(now: situation.Situation) -> float:
@@ -103,7 +103,9 @@ def _settling(now: situation.Situation, free: int) -> float:
     return min(now.rules.alone, now.rules.settle) if soon else now.rules.settle
 
 
-def _turn(now: situation.Situation, shard: str, behind: float, settled: float) -> float:
+def _turn(now: situation.Situation, shard: str, queue: tuple[int, int], settled: float) -> float:
+    """:param queue: our place in it, and how many are in it: others than who is meant for a shard
+    come after all of them."""
     since, rules, me = now.memory.unowned[shard], now.rules, now.own.name
     chance = _chance(shard, me) * rules.rank_after
     anyone = since + rules.anyone_after + chance
@@ -112,14 +114,14 @@ def _turn(now: situation.Situation, shard: str, behind: float, settled: float) -
     if situation.rests(now.memory.resting, shard, now.now):
         return anyone
     if first == me:
-        return since if shard in now.memory.promised else begin + behind
+        return since if shard in now.memory.promised else begin + queue[0] * rules.stagger
     places = now.ranking.places(shard)
     if (place := places.get(me)) is None:
         return anyone if now.me is not None and shard in now.me.shards else math.inf
     if shard in now.memory.promised:
         begin = max(begin, since + rules.patience)
     rank = place if first is not None and places.get(first, place) < place else place + 1
-    return min(begin + rank * rules.rank_after + chance, anyone)
+    return min(begin + queue[1] * rules.stagger + rank * rules.rank_after + chance, anyone)
 
 
 def _within(now: situation.Situation, due: list[str]) -> list[str]:
