@@ -22,6 +22,9 @@ MUTATIONS ?=
 # Hundreds of short processes start in the tests: each would compile all of the source anew.
 export PYTHONDONTWRITEBYTECODE :=
 
+# What is drawn in property tests is the same each time in `make test`, and another in these.
+cases faults: export ZK2ETCD_SEARCH := 1
+
 .PHONY: help demo test faults mutations cases check bench screenshots format manual dist servers \
 	prometheus chromium releases clean
 
@@ -58,6 +61,7 @@ mutations: servers $(READY)
 
 cases: servers releases $(READY)
 	$(BIN)/python -m pytest -m long tests/cases tests/integration tests/acceptance tests/deployment
+	$(BIN)/python -m pytest -m hypothesis tests/unit tests/integration
 
 check: $(READY)
 	$(BIN)/ruff check .

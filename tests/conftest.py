@@ -4,6 +4,8 @@ prefix, fresh where it kills, freezes or wipes them."""
 from __future__ import annotations
 
 import itertools
+import os
+import pathlib
 import signal
 from collections.abc import Iterator
 
@@ -20,14 +22,27 @@ _numbers = itertools.count(1)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # How long a value takes to make says more of what else the machine does than of the test.
 hypothesis.settings.register_profile(
-    "shared machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    "gate",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    derandomize=True,  # a change is judged by the same values each time: decision 130
 )
-hypothesis.settings.load_profile("shared machine")
+hypothesis.settings.register_profile(
+    "search", hypothesis.settings.get_profile("gate"), derandomize=False, max_examples=300
+)
+hypothesis.settings.load_profile("search" if os.environ.get("ZK2ETCD_SEARCH") else "gate")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):  # one of several processes of this run, which inherits
         class_data.share()
+
+
+def pytest_ignore_collect(collection_path: pathlib.Path, config: pytest.Config) -> bool | None:
+    """Where those alone are run, nine of ten files have none: they are not imported for it."""
+    if not config.option.markexpr.startswith("alone") or collection_path.suffix != ".py":
+        return None
+    return b".alone" not in collection_path.read_bytes() or None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
