@@ -14,7 +14,7 @@ import pytest
 
 from tests import class_data
 from zk2etcd.logs import logger, repeats
-from zk2etcd.sandbox import servers
+from zk2etcd.sandbox import server_process, servers
 
 _numbers = itertools.count(1)
 
@@ -31,6 +31,13 @@ hypothesis.settings.register_profile(
     "search", hypothesis.settings.get_profile("gate"), derandomize=False, max_examples=300
 )
 hypothesis.settings.load_profile("search" if os.environ.get("ZK2ETCD_SEARCH") else "gate")
+
+# Each process of a run has ports of its own: one that another one's server is about to take, or was
+# stopped on, looks free.
+_process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+_ports = server_process.PORTS
+_share = len(_ports) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+server_process.PORTS = _ports[_process * _share : (_process + 1) * _share]
 
 
 def pytest_configure(config: pytest.Config) -> None:
