@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
-from tests import class_data
+from tests import class_data, polling
 from zk2etcd.logs import logger, repeats
 from zk2etcd.sandbox import server_process, servers
 
@@ -56,6 +56,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The demo takes a minute, and more than one if the first try is late: the others go on beside
     it."""
     items.sort(key=lambda item: item.path.name != "test_demo.py")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Others take seconds from a test that is not alone: it says nothing by its deadlines."""
+    judges = item.get_closest_marker("alone") or "faults" in item.path.parts
+    polling.patience = 1.0 if judges else 3.0
 
 
 @pytest.fixture(autouse=True)

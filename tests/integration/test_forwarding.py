@@ -329,7 +329,7 @@ def test_those_that_do_not_tell_are_named_and_take_a_moment(
     one.known = [one.known[0], dataclasses.replace(one.known[1], url=silent)]
     started = time.monotonic()
     found = one.client.status()
-    assert time.monotonic() - started < 3.0
+    assert time.monotonic() - started < 5.0
     why = {each["name"]: each["unasked"] for each in found["cluster"]["members"]}
     assert why["one"] is None
     assert "does not answer" in why["two"]
