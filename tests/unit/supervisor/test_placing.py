@@ -78,6 +78,23 @@ def test_one_that_comes_where_others_have_all_starts_no_worker_but_the_keeper() 
     assert {child.spec.identity.slot for child in new.started} == {"w0"}
 
 
+def test_a_worker_that_has_lost_its_last_shard_runs_on_for_a_while() -> None:
+    """Who said that it is ready for a shard, and then had to start a worker, came too late; and
+    that worker ended again, so that it was too late the next time, too."""
+    few = {f"/p{number}": f"/p{number}" for number in range(2)}
+    etcd = shared.Etcd()
+    first = shared.Peer("a", etcd, *few)
+    shared.pass_time([first], 1.5)
+    assert {slot: len(child.shards) for slot, child in first.live().items()} == {"w0": 1, "w1": 1}
+    second = shared.Peer("b", etcd, *few)
+    shared.pass_time([first, second], 4.0)
+    assert counts([first, second]) == [1, 1]
+    assert {slot: len(child.shards) for slot, child in first.live().items()} == {"w0": 1, "w1": 0}
+    shared.pass_time([first, second], 61.0, step=1.0)
+    assert first.live().keys() == {"w0"}
+    assert len(first.started) == 2
+
+
 def test_one_with_a_name_of_its_own_waits_for_the_others_that_have_one() -> None:
     def rules(**cluster: object) -> situation.Rules:
         return placing.rules(settings.configured(PREFIXES, cluster=cluster))
@@ -435,9 +452,10 @@ def test_another_etcd_is_another_world() -> None:
     first.keeper.channel.incoming.append(stale)
     first.turn()
     assert first.keeper.shards == ()
-    assert first.live()["w1"].sent(messages.Drain)
+    assert first.live()["w1"].shards == ()
     shared.pass_time([first], 4.0)
     assert first.mine == SHARDS
+    assert len(first.started) == 2
 
 
 def test_rules_and_capacity_are_those_in_force() -> None:
