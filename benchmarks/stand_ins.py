@@ -169,8 +169,6 @@ def _follows(done: Done) -> messages.ShardReport:
 
 def main(url: str, prefix: str, count: str, *names: str) -> None:
     logger.set_level("error")
-    # Each stands for a process of its own, and should not wait for another one's thread.
-    sys.setswitchinterval(0.001)
     configured = shards(int(count))
     members = [Member(url, prefix, name, configured) for name in names]
     print("there", flush=True)

@@ -189,7 +189,7 @@ class Worker:
             self._reconnect(target.config)
         assert self._sides is not None
         self._sides.keep(self._desk, target.keeps)
-        self._sides.shared.claims.expect(len(start))
+        self._sides.shared.claims.expect(min(len(start), self._admission.places))
         until = time.monotonic() + _STARTING
         for shard in start:
             if time.monotonic() > until:

@@ -16,6 +16,9 @@ from typing import NamedTuple
 from zk2etcd import acts, census
 from zk2etcd.policy import placement, situation
 
+_COLD = 3
+"""So much longer others wait for whom a shard is meant, if nobody had it when we came."""
+
 
 class Claims(NamedTuple):
     """What to claim in this moment, and when the next turn of ours comes (monotonic); the queue,
@@ -107,7 +110,10 @@ def _turn(now: situation.Situation, shard: str, queue: tuple[int, int], settled:
     """:param queue: our place in it, and how many are in it: others than who is meant for a shard
     come after all of them."""
     since, rules, me = now.memory.unowned[shard], now.rules, now.own.name
-    chance = _chance(shard, me) * rules.rank_after
+    rank_after = rules.rank_after
+    if shard in now.memory.cold:  # Nobody is missed, and many are busy.
+        rank_after *= _COLD
+    chance = _chance(shard, me) * rank_after
     anyone = since + rules.anyone_after + chance
     begin = _begin(since, settled, rules)
     first = now.memory.promised.get(shard, now.placed.meant.get(shard))
@@ -121,7 +127,7 @@ def _turn(now: situation.Situation, shard: str, queue: tuple[int, int], settled:
     if shard in now.memory.promised:
         begin = max(begin, since + rules.patience)
     rank = place if first is not None and places.get(first, place) < place else place + 1
-    return min(begin + queue[1] * rules.stagger + rank * rules.rank_after + chance, anyone)
+    return min(begin + queue[1] * rules.stagger + rank * rank_after + chance, anyone)
 
 
 def _within(now: situation.Situation, due: list[str]) -> list[str]:

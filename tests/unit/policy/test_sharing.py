@@ -162,6 +162,20 @@ def test_others_than_who_a_shard_is_meant_for_come_after_the_whole_queue() -> No
             assert waits.wakes_at >= last + RULES.stagger + RULES.rank_after
 
 
+def test_for_what_nobody_had_when_we_came_others_than_who_it_is_meant_for_wait_longer() -> None:
+    """Its owner is not missed, and may be late because many start at the same time."""
+    found = seen({s: name for s, name in spread(*NAMES).items() if name != "c"})
+    cold = situation.Memory(names=frozenset(NAMES), joined_at=NOW - 60)
+    lost = step(own("a", seen(spread(*NAMES))), seen(spread(*NAMES)), NOW, cold).memory
+    for memory, times in (cold, 3), (lost, 1):
+        first = step(own("a", found), found, NOW, memory)
+        assert first.wakes_at is not None
+        soonest = times * RULES.rank_after
+        assert soonest <= first.wakes_at - NOW - RULES.stagger < 2 * soonest
+        taken = step(own("a", found), found, first.wakes_at, first.memory)
+        assert claimed(taken)
+
+
 def test_while_members_come_nobody_works_out_who_shall_have_what(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

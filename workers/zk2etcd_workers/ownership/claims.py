@@ -104,8 +104,7 @@ class Claims:
     def expect(self, shards: int) -> None:
         """So many are about to be claimed: in one Txn, if it takes them, and not one before the
         others. Each claim voids those of other supervisors that are under way."""
-        if shards > 1:
-            self._claims.expect_more()
+        self._claims.expect(shards)
 
     def take(self, wish: Wish) -> Taken:
         """:raises errors.Held: somebody else may still write there.

@@ -118,7 +118,7 @@ def test_the_first_lingers_where_more_are_known_to_come_but_no_later_one() -> No
     server = Server()
     server.gate.set()
     gathered = together.Together[int, int](server.carry, 1.0)
-    gathered.expect_more()
+    gathered.expect(3)
     answers: dict[int, int | Exception] = {}
     for thread in [asked(gathered, wish, answers) for wish in (2, 4, 6)]:
         thread.join(5)
@@ -127,3 +127,22 @@ def test_the_first_lingers_where_more_are_known_to_come_but_no_later_one() -> No
     began = time.monotonic()
     assert gathered.ask(8) == 16
     assert time.monotonic() - began < 0.8
+
+
+def test_the_first_waits_until_as_many_are_there_as_were_told_and_not_for_ever() -> None:
+    server = Server()
+    server.gate.set()
+    gathered = together.Together[int, int](server.carry, 0.2)
+    gathered.expect(4)
+    answers: dict[int, int | Exception] = {}
+    threads = []
+    for wish in (2, 4, 6, 8):
+        threads.append(asked(gathered, wish, answers))
+        time.sleep(0.15)  # the last comes later than one lingering would be
+    for thread in threads:
+        thread.join(5)
+    assert [len(batch) for batch in server.batches] == [4]
+    gathered.expect(2)
+    began = time.monotonic()
+    assert gathered.ask(10) == 20
+    assert 0.9 < time.monotonic() - began < 5.0
