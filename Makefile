@@ -8,9 +8,9 @@ READY := $(VENV)/.ready
 BENCH ?=
 DEMO ?=
 TEST ?=
-# Files of tests that run at once; most of a test's time is waiting. `JOBS=0`: one after the other.
+# Files of tests that run at once; half of a test's time is waiting. `JOBS=0`: one after the other.
 # Those with a deadline of seconds for a whole process come last, and never more than two at once.
-JOBS ?= 3
+JOBS ?= 4
 LAST_JOBS = $(if $(filter 0 1,$(JOBS)),0,2)
 # `make faults SEEDS="1 2 3" SECONDS=60 FAULTS="--etcds 3"`; without SEEDS a fresh one
 SEEDS ?=

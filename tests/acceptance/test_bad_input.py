@@ -83,12 +83,13 @@ FAULTY = {
 
 @pytest.fixture
 def run_it(tmp_path: pathlib.Path) -> Callable[[str], subprocess.CompletedProcess[str]]:
-    """Runs `zk2etcd -c config.yaml` on this text; fails when it takes too long."""
+    """Runs `zk2etcd check --offline` on this text; fails when it takes too long. (A supervisor
+    says the same, and starts its first worker meanwhile: below.)"""
 
     def run(text: str) -> subprocess.CompletedProcess[str]:
         path = tmp_path / "config.yaml"
         path.write_text(text, "utf-8")
-        return _timely("-c", str(path))
+        return _timely("check", "--offline", "-c", str(path))
 
     return run
 
