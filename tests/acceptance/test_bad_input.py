@@ -16,7 +16,7 @@ from tests.acceptance import installed
 
 SECRET = "hunter2-very-secret"
 # It never tries the servers nor unfolds a bomb, which would take much longer than a busy machine.
-SECONDS = 15.0
+SECONDS = 25.0
 GOOD = f"""\
 zookeeper: {{hosts: [127.0.0.1:1], auth: [{{scheme: digest, credentials: "u:{SECRET}"}}]}}
 etcd: {{endpoints: [http://127.0.0.1:1], username: u, password: {SECRET}}}

@@ -108,7 +108,7 @@ class Supervisor(server_process.Server):
             return False
 
     def ask(
-        self, path: str, body: Mapping[str, Any] | None = None, timeout: float = 5.0
+        self, path: str, body: Mapping[str, Any] | None = None, timeout: float = 15.0
     ) -> tuple[int, str]:
         """GET, or POST a JSON body: (status, text). Raises errors.Unreachable without an answer."""
         client = admin_client.Client(self.url, timeout=timeout)
