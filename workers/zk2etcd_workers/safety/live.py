@@ -2,15 +2,19 @@
 
 Held are those of a registry whose sessions all ended at once (`model/live/window`), until a person
 releases the trip, which is the guard's like any other: in etcd before it holds anything.
+
+What is gone before it is read has no key, as with locks and queues all the time, and is no loss.
+Whether there was one a delete's own answer tells: while some are under way nothing trips.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 from zk2etcd import conditions
-from zk2etcd_workers.model import tree
+from zk2etcd_workers.etcd import wire
+from zk2etcd_workers.model import plan, tree
 from zk2etcd_workers.model.live import window
 from zk2etcd_workers.safety import guard_record
 from zk2etcd_workers.shard import context, facts as shard_facts
@@ -24,14 +28,19 @@ class Live:
     """One stretch of following. Used by the shard's thread only.
 
     :param mark: makes a path dirty again, as one that was seen to go.
+    :param later: has one that was just read read again, and takes it for no fresher meanwhile.
     """
 
     def __init__(
-        self, ctx: context.Context, facts: shard_facts.Facts, mark: Callable[[bytes], None]
+        self,
+        ctx: context.Context,
+        facts: shard_facts.Facts,
+        mark: Callable[[bytes], None],
+        later: Callable[[bytes], None],
     ) -> None:
         self._ctx = ctx
         self._facts = facts
-        self._mark = mark
+        self._mark, self._later = mark, later
         self._waiting = ctx.waiting
         self._grace = ctx.grace
         self._window: window.Window | None = None
@@ -42,6 +51,10 @@ class Live:
         self._held: dict[bytes, None] = {}
         """Up to `_MOST`, and how many beyond."""
         self._beyond = 0
+        self._unsure: dict[bytes, None] = {}
+        """Those of them of which nobody has looked whether there is a key."""
+        self._under_way: set[bytes] = set()
+        """Deletes that are not answered yet, while it is counted what goes."""
         self._told_at = 0.0
         self._is_on = self._grace > 0 or ctx.delete_guard.live is not None or self._waiting.held
 
@@ -63,14 +76,39 @@ class Live:
             return True
         now = time.monotonic()
         if self._window is not None and not self._waiting.is_known(path):
-            self._window.goes(path, now)
+            came = self._window.goes(path, now)
             if (loss := self._window.loss()) is not None:
+                if self._under_way:
+                    self._window.undo(path, came)
+                    self._later(path)
+                    return False
+                if self._keyless([path]):
+                    self._window.undo(path, came)
+                    return True
                 self._trips(path, loss, now)
         if self._waiting.held:
             self._waiting.back(path)
             self._hold(path)
             return False
-        return not (self._grace and self._waiting.goes(path, now, self._grace))
+        if self._grace and self._waiting.goes(path, now, self._grace):
+            return False
+        if self._window is not None:
+            self._under_way.add(path)
+        return True
+
+    def wrote(self, writes: Iterable[plan.Write], answer: wire.Answer | None) -> None:
+        """A Txn with these was carried out."""
+        if answer is None or not self._under_way:
+            return
+        deletes = [write.path for write in writes if write.value is None]
+        for path, found in zip(deletes, answer.deleted() if deletes else (), strict=False):
+            self._under_way.discard(path)
+            if not found and self._window is not None:
+                self._window.undo(path)
+
+    def refused(self, path: bytes) -> None:
+        """etcd takes no delete of it."""
+        self._under_way.discard(path)
 
     def is_there(self, node: tree.Node) -> None:
         """This node was read."""
@@ -82,6 +120,7 @@ class Live:
         if self._window is not None:
             self._window.comes(node, time.monotonic())
         self._held.pop(node.path, None)
+        self._unsure.pop(node.path, None)
 
     def tick(self, now: float, zxid: int) -> None:
         """What is due by now; a full sync may have judged anew, or found nothing to be held."""
@@ -106,10 +145,21 @@ class Live:
     # --- what is held --------------------------------------------------------------------------
 
     def _hold(self, path: bytes) -> None:
+        if path in self._held:
+            return
         if len(self._held) < _MOST:
-            self._held[path] = None
+            self._held[path] = self._unsure[path] = None
         else:
-            self._beyond += path not in self._held
+            self._beyond += 1
+
+    def _keyless(self, paths: Sequence[bytes]) -> list[bytes]:
+        """Those of these paths, of which nothing is under way, that have no key.
+
+        :raises errors.EtcdError: nobody knows.
+        """
+        keys = [self._ctx.mapping.key(path) for path in paths]
+        found = self._ctx.etcd.lookup(keys, keys_only=True)
+        return [path for path, kv in zip(paths, found, strict=True) if kv is None]
 
     def _trips(self, path: bytes, loss: window.Loss, now: float) -> None:
         """From this one on, none goes: neither those that wait for their nodes already."""
@@ -131,7 +181,11 @@ class Live:
 
     def _tell(self, now: float) -> None:
         assert self._trip is not None
-        self._write(now, self._trip.reason, self._trip.present, self._trip.creates)
+        unsure, self._unsure = list(self._unsure), {}
+        for path in self._keyless(unsure):
+            del self._held[path]
+        if self._has_news:
+            self._write(now, self._trip.reason, self._trip.present, self._trip.creates)
 
     def _write(self, now: float, reason: str, present: int, creates: int) -> None:
         guard = guard_record.Guarding(self._ctx, self._facts)
@@ -142,6 +196,7 @@ class Live:
         """A full sync did: what it counted holds what was held here."""
         self._trip, self._before = trip, trip.deletes if trip is not None else 0
         self._held.clear()
+        self._unsure.clear()
         self._beyond = 0
         was_held, self._waiting.held = self._waiting.held, trip is not None and trip.live
         if was_held and not self._waiting.held:
