@@ -180,9 +180,9 @@ class Keeper:
         found = [
             watching.Change(kv.key, kv.value, kv.mod_revision, kv.lease) for kv in page.reply.kvs
         ]
-        # What the watch told meanwhile is no more than that.
-        self._hear(time.monotonic())
         self._table.read(found, page.revision, time.monotonic())
+        # Only now: what the watch told meanwhile may be more than that.
+        self._hear(time.monotonic())
         if self._watch is None:
             self._table.forgive()
         self._seen_at = now

@@ -91,8 +91,8 @@ class Table:
 
     def digests(self) -> frozenset[str]:
         """All that members name."""
-        named = (each.said.get("shards") for each in self._of("members"))
-        return frozenset(str(each) for each in named if each)
+        named = (documents.text(each.said, "shards") for each in self._of("members"))
+        return frozenset(each for each in named if each)
 
     def census(self, shards_of: Callable[[str], frozenset[str]]) -> census.Census:
         """What is known, for the supervisor."""
@@ -108,7 +108,7 @@ class Table:
         return (each for each in self._entries.values() if each.kind == kind)
 
     def _known(self, entry: Entry, shards_of: Callable[[str], frozenset[str]]) -> _Known:
-        shards = shards_of(str(entry.said.get("shards")))
+        shards = shards_of(documents.text(entry.said, "shards"))
         known = self._members.get(entry.name)
         if known is not None and known.said is entry.said and known.shards is shards:
             return known
@@ -134,5 +134,5 @@ class Table:
 
 def _means(kind: str, said: Mapping[str, Any], revision: int) -> census.Owner | census.Offer | None:
     if kind == "owners":
-        return census.Owner(str(said.get("instance", "")), revision)
+        return census.Owner(documents.text(said, "instance"), revision)
     return documents.read_offer(said, revision) if kind == "offers" else None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from zk2etcd import census, messages
+import pytest
+
+from zk2etcd import census, errors, messages
 from zk2etcd_workers.gathering import documents
 from zk2etcd_workers.ownership import records
 
@@ -70,3 +72,36 @@ def test_members_offers_and_owners_are_neighbours() -> None:
     outside = [*(keys.all_of(kind)[0] + b"x" for kind in others), keys.format(), keys.cluster_id()]
     assert all(start <= key < end for key in inside)
     assert not any(start <= key < end for key in outside)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        b'"capacity":1e999',
+        b'"capacity":Infinity',
+        b'"name":"\\ud800"',
+        b'"name":"' + b"x" * 1000 + b'"',
+        b'"failing":7',
+        b'"failing":' + b"[" * 100_000,
+    ],
+    ids=["too large", "endless", "no text", "long", "number", "deep"],
+)
+def test_what_somebody_else_wrote_is_a_stranger_s(fields: bytes) -> None:
+    """Whatever it is, it must not end the keepers of all supervisors."""
+    said = b'{"v":1,"shares":true,"shards":"","capacity":1,"draining":false,"healthy":true'
+    value = said + b',"failing":[],"name":"",' + fields + b"}"
+    assert not read(value).shares
+
+
+def test_numbers_and_texts_are_bounded() -> None:
+    said = b'{"v":1,"shares":true,"shards":"","capacity":%d,"draining":false,"healthy":true'
+    value = said % 10**100 + b',"failing":[],"name":"","admin":"\\ud800x","version":"1.2"}'
+    found = read(value)
+    assert (found.shares, found.capacity, found.url) == (True, documents.MOST_CAPACITY, "?x")
+    owner = documents.said(b'{"v":1,"instance":"\\udc00m"}', b"owners/x")
+    assert documents.text(owner, "instance") == "?m"
+
+
+def test_a_list_that_is_no_text_is_none() -> None:
+    with pytest.raises(errors.NewerFormat):
+        documents.listed([b'{"v":1,"shards":["\\ud800"]}'], b"configs/x")
