@@ -17,7 +17,7 @@ import functools
 import hashlib
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from zk2etcd import census
@@ -139,10 +139,11 @@ def _parts(takers: Members, shards: int, has: Mapping[str, int]) -> dict[str, in
     getting = {each.name for each in _healthy(takers)}
     parts = {each.name: 0 if each.name in getting else has[each.name] for each in takers}
     left = shards - sum(parts.values())
+    left -= _dealt_at_once(takers, getting, left, parts)
     heap = [
-        (0.0, -has[each.name], -each.capacity, each.name, each)
+        (parts[name] / each.capacity, parts[name] - has[name], -each.capacity, name, each)
         for each in takers
-        if each.name in getting and each.shards
+        if (name := each.name) in getting and each.shards
     ]
     heapq.heapify(heap)
     while left > 0 and heap:
@@ -153,6 +154,19 @@ def _parts(takers: Members, shards: int, has: Mapping[str, int]) -> dict[str, in
             burden = parts[name] / member.capacity
             heapq.heappush(heap, (burden, parts[name] - has[name], -member.capacity, name, member))
     return parts
+
+
+def _dealt_at_once(
+    takers: Members, getting: Collection[str], left: int, parts: dict[str, int]
+) -> int:
+    """Where all can have as many, each of them gets as many rounds as are full: so many in all."""
+    those = [each for each in takers if each.name in getting]
+    rounds = left // len(those) if those else 0
+    alike = len({each.capacity for each in those}) == 1
+    if rounds < 1 or not alike or any(len(each.shards) <= rounds for each in those):
+        return 0
+    parts.update({each.name: rounds for each in those})
+    return rounds * len(those)
 
 
 def _fill(
