@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from zk2etcd import census, errors, messages
+from zk2etcd.config import addresses
 from zk2etcd_workers.ownership import records
 
 PART = 256 * 1024
@@ -87,7 +88,7 @@ def read_member(
     name: str, document: Mapping[str, Any], shards_of: Callable[[str], frozenset[str]]
 ) -> census.Member:
     """Who a member key is about; one that cannot be read shares nothing."""
-    stranger = census.Member(name, shares=False, url=text(document, "admin"))
+    stranger = census.Member(name, shares=False, url=_address(text(document, "admin")))
     if document.get("shares") is not True:
         return stranger
     try:
@@ -115,6 +116,15 @@ def _label(found: str) -> str:
     if len(found.encode()) > _LONGEST:
         raise ValueError("too long a name")
     return found
+
+
+def _address(found: str) -> str:
+    """Where one can be asked, "" if that is no address: it is a part of commands that people copy,
+    and whoever may write into etcd has chosen it."""
+    try:
+        return addresses.advertised(found)
+    except ValueError:
+        return ""
 
 
 def text(document: Mapping[str, Any], key: str) -> str:

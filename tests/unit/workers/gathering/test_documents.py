@@ -95,11 +95,27 @@ def test_what_somebody_else_wrote_is_a_stranger_s(fields: bytes) -> None:
 
 def test_numbers_and_texts_are_bounded() -> None:
     said = b'{"v":1,"shares":true,"shards":"","capacity":%d,"draining":false,"healthy":true'
-    value = said % 10**100 + b',"failing":[],"name":"","admin":"\\ud800x","version":"1.2"}'
+    value = said % 10**100 + b',"failing":[],"name":"","config":"\\ud800x","version":"1.2"}'
     found = read(value)
-    assert (found.shares, found.capacity, found.url) == (True, documents.MOST_CAPACITY, "?x")
+    assert (found.shares, found.capacity, found.config) == (True, documents.MOST_CAPACITY, "?x")
     owner = documents.said(b'{"v":1,"instance":"\\udc00m"}', b"owners/x")
     assert documents.text(owner, "instance") == "?m"
+
+
+@pytest.mark.parametrize(
+    ("said", "url"),
+    [
+        ("http://10.0.0.1:9180", "http://10.0.0.1:9180"),
+        ("https://[::1]:9180", "https://[::1]:9180"),
+        ("http://h:9180/a$(reboot)", ""),
+        ("http://h:9180; reboot", ""),
+        ("http://me:secret@h:9180", ""),
+        ("\x1b[2J", ""),
+        ("", ""),
+    ],
+)
+def test_an_address_leads_to_a_host_and_a_port_and_is_nothing_else(said: str, url: str) -> None:
+    assert documents.read_member("m", {"admin": said}, lambda _: frozenset()).url == url
 
 
 def test_a_list_that_is_no_text_is_none() -> None:
