@@ -174,3 +174,15 @@ def test_a_bucket_that_another_supervisor_left_to_us_has_its_place_among_the_fir
     groups = {known.schedule.group(shard) for shard in known.shards}
     assert len(due) == len(groups)
     assert due == {1.0 + 100 * (at + 1) / len(groups) for at in range(len(groups))}
+
+
+def test_of_another_etcd_nothing_is_due_before_a_shard_is_ours_there() -> None:
+    """All shards are let go of by the reload itself, and may be another supervisor's next."""
+    known, ids = _sharing(2, 0, 1)
+    result = conditions.FullSyncResult(1, 0.0, 0.1, 0, 0)
+    for shard in ids:
+        known.heard(messages.ShardReport(shard, "following", last_full_sync=result), 1.0)
+    cfg = _config(sync={"prefixes": ["/p0", "/p1"]}, etcd={"endpoints": ["http://127.0.0.2:2379"]})
+    known.reshape(cfg, lambda: 2, 2.0, frozenset())
+    assert known.assignment == {}
+    assert known.due(1000.0) == []

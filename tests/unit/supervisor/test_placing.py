@@ -458,6 +458,16 @@ def test_another_etcd_is_another_world() -> None:
     assert len(first.started) == 2
 
 
+def test_what_others_have_once_etcd_is_another_is_compared_by_them_alone() -> None:
+    """All is let go of by the reload, and others take what they can; then a full sync is due."""
+    first = settled("a", "b")[0]
+    reloaded(first, *PREFIXES, etcd={"endpoints": ["http://etcd:2379", "http://more:2379"]})
+    for shard in SHARDS:
+        first.etcd.owners[shard] = census.Owner("b", first.etcd.revision)
+    shared.pass_time([first], 400.0, 0.5)
+    assert first.mine == set()
+
+
 def test_rules_and_capacity_are_those_in_force() -> None:
     first, second = settled("a", "b")
     reloaded(first, *PREFIXES, cluster={"mode": "share", "capacity": 1, "move_after": 1})
