@@ -254,6 +254,30 @@ def test_the_token_is_not_sent_to_an_address_that_stands_in_etcd(
     assert TOKEN.encode() not in heard
 
 
+def test_what_listens_there_does_not_fill_our_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peers, "LOOK_SECONDS", 60.0)
+    taken, piece = 0, b"[]," * 20_000
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+
+        def answer() -> None:
+            nonlocal taken
+            connection, _ = stranger.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n[")
+                while taken < 32 * 1024 * 1024:
+                    connection.sendall(piece)
+                    taken += len(piece)
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        url = f"http://127.0.0.1:{stranger.getsockname()[1]}"
+        with pytest.raises(peers.Unasked, match="is not what answers there"):
+            peers.Peers(models.Http).status(published.Member("two", url=url))
+        thread.join(5)
+    assert taken < 20 * 1024 * 1024
+
+
 def test_another_token_is_said_to_be_one(members: Callable[..., list[Member]]) -> None:
     one, two = members(one="a", two="b")
     two.set_token("an0ther")
