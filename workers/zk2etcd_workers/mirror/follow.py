@@ -64,7 +64,7 @@ class Follow:
         self._applier = appliers.applier(ctx, inbox.put)
         self._pipeline = pipeline.Pipeline(ctx, dirty, self._applier, inbox.put)
         mark = functools.partial(dirty.mark, deleted=True)
-        self._live = live.Live(ctx, facts, mark, self._pipeline.later)
+        self._live = live.Live(ctx, facts, mark, self._pipeline.again)
         self.freshness = freshness.Freshness(ctx, facts, dirty)
         self._tally = gauges.Tally(ctx, facts)
         self._told = untold.Untold(dirty.heard, ctx.since, compares=ctx.resumed)
@@ -187,6 +187,8 @@ class Follow:
             if ctx.config.sync.deletes == "apply" and self._live.may_go(path):
                 zxid = known if result is tree.Miss.NO_NODE else 0
                 self._applier.add([plan.Write(key, None, path, zxid, batch=batch)])
+                return
+            if self._live.defers(path):
                 return
         elif isinstance(result, tree.Node):
             self._facts.largest = max(self._facts.largest or 0, len(result.data))

@@ -125,7 +125,7 @@ class Pipeline:
         """Its write was acknowledged, or there is nothing to write."""
         self.busy.pop(path, None)
 
-    def later(self, path: bytes) -> None:
+    def again(self, path: bytes) -> None:
         """It was read, and is read again before anything is done about it."""
         self._dirty.put_back(path, self.busy.pop(path))
 

@@ -28,7 +28,7 @@ class Live:
     """One stretch of following. Used by the shard's thread only.
 
     :param mark: makes a path dirty again, as one that was seen to go.
-    :param later: has one that was just read read again, and takes it for no fresher meanwhile.
+    :param again: has one that is busy since it was read read again.
     """
 
     def __init__(
@@ -36,11 +36,11 @@ class Live:
         ctx: context.Context,
         facts: shard_facts.Facts,
         mark: Callable[[bytes], None],
-        later: Callable[[bytes], None],
+        again: Callable[[bytes], None],
     ) -> None:
         self._ctx = ctx
         self._facts = facts
-        self._mark, self._later = mark, later
+        self._mark, self._again = mark, again
         self._waiting = ctx.waiting
         self._grace = ctx.grace
         self._window: window.Window | None = None
@@ -55,6 +55,8 @@ class Live:
         """Those of them of which nobody has looked whether there is a key."""
         self._under_way: set[bytes] = set()
         """Deletes that are not answered yet, while it is counted what goes."""
+        self._deferred: dict[bytes, None] = {}
+        """Those that would be too many, if all of these had a key: they wait for the answers."""
         self._told_at = 0.0
         self._is_on = self._grace > 0 or ctx.delete_guard.live is not None or self._waiting.held
 
@@ -76,16 +78,9 @@ class Live:
             return True
         now = time.monotonic()
         if self._window is not None and not self._waiting.is_known(path):
-            came = self._window.goes(path, now)
-            if (loss := self._window.loss()) is not None:
-                if self._under_way:
-                    self._window.undo(path, came)
-                    self._later(path)
-                    return False
-                if self._keyless([path]):
-                    self._window.undo(path, came)
-                    return True
-                self._trips(path, loss, now)
+            counted = self._counted(self._window, path, now)
+            if counted is not None:
+                return counted
         if self._waiting.held:
             self._waiting.back(path)
             self._hold(path)
@@ -96,19 +91,48 @@ class Live:
             self._under_way.add(path)
         return True
 
+    def _counted(self, window: window.Window, path: bytes, now: float) -> bool | None:
+        """One more goes. Whether that is already all there is to say."""
+        if self._deferred:
+            self._deferred[path] = None
+            return False
+        came = window.goes(path, now)
+        if (loss := window.loss()) is None:
+            return None
+        if self._under_way:
+            window.undo(path, came)
+            self._deferred[path] = None
+            return False
+        if self._keyless([path]):
+            window.undo(path, came)
+            return True
+        self._trips(path, loss, now)
+        return None
+
+    def defers(self, path: bytes) -> bool:
+        """It is busy until it is known whether it may go."""
+        return path in self._deferred
+
     def wrote(self, writes: Iterable[plan.Write], answer: wire.Answer | None) -> None:
         """A Txn with these was carried out."""
         if answer is None or not self._under_way:
             return
         deletes = [write.path for write in writes if write.value is None]
         for path, found in zip(deletes, answer.deleted() if deletes else (), strict=False):
-            self._under_way.discard(path)
             if not found and self._window is not None:
                 self._window.undo(path)
+            self._answered(path)
 
     def refused(self, path: bytes) -> None:
         """etcd takes no delete of it."""
+        self._answered(path)
+
+    def _answered(self, path: bytes) -> None:
         self._under_way.discard(path)
+        if not self._under_way:
+            deferred, self._deferred = self._deferred, {}
+            for each in deferred:
+                self._again(each)
 
     def is_there(self, node: tree.Node) -> None:
         """This node was read."""
