@@ -63,6 +63,8 @@ class Own:
     since when shards are in error (monotonic); `trying` are those of them whose next attempt is at
     work: that is not broken off. `seen_at`: the moment that the census speaks of.
     `revision`: of etcd's last answer to an act of ours; a census from before says nothing new.
+    `asked`: of these a person has asked for something that is not done yet, and would not be by
+    another owner: they stay so long.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Own:
     draining: bool = False
     revision: int = 0
     trying: frozenset[str] = frozenset()
+    asked: frozenset[str] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -510,6 +510,31 @@ def test_what_nobody_has_at_the_moment_is_to_be_asked_for_again() -> None:
     assert first.mine == SHARDS
 
 
+def test_what_a_person_asked_for_is_done_before_the_shard_goes_to_who_joins() -> None:
+    """They were told that it will be."""
+    first = settled("a")[0]
+    new = shared.Peer("b", first.etcd, *PREFIXES)
+    while not first.etcd.offers:
+        shared.pass_time([first, new], 0.1)
+    (offered,) = first.etcd.offers
+    first.supervisor.requests.pause([offered], "me")
+    works = first._mirrors
+    shared.pass_time([first, new], 15.0)
+    assert offered in first.mine
+    assert new.mine
+    order = [p for child in first.live().values() for p in child.sent(messages.Pause)][-1]
+    assert isinstance(order, messages.Pause)
+
+    def paused(shard: str) -> messages.ShardReport:
+        told = works(shard)
+        return dataclasses.replace(told, ordered=order.order) if shard == offered else told
+
+    first._mirrors = paused  # type: ignore[method-assign]
+    shared.pass_time([first, new], 60.0)
+    assert offered in new.mine
+    assert counts([first, new]) == [6, 6]
+
+
 def test_a_pause_that_was_not_done_before_the_shard_went_does_not_come_with_it_again() -> None:
     first = settled("a", "b")[0]
     shard = min(first.mine)
