@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,8 @@ from zk2etcd_workers.ownership import records
 PART = 256 * 1024
 """Bytes of one key that lists shards, about."""
 _LONGEST = 500
+_PLAIN = re.compile(r"https?://[A-Za-z0-9_.:%\[\]-]+")
+"""What no shell takes for more; the zone of an IPv6 address may be any text."""
 MOST_CAPACITY = 1 << 20
 """Far above what a configuration takes; what is computed with it stays a number of usual size."""
 
@@ -122,9 +125,10 @@ def _address(found: str) -> str:
     """Where one can be asked, "" if that is no address: it is a part of commands that people copy,
     and whoever may write into etcd has chosen it."""
     try:
-        return addresses.advertised(found)
+        url = addresses.advertised(found)
     except ValueError:
         return ""
+    return url if _PLAIN.fullmatch(url) else ""
 
 
 def text(document: Mapping[str, Any], key: str) -> str:
