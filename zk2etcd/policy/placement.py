@@ -38,7 +38,12 @@ def place(members: Iterable[census.Member], current: Mapping[str, str]) -> Place
 
     A member that is not healthy keeps what it has and gets nothing, unless none is.
     """
-    takers = _takers(members)
+    return _place(_takers(members), frozenset(current.items()))
+
+
+@functools.lru_cache(maxsize=4)  # who looks again, and nothing has changed
+def _place(takers: tuple[census.Member, ...], has: frozenset[tuple[str, str]]) -> Placement:
+    current = dict(has)
     order = _ranking(takers)
     able, by_name = order.able, order.by_name
     meant = {
