@@ -22,6 +22,8 @@ from zk2etcd_workers.shard import context, facts as shard_facts
 _TOLD_EVERY = 1.0
 _MOST = window.MOST
 _NEVER = 60.0
+_AT_ONCE = 2_000
+"""Keys that are looked up in a row; of all sessions' ends there may be very many."""
 
 
 class Live:
@@ -181,9 +183,14 @@ class Live:
 
         :raises errors.EtcdError: nobody knows.
         """
-        keys = [self._ctx.mapping.key(path) for path in paths]
-        found = self._ctx.etcd.lookup(keys, keys_only=True)
-        return [path for path, kv in zip(paths, found, strict=True) if kv is None]
+        keyless: list[bytes] = []
+        for at in range(0, len(paths), _AT_ONCE):
+            self._ctx.turn.beat()
+            some = paths[at : at + _AT_ONCE]
+            keys = [self._ctx.mapping.key(path) for path in some]
+            found = self._ctx.etcd.lookup(keys, keys_only=True)
+            keyless += [path for path, kv in zip(some, found, strict=True) if kv is None]
+        return keyless
 
     def _trips(self, path: bytes, loss: window.Loss, now: float) -> None:
         """From this one on, none goes: neither those that wait for their nodes already."""
