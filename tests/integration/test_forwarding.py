@@ -332,6 +332,24 @@ def test_commands_do_what_can_be_done_and_exit_as_for_the_rest(
     assert f"b is owned by two at {two.url}, which does not answer" in said.err
 
 
+def test_a_guard_of_which_nobody_knows_is_not_said_to_hold_nothing(
+    members: Callable[..., list[Member]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, two = members(one="a", two="b")
+    for each in (one, two):
+        each.set_token(None)
+    assert main.run(["release", "--yes", "--url", one.url]) == 0
+    assert "nothing to release" in capsys.readouterr().out
+    two.close()
+    for shards in ([], ["b"]):
+        assert main.run(["release", "--yes", "--url", one.url, *shards]) == 3
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert "what the guards of two hold is not known: it does not answer" in said.err
+    assert main.run(["release", "--yes", "--url", one.url, "a"]) == 2
+    assert "the guard holds nothing of a" in capsys.readouterr().err
+
+
 # --- looks ------------------------------------------------------------------------------------
 
 
