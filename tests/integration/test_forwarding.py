@@ -350,6 +350,19 @@ def test_a_guard_of_which_nobody_knows_is_not_said_to_hold_nothing(
     assert "the guard holds nothing of a" in capsys.readouterr().err
 
 
+def test_who_says_nothing_is_not_taken_for_one_that_has_paused_nothing(
+    members: Callable[..., list[Member]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, two = members(one="a", two="b")
+    for each in (one, two):
+        each.set_token(None)
+    two.close()
+    assert main.run(["resume", "--yes", "--url", one.url]) == 3
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "nothing is known to be paused; what two has paused is not known: it does" in said.err
+
+
 # --- looks ------------------------------------------------------------------------------------
 
 

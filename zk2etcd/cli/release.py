@@ -11,7 +11,7 @@ import click
 from zk2etcd import errors, text
 from zk2etcd.cli import asking
 from zk2etcd.client import bars
-from zk2etcd.view import membership, status
+from zk2etcd.view import status
 
 _SAMPLE = 5
 
@@ -47,10 +47,7 @@ def command(
     for shard, guard in held.items():
         client.release(shard, guard["id"])
         click.echo(f"{shard}: released, {guard['deletes']:,} deletes at most")
-    code = 0
-    if unknown:
-        click.echo(f"zk2etcd: {text.printable(unknown)}", err=True)
-        code = errors.Unreachable.exit_code
+    code = asking.said_unknown(unknown)
     if not wait:
         return code
     trips = {shard: guard["id"] for shard, guard in held.items()}
@@ -78,13 +75,8 @@ def _held(found: dict[str, Any], shards: tuple[str, ...]) -> dict[str, dict[str,
     return {id_: guard for id_, guard in guards.items() if guard}
 
 
-def _unknown(unheard: Sequence[dict[str, Any]]) -> str:
-    """What the guards of shards hold that these supervisors have; empty of none."""
-    told = [
-        f"what the guards of {membership.called(each)} hold is not known: it {each['unasked']}"
-        for each in unheard
-    ]
-    return "; ".join(told)
+def _unknown(silent: Sequence[dict[str, Any]]) -> str:
+    return asking.unknown("what the guards of {} hold", silent)
 
 
 def _question(held: dict[str, dict[str, Any]]) -> str:
