@@ -28,7 +28,7 @@ QUICK = {"session_timeout": "2s", "connect_timeout": "2s"}
 @contextlib.contextmanager
 def client(addresses: Sequence[str]) -> Iterator[kazoo.client.KazooClient]:
     """One that knows nothing of what was before."""
-    zk = observing.connected(",".join(addresses))
+    zk = observing.connected(",".join(addresses), 10.0)
     try:
         yield zk
     finally:

@@ -176,13 +176,13 @@ class Watch:
             return
 
 
-def connected(address: str, **options: Any) -> kazoo.client.KazooClient:
+def connected(address: str, timeout: float = 0.0, **options: Any) -> kazoo.client.KazooClient:
     # kazoo's own delays between attempts double up to an hour; and a server that is just starting
     # may take a connection and never answer it, which costs one session time-out. Of several that
     # may stand still, it is to leave one soon; with one alone it lives through a machine that is
     # busy.
     retry = {"max_tries": -1, "delay": 0.05, "max_delay": 0.5}
-    timeout = 4.0 if "," in address else 10.0
+    timeout = timeout or (4.0 if "," in address else 10.0)
     client = kazoo.client.KazooClient(
         hosts=address, timeout=timeout, connection_retry=retry, **options
     )
