@@ -5,6 +5,7 @@ The tests go on with what the ones before them left: that is how a person meets 
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import time
@@ -122,10 +123,13 @@ def test_a_change_is_shown_in_place(page: chromium.Page, scene: stage.Stage) -> 
     )
     page.until(lambda: _lines(page) != before, "charts that moved")
 
+    values = itertools.count()
+
     def rate() -> object:
-        """It is that of the last second: what changed before the page looked is over."""
+        """It is that of the last four seconds: what changed before is over. The same value again
+        would be no change."""
         for number in range(5):
-            scene.sides.zk.set(f"{scene.services}/new{number}", b"2")
+            scene.sides.zk.set(f"{scene.services}/new{number}", b"%d" % next(values))
         return re.search(r"\b[1-9][\d.]*/s", _row(page, scene, scene.services))
 
     page.until(rate, "the shard's rate")
