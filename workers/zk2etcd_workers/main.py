@@ -16,6 +16,7 @@ from zk2etcd import messages, metrics
 from zk2etcd.config import models
 from zk2etcd.logs import logger
 from zk2etcd_workers import heap, sides, turn
+from zk2etcd_workers.belonging import marks
 from zk2etcd_workers.gathering import desk
 from zk2etcd_workers.mirror import admission, mirror
 from zk2etcd_workers.model import mapping, news, steps, told
@@ -234,6 +235,7 @@ class Worker:
                 ours.client, keys, ours.lease, self._spec.identity, shard, ours.shared
             ),
             keys=keys,
+            marks=marks.Marks(owned) if (owned := keys.owned(shard)) else None,
             instruments=self._instruments,
             turn=turn.Turn(),
             log=self._log.bind(shard=shard.id),

@@ -23,7 +23,7 @@ from typing import NamedTuple
 from zk2etcd import errors, messages
 from zk2etcd_workers.etcd import client as etcd, together, wire
 from zk2etcd_workers.leasing import leases
-from zk2etcd_workers.ownership import checkpoints, kept, owners, reads, records
+from zk2etcd_workers.ownership import checkpoints, formats, kept, owners, reads, records
 
 _MOST = 60
 """Shards in one Txn: each is a put of its own, which etcd's quota counts, and an inner Txn."""
@@ -120,7 +120,7 @@ class Claims:
             if attempt and look is None:
                 time.sleep(self._rng.uniform(0.0, _CONTENDED))
             try:
-                look = self._take_all(left, answers, look or self._look())
+                look = self._take_all(left, answers, look or self._look(left))
             except errors.TooManyOperations as refusal:
                 look = None
                 answers.update(self._fewer(left, refusal))
@@ -148,8 +148,9 @@ class Claims:
                     return  # each asks by itself
             answers[wish.key] = taken._replace(kept=taken.kept._replace(identities=found))
 
-    def _look(self) -> _Look:
-        formatted = records.ensure_format(self._client, self._keys)
+    def _look(self, wishes: Sequence[Wish]) -> _Look:
+        reader = formats.reader_for(wish.shard for wish in wishes)
+        formatted = formats.ensure_format(self._client, self._keys, reader=reader)
         page = self._client.range(*self._keys.all_of("owners"))
         return _Look(owners.Owners(page.kvs), page.revision, formatted)
 

@@ -43,7 +43,7 @@ def heard(
     if by is None or ctx.config.sync.drift != "watch":
         yield ctx
         return
-    place = by.join(ctx.mapping, ctx.fence.token, asks)
+    place = by.join(ctx.mapping, ctx.fence.token, asks, ctx.ours.target)
     try:
         yield ctx.but(drift=place)
     finally:
