@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
 
 from tests import polling
 from tests.integration import mirroring, observing
 from zk2etcd import messages
+from zk2etcd_workers.walk import marked as marked_reader
+
+SECOND = dataclasses.replace(mirroring.FIRST, instance="second")
 
 
 def marked(source: str, target: str, **fields: object) -> messages.Shard:
@@ -141,3 +145,218 @@ def test_two_mirrors_share_one_range(world: mirroring.World) -> None:
     polling.until(lambda: world.etcd.value(f"{to}/both") is None)
     worker.full_sync()
     polling.until(lambda: world.etcd.value(f"{to}/both") == (other, one)[first].encode())
+
+
+# --- how it is read ------------------------------------------------------------------------------
+
+
+def test_a_compaction_makes_no_conflict(
+    world: mirroring.World, shard: messages.Shard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between a page of keys and its marks, over and over: none is taken for a stranger's."""
+    world.zk.create(world.root, b"")
+    grown(world, [f"n{number:04d}" for number in range(3_000)])
+    worker = world.worker(shards=[shard])
+    worker.follows(30)
+    plain = marked_reader.Reader._marks_before
+    compacted: list[int] = []
+
+    def late(self: marked_reader.Reader, asked: Any, end: bytes) -> Any:
+        if len(compacted) < 5:
+            world.etcd.put("outside", b"%d" % len(compacted))
+            compacted.append(world.etcd.revision())
+            world.etcd.compact(compacted[-1])
+            asked = asked._replace(
+                marks=self._client.range_soon(
+                    self._marks.name(asked.start),
+                    self._marks.name(asked.stop),
+                    revision=asked.revision,
+                )
+            )
+        return plain(self, asked, end)
+
+    monkeypatch.setattr(marked_reader.Reader, "_marks_before", late)
+    before = world.etcd.below(world.root)
+    for _ in range(2):
+        report = worker.full_sync(60)
+        assert report.conflicts == 0
+        assert report.last_full_sync is not None
+        assert (report.last_full_sync.put, report.last_full_sync.delete) == (0, 0)
+    assert len(compacted) == 5
+    assert world.etcd.below(world.root) == before
+
+
+def test_strangers_keys_between_ours_hide_none(
+    world: mirroring.World, shard: messages.Shard
+) -> None:
+    """More of theirs than a page holds, before, between and after ours."""
+    world.zk.create(world.root, b"")
+    grown(world, [f"n{number:03d}" for number in range(200)])
+    items = [(world.path(f"{name}{number:05d}"), b"x") for name in "az" for number in range(1_500)]
+    items += [(world.path(f"n100x{number:04d}"), b"x") for number in range(1_500)]
+    world.etcd.put_many(items)
+    worker = world.worker(shards=[shard])
+    worker.follows(30)
+    before = world.etcd.below(world.root)
+    assert len(before) == 4_701
+    world.etcd.delete(world.path("n199"))
+    world.etcd.put(world.path("n000"), b"tampered")
+    worker.full_sync(30)
+    polling.until(lambda: world.etcd.value(world.path("n199")) == b"ours")
+    polling.until(lambda: world.etcd.value(world.path("n000")) == b"ours")
+    assert len(world.etcd.below(world.root)) == 4_701
+    assert worker.full_sync(30).conflicts == 0
+
+
+def test_the_guard_counts_ours_alone(world: mirroring.World, shard: messages.Shard) -> None:
+    """120 of our 150 keys are nearly all of ours, and few of what is there."""
+    world.zk.create(world.root, b"")
+    names = [f"n{number:03d}" for number in range(150)]
+    grown(world, names)
+    world.etcd.put_many((world.path(f"their{number:04d}"), b"x") for number in range(2_000))
+    worker = world.worker(shards=[shard])
+    worker.follows()
+    worker.drain()
+    for name in names[:120]:
+        world.zk.delete(world.path(name))
+    again = world.worker(shards=[shard], identity=SECOND)
+    trip = again.trip()
+    assert (trip.deletes, trip.present) == (120, 151)
+    again.release(trip.id)
+    polling.until(lambda: len(world.etcd.below(world.root)) == 2_031)
+    assert len(marks(world, shard)) == 31
+
+
+def test_buckets_have_one_prefix_s_marks(world: mirroring.World) -> None:
+    """Another number of them changes nothing about what is ours."""
+    world.zk.create(world.root, b"")
+    grown(world, [f"n{number:03d}" for number in range(200)])
+    theirs = world.path("n003")
+    world.etcd.put(theirs, b"theirs")
+
+    def split(buckets: int) -> list[messages.Shard]:
+        return [
+            marked(
+                world.root,
+                world.root,
+                id=messages.shard_id(world.root, world.root, bucket, buckets),
+                bucket=bucket,
+                buckets=buckets,
+            )
+            for bucket in range(buckets)
+        ]
+
+    worker = world.worker(shards=split(3))
+    worker.follows()
+    polling.until(lambda: sum(worker_report(worker, n).conflicts for n in range(3)) == 1)
+    assert len(marks(world, worker.shards[0])) == 200
+    worker.drain()
+    world.zk.delete(world.path("n004"))
+    whole = world.worker(shards=split(1), identity=SECOND)
+    report = whole.follows()
+    assert (report.conflicts, report.guard) == (1, None)
+    polling.until(lambda: world.etcd.value(world.path("n004")) is None)
+    assert world.etcd.value(theirs) == b"theirs"
+
+
+def worker_report(worker: mirroring.Worker, number: int) -> messages.ShardReport:
+    report = worker.shard(number)
+    assert report is not None
+    return report
+
+
+# --- strangers, watched --------------------------------------------------------------------------
+
+
+def test_what_they_let_go_is_ours_at_once_where_they_are_watched(
+    world: mirroring.World, shard: messages.Shard
+) -> None:
+    world.zk.create(world.root, b"")
+    grown(world, ["a", "b", "c"])
+    world.etcd.put(world.path("b"), b"theirs")
+    worker = world.worker(shards=[shard], sync={"drift": "watch"})
+    worker.follows()
+    worker.wait(lambda r: r.drift is not None and r.drift.why is None)
+    worker.wait(lambda r: r.conflicts == 1)
+    for number in range(5):  # Nobody fights for it.
+        world.etcd.put(world.path("b"), b"theirs%d" % number)
+    world.etcd.put(world.path("a"), b"tampered")
+    polling.until(lambda: world.etcd.value(world.path("a")) == b"ours", 3)
+    assert world.etcd.value(world.path("b")) == b"theirs4"
+    world.etcd.delete(world.path("b"))
+    polling.until(lambda: world.etcd.value(world.path("b")) == b"ours", 3)
+    worker.wait(lambda r: r.conflicts == 0)
+    world.etcd.delete(world.path("c"))
+    polling.until(lambda: world.etcd.value(world.path("c")) == b"ours", 3)
+    assert marks(world, shard) == {world.root, *map(world.path, "abc")}
+
+
+def test_once_and_dry_run(world: mirroring.World, shard: messages.Shard) -> None:
+    world.zk.create(world.root, b"")
+    grown(world, ["a", "b"])
+    world.etcd.put(world.path("b"), b"theirs")
+    dry = world.worker(shards=[shard], once=True, dry_run=True)
+    assert dry.follows().conflicts == 1
+    assert set(world.etcd.values(world.root)) == {world.path("b").encode()}
+    dry.close()
+    once = world.worker(shards=[shard], once=True, identity=SECOND)
+    report = once.follows()
+    assert report.last_full_sync is not None
+    assert (report.conflicts, report.last_full_sync.put) == (1, 2)
+    assert world.etcd.value(world.path("b")) == b"theirs"
+
+
+def test_long_paths_and_the_root_of_all(fresh_world: mirroring.World) -> None:
+    """`to: /`, whose own key lies in the range, and paths beyond a thousand bytes."""
+    world = fresh_world
+    long = "/" + "x" * 3_000
+    observing.seed(world.zk, [("/own", b"o"), ("/own" + long, b"v"), ("/own/a", b"v")])
+    shard = marked("/own", "/")
+    worker = world.worker(shards=[shard])
+    worker.follows()
+    values = world.etcd.values("/")
+    assert values == {b"/": b"o", long.encode(): b"v", b"/a": b"v"}
+    world.zk.set("/own" + long, b"new")
+    world.zk.set("/own", b"new")
+    polling.until(lambda: world.etcd.value(long) == b"new")
+    polling.until(lambda: world.etcd.value("/") == b"new")
+    world.zk.delete("/own" + long)
+    polling.until(lambda: world.etcd.value(long) is None)
+    assert marks(world, shard) == {"/", "/a"}
+    assert worker.full_sync().conflicts == 0
+
+
+def test_what_is_below_a_deleted_node_goes_if_it_is_ours(
+    world: mirroring.World, shard: messages.Shard
+) -> None:
+    """Theirs below it stays; and so does the folder's, if it is theirs."""
+    world.zk.create(world.root, b"")
+    grown(world, ["a", "a/b", "a/b/c"])
+    worker = world.worker(shards=[shard])
+    worker.follows()
+    world.etcd.put(world.path("a", "theirs"), b"x")
+    world.zk.delete(world.path("a"), recursive=True)
+    polling.until(lambda: world.etcd.value(world.path("a", "b", "c")) is None)
+    polling.until(lambda: world.etcd.value(world.path("a")) is None)
+    assert set(world.etcd.values(world.root)) == {
+        world.root.encode(),
+        world.path("a", "theirs").encode(),
+    }
+    polling.until(lambda: marks(world, shard) == {world.root})
+
+
+def test_owners_of_one_range_exclude_each_other_unless_both_go_by_marks(
+    world: mirroring.World,
+) -> None:
+    one, other, to = world.path("one"), world.path("other"), world.path("to")
+    for source in (one, other):
+        world.zk.create(source, b"", makepath=True)
+    worker = world.worker(shards=[marked(one, to)])
+    worker.follows()
+    plain = world.worker(shards=[mirroring.shard(other, to)], identity=SECOND)
+    plain.wait(lambda r: r.holder is not None)
+    beside = world.worker(
+        shards=[marked(other, to)], identity=dataclasses.replace(SECOND, slot="w1")
+    )
+    beside.follows()
+    assert b'"min_reader":2' in (world.etcd.value(f"{world.state}/format") or b"")

@@ -245,13 +245,8 @@ class Worker:
             shelves=ours.shelves,
             shares=self._spec.shares,
         )
-        self._log.info(
-            "mirror starts",
-            shard=shard.id,
-            source=shard.source,
-            target=shard.target,
-            trace_id=self._trace,
-        )
+        sides_of = {"source": shard.source, "target": shard.target}
+        ctx.log.info("mirror starts", trace_id=self._trace, **sides_of)
         started = mirror.Mirror(
             ctx,
             self._reaped,

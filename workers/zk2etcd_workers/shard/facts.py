@@ -176,9 +176,7 @@ class Facts:
         mark: messages.Mark | None = None,
         token: int = 0,
     ) -> messages.ShardReport:
-        """`why` `protocol` is classic, if bulk would have been preferred. `room`: bytes that what
-        came from the tree may take, each kind of it."""
-        shown = told.unsyncable(self.unsyncable.sample(_UNSYNCABLE_SHOWN), room)
+        """`why` `protocol` is classic if bulk was preferred; `room`: bytes of paths, each kind."""
         error = self.error if self.error is not None else self.blind
         return messages.ShardReport(
             id=shard,
@@ -192,7 +190,7 @@ class Facts:
             pending=self.pending,
             zxid=self.zxid,
             synced_at=self.synced_at,
-            unsyncable=tuple(shown),
+            unsyncable=tuple(told.unsyncable(self.unsyncable.sample(_UNSYNCABLE_SHOWN), room)),
             unsyncable_total=len(self.unsyncable),
             guard=told.guard(self.guard, room),
             pause=self.pause,
