@@ -22,16 +22,21 @@ is in: with 50 inner Txns of 60 puts, and the odd ones, that is as far as it goe
 _STRETCH, _GROUP, _FEW = 30, 40, 8
 
 
-class Kind(enum.Enum):
-    """What a form does with its write, or (`STRETCH`) with all of them."""
+class Kind(enum.IntEnum):
+    """What a form does with its write, or (`STRETCH`, `CHANGES`) with some, all or none of them."""
 
     STRETCH = enum.auto()
+    CHANGES = enum.auto()
     CREATE = enum.auto()
     UPDATE = enum.auto()
     DELETE = enum.auto()
     LOOK = enum.auto()
     ORPHAN = enum.auto()
     """Delete a mark without a key: so that the key may be created next."""
+
+
+ALONE = {Kind.STRETCH: Kind.CREATE, Kind.CHANGES: Kind.UPDATE}
+"""What each write goes by where some of them do not go together."""
 
 
 class Unit(NamedTuple):
@@ -73,17 +78,19 @@ def shape(
     :param flat: this server takes too few operations for inner Txns of many.
     """
     if flat or len(wanted) <= _FEW:
-        single = [(Kind.CREATE if k is Kind.STRETCH else k, write) for k, write in wanted]
+        single = [(ALONE.get(kind, kind), write) for kind, write in wanted]
         forms = [one(of, kind, write) for kind, write in single]
         units = [Unit(kind, (write,), at) for at, (kind, write) in enumerate(single)]
         return Shape([*forms, *asks], units)
     new = sorted((write for kind, write in wanted if kind is Kind.STRETCH), key=lambda w: w.key)
-    others = [(kind, write) for kind, write in wanted if kind is not Kind.STRETCH]
+    known = [write for kind, write in wanted if kind is Kind.CHANGES]
+    others = [(kind, write) for kind, write in wanted if kind not in ALONE]
     ops: list[wire.Op] = []
     found: list[Unit] = []
-    for start in range(0, len(new), _STRETCH):
-        found.append(Unit(Kind.STRETCH, some := new[start : start + _STRETCH], len(ops)))
-        ops.append(stretch(of, some))
+    for kind, form, writes in ((Kind.STRETCH, stretch, new), (Kind.CHANGES, changes, known)):
+        for start in range(0, len(writes), _STRETCH):
+            found.append(Unit(kind, some := writes[start : start + _STRETCH], len(ops)))
+            ops.append(form(of, some))
     for start in range(0, len(others), _GROUP):
         part = others[start : start + _GROUP]
         found += (Unit(kind, (write,), len(ops), at) for at, (kind, write) in enumerate(part))
@@ -96,16 +103,27 @@ def shape(
 def stretch(of: marks.Marks, writes: Sequence[plan.Write]) -> wire.Txn:
     """Create these, which are in the order of their keys, if there is nothing from the first to the
     last."""
-    first, last = writes[0].key, writes[-1].key + b"\0"
-    name, ops = of.name, list[wire.Op]()
-    for write in writes:
-        ops.append(wire.Put(write.key, write.value or b""))
-        ops.append(wire.Put(name(write.key), b""))
+    first, last, name = writes[0].key, writes[-1].key + b"\0", of.name
+    new, put, base = tuple.__new__, wire.Put, of.base
+    ops = [new(put, (write.key, write.value or b"", 0)) for write in writes]
+    ops += [new(put, (base + write.key, b"", 0)) for write in writes]
     nothing = (
         wire.Compare(first, "create", "=", 0, last),
         wire.Compare(name(first), "create", "=", 0, name(last)),
     )
     return wire.Txn(nothing, ops)
+
+
+def changes(of: marks.Marks, writes: Sequence[plan.Write]) -> wire.Txn:
+    """Put these, if all of them are what they are known to be."""
+    stands: list[wire.Compare] = []
+    new, compare, put, base = tuple.__new__, wire.Compare, wire.Put, of.base
+    for write in writes:
+        title = of.title(write.key)
+        assert title is not None, "a key that is not known to be ours"
+        stands.append(new(compare, (write.key, "create", "=", title.created, b"")))
+        stands.append(new(compare, (base + write.key, "create", "=", title.marked, b"")))
+    return wire.Txn(stands, [new(put, (each.key, each.value or b"", 0)) for each in writes])
 
 
 def one(of: marks.Marks, kind: Kind, write: plan.Write) -> wire.Txn:

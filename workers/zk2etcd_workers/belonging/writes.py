@@ -54,10 +54,10 @@ class Marking:
         return wire.Put(self._marks.base, b"")
 
     def _kind(self, write: plan.Write) -> forms.Kind:
-        if (known := self._next.get(write.key)) is not None:
+        if self._next and (known := self._next.get(write.key)) is not None:
             return known
         if self._marks.title(write.key) is not None:
-            return _Kind.DELETE if write.value is None else _Kind.UPDATE
+            return _Kind.DELETE if write.value is None else _Kind.CHANGES
         is_new = write.born or write.zxid == write.czxid
         return _Kind.STRETCH if write.value is not None and is_new else _Kind.LOOK
 
@@ -89,9 +89,8 @@ class Marking:
                 outcome.done.extend(unit.writes)
             else:
                 for write in unit.writes:
-                    failed = _Kind.CREATE if unit.kind is _Kind.STRETCH else _Kind.LOOK
-                    self._try(write, failed, outcome)
-        for write in (*outcome.done, *outcome.theirs):
+                    self._try(write, forms.ALONE.get(unit.kind, _Kind.LOOK), outcome)
+        for write in (*outcome.done, *outcome.theirs) if self._next else ():
             self._next.pop(write.key, None)
             self._tries.pop(write.key, None)
         return outcome
@@ -100,7 +99,7 @@ class Marking:
         if unit.kind in (_Kind.CREATE, _Kind.STRETCH):
             if found.succeeded:
                 self._marks.knows([write.key for write in unit.writes], revision)
-        elif unit.kind is not _Kind.UPDATE or not found.succeeded:
+        elif unit.kind not in (_Kind.UPDATE, _Kind.CHANGES) or not found.succeeded:
             self._marks.forget(unit.writes[0].key)
 
     def _looked(self, write: plan.Write, found: wire.Answer, outcome: Outcome) -> None:
