@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 
 from tests import polling
-from tests.integration import mirroring, observing
+from tests.integration import commands, mirroring, observing
 from zk2etcd import messages
 from zk2etcd_workers.walk import marked as marked_reader
 
@@ -360,3 +361,55 @@ def test_owners_of_one_range_exclude_each_other_unless_both_go_by_marks(
     )
     beside.follows()
     assert b'"min_reader":2' in (world.etcd.value(f"{world.state}/format") or b"")
+
+
+def test_a_marked_prefix_is_not_mirrored_by_range(
+    world: mirroring.World, shard: messages.Shard
+) -> None:
+    """Others may have keys there, and all of them would go; a person deletes the marks first."""
+    world.zk.create(world.root, b"")
+    world.etcd.put(world.path("theirs"), b"x")
+    worker = world.worker(shards=[shard])
+    worker.follows()
+    worker.drain()
+    plain = dataclasses.replace(shard, ownership="range")
+    worker = world.worker(shards=[plain], identity=SECOND)
+    report = worker.wait(lambda r: r.error is not None)
+    assert "sync.ownership: marks" in str(report.error)
+    assert world.etcd.value(world.path("theirs")) == b"x"
+    world.etcd.delete(base(world, shard))
+    world.etcd.delete_below(base(world, shard))
+    worker.wait(lambda r: r.phase == "following", 20)
+
+
+def test_diff_tells_conflicts_and_repairs_what_is_ours(
+    world: mirroring.World,
+    shard: messages.Shard,
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    world.zk.create(world.root, b"")
+    grown(world, ["a", "b", "c"])
+    world.etcd.put(world.path("b"), b"theirs")
+    world.etcd.put(world.path("other"), b"theirs")
+    diff = commands.Command("diff", world, tmp_path, capsys)
+    diff.configure(sync={"prefixes": [world.root], "ownership": "marks"})
+    fixed = diff(*commands.QUICK, "--fix")
+    assert "3 put, 0 deleted" in fixed.out
+    assert "conflict (with somebody else's key in their place): 1" in fixed.out
+    assert fixed.code == 1
+    assert len(marks(world, shard)) == 3
+    world.etcd.delete(world.path("b"))
+    world.zk.delete(world.path("c"))
+    world.etcd.put(world.path("a"), b"tampered")
+    document = diff(*commands.QUICK, "--json").document()
+    (found,) = document["shards"]
+    assert {kind: found[kind] for kind in ("missing", "extra", "differs", "conflict")} == {
+        "missing": 1,
+        "extra": 1,
+        "differs": 1,
+        "conflict": 0,
+    }
+    assert diff(*commands.QUICK, "--fix").code == 0
+    assert world.etcd.value(world.path("other")) == b"theirs"
+    assert marks(world, shard) == {world.root, world.path("a"), world.path("b")}

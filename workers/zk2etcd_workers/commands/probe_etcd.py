@@ -273,7 +273,12 @@ def present(both: both_sides.Sides, shard: messages.Shard) -> Iterator[finding.F
         count = etcd_keys.number(both.client, mapped)
     else:
         count = both.client.range(*mapped.below(), count_only=True).total
-    if count and both.settings.sync.delete_guard.first_sync == "hold":
+    if count and shard.ownership == "marks":
+        yield SIDE.note(
+            f"below {shard.target} are keys already ({count:,}), and not from a mirror of it",
+            "they are left alone; zk2etcd adopt makes ours those that equal ZooKeeper",
+        )
+    elif count and both.settings.sync.delete_guard.first_sync == "hold":
         yield SIDE.note(
             f"below {shard.target} are keys already ({count:,}), and not from a mirror of it",
             "those that ZooKeeper lacks stay until released (sync.delete_guard.first_sync)",

@@ -120,7 +120,10 @@ class Claims:
             if attempt and look is None:
                 time.sleep(self._rng.uniform(0.0, _CONTENDED))
             try:
-                look = self._take_all(left, answers, look or self._look(left))
+                if look is None:
+                    look = self._look(left, answers)
+                    left = [wish for wish in left if wish.key not in answers]
+                look = self._take_all(left, answers, look)
             except errors.TooManyOperations as refusal:
                 look = None
                 answers.update(self._fewer(left, refusal))
@@ -148,9 +151,12 @@ class Claims:
                     return  # each asks by itself
             answers[wish.key] = taken._replace(kept=taken.kept._replace(identities=found))
 
-    def _look(self, wishes: Sequence[Wish]) -> _Look:
-        reader = formats.reader_for(wish.shard for wish in wishes)
-        formatted = formats.ensure_format(self._client, self._keys, reader=reader)
+    def _look(self, wishes: Sequence[Wish], answers: dict[bytes, _Answer]) -> _Look:
+        shards = [wish.shard for wish in wishes]
+        reader = formats.reader_for(shards)
+        formatted, demanded = formats.ensure(self._client, self._keys, "zk2etcd", reader)
+        refused = formats.marked(self._client, self._keys, shards, demanded)
+        answers.update({w.key: refused[w.shard.id] for w in wishes if w.shard.id in refused})
         page = self._client.range(*self._keys.all_of("owners"))
         return _Look(owners.Owners(page.kvs), page.revision, formatted)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 from collections.abc import Iterable
@@ -27,23 +28,54 @@ def ensure_format(
     :param reader: it is to demand this one at least; what it demands is never lowered.
     :raises errors.NewerReader: its `min_reader` is above ours.
     """
+    return ensure(client, keys, written_by, reader)[0]
+
+
+def ensure(
+    client: etcd.Client, keys: records.Keys, written_by: str, reader: int
+) -> tuple[int, int]:
+    """`ensure_format`; and the reader that it demands."""
     key = keys.format()
     value = records.encode({"min_reader": reader, "written_by": written_by})
     found = client.range(key).kvs
     while True:
         for kv in found:
-            if check_format(kv.value, key) >= reader:
-                return kv.revision
+            if (demanded := check_format(kv.value, key)) >= reader:
+                return kv.revision, demanded
         unmoved = wire.Compare(key, "mod", "=", found[0].revision if found else 0)
         answer = client.txn(wire.Txn([unmoved], [wire.Put(key, value)], [wire.Range(key)]))
         if answer.succeeded:
-            return answer.revision
+            return answer.revision, reader
         found = answer.kvs(0)
 
 
 def reader_for(shards: Iterable[messages.Shard]) -> int:
     """The `min_reader` that these need."""
     return READER if any(shard.ownership == "marks" for shard in shards) else records.FORMAT
+
+
+def marked(
+    client: etcd.Client, keys: records.Keys, shards: Iterable[messages.Shard], demanded: int
+) -> dict[str, errors.EtcdError]:
+    """Of those that would take all of their range for their own, why they may not, by id: they were
+    mirrored by marks, so others may have keys there.
+
+    :param demanded: by `format`: etcd is asked for nothing where there never were marks.
+    :raises errors.EtcdError: etcd did not answer.
+    """
+    whole = [shard for shard in shards if shard.ownership == "range"]
+    if not whole or demanded < READER:
+        return {}
+    bases = [keys.owned(dataclasses.replace(shard, ownership="marks")) for shard in whole]
+    found = client.lookup(bases, keys_only=True)
+    return {
+        shard.id: errors.EtcdError(
+            f"{shard.target} was mirrored with sync.ownership: marks, so others may have keys there,"
+            f" which would go by range. If nobody has, delete {base.decode()} and all below it"
+        )
+        for shard, base, held in zip(whole, bases, found, strict=True)
+        if held is not None
+    }
 
 
 def require_reader(client: etcd.Client, keys: records.Keys) -> int:
