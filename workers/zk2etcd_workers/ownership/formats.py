@@ -70,8 +70,9 @@ def marked(
     found = client.lookup(bases, keys_only=True)
     return {
         shard.id: errors.EtcdError(
-            f"{shard.target} was mirrored with sync.ownership: marks, so others may have keys there,"
-            f" which would go by range. If nobody has, delete {base.decode()} and all below it"
+            f"{shard.target} was mirrored with sync.ownership: marks, so others may have keys"
+            f" there, which would go by range. If nobody has, delete {base.decode()} and what is"
+            " below it"
         )
         for shard, base, held in zip(whole, bases, found, strict=True)
         if held is not None
