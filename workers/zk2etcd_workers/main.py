@@ -235,7 +235,7 @@ class Worker:
                 ours.client, keys, ours.lease, self._spec.identity, shard, ours.shared
             ),
             keys=keys,
-            marks=marks.Marks(owned) if (owned := keys.owned(shard)) else None,
+            marks=marks.of(keys.owned(shard), shard),
             instruments=self._instruments,
             turn=turn.Turn(),
             log=self._log.bind(shard=shard.id),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from zk2etcd_workers.model import plan, told
@@ -56,12 +56,16 @@ class Conflicts:
                 count=len(new),
             )
 
-    def met(self, write: plan.Write, log: Any) -> None:
-        """The key of this write was found to be somebody else's."""
-        if write.value is None:
-            self.discard(write.path)
-        else:
-            self.add((write.path,), log)
+    def met(self, theirs: Sequence[plan.Write], done: Sequence[plan.Write], log: Any) -> None:
+        """The keys of some writes were found to be somebody else's; others were done."""
+        for write in theirs:
+            if write.value is None:
+                self.discard(write.path)
+            else:
+                self.add((write.path,), log)
+        if self._kept or self._hashed:
+            for write in done:
+                self.discard(write.path)
 
     def discard(self, path: bytes) -> None:
         """It was mirrored, or is gone."""

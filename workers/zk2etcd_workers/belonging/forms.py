@@ -9,6 +9,8 @@ one by one; where one fails, its key and its mark are looked at.
 from __future__ import annotations
 
 import enum
+import itertools
+import operator
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -19,7 +21,8 @@ from zk2etcd_workers.model import plan
 MOST = 1_500
 """Writes in one Txn. Of etcd's 128 operations a level, what is inside has what is left by what it
 is in: with 50 inner Txns of 60 puts, and the odd ones, that is as far as it goes."""
-_STRETCH, _GROUP, _FEW = 30, 40, 8
+_STRETCH, _GROUP, _FEW, _INNER = 30, 40, 8, 60
+_KEY = operator.attrgetter("key")
 
 
 class Kind(enum.IntEnum):
@@ -82,15 +85,21 @@ def shape(
         forms = [one(of, kind, write) for kind, write in single]
         units = [Unit(kind, (write,), at) for at, (kind, write) in enumerate(single)]
         return Shape([*forms, *asks], units)
-    new = sorted((write for kind, write in wanted if kind is Kind.STRETCH), key=lambda w: w.key)
-    known = [write for kind, write in wanted if kind is Kind.CHANGES]
     others = [(kind, write) for kind, write in wanted if kind not in ALONE]
+    together = [*_stretches(of, wanted), *_changes(wanted)]
+    # The longest first: as far as there is room, beside the groups of what is left.
+    together.sort(key=lambda each: len(each[1]), reverse=True)
     ops: list[wire.Op] = []
     found: list[Unit] = []
-    for kind, form, writes in ((Kind.STRETCH, stretch, new), (Kind.CHANGES, changes, known)):
-        for start in range(0, len(writes), _STRETCH):
-            found.append(Unit(kind, some := writes[start : start + _STRETCH], len(ops)))
-            ops.append(form(of, some))
+    left = sum(len(writes) for _, writes in together) + len(others) + len(asks)
+    for kind, writes in together:
+        left -= len(writes)
+        if len(writes) < _FEW or len(ops) + -(-left // _GROUP) >= _INNER:
+            others += ((ALONE[kind], write) for write in writes)
+            left += len(writes)
+            continue
+        found.append(Unit(kind, writes, len(ops)))
+        ops.append((stretch if kind is Kind.STRETCH else changes)(of, writes))
     for start in range(0, len(others), _GROUP):
         part = others[start : start + _GROUP]
         found += (Unit(kind, (write,), len(ops), at) for at, (kind, write) in enumerate(part))
@@ -98,6 +107,25 @@ def shape(
     for start in range(0, len(asks), _GROUP):
         ops.append(wire.Txn((), asks[start : start + _GROUP]))
     return Shape(ops, found)
+
+
+_Together = tuple[Kind, Sequence[plan.Write]]
+
+
+def _stretches(of: marks.Marks, wanted: Sequence[tuple[Kind, plan.Write]]) -> Iterator[_Together]:
+    """What is new, in the order of its keys: a stretch at a time, where nobody else's keys are to
+    be expected."""
+    new = sorted((write for kind, write in wanted if kind is Kind.STRETCH), key=_KEY)
+    for _, each in itertools.groupby(new, lambda write: of.part(write.key)):
+        part = list(each)
+        for start in range(0, len(part), _STRETCH):
+            yield Kind.STRETCH, part[start : start + _STRETCH]
+
+
+def _changes(wanted: Sequence[tuple[Kind, plan.Write]]) -> Iterator[_Together]:
+    known = [write for kind, write in wanted if kind is Kind.CHANGES]
+    for start in range(0, len(known), _STRETCH):
+        yield Kind.CHANGES, known[start : start + _STRETCH]
 
 
 def stretch(of: marks.Marks, writes: Sequence[plan.Write]) -> wire.Txn:

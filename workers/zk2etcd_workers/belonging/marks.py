@@ -6,7 +6,9 @@ import operator
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from zk2etcd import messages
 from zk2etcd_workers.etcd import wire
+from zk2etcd_workers.model import mapping
 
 _MOST = 200_000
 """Keys of one shard whose creation is known, at some 100 bytes each."""
@@ -25,9 +27,12 @@ class Marks:
     """Of one shard. What is known by heart only saves a look: each write compares it. Used by one
     thread at a time, but for `name` and `key`."""
 
-    def __init__(self, base: bytes, most: int = _MOST) -> None:
-        """:param base: what the marks' names begin with; the key follows."""
+    def __init__(self, base: bytes, cut: int = 0, most: int = _MOST) -> None:
+        """:param base: what the marks' names begin with; the key follows.
+        :param cut: of a bucket, where a child's name begins; those of others are between its own.
+        """
         self.base = base
+        self._cut = cut
         self._most = most
         self._created: dict[int, int | Title] = {}
         self.orphans: dict[bytes, Title] = {}
@@ -39,6 +44,10 @@ class Marks:
 
     def key(self, name: bytes) -> bytes:
         return name[len(self.base) :]
+
+    def part(self, key: bytes) -> bytes:
+        """Between two keys of one part, nobody else of the prefix has any."""
+        return mapping.first(key, self._cut - 1) if self._cut else b""
 
     # --- what is known by heart --------------------------------------------------------------
 
@@ -78,6 +87,13 @@ class Marks:
             return True
         self.orphans[name] = title
         return False
+
+
+def of(base: bytes, shard: messages.Shard) -> Marks | None:
+    """Those of a shard, if what is its own goes by marks: then there is a `base`."""
+    if not base:
+        return None
+    return Marks(base, len(shard.target.rstrip("/")) + 1 if shard.buckets > 1 else 0)
 
 
 def says(mark: wire.Present) -> int:

@@ -157,7 +157,7 @@ class Sides:
             reads=reads.Reads(self.client),
             fence=fence.Fence(self.client, keys, self._lease, self._who, shard),
             keys=keys,
-            marks=marks.Marks(owned) if (owned := keys.owned(shard)) else None,
+            marks=marks.of(keys.owned(shard), shard),
             instruments=metrics.null(),
             turn=turn.Turn(),
             log=Silent(),

@@ -16,6 +16,7 @@ from zk2etcd_workers.model import paging, plan, tree
 from zk2etcd_workers.shard import apply, context, grouping
 
 _FORM_BYTES = 40
+_Met = Callable[[Sequence[plan.Write], Sequence[plan.Write]], None]
 
 
 class DryApplier(apply.Applier):
@@ -102,8 +103,8 @@ class MarkedApplier(apply.Applier):
 
     most = forms.MOST
 
-    def __init__(self, of: marks.Marks, met: Callable[[plan.Write], None], *given: Any) -> None:
-        """:param met: told of each write whose key is somebody else's."""
+    def __init__(self, of: marks.Marks, met: _Met, *given: Any) -> None:
+        """:param met: told of writes whose keys are somebody else's, and of what was done."""
         self._marks_of, self._marking, self._met = of, belonging.Marking(of), met
         super().__init__(*given)
 
@@ -130,8 +131,7 @@ class MarkedApplier(apply.Applier):
         found = self._marking.settle(shape, answer.after(before), guarded=sent.guarded)
         done, moved, again, theirs = found
         self._count(done, "success")
-        for write in theirs:
-            self._met(write)
+        self._met(theirs, done)
         if again:
             self._again.append((again, bool(sent.ranged), False))
         below: Sequence[bytes] = ()

@@ -218,7 +218,6 @@ class Follow:
         for write in settled.done:
             self._pipeline.wrote(write)
             self._facts.unsyncable.discard(write.path)
-            self._ctx.conflicts.discard(write.path)
             if write.mtime and not guarded:
                 self._ctx.instruments.lag(max(0.0, (now - write.mtime) / 1000))
         for write, reason in settled.refused:

@@ -175,7 +175,8 @@ class Applier:
     ) -> grouping.Built:
         """:param reads: what is to be read in the same Txn, after all else."""
         if not guarded:
-            return grouping.Built(writes, self._grouped([*grouping.ops(writes), *reads]))
+            ops = grouping.ops(writes)
+            return grouping.Built(writes, self._grouped([*ops, *reads] if reads else ops))
         writes = grouping.led(writes)
         ops, standing = grouping.guarded(writes), None
         own: Sequence[wire.Compare] = ()

@@ -21,8 +21,8 @@ def write(number: int, value: bytes | None = b"v") -> plan.Write:
     return plan.Write(b"/k%06d" % number, value, b"/k%06d" % number, 1)
 
 
-def known(writes: Sequence[plan.Write]) -> marks.Marks:
-    of = marks.Marks(BASE)
+def known(writes: Sequence[plan.Write], cut: int = 0) -> marks.Marks:
+    of = marks.Marks(BASE, cut)
     of.knows([each.key for each in writes], 7)
     return of
 
@@ -42,16 +42,20 @@ def deepest(txn: wire.Txn, left: int = _LEVEL) -> int:
         max_size=forms.MOST,
     ),
     strategies.booleans(),
+    strategies.integers(0, 40),
 )
-def test_etcd_takes_any_mixture(kinds: list[forms.Kind], asks: bool) -> None:
+def test_etcd_takes_any_mixture(kinds: list[forms.Kind], asks: bool, below: int) -> None:
     """With all that stands beside it: the fence's compares, the checkpoint, the put for the quota;
     and with as many reads below deleted keys as there may be."""
     if asks:
         kinds = kinds[: forms.MOST // 2]
     writes = [write(n) for n in range(len(kinds))]
+    if below:  # A bucket's: so many keys, and those of another may come.
+        paths = [b"/t/c%06d/k%06d" % (n // below, n) for n in range(len(kinds))]
+        writes = [w._replace(key=path, path=path) for w, path in zip(writes, paths, strict=True)]
     wanted = list(zip(kinds, writes, strict=True))
     reads = [_ASK] * len(kinds) if asks else []
-    shape = forms.shape(known(writes), wanted, reads, flat=False)
+    shape = forms.shape(known(writes, 3 if below else 0), wanted, reads, flat=False)
     beside: list[wire.Op] = [wire.Put(b"checkpoint", b""), wire.Put(b"touch", b"")]
     assert deepest(wire.Txn((), [*beside, *shape.ops])) >= 0
     assert sorted(w.key for unit in shape.units for w in unit.writes) == [w.key for w in writes]
