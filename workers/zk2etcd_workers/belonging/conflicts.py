@@ -31,6 +31,9 @@ class Conflicts:
     def __len__(self) -> int:
         return len(self._kept) + len(self._hashed)
 
+    def has(self, path: bytes | None) -> bool:
+        return path in self._kept or hash(path) in self._hashed
+
     def sample(self, most: int) -> list[bytes]:
         with self._lock:
             return list(itertools.islice(self._kept, most))

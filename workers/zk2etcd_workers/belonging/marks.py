@@ -35,6 +35,8 @@ class Marks:
         self._cut = cut
         self._most = most
         self._created: dict[int, int | Title] = {}
+        self._is_whole = False
+        """All of ours are known, from a base on that learned them."""
         self.orphans: dict[bytes, Title] = {}
         """Marks without their key, which stand in the way of its creation: by key; `created` is
         that of a stranger's key in its place, or 0."""
@@ -58,17 +60,26 @@ class Marks:
     def knows(self, keys: Sequence[bytes], created: int | Sequence[int]) -> None:
         """These are ours, and so are their marks: of one revision, or of one each. What does not
         fit any more is asked for when it is written."""
-        room = self._most - len(self._created)
-        if room <= 0:
+        if len(self._created) >= self._most:
             self._created.clear()
+            self._is_whole = False
         many = [created] * len(keys) if isinstance(created, int) else created
         self._created.update(zip(map(hash, keys), many, strict=False))
 
     def forget(self, key: bytes) -> None:
         self._created.pop(hash(key), None)
 
+    def knows_all(self) -> None:
+        """A base has learned all that is ours, as far as they are not too many to be known."""
+        self._is_whole = len(self._created) < self._most
+
+    def may_have(self, key: bytes) -> bool:
+        """Whether it may be ours; from any thread."""
+        return not self._is_whole or hash(key) in self._created
+
     def clear(self) -> None:
         self._created.clear()
+        self._is_whole = False
         self.orphans.clear()
 
     def looked(self, key: wire.Present | None, name: bytes, mark: wire.Present | None) -> bool:

@@ -183,7 +183,7 @@ class Mirror:
         owned, known = self._own()
         if self._ctx.marks is not None:
             self._ctx.marks.clear()  # Of an etcd that was put back, perhaps: a base learns it anew.
-        asks = drift.asks(self.facts, self._wake, self.full_sync)
+        asks = drift.asks(self._ctx, self.facts, self._wake, self.full_sync)
         with drift.heard(self._ctx, self.facts, self._strangers, asks) as ctx:
             held = self._follows(ctx, owned, known)
         if held is not None:

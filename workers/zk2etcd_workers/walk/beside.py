@@ -46,7 +46,7 @@ def _ours(found: plan.Differences, reader: marked.Reader) -> plan.Differences:
         reader.met.saw([write.path for write in each if write.key in reader.theirs])
         if ours := [write for write in each if write.key not in reader.theirs]:
             yield ours
-    reader.met.ended()
+    reader.ended()
 
 
 def _differences(

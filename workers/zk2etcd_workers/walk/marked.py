@@ -101,6 +101,12 @@ class Reader:
     def close(self) -> None:
         """Nobody else is told."""
 
+    def ended(self) -> None:
+        """All of it was read, and compared."""
+        self.met.ended()
+        if self._learns:
+            self._marks.knows_all()
+
     def part(self, last: bytes, expected: int) -> Iterator[plan.Held]:
         """See `etcd_keys.Reader.part`."""
         end = min(self._shard.after(last), self._end)
