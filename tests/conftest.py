@@ -4,15 +4,17 @@ prefix, fresh where it kills, freezes or wipes them."""
 from __future__ import annotations
 
 import itertools
+import os
+import pathlib
 import signal
 from collections.abc import Iterator
 
 import hypothesis
 import pytest
 
-from tests import class_data
+from tests import class_data, polling
 from zk2etcd.logs import logger, repeats
-from zk2etcd.sandbox import servers
+from zk2etcd.sandbox import server_process, servers
 
 _numbers = itertools.count(1)
 
@@ -20,9 +22,22 @@ _numbers = itertools.count(1)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # How long a value takes to make says more of what else the machine does than of the test.
 hypothesis.settings.register_profile(
-    "shared machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    "gate",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    derandomize=True,  # a change is judged by the same values each time: decision 130
 )
-hypothesis.settings.load_profile("shared machine")
+hypothesis.settings.register_profile(
+    "search", hypothesis.settings.get_profile("gate"), derandomize=False, max_examples=300
+)
+hypothesis.settings.load_profile("search" if os.environ.get("ZK2ETCD_SEARCH") else "gate")
+
+# Each process of a run has ports of its own: one that another one's server is about to take, or was
+# stopped on, looks free.
+_process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+_ports = server_process.PORTS
+_share = len(_ports) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+server_process.PORTS = _ports[_process * _share : (_process + 1) * _share]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -30,10 +45,24 @@ def pytest_configure(config: pytest.Config) -> None:
         class_data.share()
 
 
+def pytest_ignore_collect(collection_path: pathlib.Path, config: pytest.Config) -> bool | None:
+    """Where those alone are run, nine of ten files have none: they are not imported for it."""
+    if not config.option.markexpr.startswith("alone") or collection_path.suffix != ".py":
+        return None
+    return b".alone" not in collection_path.read_bytes() or None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The demo takes a minute, and more than one if the first try is late: the others go on beside
     it."""
     items.sort(key=lambda item: item.path.name != "test_demo.py")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Others take seconds from a test that is not alone: it says nothing by its deadlines."""
+    judges = item.get_closest_marker("alone") or "faults" in item.path.parts
+    polling.patience = 1.0 if judges else 3.0
 
 
 @pytest.fixture(autouse=True)

@@ -17,6 +17,7 @@ mark, an HTML comment on the line above it, which no reader sees:
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import pathlib
 import re
 import textwrap
@@ -70,15 +71,19 @@ class Block:
 
 def documents() -> list[pathlib.Path]:
     """Every document of the project, wherever it is."""
-    found = ROOT.rglob("*.md")
-    return sorted(path for path in found if not _foreign(path.relative_to(ROOT).parts))
+    ours = [each for each in ROOT.iterdir() if each.is_dir() and not _foreign(each.name)]
+    found = [ROOT.glob("*.md"), *(each.rglob("*.md") for each in ours)]
+    paths = {path: path.relative_to(ROOT).parts for path in itertools.chain(*found)}
+    return sorted(path for path, parts in paths.items() if not any(map(_hidden, parts)))
 
 
-def _foreign(parts: tuple[str, ...]) -> bool:
-    """Whether it is in a folder that others write: .venv, build, x.egg-info."""
-    return any(part.startswith(".") or part.endswith(".egg-info") for part in parts) or parts[
-        0
-    ] in ("build", "dist")
+def _foreign(name: str) -> bool:
+    """Whether it is a folder that others write: .venv with its thousands of files, build."""
+    return _hidden(name) or name in ("build", "dist")
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name.endswith(".egg-info")
 
 
 def name(path: pathlib.Path) -> str:

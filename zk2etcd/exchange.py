@@ -87,10 +87,12 @@ def exchange(
     headers: Mapping[str, str | bytes],
     body: object,
     timeout: float,
+    most: int = _READ_LIMIT,
 ) -> Answer:
     """The answer of whoever listens at host:port, within `timeout` seconds.
 
     :param body: sent as JSON, unless it is None.
+    :param most: so many bytes of it are read.
     :raises Unanswered: there is none.
     """
     data = None if body is None else json.dumps(body).encode()
@@ -104,7 +106,7 @@ def exchange(
             with _ended_after(line.sock, timeout - (time.monotonic() - began)):
                 line.request(method, path, data, headers)
                 answer = line.getresponse()
-                found = answer.read(_READ_LIMIT)
+                found = answer.read(most)
                 if answer.length:  # what is left: the connection broke, or it is endless
                     raise http.client.IncompleteRead(found, answer.length)
                 return Answer(answer.status, found)

@@ -16,7 +16,7 @@ from tests.acceptance import installed
 
 SECRET = "hunter2-very-secret"
 # It never tries the servers nor unfolds a bomb, which would take much longer than a busy machine.
-SECONDS = 15.0
+SECONDS = 25.0
 GOOD = f"""\
 zookeeper: {{hosts: [127.0.0.1:1], auth: [{{scheme: digest, credentials: "u:{SECRET}"}}]}}
 etcd: {{endpoints: [http://127.0.0.1:1], username: u, password: {SECRET}}}
@@ -83,12 +83,13 @@ FAULTY = {
 
 @pytest.fixture
 def run_it(tmp_path: pathlib.Path) -> Callable[[str], subprocess.CompletedProcess[str]]:
-    """Runs `zk2etcd -c config.yaml` on this text; fails when it takes too long."""
+    """Runs `zk2etcd check --offline` on this text; fails when it takes too long. (A supervisor
+    says the same, and starts its first worker meanwhile: below.)"""
 
     def run(text: str) -> subprocess.CompletedProcess[str]:
         path = tmp_path / "config.yaml"
         path.write_text(text, "utf-8")
-        return _timely("-c", str(path))
+        return _timely("check", "--offline", "-c", str(path))
 
     return run
 

@@ -25,10 +25,10 @@ def slow(
     prefix: str,
     supervise: conftest.Supervise,
 ) -> installed.Supervisor:
-    """Not started. Its base takes some 3 seconds."""
+    """Not started. Its base takes some 5 seconds."""
     with generate.Writer(zookeeper.address) as writer:
         writer.write(generate.plain(prefix, 1, CHILDREN, 16))
-    limited = {"max_reads_per_second": 800}
+    limited = {"max_reads_per_second": 600}
     return supervise(installed.settings(zookeeper, etcd, [prefix], zookeeper=limited))
 
 
@@ -74,7 +74,7 @@ def _advances(slow: installed.Supervisor, prefix: str) -> None:
             assert samples[f"zk2etcd_shard_full_sync_rate{of}"] >= 0
         return bool(shard["phase"] == "following")
 
-    polling.until(look, 20, every=0.2)
+    polling.until(look, 30, every=0.05)
     assert len(seen) > 3
     steps = [at for at, _ in seen]
     assert {at["kind"] for at in steps} == {"base"}

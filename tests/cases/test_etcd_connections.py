@@ -55,7 +55,6 @@ def test_a_silent_connection_of_an_idle_mirror_is_noticed(
         )
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("wrong", ["a learner", "of another cluster"])
 def test_a_balancer_that_once_leads_to_the_wrong_one_is_asked_anew(
     mirrors: fixtures.Mirrors,

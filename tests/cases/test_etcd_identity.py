@@ -94,7 +94,6 @@ def seeded(
 
 
 @pytest.mark.slow
-@pytest.mark.alone
 @pytest.mark.parametrize(
     "dies",
     [
@@ -151,7 +150,6 @@ def _equal(sides: both_sides.Sides) -> bool:
     return False
 
 
-@pytest.mark.alone
 def test_check_compares_all_endpoints(
     zookeeper: servers.ZooKeeper,
     etcd: servers.Etcd,
@@ -200,7 +198,6 @@ def test_an_id_in_decimal_is_a_fault_that_says_it_in_hexadecimal(mirrors: Mirror
     assert "ef4b80b7ccfa2b3f" in checked.stderr
 
 
-@pytest.mark.alone
 def test_another_process_at_the_same_address_gets_nothing(
     zookeeper: servers.ZooKeeper, sandbox: servers.Sandbox, supervise: Supervise
 ) -> None:

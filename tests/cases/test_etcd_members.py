@@ -102,10 +102,10 @@ def test_what_is_no_etcd_is_told_and_left(
 def test_a_lease_that_is_gone_is_replaced_at_once(
     fresh_etcd: servers.Etcd, mirrors: fixtures.Mirrors, prefix: str
 ) -> None:
-    """E7, of the kind: somebody revoked it. It would be renewed in 12 s only, and owner keys cannot
-    be put with it before."""
+    """E7, of the kind: somebody revoked it. It would be renewed in a minute only, and owner keys
+    cannot be put with it before."""
     etcd = {"endpoints": [fresh_etcd.url]}
-    supervisor = mirrors.following(prefix, etcd=etcd, state={"lease_ttl": "60s"})
+    supervisor = mirrors.following(prefix, etcd=etcd, state={"lease_ttl": "5m"})
     leases = etcd_cluster.etcdctl(fresh_etcd.url, "lease", "list").split()
     for lease in leases[leases.index("leases") + 1 :]:
         etcd_cluster.etcdctl(fresh_etcd.url, "lease", "revoke", lease)

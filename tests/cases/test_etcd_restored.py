@@ -11,13 +11,13 @@ import pathlib
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from tests import etcd_cluster, polling, releases
 from tests.acceptance import both_sides, installed
 from tests.acceptance.conftest import Supervise
-from tests.integration import observing
 from zk2etcd.sandbox import servers
 
 ROOT = "/restored"
@@ -107,6 +107,17 @@ def etcd_3_5(sandbox: servers.Sandbox) -> Restorable:
     return made
 
 
+_opened = list[both_sides.Sides]()
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    """Clients of servers that are gone would knock, and say so, for as long as the tests run."""
+    yield
+    while _opened:
+        _opened.pop().close()
+
+
 def _following(
     zookeeper: servers.ZooKeeper,
     etcd: Restorable,
@@ -114,6 +125,7 @@ def _following(
     **state: str,
 ) -> World:
     sides = both_sides.Sides(zookeeper.address, etcd.address)
+    _opened.append(sides)
     sides.zk.delete(ROOT, recursive=True) if sides.zk.exists(ROOT) else None
     sides.seed(ROOT, 30)
     content = installed.settings(zookeeper, etcd, [ROOT], state=state)
@@ -185,7 +197,6 @@ def test_a_restore_to_the_middle_of_what_one_zxid_covers_is_noticed(
     world.heals()
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize(
     ("away", "lease_ttl", "killed"),
     [
@@ -252,7 +263,8 @@ def test_a_pause_outlives_a_restore_from_before_anybody_owned_the_shard(
         return bool(pauses and found["owned"]) and found["phase"] == "paused"
 
     polling.until(is_paused_again, 15, what="paused, and in etcd again")
-    observing.connected(fresh_zookeeper.address).set(f"{ROOT}/n0", b"while paused")
+    polling.until(lambda: world.sides.zk.connected, 20, what="our own client is back")
+    world.sides.zk.retry(world.sides.zk.set, f"{ROOT}/n0", b"while paused")
     seen = time.monotonic()
     polling.until(lambda: time.monotonic() - seen > 1, 5)
     assert world.sides.etcd.values(ROOT)[f"{ROOT}/n0".encode()] != b"while paused"

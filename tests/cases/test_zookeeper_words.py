@@ -130,7 +130,7 @@ def test_z13_one_connection_a_worker_is_enough(
         checked = installed.run("check", "-c", str(supervisor.config), timeout=60)
         assert checked.returncode == 3, checked.stdout
         assert "at its limit of connections for this address" in checked.stdout
-        assert supervisor.shards()[root]["phase"] == "following"
+        supervisor.wait_following(20)
         supervisor.stop()
 
 

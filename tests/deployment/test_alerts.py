@@ -9,7 +9,9 @@ import pytest
 
 from tests.deployment import examples, prometheus
 
-_CASES = pathlib.Path(__file__).with_name("alerts_test.yaml")
+_CASES = [
+    pathlib.Path(__file__).with_name(name) for name in ("alerts_test.yaml", "alerts_day_test.yaml")
+]
 _NAMES = [rule["alert"] for rule in examples.rules()]
 
 
@@ -23,12 +25,12 @@ def test_promtool_takes_rules_and_configuration() -> None:
 
 @prometheus.needed
 def test_they_fire_when_they_should_and_only_then() -> None:
-    assert "SUCCESS" in prometheus.promtool("test", "rules", str(_CASES))
+    assert "SUCCESS" in prometheus.promtool("test", "rules", *map(str, _CASES))
 
 
 def test_each_alert_was_made_to_fire() -> None:
-    (content,) = examples.documents(_CASES)
-    cases = [case for group in content["tests"] for case in group["alert_rule_test"]]
+    groups = [group for path in _CASES for group in examples.documents(path)[0]["tests"]]
+    cases = [case for group in groups for case in group["alert_rule_test"]]
     assert {case["alertname"] for case in cases if case.get("exp_alerts")} == set(_NAMES)
 
 

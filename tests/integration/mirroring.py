@@ -24,6 +24,7 @@ from zk2etcd import conditions, messages, metrics
 from zk2etcd.config import models
 from zk2etcd.logs import logger
 from zk2etcd_workers import main
+from zk2etcd_workers.model import news
 from zk2etcd_workers.zookeeper import session as sessions
 
 STATE = "zk2etcd/test"
@@ -215,7 +216,7 @@ class World:
         self.workers: list[Worker] = []
         self._patches = pytest.MonkeyPatch()
         self._patches.setattr(main, "_TURN", 0.02)
-        self._patches.setattr(main, "_REPORT_EVERY", 0.03)
+        self._patches.setattr(news, "EVERY", 0.03)
         self._switch = sys.getswitchinterval()
         sys.setswitchinterval(0.0005)  # as in a worker process
         logger.set_level("error")

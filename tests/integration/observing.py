@@ -178,10 +178,15 @@ class Watch:
 
 def connected(address: str, **options: Any) -> kazoo.client.KazooClient:
     # kazoo's own delays between attempts double up to an hour; and a server that is just starting
-    # may take a connection and never answer it, which costs one session time-out.
+    # may take a connection and never answer it, which costs one session time-out. Of several that
+    # may stand still, it is to leave one soon; with one alone it lives through a machine that is
+    # busy.
     retry = {"max_tries": -1, "delay": 0.05, "max_delay": 0.5}
-    client = kazoo.client.KazooClient(hosts=address, timeout=4.0, connection_retry=retry, **options)
-    client.start(15)
+    timeout = 4.0 if "," in address else 10.0
+    client = kazoo.client.KazooClient(
+        hosts=address, timeout=timeout, connection_retry=retry, **options
+    )
+    client.start(30)
     return client
 
 

@@ -151,8 +151,8 @@ def test_a_frozen_server_makes_writes_ambiguous_and_reads_not(
         with pytest.raises(errors.EtcdUnavailable):
             client.range(b"/a")
         client.txn_soon(wire.Txn([], [wire.Put(b"/a", b"2")]), lambda _, error: answers.put(error))
-        assert isinstance(answers.get(timeout=3), errors.AmbiguousWrite)
-        assert time.monotonic() - started < 5
+        assert isinstance(answers.get(timeout=20), errors.AmbiguousWrite)
+        assert time.monotonic() - started < 20
     finally:
         fresh_etcd.thaw()
         client.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import multiprocessing
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -411,3 +413,59 @@ def test_why_nothing_is_told_stands_until_something_is(prefix: str) -> None:
         assert None not in said
     finally:
         kept.close()
+
+
+def test_what_is_told_while_it_is_read_is_not_forgotten(
+    keeps: Keeps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The watch may be ahead of the answer to a read."""
+    one, two = keeps("one"), keeps("two")
+    one.knows(members("one", "two"))
+    real, start = one.client.range, one.keys.shared()[0]
+    late: list[int] = []
+
+    def slow(key: bytes, *given: Any, **named: Any) -> wire.Page:
+        page = real(key, *given, **named)
+        if key == start and not late:
+            late.append(two.owns("a"))
+            time.sleep(0.5)  # it is told of within that time
+        return page
+
+    monkeypatch.setattr(one.client, "range", slow)
+    polling.until(lambda: late, 10, what="a read")
+    reads = one.reads
+    one.knows(lambda seen: "a" in seen.owners, 1.0)
+    assert one.reads <= reads + 1
+    assert all(new.revision >= old.revision for old, new in itertools.pairwise(one.told))
+
+
+def test_lists_that_members_name_stay_known(keeps: Keeps, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = keeps("one")
+    monkeypatch.setattr(configs, "_MOST", 3)
+    known = configs.Configs(one.client, one.keys)
+    lists = [frozenset({f"shard-{number}"}) for number in range(5)]
+    for each in lists:
+        configs.Configs(one.client, one.keys).ensure(each)
+    digests = [documents.digest(each) for each in lists]
+    known.learn(digests[:3], 0.0)
+    known.learn(digests[1:], 0.0)
+    assert [known.shards(each) for each in digests[1:]] == lists[1:]
+
+
+def test_what_somebody_else_wrote_ends_no_keeper(keeps: Keeps) -> None:
+    one = keeps("one")
+    one.knows(members("one"))
+    said = b'{"v":1,"shares":true,"capacity":1,"draining":false,"healthy":true,"failing":[]'
+    for number, more in enumerate(
+        [b'"name":"\\ud800"', b'"name":"","shards":"\\ud800"', b"[" * 10**5]
+    ):
+        one.put(wire.Put(one.keys.member(f"odd{number}"), said + b"," + more + b"}"))
+    one.put(wire.Put(one.keys.owner("x"), b'{"v":1,"instance":"\\ud800"}'))
+    stray = one.keys.all_of("configs")[0] + b"\xff"
+    one.put(wire.Put(stray, b"?"))
+    configs.Configs(one.client, one.keys).sweep([], 0.0, 0.0)
+    assert not one.client.range(stray).kvs
+    found = one.knows(lambda seen: len(seen.members) == 4 and "x" in seen.owners)
+    assert [each.shares for each in found.members.values()].count(True) == 2
+    time.sleep(TTL)
+    assert one.keeper.failed_at is None

@@ -200,3 +200,38 @@ def test_those_that_wait_for_their_nodes_are_held_with_the_rest(world: mirroring
         client.stop()
         worker.wait(lambda each: each.guard and each.guard.deletes == 40, what="all of them")
     assert _present(world) == set(_instances())
+
+
+def _locks(world: mirroring.World, first: int, count: int) -> None:
+    """Nodes that are gone before they can be read."""
+    for number in range(first, first + count):
+        transaction = world.zk.transaction()
+        transaction.create(world.path(f"lock{number:04d}"), b"")
+        transaction.delete(world.path(f"lock{number:04d}"))
+        transaction.commit()
+
+
+def test_nodes_that_never_had_a_key_are_no_loss(world: mirroring.World) -> None:
+    """Locks and queues make such nodes all the time: they neither trip, nor count as held."""
+    world.zk.ensure_path(world.root)
+    observing.seed(world.zk, [(world.path(name), b"") for name in _instances()])
+    worker = world.worker(sync=GUARDED)
+    worker.follows()
+    before = world.equal()
+    _locks(world, 0, 60)
+    world.zk.delete(world.path("i000"))
+    polling.until(lambda: "i000" not in _present(world), 10, what="a delete")
+    assert worker.wait(lambda each: each.pending == 0).guard is None
+    # Those that count trip as ever, whatever goes beside them.
+    for number in range(1, 16):
+        _locks(world, 100 + number, 1)
+        world.zk.delete(world.path(f"i{number:03d}"))
+    worker.wait(lambda each: each.guard is not None and each.guard.deletes == 16 - 12, what="all")
+    _locks(world, 200, 10)
+    world.zk.delete(world.path("i020"))
+    worker.wait(lambda each: each.guard is not None and each.guard.deletes >= 5, what="one more")
+    time.sleep(0.3)
+    trip = worker.wait(lambda each: each.pending == 0).guard
+    assert trip is not None
+    assert trip.deletes == 5
+    assert len(_present(world)) == len(before) - 1 - 12

@@ -204,7 +204,7 @@ def test_the_write_rate_holds(world: mirroring.World) -> None:
     worker.follows()
     world.equal()
     took = time.monotonic() - start
-    assert 0.8 <= took < 8
+    assert 0.8 <= took < 15
     assert len([event for event in watch.events if event.key.startswith(b"/")]) == 301
 
 
@@ -219,7 +219,7 @@ def test_the_rate_of_etcds_keys_holds_for_walks_and_live_changes_do_not_wait(
     start = time.monotonic()
     worker = world.worker(etcd={"max_reads_per_second": 100})
     worker.follows()
-    assert 1.5 <= time.monotonic() - start < 10
+    assert 1.5 <= time.monotonic() - start < 20
     with futures.ThreadPoolExecutor() as pool:
         full_sync = pool.submit(worker.full_sync)
         world.zk.set(world.path("n00000"), b"live")
@@ -238,7 +238,7 @@ def test_the_read_rate_holds_and_is_used_up(world: mirroring.World) -> None:
     worker = world.worker(zookeeper={"max_reads_per_second": 150})
     worker.follows()
     took = time.monotonic() - start
-    assert 0.8 <= took < 8
+    assert 0.8 <= took < 15
     world.equal()
 
 
@@ -364,8 +364,8 @@ def test_the_shard_of_a_reaped_predecessor_is_taken_at_once(world: mirroring.Wor
     assert report.holder == "inst/w0.1"
     start = time.monotonic()
     waiting.assign({"w0": 1})
-    assert waiting.follows(5).owned
-    assert time.monotonic() - start < 3
+    assert waiting.follows().owned
+    assert time.monotonic() - start < 20, "its lease has a minute"
     world.equal()
 
 

@@ -134,7 +134,7 @@ def test_an_answer_that_drips_in_is_not_waited_for(
     answering.body, answering.code, answering.drips = b" " * 200, 200, True
     began = time.monotonic()
     assert main.run(["status", "--url", answering.url]) == 3
-    assert time.monotonic() - began < 9.0
+    assert time.monotonic() - began < 20.0
     assert "timed out" in capsys.readouterr().err
 
 

@@ -150,7 +150,7 @@ def test_a_node_that_flips_forever_holds_nothing_up(
                 started = time.monotonic()
                 world.zk.create(world.path(f"n{number}"), b"1")
                 _arrived(world, world.path(f"n{number}"))
-                assert time.monotonic() - started < 2
+                assert time.monotonic() - started < 8
         world.zk.set(flipping, b"end")
         assert flips.changes > 100
         world.equal()

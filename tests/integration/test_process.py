@@ -185,7 +185,7 @@ def test_a_stopped_child_with_a_full_pipe_holds_nobody_up_and_can_be_killed() ->
         assert child.channel.broken is not None
         assert "unread" in child.channel.broken
         assert not child.channel.wants_write
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20
         child.kill()
         polling.until(lambda: child.exit_code() is not None, 2)
         assert child.exit_code() == -signal.SIGKILL
@@ -216,7 +216,7 @@ def test_half_a_message_holds_nobody_up() -> None:
         assert len(received(child)) == 1
         began = time.monotonic()
         assert child.channel.receive() == []
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < 5
         assert child.channel.broken is None
 
 
@@ -281,7 +281,7 @@ def test_children_die_with_a_killed_parent_a_stopped_one_included(tmp_path: path
             children[0].suspend()
         finally:
             parent.kill()
-        gone, alive = psutil.wait_procs(children, timeout=2)
+        gone, alive = psutil.wait_procs(children, timeout=20)
         for child in alive:
             child.kill()
         assert len(gone) == 2

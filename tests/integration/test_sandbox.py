@@ -12,7 +12,15 @@ import pytest
 
 from tests import polling
 from zk2etcd import errors
-from zk2etcd.sandbox import servers
+from zk2etcd.sandbox import server_process, servers
+
+
+def test_no_two_servers_are_given_the_same_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Although neither listens yet."""
+    monkeypatch.setattr(server_process, "PORTS", server_process.PORTS[:40])
+    monkeypatch.setattr(server_process, "_given", set())
+    given = [server_process.free_port() for _ in range(20)]
+    assert len(set(given)) == 20
 
 
 def test_both_servers_answer(zookeeper: servers.ZooKeeper, etcd: servers.Etcd) -> None:

@@ -24,7 +24,6 @@ from zk2etcd_workers.ownership import fence, records
 from zk2etcd_workers.shard import context
 
 _TURN = 0.2
-_REPORT_EVERY = 0.5
 _SWITCH_INTERVAL, _CROWDED_INTERVAL = 0.0005, 0.005
 _COLLECT_EVERY = 50_000
 _STALL = 1.0
@@ -72,7 +71,7 @@ class Worker:
         self._deadline: float | None = None
         self._more = False
         """Of the target, mirrors are still to be made."""
-        self._reported = 0.0
+        self._report_at = 0.0
         self._turned, self._used = time.monotonic(), time.process_time()
         self._sweeper = heap.Sweeper()
         self._supervised = True
@@ -131,6 +130,7 @@ class Worker:
             self._drain(2.0)
 
     def _carry_out(self, command: messages.Command) -> None:
+        self._report_at = min(self._report_at, time.monotonic() + news.EVERY)
         match command:
             case messages.Assign():
                 self._assigned(command)
@@ -190,7 +190,7 @@ class Worker:
             self._reconnect(target.config)
         assert self._sides is not None
         self._sides.keep(self._desk, target.keeps)
-        self._sides.shared.claims.expect(len(start))
+        self._sides.shared.claims.expect(min(len(start), self._admission.places))
         until = time.monotonic() + _STARTING
         for shard in start:
             if time.monotonic() > until:
@@ -283,10 +283,9 @@ class Worker:
 
     def _report(self, *, last: bool = False) -> None:
         now = time.monotonic()
-        due = now - self._reported >= _REPORT_EVERY or (last and self._spec.shares)
-        if not self._supervised or not due:
+        if not self._supervised or not (now >= self._report_at or (last and self._spec.shares)):
             return
-        self._reported = now
+        used = time.thread_time()
         ours = self._sides
         protocol = ours.session.protocol if ours else None
         why = ours.session.why_classic if ours else ""
@@ -318,6 +317,7 @@ class Worker:
         )
         self._let_go = {}
         self._send(report)
+        self._report_at = now + self._news.rest(time.thread_time() - used)
 
     def _send(self, message: messages.Report | messages.Gathered) -> None:
         try:

@@ -22,6 +22,8 @@ from zk2etcd.view import forms, published, strict_json
 ORDER_SECONDS = 4.0
 LOOK_SECONDS = 2.0
 _LONGEST = 500
+_MOST_BYTES = 4 * 1024 * 1024
+"""Of an answer, thousands of shards: whatever listens there must not fill our memory."""
 _GRACE = 0.2
 UNREACHABLE = 502
 """The status of what another supervisor could not be asked."""
@@ -141,7 +143,7 @@ def _exchanged(
     }
     try:
         where = to.scheme, to.address, method, to.path + path
-        return exchange.exchange(*where, every, body, seconds)
+        return exchange.exchange(*where, every, body, seconds, _MOST_BYTES)
     except exchange.Unanswered as error:
         again = MAY_STILL if body is not None and error.sent else ""
         raise Unasked(UNREACHABLE, f"does not answer: {_short(str(error))}{again}") from error

@@ -7,13 +7,14 @@ import functools
 import getpass
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from zk2etcd import errors, text
 from zk2etcd.cli import options
+from zk2etcd.view import membership
 
 if TYPE_CHECKING:
     from zk2etcd.client import admin_client
@@ -90,6 +91,24 @@ def of_shards(found: dict[str, Any], shards: tuple[str, ...], key: str) -> dict[
     if unknown := [shard for shard in shards if shard not in every]:
         raise errors.UsageError(f"no such shard: {', '.join(unknown)} (zk2etcd status shows them)")
     return {shard: every[shard] for shard in every if not shards or shard in shards}
+
+
+def unknown(what: str, unheard: Sequence[Mapping[str, Any]]) -> str:
+    """That this of these supervisors, who were asked and said nothing (`status.unheard`), is not
+    known; empty of none. `what` has a place for the name."""
+    told = [
+        f"{what.format(membership.called(each))} is not known: it {each['unasked']}"
+        for each in unheard
+    ]
+    return "; ".join(told)
+
+
+def said_unknown(what: str) -> int:
+    """Say it, if there is something to say; the exit code."""
+    if not what:
+        return 0
+    click.echo(f"zk2etcd: {text.printable(what)}", err=True)
+    return errors.Unreachable.exit_code
 
 
 def untaken(client: admin_client.Client) -> int:

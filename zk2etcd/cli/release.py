@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -31,7 +32,10 @@ def command(
     if not yes and not sys.stdin.isatty():
         raise click.UsageError("this shows what would go and asks: run it on a terminal, or --yes")
     client = where.client()
-    held = _held(client.status(), shards)
+    found = client.status()
+    held, unknown = _held(found, shards), "" if shards else _unknown(status.unheard(found))
+    if not held and unknown:
+        raise errors.Unreachable(f"no guard is known to hold anything; {unknown}")
     if not held:
         click.echo("no guard holds anything: there is nothing to release")
         return 0
@@ -43,26 +47,36 @@ def command(
     for shard, guard in held.items():
         client.release(shard, guard["id"])
         click.echo(f"{shard}: released, {guard['deletes']:,} deletes at most")
+    code = asking.said_unknown(unknown)
     if not wait:
-        return 0
+        return code
     trips = {shard: guard["id"] for shard, guard in held.items()}
     with bars.of_shards("releasing", held) as seen:
         found = client.wait_released(trips, timeout, seen)
     asked = [shard for shard in found["shards"] if shard["id"] in held]
     for shard in asked:
         click.echo(f"{shard['id']}: {_result(shard)}")
-    return status.exit_code({**found, "shards": asked, "cluster": None})
+    return max(code, status.exit_code({**found, "shards": asked, "cluster": None}))
 
 
 def _held(found: dict[str, Any], shards: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     """The guards of these shards, of all without any.
 
     :raises errors.UsageError: a shard is unknown, or its guard holds nothing.
+    :raises errors.Unreachable: nobody knows whether it does.
     """
     guards = asking.of_shards(found, shards, "guard")
     if idle := [shard for shard in shards if guards[shard] is None]:
+        holders, unheard = asking.of_shards(found, shards, "holder"), status.unheard(found)
+        silent = [each for each in unheard if each["name"] in {holders[s] for s in idle}]
+        if silent:
+            raise errors.Unreachable(_unknown(silent))
         raise errors.UsageError(f"the guard holds nothing of {', '.join(idle)}")
     return {id_: guard for id_, guard in guards.items() if guard}
+
+
+def _unknown(silent: Sequence[dict[str, Any]]) -> str:
+    return asking.unknown("what the guards of {} hold", silent)
 
 
 def _question(held: dict[str, dict[str, Any]]) -> str:

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from zk2etcd import text
+from zk2etcd import errors, text
 from zk2etcd.cli import asking
+from zk2etcd.view import status
 
 _MIRRORED = ("full_sync", "following", "guarded")
 
@@ -29,8 +30,12 @@ def command(
     if not yes and not sys.stdin.isatty():
         raise click.UsageError("this shows what was paused and asks: use a terminal, or --yes")
     client = where.client()
-    pauses = asking.of_shards(client.status(), shards, "pause")
+    pauses = asking.of_shards(found := client.status(), shards, "pause")
     paused = {shard: pause for shard, pause in pauses.items() if pause}
+    silent = () if shards else status.unheard(found)
+    unknown = asking.unknown("what {} has paused", silent)
+    if not paused and unknown:
+        raise errors.Unreachable(f"nothing is known to be paused; {unknown}")
     if not paused and not shards:
         click.echo("nothing is paused: there is nothing to resume")
         return 0
@@ -40,7 +45,7 @@ def command(
         click.echo("nothing was resumed", err=True)
         return 1
     accepted = client.resume(shards or tuple(paused), asking.person())
-    code = asking.untaken(client)
+    code = max(asking.untaken(client), asking.said_unknown(unknown))
     if wait:
         client.wait_for(accepted, _is_mirrored, timeout)
     for shard in accepted:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import pydantic
@@ -49,9 +50,16 @@ class Shape:
         return pydantic.SecretStr in self.alternatives
 
 
-def keyed(model: type[pydantic.BaseModel]) -> dict[str, pydantic.fields.FieldInfo]:
+@functools.cache
+def keyed(model: type[pydantic.BaseModel]) -> Mapping[str, pydantic.fields.FieldInfo]:
     """The fields by the key that stands in a file (`from`, not `from_`)."""
     return {info.alias or name: info for name, info in model.model_fields.items()}
+
+
+@functools.cache
+def shapes(model: type[pydantic.BaseModel]) -> Mapping[str, Shape]:
+    """The shapes of its fields, by the same keys: once, and not for each of a thousand prefixes."""
+    return {key: shape(info.annotation) for key, info in keyed(model).items()}
 
 
 def says(info: pydantic.fields.FieldInfo, what: str) -> Any:

@@ -35,8 +35,7 @@ class Files:
         """Fill in `data`, which may still be wrong in any way, from the files that it names."""
         if not isinstance(data, dict):
             return
-        for key, info in model_walk.keyed(model).items():
-            shape = model_walk.shape(info.annotation)
+        for key, shape in model_walk.shapes(model).items():
             if f"{key}_file" in model_walk.keyed(model):
                 self._secret(data, key, path)
             elif shape.model is not None and shape.items and isinstance(data.get(key), list):

@@ -42,8 +42,8 @@ class Reader:
     def _mapping(
         self, node: yaml_source.Mapping, shape: model_walk.Shape, path: faults.Path
     ) -> dict[str, Any]:
-        known = {} if shape.model is None or shape.items else model_walk.keyed(shape.model)
-        shapes = {key: model_walk.shape(info.annotation) for key, info in known.items()}
+        model = None if shape.items else shape.model
+        shapes = model_walk.shapes(model) if model is not None else {}
         result = {}
         for key, item in node.items.items():
             inner = shapes.get(key, _ANYTHING)

@@ -8,12 +8,16 @@ no shard waits for one member.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from zk2etcd import acts
+from zk2etcd import acts, census
 from zk2etcd.policy import placement, situation
+
+_COLD = 3
+"""So much longer others wait for whom a shard is meant, if nobody had it when we came."""
 
 
 class Claims(NamedTuple):
@@ -27,6 +31,11 @@ class Claims(NamedTuple):
 
 def claims(now: situation.Situation) -> Claims:
     adopted = [s for s in now.own.shards if now.is_ours(s) and not _in_hand(now, s)]
+    if (begins_at := _begins_at(now)) > now.now:
+        # Who shall have what is not worked out yet: with each member that comes it is another.
+        claim = [acts.Claim(tuple(sorted(adopted)))] if adopted else []
+        queue = now.memory.queue if now.memory.unowned else ()
+        return Claims(claim, begins_at if begins_at < math.inf else None, queue)
     queue = _queue(now)
     times = {shard: at for shard, at in turns(now, queue).items() if at < math.inf}
     due = [shard for shard, at in times.items() if at <= now.now]
@@ -34,6 +43,19 @@ def claims(now: situation.Situation) -> Claims:
     chosen = sorted([*adopted, *_within(now, due)])
     claim = [acts.Claim(tuple(chosen))] if chosen else []
     return Claims(claim, min(later, default=None), queue)
+
+
+def foreseen(now: situation.Situation) -> int:
+    """How many shards that nobody has we shall most likely claim: all of them, as long as our key
+    is not among the members."""
+    free = len(_free(now))
+    if now.me is None or not free:
+        return free
+    return max(0, min(free, _room(now, now.me))) if now.me.takes else 0
+
+
+def _free(now: situation.Situation) -> list[str]:
+    return [s for s in now.memory.unowned if not _in_hand(now, s)]
 
 
 def _queue(now: situation.Situation) -> tuple[str, ...]:
@@ -47,21 +69,30 @@ def _queue(now: situation.Situation) -> tuple[str, ...]:
 
 def turns(now: situation.Situation, queue: Sequence[str]) -> Mapping[str, float]:
     """When we may claim each shard of ours that has no owner; never is infinity."""
-    free = [s for s in now.memory.unowned if not _in_hand(now, s)]
-    if now.me is None or not now.me.takes or not free:
+    if now.me is None or not now.me.takes or not (free := _free(now)):
         return {}
-    behind = queue.index(now.own.name) * now.rules.stagger if now.own.name in queue else 0.0
-    settled = now.memory.joined_at + _settling(now, len(free))
-    return {shard: _turn(now, shard, behind, settled) for shard in free}
+    places = [*queue, now.own.name].index(now.own.name), len(queue)
+    settled = _settled_at(now, len(free))
+    return {shard: _turn(now, shard, places, settled) for shard in free}
 
 
-def foreseen(now: situation.Situation) -> int:
-    """How many shards that nobody has are meant for us, as far as can be told: all of them, as
-    long as our key is not among the members."""
-    free = [s for s in now.memory.unowned if not _in_hand(now, s)]
-    if now.me is None:
-        return len(free)
-    return sum(now.placed.meant.get(s) == now.own.name for s in free) if now.me.takes else 0
+def _begins_at(now: situation.Situation) -> float:
+    """Nobody's turn comes sooner; never is infinity."""
+    if now.me is None or not now.me.takes or not (free := _free(now)):
+        return math.inf
+    if any(shard in now.memory.promised for shard in free):
+        return now.now
+    since = min(now.memory.unowned[shard] for shard in free)
+    return _begin(since, _settled_at(now, len(free)), now.rules)
+
+
+def _begin(since: float, settled: float, rules: situation.Rules) -> float:
+    """Members that come and go all the time must not keep it from having an owner."""
+    return max(since, min(settled, since + min(3 * rules.settle, rules.anyone_after)))
+
+
+def _settled_at(now: situation.Situation, free: int) -> float:
+    return now.memory.joined_at + _settling(now, free)
 
 
 def _settling(now: situation.Situation, free: int) -> float:
@@ -75,24 +106,28 @@ def _settling(now: situation.Situation, free: int) -> float:
     return min(now.rules.alone, now.rules.settle) if soon else now.rules.settle
 
 
-def _turn(now: situation.Situation, shard: str, behind: float, settled: float) -> float:
+def _turn(now: situation.Situation, shard: str, queue: tuple[int, int], settled: float) -> float:
+    """:param queue: our place in it, and how many are in it: others than who is meant for a shard
+    come after all of them."""
     since, rules, me = now.memory.unowned[shard], now.rules, now.own.name
-    chance = _chance(shard, me) * rules.rank_after
+    rank_after = rules.rank_after
+    if shard in now.memory.cold:  # Nobody is missed, and many are busy.
+        rank_after *= _COLD
+    chance = _chance(shard, me) * rank_after
     anyone = since + rules.anyone_after + chance
-    # Members that come and go all the time must not keep it from having an owner.
-    begin = max(since, min(settled, since + 3 * rules.settle))
+    begin = _begin(since, settled, rules)
     first = now.memory.promised.get(shard, now.placed.meant.get(shard))
     if situation.rests(now.memory.resting, shard, now.now):
         return anyone
     if first == me:
-        return since if shard in now.memory.promised else begin + behind
-    ranks = now.ranking.of(shard)
-    if me not in ranks:
+        return since if shard in now.memory.promised else begin + queue[0] * rules.stagger
+    places = now.ranking.places(shard)
+    if (place := places.get(me)) is None:
         return anyone if now.me is not None and shard in now.me.shards else math.inf
     if shard in now.memory.promised:
         begin = max(begin, since + rules.patience)
-    rank = 1 + [name for name in ranks if name != first].index(me)
-    return min(begin + rank * rules.rank_after + chance, anyone)
+    rank = place if first is not None and places.get(first, place) < place else place + 1
+    return min(begin + queue[1] * rules.stagger + rank * rank_after + chance, anyone)
 
 
 def _within(now: situation.Situation, due: list[str]) -> list[str]:
@@ -100,8 +135,7 @@ def _within(now: situation.Situation, due: list[str]) -> list[str]:
     came for."""
     if now.me is None or not due:
         return []
-    share = placement.share(now.me, now.seen.members.values())
-    room = share + 1 - now.load[now.own.name]
+    room = 1 + _room(now, now.me)
     first = {s: now.memory.promised.get(s, now.placed.meant.get(s)) for s in due}
     meant = [s for s in due if first[s] == now.own.name]
     late = now.now - now.rules.anyone_after
@@ -110,10 +144,16 @@ def _within(now: situation.Situation, due: list[str]) -> list[str]:
     return [*meant, *free, *others[: max(0, room - len(meant))]]
 
 
+def _room(now: situation.Situation, me: census.Member) -> int:
+    """How many more are our share; negative if we have too many."""
+    return placement.share(me, now.seen.members.values()) - now.load[me.name]
+
+
 def _in_hand(now: situation.Situation, shard: str) -> bool:
     return shard in now.own.hand or shard in now.memory.leaving
 
 
+@functools.lru_cache(maxsize=16384)
 def _chance(shard: str, member: str) -> float:
     """In [0, 1), another for each shard and member, and always the same."""
     return int.from_bytes(placement.weight(shard, f"chance of {member}")) / 2**64

@@ -29,7 +29,7 @@ def decided(now: _Situation) -> situation.Memory:
         leaving.add(shard)
         resting = situation.rested(resting, shard, rules.rest, now.now)
     for shard, offer in _ours(now):
-        if _stands(now, shard, offer) and offer.taken:
+        if _stands(now, shard, offer) and offer.taken and shard not in now.own.asked:
             leaving.add(shard)
     for taker in _hesitant(now):
         shunned = situation.rested(shunned, taker, rules.shun, now.now)
@@ -110,7 +110,7 @@ def _is_ripe(now: _Situation, shard: str, me: census.Member, taker: census.Membe
     """Whether the shard may be offered: it was here for long enough, and that evens things out."""
     if shard in now.seen.offers or shard in now.memory.leaving or shard not in now.own.hand:
         return False
-    if shard in taker.failing or _shunned(now, taker.name):
+    if shard in now.own.asked or shard in taker.failing or _shunned(now, taker.name):
         return False
     mine, theirs = now.load[me.name], now.load[taker.name]
     # As parts are dealt out; among equals: they have fewer, by more than one.

@@ -17,7 +17,7 @@ import functools
 import hashlib
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from zk2etcd import census
@@ -38,7 +38,12 @@ def place(members: Iterable[census.Member], current: Mapping[str, str]) -> Place
 
     A member that is not healthy keeps what it has and gets nothing, unless none is.
     """
-    takers = _takers(members)
+    return _place(_takers(members), frozenset(current.items()))
+
+
+@functools.lru_cache(maxsize=4)  # who looks again, and nothing has changed
+def _place(takers: tuple[census.Member, ...], has: frozenset[tuple[str, str]]) -> Placement:
+    current = dict(has)
     order = _ranking(takers)
     able, by_name = order.able, order.by_name
     meant = {
@@ -48,15 +53,22 @@ def place(members: Iterable[census.Member], current: Mapping[str, str]) -> Place
     }
     parts = _parts(takers, len(able), Counter(meant.values()))
     _fill(meant, parts, order)
-    while True:  # comes to an end: each move makes the burden more even
-        parts = _parts(takers, len(able), Counter(meant.values()))
+    while (load := Counter(meant.values())) != parts:
+        # Comes to an end: each move makes the burden more even.
+        parts = _parts(takers, len(able), load)
         if not _even_out(meant, parts, order):
-            return Placement(meant, parts)
+            break
+    return Placement(meant, parts)
 
 
-def known(members: Iterable[census.Member]) -> list[str]:
+def known(members: Iterable[census.Member]) -> Sequence[str]:
     """The shards that at least one of these members has, in their order."""
-    return sorted(set[str]().union(*(member.shards for member in members)))
+    return _union(frozenset(member.shards for member in members))
+
+
+@functools.lru_cache(maxsize=4)
+def _union(sets: frozenset[frozenset[str]]) -> Sequence[str]:
+    return sorted(frozenset[str]().union(*sets))
 
 
 def share(member: census.Member, members: Iterable[census.Member]) -> int:
@@ -67,18 +79,27 @@ def share(member: census.Member, members: Iterable[census.Member]) -> int:
 
 
 class Ranking:
-    """Who is `able` to have each shard, and who would get it while it has nobody, the one of
-    highest weight first; worked out once for each, since a look asks for all of them, and members
-    change more seldom than owners."""
+    """Who is `able` to have each shard, those first that the fewest can have; and who would get it
+    while it has nobody, the one of highest weight first. Worked out once for each, since a look
+    asks for all of them, and members change more seldom than owners."""
 
     def __init__(self, takers: Members) -> None:
-        self.able = {s: tuple(m for m in takers if s in m.shards) for s in known(takers)}
+        able = {s: tuple(m for m in takers if s in m.shards) for s in known(takers)}
+        self.able = dict(sorted(able.items(), key=lambda each: len(each[1])))
         self.by_name = {each.name: each for each in takers}
         self._orders: dict[str, Sequence[str]] = {}
+        self._places: dict[str, Mapping[str, int]] = {}
 
     def of(self, shard: str) -> Sequence[str]:
         if (known := self._orders.get(shard)) is None:
             known = self._orders[shard] = self._order(shard)
+        return known
+
+    def places(self, shard: str) -> Mapping[str, int]:
+        """The place of each in that order, from 0."""
+        if (known := self._places.get(shard)) is None:
+            names = self.of(shard)
+            known = self._places[shard] = dict(zip(names, range(len(names)), strict=True))
         return known
 
     def _order(self, shard: str) -> Sequence[str]:
@@ -123,10 +144,11 @@ def _parts(takers: Members, shards: int, has: Mapping[str, int]) -> dict[str, in
     getting = {each.name for each in _healthy(takers)}
     parts = {each.name: 0 if each.name in getting else has[each.name] for each in takers}
     left = shards - sum(parts.values())
+    left -= _dealt_at_once(takers, getting, left, parts)
     heap = [
-        (0.0, -has[each.name], -each.capacity, each.name, each)
+        (parts[name] / each.capacity, parts[name] - has[name], -each.capacity, name, each)
         for each in takers
-        if each.name in getting and each.shards
+        if (name := each.name) in getting and each.shards
     ]
     heapq.heapify(heap)
     while left > 0 and heap:
@@ -139,16 +161,30 @@ def _parts(takers: Members, shards: int, has: Mapping[str, int]) -> dict[str, in
     return parts
 
 
+def _dealt_at_once(
+    takers: Members, getting: Collection[str], left: int, parts: dict[str, int]
+) -> int:
+    """Where all can have as many, each of them gets as many rounds as are full: so many in all."""
+    those = [each for each in takers if each.name in getting]
+    rounds = left // len(those) if those else 0
+    alike = len({each.capacity for each in those}) == 1
+    if rounds < 1 or not alike or any(len(each.shards) <= rounds for each in those):
+        return 0
+    parts.update({each.name: rounds for each in those})
+    return rounds * len(those)
+
+
 def _fill(
     meant: dict[str, str],
     parts: Mapping[str, int],
     order: Ranking,
 ) -> None:
-    """Place the rest: first what the fewest can have. Where all who can are full, as when members'
+    """Place the rest, in the order of `able`. Where all who can are full, as when members'
     configurations differ, the least burdened gets it."""
     load, able = Counter(meant.values()), order.able
-    rest = [shard for shard in able if shard not in meant]
-    for shard in sorted(rest, key=lambda shard: (len(able[shard]), shard)):
+    for shard in able:
+        if shard in meant:
+            continue
         names = order.of(shard)
         chosen = next((name for name in names if load[name] < parts[name]), None)
         if chosen is None:

@@ -47,8 +47,19 @@ def elsewhere(
     report: messages.ShardReport, holder: str | None, why: str | None
 ) -> messages.ShardReport:
     """A shard that none of our workers has: who has it, if anybody is known to, and why nobody can
-    know, which is an error. Whether deletes of it are held, or it is paused, is theirs to say."""
-    gone = dataclasses.replace(released(report), holder=holder, guard=None, pause=None)
+    know, which is an error. What is to be said of it beside that is theirs to say: that deletes are
+    held, that it is paused, what cannot be mirrored, or is contested; not since when it is known to
+    be fresh."""
+    gone = dataclasses.replace(
+        released(report),
+        holder=holder,
+        guard=None,
+        pause=None,
+        keys=0,
+        unsyncable=(),
+        unsyncable_total=0,
+        drift=None,
+    )
     return gone if why is None else dataclasses.replace(gone, error=why, phase="error")
 
 

@@ -65,8 +65,8 @@ class Roster:
         self.schedule = schedule.reshaped(
             self.schedule, self.shards, every, at_once, now, self._groups()
         )
-        for shard, slot in self.assignment.items():
-            if before.get(shard, slot) != slot:
+        for shard, slot in before.items():
+            if self.assignment.get(shard) != slot:
                 self.unschedule(shard)
 
     def place(self, wanted: Set[str]) -> None:

@@ -63,6 +63,8 @@ class Own:
     since when shards are in error (monotonic); `trying` are those of them whose next attempt is at
     work: that is not broken off. `seen_at`: the moment that the census speaks of.
     `revision`: of etcd's last answer to an act of ours; a census from before says nothing new.
+    `asked`: of these a person has asked for something that is not done yet, and would not be by
+    another owner: they stay so long.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Own:
     draining: bool = False
     revision: int = 0
     trying: frozenset[str] = frozenset()
+    asked: frozenset[str] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +91,8 @@ class Rest:
 class Memory:
     """From one look to the next; times are monotonic.
 
-    `unowned`, `owned`: since when a shard of ours has nobody, or us. `offered`: since when an offer
+    `unowned`, `owned`: since when a shard of ours has nobody, or us. `cold`: nobody has had it
+    since we are there. `offered`: since when an offer
     stands, by shard, giver and taker. `promised`: to whom a shard was last offered, until it has an
     owner without an offer. `leaving`: what is drained and released, whatever changes meanwhile.
     `queue`: those for whom shards without an owner were meant, in the order in which they claim
@@ -99,6 +103,7 @@ class Memory:
 
     unowned: Mapping[str, float] = dataclasses.field(default_factory=dict)
     owned: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    cold: frozenset[str] = frozenset()
     offered: Mapping[tuple[str, str, str], float] = dataclasses.field(default_factory=dict)
     promised: Mapping[str, str] = dataclasses.field(default_factory=dict)
     began: float | None = None
@@ -186,9 +191,11 @@ def remembered(before: Memory, seen: census.Census, own: Own, now: float) -> Mem
     ours = [shard for shard, owner in owners.items() if owner.member == own.name]
     promised = {s: t for s, t in before.promised.items() if s not in owners and t in names}
     promised.update({shard: each.taker for shard, each in seen.offers.items()})
+    unowned = {s: before.unowned.get(s, now) for s in own.shards if s not in owners}
     return dataclasses.replace(
         before,
-        unowned={s: before.unowned.get(s, now) for s in own.shards if s not in owners},
+        unowned=unowned,
+        cold=frozenset(unowned) if before.began is None else before.cold & unowned.keys(),
         owned={shard: before.owned.get(shard, now) for shard in ours},
         offered={each: before.offered.get(each, now) for each in offers},
         promised=promised,

@@ -26,18 +26,27 @@ PORTS = range(20_000, 32_000)
 """Below Linux's ephemeral range: a client that knocks at a stopped server's port again and again
 could otherwise be handed that very port as its own, connect to itself, and block the restart."""
 
+_given = set[int]()
+"""To servers that may not listen yet, or not right now."""
+
 
 def free_port(wanted: int | None = None) -> int:
-    """A port of 127.0.0.1 that nothing listens on right now: `wanted` if it is one.
+    """A port of 127.0.0.1 that nothing listens on right now, and that was not given before:
+    `wanted` if nothing listens there.
 
     Raises errors.StartError when a hundred tries found none.
     """
+    if len(_given) > len(PORTS) // 2:
+        _given.clear()
     for attempt in range(100):
         port = wanted if wanted is not None and attempt == 0 else random.choice(PORTS)
+        if port in _given and port != wanted:
+            continue
         with contextlib.closing(socket.socket()) as probe, contextlib.suppress(OSError):
             # As the servers do: connections that ended a moment ago do not hold a port.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))
+            _given.add(port)
             return port
     raise errors.StartError(f"no free port on 127.0.0.1 between {PORTS.start} and {PORTS.stop}")
 

@@ -27,6 +27,10 @@ SOURCE_ROOTS = tuple(
 )
 """Where a checkout has the two packages; an installed zk2etcd needs neither."""
 
+_POLL_SECONDS = 0.1
+"""Between two looks at a status: each costs us and a supervisor that is starting some milliseconds,
+and one that starts beside others has none to spare."""
+
 Settings = dict[str, Any]
 
 
@@ -104,7 +108,7 @@ class Supervisor(server_process.Server):
             return False
 
     def ask(
-        self, path: str, body: Mapping[str, Any] | None = None, timeout: float = 5.0
+        self, path: str, body: Mapping[str, Any] | None = None, timeout: float = 15.0
     ) -> tuple[int, str]:
         """GET, or POST a JSON body: (status, text). Raises errors.Unreachable without an answer."""
         client = admin_client.Client(self.url, timeout=timeout)
@@ -132,7 +136,7 @@ class Supervisor(server_process.Server):
             if time.monotonic() > deadline or not self.alive:
                 state = json.dumps(self.status()["shards"], indent=1) if self.alive else "dead"
                 raise errors.StartError(f"not following after {timeout:g} s: {state}")
-            time.sleep(server_process.POLL_SECONDS)
+            time.sleep(_POLL_SECONDS)
 
     def worker_pids(self) -> dict[str, int]:
         """The pids of the live workers by slot."""

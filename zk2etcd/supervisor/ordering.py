@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from zk2etcd import messages
 from zk2etcd.logs import logger
 from zk2etcd.policy import handover, roster, run_once
 from zk2etcd.supervisor import fleet, reloading
+
+_LINGER = 60.0
+"""Seconds for which a worker without shards runs on, where others' shards may come: a process takes
+its time to start, and who said that he is ready for a shard is given only so much to claim it."""
 
 
 class Ordering:
@@ -29,6 +35,8 @@ class Ordering:
         self._once = once
         self._keeper = keeper
         self.generation = 0
+        self._needed: dict[str, float] = {}
+        """The slots that had work, and until when (monotonic)."""
         self._claimed = self._cause = ""
         self._causes = ("", "")
 
@@ -48,7 +56,8 @@ class Ordering:
         """
         assignment = self._roster.assignment.items()
         wanted = {slot for shard, slot in assignment if not self.is_done(shard)}
-        wanted |= {self._keeper} if self._keeper else set()
+        if self._keeper:
+            wanted |= {self._keeper, *self._lingering(wanted, now)}
         wanted |= {*self._roster.slots} if foreseen >= len(self._roster.slots) else set()
         self._fleet.want(wanted, now, self._news())
         for slot in self._fleet.slots.values():
@@ -56,6 +65,12 @@ class Ordering:
                 self._assign(slot)
         if not self._once:
             self._start_full_syncs(now)
+
+    def _lingering(self, wanted: Iterable[str], now: float) -> set[str]:
+        """Those slots that had work until lately."""
+        self._needed.update(dict.fromkeys(wanted, now))
+        slots = self._roster.slots
+        return {slot for slot, at in self._needed.items() if slot in slots and now < at + _LINGER}
 
     def _news(self) -> str:
         """The trace id of what changed what is wanted since the last time; empty if nothing did."""

@@ -42,6 +42,11 @@ class Wishes:
         """Forget those of shards that are not configured any more."""
         self._open = {shard: wish for shard, wish in self._open.items() if shard in shards}
 
+    @property
+    def open(self) -> frozenset[str]:
+        """The shards of which one is not done yet."""
+        return frozenset(self._open)
+
     def wants_paused(self, shard: str) -> bool:
         return shard in self._open and isinstance(self._open[shard].order, messages.Pause)
 

@@ -78,7 +78,8 @@ class Placing:
 
     def turn(self, now: float) -> str:
         """Decide what may be decided, and let it be so. The trace id of the last claim."""
-        offers = self._sharing.step(self._roster.shards, self._handover.holders, now)
+        asked = self._wishes.open | self._releases.open
+        offers = self._sharing.step(self._roster.shards, self._handover.holders, now, asked)
         self._tell(now, draining=False)
         if offers:
             self._fleet.send(sharing.KEEPER, messages.Offers(offers))

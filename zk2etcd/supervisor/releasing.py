@@ -41,6 +41,11 @@ class Releases:
         """Forget those of shards that are not configured any more."""
         self._open = {shard: each for shard, each in self._open.items() if shard in shards}
 
+    @property
+    def open(self) -> frozenset[str]:
+        """The shards of which one is not done yet."""
+        return frozenset(self._open)
+
     def heard(
         self, report: messages.ShardReport, worker: Worker, now: float
     ) -> messages.Release | None:

@@ -135,9 +135,14 @@ class Sharing:
         return frozenset(s for s in self._hand if s in shards and s not in self._memory.leaving)
 
     def step(
-        self, shards: Collection[str], has_worker: Callable[[str], object], now: float
+        self,
+        shards: Collection[str],
+        has_worker: Callable[[str], object],
+        now: float,
+        asked: frozenset[str] = frozenset(),
     ) -> tuple[Offer, ...]:
-        """Decide, if there is reason to; what the keeper is to be told."""
+        """Decide, if there is reason to; what the keeper is to be told. `asked`: see
+        `situation.Own`."""
         kept = self.wanted(shards)
         alone = [s for s in self._hand if s not in kept and not has_worker(s)]
         self._idle = {shard: self._idle.get(shard, now) for shard in alone}
@@ -154,6 +159,7 @@ class Sharing:
             failing=self._failing,
             revision=self._revision,
             trying=frozenset(self._trying),
+            asked=asked,
         )
         found = sharing.step(self._memory, self.seen, own, self.rules, now)
         self._tell_leaving(found.memory.leaving - self._memory.leaving)

@@ -8,12 +8,14 @@ added is let through, and so is what an older one did not know yet.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from zk2etcd.view import status
 
 Check = Callable[[Any], bool]
+_ID = re.compile(r"[A-Za-z0-9._-]{1,200}")
 _LINES = ("etcd_read", "etcd_write", "zookeeper_read")
 
 
@@ -24,6 +26,11 @@ def _text(value: Any) -> bool:
 def _name(value: Any) -> bool:
     """What is printed, or sent back, as it is."""
     return isinstance(value, str) and value.isprintable()
+
+
+def _id(value: Any) -> bool:
+    """What is a part of commands that people copy."""
+    return isinstance(value, str) and _ID.fullmatch(value) is not None
 
 
 def _flag(value: Any) -> bool:
@@ -78,7 +85,7 @@ _PROGRESS = _object(
     {"done": _count, "total": _count},
     {
         "kind": _or_none(_text),
-        "written": _or_none(_count),
+        **dict.fromkeys(("read", "compared", "written"), _or_none(_count)),
         "rate": _or_none(_number),
         "remaining_seconds": _or_none(_number),
     },
@@ -91,12 +98,13 @@ _GUARD = _object(
         "deletes": _count,
         "present": _count,
         "sample": _list(_text),
+        "since": _time,
     },
     {"creates": _count, "live": _flag},
 )
 _SHARD = _object(
     {
-        "id": _name,
+        "id": _id,
         "from": _text,
         "to": _text,
         "worker": _or_none(_text),

@@ -69,8 +69,16 @@ def members(found: Mapping[str, Any]) -> list[Document]:
 def is_in_doubt(member: Mapping[str, Any]) -> bool:
     """Whether what a supervisor has may not be well, by what it said when it was asked."""
     said = member.get("status")
-    silent = member.get("unasked") is not None and member["owned"] > 0
-    return silent or (said is not None and said["state"] == "degraded")
+    return _is_unheard(member) or (said is not None and said["state"] == "degraded")
+
+
+def unheard(found: Mapping[str, Any]) -> list[Document]:
+    """The supervisors that have shards, and said nothing of them when they were asked."""
+    return [each for each in members(found) if _is_unheard(each)]
+
+
+def _is_unheard(member: Mapping[str, Any]) -> bool:
+    return member.get("unasked") is not None and member["owned"] > 0
 
 
 def summary(found: Mapping[str, Any]) -> str:

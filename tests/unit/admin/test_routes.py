@@ -200,7 +200,7 @@ def may_change(method: str, headers: Mapping[str, str], http: models.Http) -> bo
 
 
 @hypothesis.settings(
-    max_examples=1500,
+    max_examples=600,
     deadline=None,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )

@@ -270,10 +270,10 @@ def test_a_token_that_has_such_a_word_in_it_is_one(files: Files) -> None:
 
 def test_ten_megabytes_are_refused_at_once(files: Files) -> None:
     path = files.write(b"#" * 10_000_000)
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(errors.ConfigError, match="larger than 1MiB"):
         loader.load([path], environ={})
-    assert time.monotonic() - started < 0.5
+    assert time.process_time() - started < 0.5
 
 
 def test_a_configuration_of_a_megabyte_loads_in_reasonable_time(files: Files) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from zk2etcd import conditions, messages
 from zk2etcd.config import models
-from zk2etcd.policy import roster, schedule
+from zk2etcd.policy import reports, roster, schedule
 
 
 def test_a_report_without_a_shard_says_only_how_fresh_it_is() -> None:
@@ -174,3 +174,33 @@ def test_a_bucket_that_another_supervisor_left_to_us_has_its_place_among_the_fir
     groups = {known.schedule.group(shard) for shard in known.shards}
     assert len(due) == len(groups)
     assert due == {1.0 + 100 * (at + 1) / len(groups) for at in range(len(groups))}
+
+
+def test_of_another_etcd_nothing_is_due_before_a_shard_is_ours_there() -> None:
+    """All shards are let go of by the reload itself, and may be another supervisor's next."""
+    known, ids = _sharing(2, 0, 1)
+    result = conditions.FullSyncResult(1, 0.0, 0.1, 0, 0)
+    for shard in ids:
+        known.heard(messages.ShardReport(shard, "following", last_full_sync=result), 1.0)
+    cfg = _config(sync={"prefixes": ["/p0", "/p1"]}, etcd={"endpoints": ["http://127.0.0.2:2379"]})
+    known.reshape(cfg, lambda: 2, 2.0, frozenset())
+    assert known.assignment == {}
+    assert known.due(1000.0) == []
+
+
+def test_what_was_wrong_with_a_shard_is_its_new_owner_s_to_say() -> None:
+    """Else it is told of, and alarmed about, for as long as we live."""
+    odd = messages.ShardReport(
+        "a",
+        "following",
+        owned=True,
+        keys=7,
+        synced_at=5.0,
+        unsyncable=(conditions.Unsyncable("/p0/x", "denied"),),
+        unsyncable_total=1,
+        drift=conditions.Drift(None, 1, 1, ("/p0/y",)),
+        guard=GUARD,
+        pause=conditions.Paused("me", 1.0),
+    )
+    found = reports.elsewhere(odd, "b", None)
+    assert found == messages.ShardReport("a", "waiting", holder="b", synced_at=5.0)

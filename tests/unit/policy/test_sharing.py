@@ -7,6 +7,8 @@ import itertools
 import random
 from collections.abc import Iterable, Mapping
 
+import pytest
+
 from zk2etcd import acts, census
 from zk2etcd.policy import placement, sharing, situation
 
@@ -141,6 +143,53 @@ def test_who_has_claimed_keeps_its_place_so_that_those_behind_are_not_all_due_at
     assert claimed(last) == {s for s, name in meant.items() if name == "m6"}
     all_owned = step(me, seen(meant, there), NOW + 1, last.memory)
     assert all_owned.memory.queue == ()
+
+
+def test_others_than_who_a_shard_is_meant_for_come_after_the_whole_queue() -> None:
+    """Of many that start together the last would be overtaken by the first else."""
+    names = [f"m{number:02}" for number in range(30)]
+    there = {name: census.Member(name, SHARDS) for name in names}
+    memory = situation.Memory(names=frozenset(names), joined_at=NOW - 60)
+    found = seen({}, there)
+    queue = sorted(set(placement.place(there.values(), {}).meant.values()))
+    last = NOW + (len(queue) - 1) * RULES.stagger
+    for name in names:
+        first = step(own(name, found), found, NOW, memory)
+        waits = step(own(name, found), found, last, first.memory)
+        if name not in queue:
+            assert claimed(waits) == set()
+            assert waits.wakes_at is not None
+            assert waits.wakes_at >= last + RULES.stagger + RULES.rank_after
+
+
+def test_for_what_nobody_had_when_we_came_others_than_who_it_is_meant_for_wait_longer() -> None:
+    """Its owner is not missed, and may be late because many start at the same time."""
+    found = seen({s: name for s, name in spread(*NAMES).items() if name != "c"})
+    cold = situation.Memory(names=frozenset(NAMES), joined_at=NOW - 60)
+    lost = step(own("a", seen(spread(*NAMES))), seen(spread(*NAMES)), NOW, cold).memory
+    for memory, times in (cold, 3), (lost, 1):
+        first = step(own("a", found), found, NOW, memory)
+        assert first.wakes_at is not None
+        soonest = times * RULES.rank_after
+        assert soonest <= first.wakes_at - NOW - RULES.stagger < 2 * soonest
+        taken = step(own("a", found), found, first.wakes_at, first.memory)
+        assert claimed(taken)
+
+
+def test_while_members_come_nobody_works_out_who_shall_have_what(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def place(*_: object) -> placement.Placement:
+        raise AssertionError("each of many members would do so at each that comes")
+
+    monkeypatch.setattr(placement, "place", place)
+    found = seen({}, members(NAMES))
+    first = step(own("a", found), found, NOW)
+    assert first.acts == ()
+    assert first.wakes_at == NOW + RULES.settle
+    assert first.foreseen == -(-len(SHARDS) // len(NAMES))
+    with pytest.raises(AssertionError, match="each of many"):
+        step(own("a", found), found, NOW + RULES.settle, first.memory)
 
 
 def test_one_shard_that_has_nobody_is_claimed_without_waiting_for_others_to_come() -> None:

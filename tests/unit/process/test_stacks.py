@@ -105,7 +105,7 @@ def test_one_that_is_stopped_keeps_nobody_else_waiting(
     other.touch()
     with subprocess.Popen(["sleep", "60"]) as child:
         threading.Timer(0.02, other.write_text, ["its stacks"]).start()
-        found = stacks.gather(str(tmp_path), {"w0": hung.pid, "w1": child.pid}, patience=0.3)
+        found = stacks.gather(str(tmp_path), {"w0": hung.pid, "w1": child.pid}, patience=1.0)
         child.kill()
     assert found == {"w1": "its stacks"}
 

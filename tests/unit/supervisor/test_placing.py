@@ -78,6 +78,23 @@ def test_one_that_comes_where_others_have_all_starts_no_worker_but_the_keeper() 
     assert {child.spec.identity.slot for child in new.started} == {"w0"}
 
 
+def test_a_worker_that_has_lost_its_last_shard_runs_on_for_a_while() -> None:
+    """Who said that it is ready for a shard, and then had to start a worker, came too late; and
+    that worker ended again, so that it was too late the next time, too."""
+    few = {f"/p{number}": f"/p{number}" for number in range(2)}
+    etcd = shared.Etcd()
+    first = shared.Peer("a", etcd, *few)
+    shared.pass_time([first], 1.5)
+    assert {slot: len(child.shards) for slot, child in first.live().items()} == {"w0": 1, "w1": 1}
+    second = shared.Peer("b", etcd, *few)
+    shared.pass_time([first, second], 4.0)
+    assert counts([first, second]) == [1, 1]
+    assert {slot: len(child.shards) for slot, child in first.live().items()} == {"w0": 1, "w1": 0}
+    shared.pass_time([first, second], 61.0, step=1.0)
+    assert first.live().keys() == {"w0"}
+    assert len(first.started) == 2
+
+
 def test_one_with_a_name_of_its_own_waits_for_the_others_that_have_one() -> None:
     def rules(**cluster: object) -> situation.Rules:
         return placing.rules(settings.configured(PREFIXES, cluster=cluster))
@@ -435,9 +452,20 @@ def test_another_etcd_is_another_world() -> None:
     first.keeper.channel.incoming.append(stale)
     first.turn()
     assert first.keeper.shards == ()
-    assert first.live()["w1"].sent(messages.Drain)
+    assert first.live()["w1"].shards == ()
     shared.pass_time([first], 4.0)
     assert first.mine == SHARDS
+    assert len(first.started) == 2
+
+
+def test_what_others_have_once_etcd_is_another_is_compared_by_them_alone() -> None:
+    """All is let go of by the reload, and others take what they can; then a full sync is due."""
+    first = settled("a", "b")[0]
+    reloaded(first, *PREFIXES, etcd={"endpoints": ["http://etcd:2379", "http://more:2379"]})
+    for shard in SHARDS:
+        first.etcd.owners[shard] = census.Owner("b", first.etcd.revision)
+    shared.pass_time([first], 400.0, 0.5)
+    assert first.mine == set()
 
 
 def test_rules_and_capacity_are_those_in_force() -> None:
@@ -480,6 +508,31 @@ def test_what_nobody_has_at_the_moment_is_to_be_asked_for_again() -> None:
     waits.turn(signal.SIGUSR1)
     assert not waits.ended()
     assert first.mine == SHARDS
+
+
+def test_what_a_person_asked_for_is_done_before_the_shard_goes_to_who_joins() -> None:
+    """They were told that it will be."""
+    first = settled("a")[0]
+    new = shared.Peer("b", first.etcd, *PREFIXES)
+    while not first.etcd.offers:
+        shared.pass_time([first, new], 0.1)
+    (offered,) = first.etcd.offers
+    first.supervisor.requests.pause([offered], "me")
+    works = first._mirrors
+    shared.pass_time([first, new], 15.0)
+    assert offered in first.mine
+    assert new.mine
+    order = [p for child in first.live().values() for p in child.sent(messages.Pause)][-1]
+    assert isinstance(order, messages.Pause)
+
+    def paused(shard: str) -> messages.ShardReport:
+        told = works(shard)
+        return dataclasses.replace(told, ordered=order.order) if shard == offered else told
+
+    first._mirrors = paused  # type: ignore[method-assign]
+    shared.pass_time([first, new], 60.0)
+    assert offered in new.mine
+    assert counts([first, new]) == [6, 6]
 
 
 def test_a_pause_that_was_not_done_before_the_shard_went_does_not_come_with_it_again() -> None:

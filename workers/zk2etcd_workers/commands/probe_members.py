@@ -77,7 +77,8 @@ def _odd(who: str, said: Said, settings: models.Config) -> Iterator[finding.Fact
             f"{who} has no session with ZooKeeper",
             "it is offered nothing; see whether the hosts in its zookeeper.hosts answer it",
         )
-    if failing := said.get("failing"):
+    failing = said.get("failing")
+    if isinstance(failing, list) and failing:
         yield SIDE.note(
             f"{who} could not mirror {text.few([str(each) for each in failing], _NAMED)}",
             "`zk2etcd status` there says why",

@@ -4,7 +4,7 @@ Whoever comes first is sent at once, alone; who comes while that is under way wa
 wait are sent together. So one shard waits for nobody, and five hundred that start, or look, at once
 are a few requests. It is the thread of one of them that sends: none of its own, nothing to stop.
 Where a request costs much beside what it carries, whoever follows may linger, for more to come;
-so may the first, if it is known that more will.
+so may the first, if it is known that more will: up to five times as long, until they are there.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Generic, TypeVar
 from zk2etcd import errors
 from zk2etcd_workers import turn
 
+_PATIENCE = 5
 Wish = TypeVar("Wish")
 Result = TypeVar("Result")
 
@@ -50,12 +51,12 @@ class Together(Generic[Wish, Result]):
         self._lock = threading.Lock()
         self._waiting: list[_Place[Wish, Result]] = []
         self._under_way = False
-        self._more = False
+        self._expected = 0
 
-    def expect_more(self) -> None:
-        """Several are about to ask: the first of them lingers, too."""
+    def expect(self, wishes: int) -> None:
+        """So many are about to ask: the first of them lingers, too."""
         with self._lock:
-            self._more = True
+            self._expected = wishes
 
     def ask(self, wish: Wish) -> Result:
         """Wait for its answer, with the shard's pulse.
@@ -66,17 +67,23 @@ class Together(Generic[Wish, Result]):
         with self._lock:
             self._waiting.append(place)
             place.leads, self._under_way = not self._under_way, True
-            lingers, self._more = self._more and place.leads, self._more and not place.leads
+            expected = self._expected if place.leads else 0
+            self._expected -= expected
         while not place.leads and not place.called.wait(turn.SLICE):
             turn.touch()
         if place.leads:
-            if self._linger and (lingers or place.called.is_set()):
-                time.sleep(self._linger)
+            if expected > 1 or place.called.is_set():
+                self._wait_for(expected)
             self._lead()
         if place.error is not None:
             raise place.error
         assert place.result is not None
         return place.result
+
+    def _wait_for(self, expected: int) -> None:
+        for _ in range(_PATIENCE if expected else 1):
+            if self._linger and (not expected or len(self._waiting) < expected):
+                time.sleep(self._linger)
 
     def _lead(self) -> None:
         with self._lock:

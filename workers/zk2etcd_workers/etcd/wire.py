@@ -118,13 +118,16 @@ class Answer:
 
     def has_deleted(self) -> bool:
         """Whether a delete in it found a key, inner Txns included."""
+        return any(self.deleted())
+
+    def deleted(self) -> Iterator[bool]:
+        """Of each delete in it, in order, whether it found a key, inner Txns included."""
         for part in self._responses():
             kind = part.WhichOneof("response")
-            if kind == "response_delete_range" and part.response_delete_range.deleted:
-                return True
-            if kind == "response_txn" and Answer(part.response_txn).has_deleted():
-                return True
-        return False
+            if kind == "response_delete_range":
+                yield bool(part.response_delete_range.deleted)
+            elif kind == "response_txn":
+                yield from Answer(part.response_txn).deleted()
 
     def _responses(self) -> Sequence[Any]:
         found: Sequence[Any] = self._response.responses

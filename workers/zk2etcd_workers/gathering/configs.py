@@ -57,7 +57,8 @@ class Configs:
                 self._missing[digest] = now
                 continue
             if len(self._known) >= _MOST:
-                self._known.clear()
+                # Not those that are named: their members would have nothing for a moment.
+                self._known = {d: known for d, known in self._known.items() if d in digests}
             self._known[digest] = found
 
     def shards(self, digest: str) -> frozenset[str]:
@@ -78,7 +79,8 @@ class Configs:
             if self._unnamed[kv.key] <= now - after:
                 same = wire.Compare(kv.key, "mod", "=", kv.revision)
                 self._client.txn(wire.Txn([same], [wire.Delete(kv.key)]))
-                logger.get().debug("list of shards deleted: no member has it", key=kv.key.decode())
+                key = kv.key.decode(errors="replace")
+                logger.get().debug("list of shards deleted: no member has it", key=key)
 
     def _read(self, digest: str) -> frozenset[str] | None:
         key = self._keys.config(digest)

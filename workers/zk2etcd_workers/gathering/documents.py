@@ -9,15 +9,21 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from zk2etcd import census, errors, messages
+from zk2etcd.config import addresses
 from zk2etcd_workers.ownership import records
 
 PART = 256 * 1024
 """Bytes of one key that lists shards, about."""
 _LONGEST = 500
+_PLAIN = re.compile(r"https?://[A-Za-z0-9_.:%\[\]-]+")
+"""What no shell takes for more; the zone of an IPv6 address may be any text."""
+MOST_CAPACITY = 1 << 20
+"""Far above what a configuration takes; what is computed with it stays a number of usual size."""
 
 
 @functools.lru_cache(maxsize=8)
@@ -48,6 +54,7 @@ def listed(values: Iterable[bytes], key: bytes) -> frozenset[str]:
     for value in values:
         with records.decoded(value, key) as document:
             found += map(str, document["shards"])
+            "".join(found).encode()  # no text is a ValueError
     return frozenset(found)
 
 
@@ -84,7 +91,7 @@ def read_member(
     name: str, document: Mapping[str, Any], shards_of: Callable[[str], frozenset[str]]
 ) -> census.Member:
     """Who a member key is about; one that cannot be read shares nothing."""
-    stranger = census.Member(name, shares=False, url=_text(document, "admin"))
+    stranger = census.Member(name, shares=False, url=_address(text(document, "admin")))
     if document.get("shares") is not True:
         return stranger
     try:
@@ -92,21 +99,41 @@ def read_member(
             stranger,
             shares=True,
             shards=shards_of(str(document["shards"])),
-            capacity=max(1, int(document["capacity"])),
+            capacity=max(1, min(int(document["capacity"]), MOST_CAPACITY)),
             draining=bool(document["draining"]),
             healthy=bool(document["healthy"]),
             failing=frozenset(map(str, document["failing"])),
-            label=str(document["name"]),
-            config=_text(document, "config"),
-            version=_text(document, "version"),
+            label=_label(str(document["name"])),
+            config=text(document, "config"),
+            version=text(document, "version"),
         )
-    except (LookupError, TypeError, ValueError):
+    except (LookupError, TypeError, ValueError, OverflowError):
         return stranger
 
 
-def _text(document: Mapping[str, Any], key: str) -> str:
-    """What is for people: nothing hangs on it."""
-    return str(document.get(key) or "")[:_LONGEST]
+def _label(found: str) -> str:
+    """As it is: what is meant for whom hangs on it.
+
+    :raises ValueError: none of ours says so.
+    """
+    if len(found.encode()) > _LONGEST:
+        raise ValueError("too long a name")
+    return found
+
+
+def _address(found: str) -> str:
+    """Where one can be asked, "" if that is no address: it is a part of commands that people copy,
+    and whoever may write into etcd has chosen it."""
+    try:
+        url = addresses.advertised(found)
+    except ValueError:
+        return ""
+    return url if _PLAIN.fullmatch(url) else ""
+
+
+def text(document: Mapping[str, Any], key: str) -> str:
+    """A short text. In JSON there may stand what is no text, and ends whoever encodes it."""
+    return str(document.get(key) or "")[:_LONGEST].encode("utf-8", "replace").decode()
 
 
 def offer(giver: str, taker: str, *, taken: bool) -> bytes:

@@ -21,7 +21,9 @@ from zk2etcd_workers.gathering import configs, member_key, offers, table
 from zk2etcd_workers.leasing import leases
 from zk2etcd_workers.ownership import records
 
-_DEBOUNCE = 0.05
+_DEBOUNCE, _DEBOUNCE_EACH = 0.05, 0.005
+"""Seconds from a change to its census, and more for each member: of many that come, or claim, at
+the same time each would look at each one's change by itself."""
 _BLIND = 1.0
 """Seconds from one read to the next while there is no watch, or etcd does not answer."""
 _REST = (1.0, 60.0)
@@ -101,6 +103,7 @@ class Keeper:
         self._watch_at, self._rest = now, _REST[0] / 2
         self._read_at, self._seen_at = now, now
         self._changed_at: float | None = None
+        self._members = 0
         self._rollbacks = self._client.rollbacks
 
     def _run(self) -> None:
@@ -137,8 +140,12 @@ class Keeper:
         """Seconds until the next turn at the latest."""
         times = [self._read_at, now + _TURN]
         if self._changed_at is not None:
-            times.append(self._changed_at + _DEBOUNCE)
+            times.append(self._changed_at + self._debounce)
         return max(0.01, min(times) - now)
+
+    @property
+    def _debounce(self) -> float:
+        return _DEBOUNCE + _DEBOUNCE_EACH * self._members
 
     def _turn(self, now: float) -> None:
         if self._client.rollbacks != self._rollbacks:
@@ -152,7 +159,7 @@ class Keeper:
         if self._watch is None and self._table.revision and now >= self._watch_at:
             self._begin_watch(now)
         self._do()
-        if self._changed_at is not None and now >= self._changed_at + _DEBOUNCE:
+        if self._changed_at is not None and now >= self._changed_at + self._debounce:
             self._tell()
         self._say(now)
         if now - self._swept_at > self._lease.ttl * _FORGET / 2:
@@ -173,9 +180,9 @@ class Keeper:
         found = [
             watching.Change(kv.key, kv.value, kv.mod_revision, kv.lease) for kv in page.reply.kvs
         ]
-        # What the watch told meanwhile is no more than that.
-        self._hear(time.monotonic())
         self._table.read(found, page.revision, time.monotonic())
+        # Only now: what the watch told meanwhile may be more than that.
+        self._hear(time.monotonic())
         if self._watch is None:
             self._table.forgive()
         self._seen_at = now
@@ -225,7 +232,9 @@ class Keeper:
     def _tell(self) -> None:
         self._configs.learn(self._table.digests(), time.monotonic())
         self._changed_at = None
-        self._told(self._table.census(self._configs.shards), self._seen_at)
+        found = self._table.census(self._configs.shards)
+        self._members = len(found.members)
+        self._told(found, self._seen_at)
 
 
 def _done(_answer: wire.Answer | None, error: errors.EtcdError | None) -> None:

@@ -19,20 +19,33 @@ PATIENCE = 2.0
 
 
 class Entry(NamedTuple):
-    """A key: its value, what that says, its mod_revision, and the lease that it hangs on."""
+    """A key: its value, what that says, its mod_revision, and the lease that it hangs on. `kind`
+    and `name` are those of the key; `means` is the owner or offer, if it is one."""
 
     value: bytes
     said: Mapping[str, Any]
     revision: int
     lease: int
+    kind: str
+    name: str
+    means: census.Owner | census.Offer | None
+
+
+class _Known(NamedTuple):
+    """A member, and what it was read from: the same gives the same."""
+
+    said: Mapping[str, Any]
+    shards: frozenset[str]
+    member: census.Member
 
 
 class Table:
     """`revision` is that of which it speaks; 0 before the first read."""
 
     def __init__(self, keys: records.Keys) -> None:
-        self._kinds = {kind: keys.all_of(kind)[0] for kind in ("members", "offers", "owners")}
+        self._kinds = {keys.all_of(kind)[0]: kind for kind in ("members", "offers", "owners")}
         self._entries: dict[bytes, Entry] = {}
+        self._members: dict[str, _Known] = {}
         self.read_revision = 0
         """Of the last read."""
         self._owed: dict[bytes, tuple[int, float]] = {}
@@ -78,34 +91,48 @@ class Table:
 
     def digests(self) -> frozenset[str]:
         """All that members name."""
-        named = (each.said.get("shards") for _, each in self._of("members"))
-        return frozenset(str(each) for each in named if each)
+        named = (documents.text(each.said, "shards") for each in self._of("members"))
+        return frozenset(each for each in named if each)
 
     def census(self, shards_of: Callable[[str], frozenset[str]]) -> census.Census:
         """What is known, for the supervisor."""
-        owners = {
-            shard: census.Owner(str(each.said.get("instance", "")), each.revision)
-            for shard, each in self._of("owners")
-        }
-        offers = {
-            shard: offer
-            for shard, each in self._of("offers")
-            if (offer := documents.read_offer(each.said, each.revision)) is not None
-        }
-        members = {
-            name: documents.read_member(name, each.said, shards_of)
-            for name, each in self._of("members")
-        }
+        known = {each.name: self._known(each, shards_of) for each in self._of("members")}
+        self._members = known  # only those that are there
+        members = {name: each.member for name, each in known.items()}
+        all_ = self._entries.values()
+        owners = {each.name: each.means for each in all_ if isinstance(each.means, census.Owner)}
+        offers = {each.name: each.means for each in all_ if isinstance(each.means, census.Offer)}
         return census.Census(self.revision, members, owners, offers)
 
-    def _of(self, kind: str) -> Iterable[tuple[str, Entry]]:
-        start = self._kinds[kind]
-        for key, each in self._entries.items():
-            if key.startswith(start):
-                yield key[len(start) :].decode("utf-8", "replace"), each
+    def _of(self, kind: str) -> Iterable[Entry]:
+        return (each for each in self._entries.values() if each.kind == kind)
+
+    def _known(self, entry: Entry, shards_of: Callable[[str], frozenset[str]]) -> _Known:
+        shards = shards_of(documents.text(entry.said, "shards"))
+        known = self._members.get(entry.name)
+        if known is not None and known.said is entry.said and known.shards is shards:
+            return known
+        member = documents.read_member(entry.name, entry.said, lambda _: shards)
+        return _Known(entry.said, shards, member)
 
     def _entry(self, change: watching.Change) -> Entry:
         known, value = self._entries.get(change.key), change.value or b""
         if known is not None and known.value == value:
-            return known._replace(revision=change.revision, lease=change.lease)
-        return Entry(value, documents.said(value, change.key), change.revision, change.lease)
+            kind, name, said = known.kind, known.name, known.said
+        else:
+            kind, name = self._place(change.key)
+            said = documents.said(value, change.key)
+        means = _means(kind, said, change.revision)
+        return Entry(value, said, change.revision, change.lease, kind, name, means)
+
+    def _place(self, key: bytes) -> tuple[str, str]:
+        for start, kind in self._kinds.items():
+            if key.startswith(start):
+                return kind, key[len(start) :].decode("utf-8", "replace")
+        return "", ""
+
+
+def _means(kind: str, said: Mapping[str, Any], revision: int) -> census.Owner | census.Offer | None:
+    if kind == "owners":
+        return census.Owner(documents.text(said, "instance"), revision)
+    return documents.read_offer(said, revision) if kind == "offers" else None

@@ -53,6 +53,11 @@ class Admission:
         """More want to start than do by right."""
         return len(self._waiting) + len(self._admitted) > _USUAL
 
+    @property
+    def places(self) -> int:
+        """So many start at the same moment, as it is now."""
+        return self._most
+
     def tend(self, late: float, busy: float) -> None:
         """A turn of the worker's loop took so many seconds longer than it waited; `busy`: how much
         of a core the process used meanwhile."""

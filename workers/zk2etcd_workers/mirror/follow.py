@@ -6,6 +6,7 @@ and is handled by the shard's own thread, in the order in which it came. Any dou
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -62,7 +63,8 @@ class Follow:
         self._asking = asking
         self._applier = appliers.applier(ctx, inbox.put)
         self._pipeline = pipeline.Pipeline(ctx, dirty, self._applier, inbox.put)
-        self._live = live.Live(ctx, facts, lambda path: dirty.mark(path, deleted=True))
+        mark = functools.partial(dirty.mark, deleted=True)
+        self._live = live.Live(ctx, facts, mark, self._pipeline.again)
         self.freshness = freshness.Freshness(ctx, facts, dirty)
         self._tally = gauges.Tally(ctx, facts)
         self._told = untold.Untold(dirty.heard, ctx.since, compares=ctx.resumed)
@@ -186,6 +188,8 @@ class Follow:
                 zxid = known if result is tree.Miss.NO_NODE else 0
                 self._applier.add([plan.Write(key, None, path, zxid, batch=batch)])
                 return
+            if self._live.defers(path):
+                return
         elif isinstance(result, tree.Node):
             self._facts.largest = max(self._facts.largest or 0, len(result.data))
             self._live.is_there(result)
@@ -215,12 +219,15 @@ class Follow:
         self._tally.wrote()
         now = time.time() * 1000
         guarded = ack.sent.guarded
+        if not guarded:
+            self._live.wrote(settled.done, ack.answer)
         for write in settled.done:
             self._pipeline.wrote(write)
             self._facts.unsyncable.discard(write.path)
             if write.mtime and not guarded:
                 self._ctx.instruments.lag(max(0.0, (now - write.mtime) / 1000))
         for write, reason in settled.refused:
+            self._live.refused(write.path)
             self._pipeline.release(write.path)
             self._facts.unsyncable.add(write.path, reason, self._ctx.log)
         for write in settled.theirs:

@@ -125,6 +125,10 @@ class Pipeline:
         """Its write was acknowledged, or there is nothing to write."""
         self.busy.pop(path, None)
 
+    def again(self, path: bytes) -> None:
+        """It was read, and is read again before anything is done about it."""
+        self._dirty.put_back(path, self.busy.pop(path))
+
     def put_back(self) -> None:
         """What was seen deleted and is not acknowledged is still a fact for the next base."""
         for path, mark in self.busy.items():

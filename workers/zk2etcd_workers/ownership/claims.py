@@ -4,7 +4,9 @@ Each Txn that takes shards compares that no owner key has changed since the look
 ranges that intersect could both succeed. So a thousand that look and put one by one void each
 other for ever. All that want a shard of one worker at the same moment go together; the look stands
 for the next Txn too, since what changed in between is known: it is what the one before it put. One
-that was overtaken reads the owners again in the same Txn, so that a lost race costs no look more.
+that was overtaken reads the owners again in the same Txn, so that a lost race costs no look more;
+and who else is there and has not claimed yet, so that all who were overtaken by the same one come
+one behind the other.
 
 Renewals, which compare their own key's token alone, go together likewise. Where one of them has
 lost its shard the whole Txn is not applied, and the halves of it are sent by themselves.
@@ -17,7 +19,7 @@ from __future__ import annotations
 import copy
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from zk2etcd import errors, messages
@@ -30,6 +32,10 @@ _MOST = 60
 _MOST_BYTES = 256 * 1024
 _TRIES = 20
 _CONTENDED = 0.02
+_BEHIND = 0.025
+"""Seconds between two supervisors that were overtaken; as `policy.situation.Rules.stagger`."""
+_LONGEST = 1.0
+"""Seconds that one waits for those before it, at most."""
 _LINGER = 0.02
 """Seconds for which more claims are waited for, behind others: each look is at all owners."""
 
@@ -74,11 +80,13 @@ _Answer = Taken | errors.EtcdError
 
 
 class _Look(NamedTuple):
-    """The owners as they were at that revision; `formatted` is `format`'s."""
+    """The owners as they were at that revision; `formatted` is `format`'s. `before`: how many
+    supervisors that are there and have claimed nothing since an earlier look come before us."""
 
     owners: owners.Owners
     revision: int
     formatted: int
+    before: int = 0
 
 
 class Claims:
@@ -96,8 +104,7 @@ class Claims:
     def expect(self, shards: int) -> None:
         """So many are about to be claimed: in one Txn, if it takes them, and not one before the
         others. Each claim voids those of other supervisors that are under way."""
-        if shards > 1:
-            self._claims.expect_more()
+        self._claims.expect(shards)
 
     def take(self, wish: Wish) -> Taken:
         """:raises errors.Held: somebody else may still write there.
@@ -119,6 +126,10 @@ class Claims:
                 break
             if attempt and look is None:
                 time.sleep(self._rng.uniform(0.0, _CONTENDED))
+            elif look is not None and look.before:
+                behind = look.before + self._rng.random()
+                time.sleep(min(_LONGEST, behind * _BEHIND))
+                look = None  # they have changed it
             try:
                 if look is None:
                     look = self._look(left, answers)
@@ -169,7 +180,11 @@ class Claims:
         :raises errors.EtcdError: those without an answer were not taken, or nobody knows.
         """
         start, end = self._keys.all_of("owners")
-        asks = wire.Range(start, end), wire.Range(self._keys.format(), keys_only=True)
+        asks = (
+            wire.Range(start, end),
+            wire.Range(self._keys.format(), keys_only=True),
+            wire.Range(*self._keys.all_of("members"), keys_only=True),
+        )
         ours = wire.Compare(self._keys.format(), "mod", "=", look.formatted)
         known = look.revision
         for chunk in self._chunks(wishes):
@@ -181,10 +196,19 @@ class Claims:
             if not answer.succeeded:
                 if [kv.revision for kv in answer.kvs(1)] != [look.formatted]:
                     return None
-                return _Look(owners.Owners(answer.kvs(0)), answer.revision, look.formatted)
+                seen = owners.Owners(answer.kvs(0))
+                done = seen.instances(since=known)
+                before = self._before(free[0], done, answer.kvs(2))
+                return _Look(seen, answer.revision, look.formatted, before)
             known = answer.revision
             answers.update(_taken(free, answer))
         return None
+
+    def _before(self, ours: Wish, done: Collection[str], members: Sequence[wire.Present]) -> int:
+        """How many of these members come before us, by their names, and are not done."""
+        me = self._keys.member(owners.said(ours.document, ours.key)["instance"])
+        gone = {self._keys.member(each) for each in done}
+        return sum(each.key < me and each.key not in gone for each in members)
 
     # --- renewals ----------------------------------------------------------------------------
 

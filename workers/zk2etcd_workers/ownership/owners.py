@@ -54,6 +54,11 @@ class Owners:
         """The one at this key."""
         return self._by_key.get(key)
 
+    def instances(self, since: int) -> frozenset[str]:
+        """The supervisors that have put one after this revision."""
+        new = (each.said for each in self._by_key.values() if each.revision > since)
+        return frozenset(str(said.get("instance", "")) for said in new)
+
     def beside(self, key: bytes, shard: messages.Shard) -> Iterator[Owner]:
         """Those at other keys who may write what this shard may, by key."""
         found = {each for target in self._near(shard.target.encode()) for each in target}

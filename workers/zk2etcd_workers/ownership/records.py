@@ -109,7 +109,7 @@ def encode(document: dict[str, Any]) -> bytes:
 
 def decode(value: bytes, key: bytes) -> dict[str, Any]:
     """:raises errors.NewerFormat: not JSON of a version that this release reads."""
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, RecursionError):
         document = json.loads(value)
         if isinstance(document, dict) and document.get("v") == FORMAT:
             return document

@@ -2,15 +2,19 @@
 
 Held are those of a registry whose sessions all ended at once (`model/live/window`), until a person
 releases the trip, which is the guard's like any other: in etcd before it holds anything.
+
+What is gone before it is read has no key, as with locks and queues all the time, and is no loss.
+Whether there was one a delete's own answer tells: while some are under way nothing trips.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 from zk2etcd import conditions
-from zk2etcd_workers.model import tree
+from zk2etcd_workers.etcd import wire
+from zk2etcd_workers.model import plan, tree
 from zk2etcd_workers.model.live import window
 from zk2etcd_workers.safety import guard_record
 from zk2etcd_workers.shard import context, facts as shard_facts
@@ -18,20 +22,27 @@ from zk2etcd_workers.shard import context, facts as shard_facts
 _TOLD_EVERY = 1.0
 _MOST = window.MOST
 _NEVER = 60.0
+_AT_ONCE = 2_000
+"""Keys that are looked up in a row; of all sessions' ends there may be very many."""
 
 
 class Live:
     """One stretch of following. Used by the shard's thread only.
 
     :param mark: makes a path dirty again, as one that was seen to go.
+    :param again: has one that is busy since it was read read again.
     """
 
     def __init__(
-        self, ctx: context.Context, facts: shard_facts.Facts, mark: Callable[[bytes], None]
+        self,
+        ctx: context.Context,
+        facts: shard_facts.Facts,
+        mark: Callable[[bytes], None],
+        again: Callable[[bytes], None],
     ) -> None:
         self._ctx = ctx
         self._facts = facts
-        self._mark = mark
+        self._mark, self._again = mark, again
         self._waiting = ctx.waiting
         self._grace = ctx.grace
         self._window: window.Window | None = None
@@ -42,6 +53,12 @@ class Live:
         self._held: dict[bytes, None] = {}
         """Up to `_MOST`, and how many beyond."""
         self._beyond = 0
+        self._unsure: dict[bytes, None] = {}
+        """Those of them of which nobody has looked whether there is a key."""
+        self._under_way: set[bytes] = set()
+        """Deletes that are not answered yet, while it is counted what goes."""
+        self._deferred: dict[bytes, None] = {}
+        """Those that would be too many, if all of these had a key: they wait for the answers."""
         self._told_at = 0.0
         self._is_on = self._grace > 0 or ctx.delete_guard.live is not None or self._waiting.held
 
@@ -63,14 +80,61 @@ class Live:
             return True
         now = time.monotonic()
         if self._window is not None and not self._waiting.is_known(path):
-            self._window.goes(path, now)
-            if (loss := self._window.loss()) is not None:
-                self._trips(path, loss, now)
+            counted = self._counted(self._window, path, now)
+            if counted is not None:
+                return counted
         if self._waiting.held:
             self._waiting.back(path)
             self._hold(path)
             return False
-        return not (self._grace and self._waiting.goes(path, now, self._grace))
+        if self._grace and self._waiting.goes(path, now, self._grace):
+            return False
+        if self._window is not None:
+            self._under_way.add(path)
+        return True
+
+    def _counted(self, window: window.Window, path: bytes, now: float) -> bool | None:
+        """One more goes. Whether that is already all there is to say."""
+        if self._deferred:
+            self._deferred[path] = None
+            return False
+        came = window.goes(path, now)
+        if (loss := window.loss()) is None:
+            return None
+        if self._under_way:
+            window.undo(path, came)
+            self._deferred[path] = None
+            return False
+        if self._keyless([path]):
+            window.undo(path, came)
+            return True
+        self._trips(path, loss, now)
+        return None
+
+    def defers(self, path: bytes) -> bool:
+        """It is busy until it is known whether it may go."""
+        return path in self._deferred
+
+    def wrote(self, writes: Iterable[plan.Write], answer: wire.Answer | None) -> None:
+        """A Txn with these was carried out."""
+        if answer is None or not self._under_way:
+            return
+        deletes = [write.path for write in writes if write.value is None]
+        for path, found in zip(deletes, answer.deleted() if deletes else (), strict=False):
+            if not found and self._window is not None:
+                self._window.undo(path)
+            self._answered(path)
+
+    def refused(self, path: bytes) -> None:
+        """etcd takes no delete of it."""
+        self._answered(path)
+
+    def _answered(self, path: bytes) -> None:
+        self._under_way.discard(path)
+        if not self._under_way:
+            deferred, self._deferred = self._deferred, {}
+            for each in deferred:
+                self._again(each)
 
     def is_there(self, node: tree.Node) -> None:
         """This node was read."""
@@ -82,6 +146,7 @@ class Live:
         if self._window is not None:
             self._window.comes(node, time.monotonic())
         self._held.pop(node.path, None)
+        self._unsure.pop(node.path, None)
 
     def tick(self, now: float, zxid: int) -> None:
         """What is due by now; a full sync may have judged anew, or found nothing to be held."""
@@ -106,10 +171,26 @@ class Live:
     # --- what is held --------------------------------------------------------------------------
 
     def _hold(self, path: bytes) -> None:
+        if path in self._held:
+            return
         if len(self._held) < _MOST:
-            self._held[path] = None
+            self._held[path] = self._unsure[path] = None
         else:
-            self._beyond += path not in self._held
+            self._beyond += 1
+
+    def _keyless(self, paths: Sequence[bytes]) -> list[bytes]:
+        """Those of these paths, of which nothing is under way, that have no key.
+
+        :raises errors.EtcdError: nobody knows.
+        """
+        keyless: list[bytes] = []
+        for at in range(0, len(paths), _AT_ONCE):
+            self._ctx.turn.beat()
+            some = paths[at : at + _AT_ONCE]
+            keys = [self._ctx.mapping.key(path) for path in some]
+            found = self._ctx.etcd.lookup(keys, keys_only=True)
+            keyless += [path for path, kv in zip(some, found, strict=True) if kv is None]
+        return keyless
 
     def _trips(self, path: bytes, loss: window.Loss, now: float) -> None:
         """From this one on, none goes: neither those that wait for their nodes already."""
@@ -131,7 +212,11 @@ class Live:
 
     def _tell(self, now: float) -> None:
         assert self._trip is not None
-        self._write(now, self._trip.reason, self._trip.present, self._trip.creates)
+        unsure, self._unsure = list(self._unsure), {}
+        for path in self._keyless(unsure):
+            del self._held[path]
+        if self._has_news:
+            self._write(now, self._trip.reason, self._trip.present, self._trip.creates)
 
     def _write(self, now: float, reason: str, present: int, creates: int) -> None:
         guard = guard_record.Guarding(self._ctx, self._facts)
@@ -142,6 +227,7 @@ class Live:
         """A full sync did: what it counted holds what was held here."""
         self._trip, self._before = trip, trip.deletes if trip is not None else 0
         self._held.clear()
+        self._unsure.clear()
         self._beyond = 0
         was_held, self._waiting.held = self._waiting.held, trip is not None and trip.live
         if was_held and not self._waiting.held:

@@ -102,11 +102,10 @@ def work(shard: Mapping[str, Any]) -> str:
     progress = shard["progress"]
     if progress.get("read") is None:
         return ""
-    said = [f"{progress['read']:,} read, {progress['compared']:,} compared"]
-    said.append(f"{progress['written']:,} written")
-    if progress["rate"]:
+    said = [f"{progress.get(what) or 0:,} {what}" for what in ("read", "compared", "written")]
+    if progress.get("rate"):
         said.append(f"{progress['rate']:,.0f} nodes/s")
-    if progress["remaining_seconds"] is not None:
+    if progress.get("remaining_seconds") is not None:
         said.append(f"about {text.duration(progress['remaining_seconds'])} left")
     return ", ".join(said)
 

@@ -95,10 +95,10 @@ def test_one_who_follows_lingers_so_that_more_go_with_it() -> None:
     """The first does not. Where one comes alone nobody waits."""
     server = Server()
     server.gate.set()
-    gathered = together.Together[int, int](server.carry, 0.5)
+    gathered = together.Together[int, int](server.carry, 1.0)
     began = time.monotonic()
     assert [gathered.ask(2), gathered.ask(4)] == [4, 8]
-    assert time.monotonic() - began < 0.4
+    assert time.monotonic() - began < 0.8
     server.batches.clear()
     server.gate.clear()
     answers: dict[int, int | Exception] = {}
@@ -117,8 +117,8 @@ def test_one_who_follows_lingers_so_that_more_go_with_it() -> None:
 def test_the_first_lingers_where_more_are_known_to_come_but_no_later_one() -> None:
     server = Server()
     server.gate.set()
-    gathered = together.Together[int, int](server.carry, 0.5)
-    gathered.expect_more()
+    gathered = together.Together[int, int](server.carry, 1.0)
+    gathered.expect(3)
     answers: dict[int, int | Exception] = {}
     for thread in [asked(gathered, wish, answers) for wish in (2, 4, 6)]:
         thread.join(5)
@@ -126,4 +126,23 @@ def test_the_first_lingers_where_more_are_known_to_come_but_no_later_one() -> No
     assert answers == {2: 4, 4: 8, 6: 12}
     began = time.monotonic()
     assert gathered.ask(8) == 16
-    assert time.monotonic() - began < 0.4
+    assert time.monotonic() - began < 0.8
+
+
+def test_the_first_waits_until_as_many_are_there_as_were_told_and_not_for_ever() -> None:
+    server = Server()
+    server.gate.set()
+    gathered = together.Together[int, int](server.carry, 0.2)
+    gathered.expect(4)
+    answers: dict[int, int | Exception] = {}
+    threads = []
+    for wish in (2, 4, 6, 8):
+        threads.append(asked(gathered, wish, answers))
+        time.sleep(0.15)  # the last comes later than one lingering would be
+    for thread in threads:
+        thread.join(5)
+    assert [len(batch) for batch in server.batches] == [4]
+    gathered.expect(2)
+    began = time.monotonic()
+    assert gathered.ask(10) == 20
+    assert 0.9 < time.monotonic() - began < 5.0

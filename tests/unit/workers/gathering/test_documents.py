@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from zk2etcd import census, messages
+import pytest
+
+from zk2etcd import census, errors, messages
 from zk2etcd_workers.gathering import documents
 from zk2etcd_workers.ownership import records
 
@@ -70,3 +72,55 @@ def test_members_offers_and_owners_are_neighbours() -> None:
     outside = [*(keys.all_of(kind)[0] + b"x" for kind in others), keys.format(), keys.cluster_id()]
     assert all(start <= key < end for key in inside)
     assert not any(start <= key < end for key in outside)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        b'"capacity":1e999',
+        b'"capacity":Infinity',
+        b'"name":"\\ud800"',
+        b'"name":"' + b"x" * 1000 + b'"',
+        b'"failing":7',
+        b'"failing":' + b"[" * 100_000,
+    ],
+    ids=["too large", "endless", "no text", "long", "number", "deep"],
+)
+def test_what_somebody_else_wrote_is_a_stranger_s(fields: bytes) -> None:
+    """Whatever it is, it must not end the keepers of all supervisors."""
+    said = b'{"v":1,"shares":true,"shards":"","capacity":1,"draining":false,"healthy":true'
+    value = said + b',"failing":[],"name":"",' + fields + b"}"
+    assert not read(value).shares
+
+
+def test_numbers_and_texts_are_bounded() -> None:
+    said = b'{"v":1,"shares":true,"shards":"","capacity":%d,"draining":false,"healthy":true'
+    value = said % 10**100 + b',"failing":[],"name":"","config":"\\ud800x","version":"1.2"}'
+    found = read(value)
+    assert (found.shares, found.capacity, found.config) == (True, documents.MOST_CAPACITY, "?x")
+    owner = documents.said(b'{"v":1,"instance":"\\udc00m"}', b"owners/x")
+    assert documents.text(owner, "instance") == "?m"
+
+
+@pytest.mark.parametrize(
+    ("said", "url"),
+    [
+        ("http://10.0.0.1:9180", "http://10.0.0.1:9180"),
+        ("https://[::1]:9180", "https://[::1]:9180"),
+        ("http://h:9180/a$(reboot)", ""),
+        ("http://h:9180; reboot", ""),
+        ("http://[fe80::1%eth0]:9180", "http://[fe80::1%eth0]:9180"),
+        ("http://[fe80::1%a;reboot]:9180", ""),
+        ("fe80::1%$(reboot)", ""),
+        ("http://me:secret@h:9180", ""),
+        ("\x1b[2J", ""),
+        ("", ""),
+    ],
+)
+def test_an_address_leads_to_a_host_and_a_port_and_is_nothing_else(said: str, url: str) -> None:
+    assert documents.read_member("m", {"admin": said}, lambda _: frozenset()).url == url
+
+
+def test_a_list_that_is_no_text_is_none() -> None:
+    with pytest.raises(errors.NewerFormat):
+        documents.listed([b'{"v":1,"shards":["\\ud800"]}'], b"configs/x")

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import example, given, strategies as st
 
 from tests.unit.workers import drawn
+from zk2etcd import patterns
 from zk2etcd.config import addresses
 from zk2etcd_workers.model import mapping
 
@@ -63,8 +64,11 @@ def test_the_range_below_a_path_is_what_lies_below_it(
 
 
 @given(drawn.BELOW, drawn.BELOW)
+@example(["*"], ["0"])
 def test_excludes_are_by_path_element(excluded: list[str], path: list[str]) -> None:
-    shard = mapping.Mapping("/s", "/t", [drawn.path(["s"], excluded)] if excluded else [])
+    """Of a path; what wildcards match, `test_patterns.py` shows."""
+    named = patterns.escaped(drawn.path(["s"], excluded))
+    shard = mapping.Mapping("/s", "/t", [named] if excluded else [])
     expected = bool(excluded) and path[: len(excluded)] == excluded
     assert shard.is_excluded(drawn.path(["s"], path).encode()) == expected
 
@@ -155,7 +159,8 @@ def test_many_keys_are_told_apart_as_each_is(
     source: list[str], target: list[str], below: list[str], excluded: tuple[str, ...]
 ) -> None:
     from_ = drawn.path(source)
-    shard = mapping.Mapping(from_, drawn.path(target), [drawn.path(source, list(excluded))])
+    named = patterns.escaped(drawn.path(source, list(excluded)))
+    shard = mapping.Mapping(from_, drawn.path(target), [named])
     if not excluded:
         shard = mapping.Mapping(from_, drawn.path(target))
     start, end = shard.below()

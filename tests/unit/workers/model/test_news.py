@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
+
 from zk2etcd_workers.model import news
 
 State = news.State
@@ -55,3 +57,21 @@ def test_each_is_told_of_now_and_then() -> None:
         assert len(found) <= 5
         seen |= found
     assert seen == {state.shard for state in states}
+
+
+def test_it_is_quiet_while_nothing_happens_to_nearly_all_of_the_same_shards() -> None:
+    known = news.News()
+    states = [State(f"s{number}", 1, 5.0) for number in range(40)]
+    busy = [State(f"s{number}", 3, 5.0) for number in range(5)]
+
+    def is_quiet(*found: news.State) -> bool:
+        known.of(found)
+        return known.is_quiet
+
+    assert not is_quiet(*states), "nothing was known of them"
+    assert is_quiet(*states)
+    assert [known.rest(cost) for cost in (0.0003, 0.0024, 1.0)] == pytest.approx([0.5, 0.8, 1.0])
+    assert is_quiet(State("s0", 2, 5.0), State("s1", None, 5.0), *states[2:])
+    assert not is_quiet(*busy, *states[5:])
+    assert known.rest(1.0) == news.EVERY
+    assert not is_quiet(*states[1:]), "one is gone"

@@ -80,13 +80,20 @@ class Window:
         if present < self._present:
             self._present, self._room = present, -1
 
-    def goes(self, path: bytes, now: float) -> None:
-        """ZooKeeper had this node, and has it no more."""
+    def goes(self, path: bytes, now: float) -> float | None:
+        """ZooKeeper had this node, and has it no more. When it came, if that was seen."""
         self._forget(now)
         self._room -= 1
-        if self._came.pop(path, None) is None:
+        if (came := self._came.pop(path, None)) is None:
             self._went.pop(path, None)
             self._went[path] = now
+        return came
+
+    def undo(self, path: bytes, came: float | None = None) -> None:
+        """It did not, or there was no key of it: it came and went before it was read."""
+        self._went.pop(path, None)
+        if came is not None:
+            self._came[path] = came
 
     def comes(self, node: tree.Node, now: float) -> None:
         """It was read: perhaps it is new, or back."""

@@ -175,3 +175,18 @@ def _side(paths: dict[bytes, float]) -> turnover.Side:
     for path in sorted(paths):
         side.saw(path)
     return side
+
+
+def test_what_is_taken_back_counts_as_if_it_had_not_been() -> None:
+    made = _window()
+    assert _trips_at(made, _paths(0, 30)) is None
+    for path in _paths(100, 50):
+        assert made.goes(path, 1.0) is None
+        assert made.loss() is not None
+        made.undo(path)
+        assert made.loss() is None
+    new = _paths(200, 1)[0]
+    made.comes(_node(new), 1.0)
+    assert made.goes(new, 2.0) == 1.0
+    made.undo(new, 1.0)
+    assert _trips_at(made, _paths(30, 10), 3.0) == 2
