@@ -263,7 +263,7 @@ def test_of_sixteen_members_that_claim_at_once_those_overtaken_come_one_behind_t
     names = [f"s{at:02d}" for at in range(16)]
     clients = [etcd_clients.at([etcd.url]) for _ in names]
     try:
-        records.ensure_format(clients[0], keys)
+        formats.ensure_format(clients[0], keys)
         for name in names:
             clients[0].txn(wire.Txn([], [wire.Put(keys.member(name), b"{}")]))
         fences = [
