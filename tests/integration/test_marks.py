@@ -443,3 +443,27 @@ def test_diff_tells_conflicts_and_repairs_what_is_ours(
     assert diff(*commands.QUICK, "--fix").code == 0
     assert world.etcd.value(world.path("other")) == b"theirs"
     assert marks(world, shard) == {world.root, world.path("a"), world.path("b")}
+
+
+def test_many_marks_without_keys_are_collected(
+    world: mirroring.World, shard: messages.Shard
+) -> None:
+    """More of them than a page holds, before and between what is there; some come anew."""
+    world.zk.create(world.root, b"")
+    names = [f"n{number:03d}" for number in range(600)]
+    grown(world, names)
+    worker = world.worker(shards=[shard])
+    worker.follows()
+    worker.drain()
+    kept = {"n299", "n599"}
+    for name in names:
+        if name not in kept:
+            world.etcd.delete(world.path(name))
+        if name not in kept and name[-1] != "0":
+            world.zk.delete(world.path(name))
+    left = {world.root, *(world.path(name) for name in names if name[-1] == "0" or name in kept)}
+    again = world.worker(shards=[shard], identity=SECOND)
+    again.follows()
+    assert set(world.etcd.values(world.root)) == {path.encode() for path in left}
+    assert again.full_sync().conflicts == 0
+    polling.until(lambda: marks(world, shard) == left)

@@ -13,7 +13,6 @@ from zk2etcd_workers.model import mapping
 _MOST = 200_000
 """Keys of one shard whose creation is known, at some 100 bytes each."""
 _CREATED = operator.attrgetter("create_revision")
-_VALUE = operator.attrgetter("value")
 
 
 class Title(NamedTuple):
@@ -127,10 +126,9 @@ def _said(value: bytes) -> int:
 def columns(page: wire.Page) -> tuple[Sequence[int], Sequence[int]]:
     """Of a page of marks: the revision that each says, and its own."""
     created = list(map(_CREATED, page.reply.kvs))
-    values = list(map(_VALUE, page.reply.kvs))
-    if not any(values):
+    if not any(page.values):
         return created, created
-    each = zip(values, created, strict=True)
+    each = zip(page.values, created, strict=True)
     return [_said(value) if value else own for value, own in each], created
 
 

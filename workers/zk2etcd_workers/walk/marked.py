@@ -187,10 +187,10 @@ class Reader:
                 asked = self._send(start, stop, expected, keys_only=keys_only)
 
     def _marks_before(self, asked: _Asked, end: bytes) -> _Marked:
-        key, name = self._marks.key, self._marks.name
+        cut, name = len(self._marks.base), self._marks.name
         page = asked.marks()
-        keys = list(map(key, page.keys))
-        said, own = map(list, marks.columns(page))
+        keys = [each[cut:] for each in page.keys]
+        said, own = marks.columns(page)
         while page.more and keys[-1] < end:
             page = self._client.range(
                 name(keys[-1] + b"\0"),
@@ -199,13 +199,14 @@ class Reader:
                 revision=asked.revision,
             )
             more, each = marks.columns(page)
-            keys += map(key, page.keys)
-            said += more
-            own += each
+            keys += [each[cut:] for each in page.keys]
+            said, own = [*said, *more], [*own, *each]
             if not page.keys:
                 break
-        cut = bisect.bisect_left(keys, end)
-        return _Marked(keys[:cut], said[:cut], own[:cut])
+        if not keys or keys[-1] < end:
+            return _Marked(keys, said, own)
+        till = bisect.bisect_left(keys, end)
+        return _Marked(keys[:till], said[:till], own[:till])
 
     def _rest(self, page: wire.Page, others: int) -> None:
         now = time.monotonic()
