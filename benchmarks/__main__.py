@@ -25,6 +25,7 @@ from benchmarks import (
     full_sync,
     growth,
     latency,
+    marks,
     members,
     memory,
     patterns,
@@ -86,6 +87,7 @@ RUNS: dict[str, Run] = {
     "buckets": lambda on, size: buckets.measure(on, SMALL, size.small, size.burst // 2, size.runs),
     "patterns": lambda on, size: patterns.measure(on, size.small, size.runs),
     "drift": lambda on, size: drift.measure(on, size.burst, size.changes, size.runs),
+    "marks": lambda on, size: marks.measure(on, SMALL, size.small, size.burst, size.runs),
     "verify": lambda on, size: verify.measure(on, SMALL, size.small, size.runs),
     "memory": lambda on, size: memory.following(on, SMALL, size.small, None),
     "recovery": lambda on, size: recovery.measure(on, SMALL, size.small, size.runs),
@@ -99,7 +101,7 @@ RUNS: dict[str, Run] = {
 """By name, the quiet ones first: a large tree in ZooKeeper's heap disturbs the latencies."""
 
 NEEDS: dict[str, tuple[str, ...]] = dict.fromkeys(
-    ("full-sync", "buckets", "verify", "memory", "recovery"), (SMALL,)
+    ("full-sync", "buckets", "marks", "verify", "memory", "recovery"), (SMALL,)
 )
 NEEDS |= {
     "processors": (SMALL, LARGE),

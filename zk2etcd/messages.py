@@ -28,7 +28,8 @@ class Shard:
 
     `id` is a slug of `from` plus 8 hex digits of sha256(from, to, bucket/buckets): safe in URLs
     and metric labels. `exclude` holds patterns of the ZooKeeper paths below `source` that are not
-    mirrored, `only`, unless it is empty, of those that alone are.
+    mirrored, `only`, unless it is empty, of those that alone are. `ownership`: whether all keys
+    in its range are its own, or those that it has marked.
     """
 
     id: str
@@ -38,6 +39,7 @@ class Shard:
     bucket: int = 0
     buckets: int = 1
     only: tuple[str, ...] = ()
+    ownership: Literal["range", "marks"] = "range"
 
 
 def shard_id(source: str, target: str, bucket: int = 0, buckets: int = 1) -> str:
@@ -201,7 +203,8 @@ class ShardReport:
     is the last order to pause or to resume that is done. `protocol_reason`: why classic, where
     bulk would have been preferred. `orphaned`: its worker has ended. `ensemble`: of the last start.
     `token`: the owner key's, 0 without one. `drift`: None where it is not watched what strangers
-    write.
+    write. `conflicts`: how many nodes have somebody else's key in their place, `conflict_paths`:
+    some of them.
     """
 
     id: str
@@ -235,6 +238,8 @@ class ShardReport:
     mark: Mark | None = None
     token: int = 0
     drift: conditions.Drift | None = None
+    conflicts: int = 0
+    conflict_paths: tuple[str, ...] = ()
 
     def fresh_until(self, moment: float) -> ShardReport:
         """The same with this `synced_at`. A worker's thousand shards have another one each second:

@@ -37,7 +37,11 @@ HISTOGRAMS = {
 }
 GAUGES = {
     *("zk2etcd_shard_owned", "zk2etcd_shard_phase", "zk2etcd_shard_keys", "zk2etcd_shard_pending"),
-    *("zk2etcd_shard_unsyncable", "zk2etcd_shard_full_sync_progress_ratio"),
+    *(
+        "zk2etcd_shard_unsyncable",
+        "zk2etcd_shard_conflicts",
+        "zk2etcd_shard_full_sync_progress_ratio",
+    ),
     "zk2etcd_shard_full_sync_rate",
     "zk2etcd_shard_full_sync_last_success_timestamp_seconds",
     *("zk2etcd_shard_synced_timestamp_seconds", "zk2etcd_worker_up"),

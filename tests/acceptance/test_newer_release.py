@@ -7,7 +7,7 @@ import pytest
 from tests import polling
 from tests.acceptance import both_sides, conftest, installed
 
-NEWER = b'{"v":2,"min_reader":2,"written_by":"zk2etcd 9"}'
+NEWER = b'{"v":2,"min_reader":3,"written_by":"zk2etcd 9"}'
 
 
 @pytest.fixture

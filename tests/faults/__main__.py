@@ -13,7 +13,7 @@ import sys
 import traceback
 
 from tests import releases
-from tests.faults import run, servers
+from tests.faults import beside, run, servers
 
 _ZOOKEEPERS = {"3.4": releases.ZOOKEEPER_3_4, "3.9": releases.ZOOKEEPER_3_9}
 _ETCDS = {"3.3": releases.ETCD_3_3, "3.5": releases.ETCD_3_5_16, "newest": releases.ETCD_3_5_30}
@@ -43,6 +43,11 @@ def main(arguments: list[str]) -> int:
             _say("\n".join(drawn.lines()))
             continue
         try:
+            if asked.marks:
+                found = beside.run(seed, asked.seconds, asked.source_tree)
+                _say("\n".join([found.line(), *map(str, found.violations[:5])]))
+                broken += bool(found.violations)
+                continue
             report = run.run(seed, asked.seconds, made_of, asked.source_tree)
         except Exception as error:
             broken += 1
@@ -75,6 +80,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--etcds", type=int, default=1, help="1: as the seed says; or 3")
     parser.add_argument("--prefixes", type=int, default=0, help="small ones beside the others")
     parser.add_argument("--share", action="store_true", help="three supervisors share all that")
+    marks = "two mirrors of two ensembles, and a stranger, in one range"
+    parser.add_argument("--marks", action="store_true", help=marks)
     parser.add_argument("--patterns", action="store_true", help="mirror some by patterns")
     drift = "no full syncs: a watch tells what strangers write, all the time"
     parser.add_argument("--drift", action="store_true", help=drift)

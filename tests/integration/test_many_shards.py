@@ -16,7 +16,7 @@ from zk2etcd import errors, messages
 from zk2etcd.sandbox import servers
 from zk2etcd_workers.etcd import client as engine, wire
 from zk2etcd_workers.leasing import leases
-from zk2etcd_workers.ownership import fence, kept, reads, records
+from zk2etcd_workers.ownership import fence, formats, kept, reads, records
 
 MANY = 150
 _TXNS = re.compile(r'grpc_server_handled_total\{grpc_code="OK",grpc_method="(?:Txn|Range)".* (\S+)')
@@ -237,7 +237,7 @@ def test_sixteen_that_claim_at_once_lose_no_more_races_than_there_are(
     """Each Txn that was overtaken tells how it is by now: in each round one of them succeeds."""
     clients = [etcd_clients.at([etcd.url]) for _ in range(16)]
     try:
-        records.ensure_format(clients[0], records.Keys(world.state))
+        formats.ensure_format(clients[0], records.Keys(world.state))
         fences = [
             workers.fences(f"s{at}", client, [f"p{at}"])[0] for at, client in enumerate(clients)
         ]
@@ -263,7 +263,7 @@ def test_of_sixteen_members_that_claim_at_once_those_overtaken_come_one_behind_t
     names = [f"s{at:02d}" for at in range(16)]
     clients = [etcd_clients.at([etcd.url]) for _ in names]
     try:
-        records.ensure_format(clients[0], keys)
+        formats.ensure_format(clients[0], keys)
         for name in names:
             clients[0].txn(wire.Txn([], [wire.Put(keys.member(name), b"{}")]))
         fences = [
@@ -298,7 +298,7 @@ def test_a_claim_is_overtaken_once_and_tried_again_without_another_look(
         return send(txn, **options)
 
     ranges = calls(client, monkeypatch, "range")
-    records.ensure_format(client, records.Keys(workers.state))
+    formats.ensure_format(client, records.Keys(workers.state))
     monkeypatch.setattr(client, "txn", late)
     mine.claim({})
     assert mine.token > theirs.token
@@ -316,7 +316,7 @@ def test_a_format_that_came_meanwhile_is_looked_at_before_anything_is_taken(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     [mine] = workers.fences("me", client, ["p0"])
-    records.ensure_format(client, keys := records.Keys(world.state))
+    formats.ensure_format(client, keys := records.Keys(world.state))
     send = client.txn
 
     def late(txn: wire.Txn, **options: bool) -> wire.Answer:

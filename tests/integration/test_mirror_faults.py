@@ -604,7 +604,7 @@ def test_wrong_settings_are_said_and_not_fatal(world: mirroring.World) -> None:
 
 
 def test_a_newer_format_is_respected(world: mirroring.World) -> None:
-    world.etcd.put(f"{world.state}/format", b'{"v":2,"min_reader":2,"written_by":"zk2etcd 9"}')
+    world.etcd.put(f"{world.state}/format", b'{"v":2,"min_reader":3,"written_by":"zk2etcd 9"}')
     world.zk.create(world.root, b"")
     worker = world.worker()
     report = worker.wait(lambda report: report.phase == "error", what="an error")

@@ -6,6 +6,7 @@ what ZooKeeper told. A full sync at the end proves that nothing was missed, and 
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 import random
 import threading
@@ -620,3 +621,33 @@ def _changes(on: Line, dice: random.Random, done: threading.Event) -> None:
         done.wait(0.002)
     client.stop()
     client.close()
+
+
+def test_where_keys_are_marked_only_those_are_asked_about(line: Line) -> None:
+    """A stranger's key is nobody's concern; ours are asked for by the names of their marks."""
+    _seed(line)
+    theirs = line.path("beside")
+    line.etcd.put(theirs, b"theirs")
+    plain = mirroring.shard(line.root, line.root)
+    hosts = {"hosts": [line.way.address], "protocol": "classic", **LONG}
+    worker = line.worker(
+        shards=[dataclasses.replace(plain, ownership="marks")],
+        zookeeper=hosts,
+    )
+    worker.follows()
+    line.clean(worker)
+
+    def change() -> None:
+        line.zk.set(line.path("set"), b"new")
+        line.zk.delete(line.path("gone"), recursive=True)
+        line.zk.create(line.path("leaf", "child"), b"c")
+        line.zk.set(theirs, b"ours")
+
+    line.away(change)
+    line.back(worker, resumed=1, bases=1)
+    polling.until(lambda: line.etcd.value(line.path("leaf", "child")) == b"c")
+    polling.until(lambda: line.etcd.value(line.path("set")) == b"new")
+    polling.until(lambda: line.etcd.value(line.path("gone")) is None)
+    assert line.etcd.value(theirs) == b"theirs"
+    assert line.etcd.below(line.path("gone")) == {}
+    worker.wait(lambda report: report.conflicts == 1)

@@ -16,6 +16,7 @@ from zk2etcd import messages, metrics
 from zk2etcd.config import models
 from zk2etcd.logs import logger
 from zk2etcd_workers import heap, sides, turn
+from zk2etcd_workers.belonging import marks
 from zk2etcd_workers.gathering import desk
 from zk2etcd_workers.mirror import admission, mirror
 from zk2etcd_workers.model import mapping, news, steps, told
@@ -234,6 +235,7 @@ class Worker:
                 ours.client, keys, ours.lease, self._spec.identity, shard, ours.shared
             ),
             keys=keys,
+            marks=marks.of(keys.owned(shard), shard),
             instruments=self._instruments,
             turn=turn.Turn(),
             log=self._log.bind(shard=shard.id),
@@ -243,13 +245,8 @@ class Worker:
             shelves=ours.shelves,
             shares=self._spec.shares,
         )
-        self._log.info(
-            "mirror starts",
-            shard=shard.id,
-            source=shard.source,
-            target=shard.target,
-            trace_id=self._trace,
-        )
+        sides_of = {"source": shard.source, "target": shard.target}
+        ctx.log.info("mirror starts", trace_id=self._trace, **sides_of)
         started = mirror.Mirror(
             ctx,
             self._reaped,

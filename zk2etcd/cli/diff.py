@@ -80,7 +80,7 @@ def command(
         raise click.UsageError("give the configuration with -c FILE")
     if ctx.get_parameter_source("rounds") == click.core.ParameterSource.DEFAULT:
         rounds = max(1, max_round - 1)
-    with older.configuration(older_flags.Flags(**flags), sets, writes=fix) as (path, content):
+    with older.configuration(older_flags.Flags(**flags), sets) as (path, content):
         if print_config:
             click.echo(content, nl=False)
             return 0

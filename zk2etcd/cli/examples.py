@@ -52,6 +52,13 @@ ENDINGS = {
         ),
         ("0 equal", "1 differences, or nodes that cannot be read", BAD_USE, AWAY),
     ),
+    "adopt": Ending(
+        (
+            "zk2etcd adopt -c config.yaml",
+            "zk2etcd adopt -c config.yaml --yes --from dubbo-0a1b2c3d dubbo-aa9c75c9",
+        ),
+        ("0 marked, or nothing to mark", "1 not agreed to", BAD_USE, AWAY),
+    ),
     "full-sync": Ending(
         ("zk2etcd full-sync", "zk2etcd full-sync -c config.yaml --wait dubbo-aa9c75c9"),
         ("0 asked for, or done", "1 with --wait: not done in time, or not all well", BAD_USE, AWAY),

@@ -30,6 +30,7 @@ COMMANDS = {
     "run": ("zk2etcd.cli.run", "Mirror in the foreground; `zk2etcd -c F` is short for it."),
     "status": ("zk2etcd.cli.status", "Show the running supervisor's status."),
     "diff": ("zk2etcd.cli.diff", "Compare keys and values of both sides; --fix repairs."),
+    "adopt": ("zk2etcd.cli.adopt", "Mark equal keys that are there already as the mirror's own."),
     "full-sync": ("zk2etcd.cli.full_sync", "Have the running supervisor do a full sync now."),
     "release": ("zk2etcd.cli.release", "Let the deletes happen that the guard holds back."),
     "pause": ("zk2etcd.cli.pause", "Have nothing written to shards, until they are resumed."),

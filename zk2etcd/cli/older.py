@@ -57,7 +57,7 @@ def _valued(hidden: bool) -> Iterator[Callable[[Any], Any]]:
         ("etcd-key", "FILE", "Its private key."),
         ("fullsync-interval", "DURATION", "Time between full syncs; 0s turns them off."),
         ("log-level", "LEVEL", "debug, info, warn or error."),
-        ("redis-server", "ADDRESS", "Refused while deletes are on: see docs/migrating.md."),
+        ("redis-server", "ADDRESS", "Means sync.ownership: marks; see docs/migrating.md."),
         ("redis-username", "NAME", "Not used."),
         ("redis-password", "TEXT", "Not used."),
     ):
@@ -88,9 +88,7 @@ def given(ctx: click.Context, *more: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def configuration(
-    flags: older_flags.Flags, sets: tuple[str, ...], writes: bool
-) -> Iterator[tuple[str, str]]:
+def configuration(flags: older_flags.Flags, sets: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     """(path, text with `sets`) of the file these flags amount to, found valid; gone afterwards.
 
     A file and not a value, so that all that follows (SIGHUP, status, errors) has one to name.
@@ -107,7 +105,7 @@ def configuration(
         except errors.ConfigError as error:
             told = [older_flags.in_flags(fault, path) for fault in error.faults]
             raise errors.ConfigError(told) from error
-        redis = older_flags.check_redis(flags, loaded.sync.deletes, writes)
+        redis = older_flags.about_redis(flags, loaded.sync.ownership)
         for warning in (*translation.warnings, *([redis] if redis else [])):
             click.echo(f"zk2etcd: warning: {text.printable(warning)}", err=True)
         yield path, older_flags.render(translation.content, sets)

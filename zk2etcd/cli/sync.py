@@ -25,7 +25,7 @@ def command(paths: tuple[str, ...], sets: tuple[str, ...], print_config: bool, *
     """
     if paths:
         raise click.UsageError("sync is configured by flags; with a file, write zk2etcd -c FILE")
-    with older.configuration(older_flags.Flags(**flags), sets, writes=True) as (path, content):
+    with older.configuration(older_flags.Flags(**flags), sets) as (path, content):
         if print_config:
             click.echo(content, nl=False)
             return 0

@@ -20,6 +20,7 @@ MEANING = {
     "missing": "in ZooKeeper only",
     "extra": "in etcd only",
     "differs": "with different values",
+    "conflict": "with somebody else's key in their place",
 }
 _SHOWN = 20
 _NOTES = {

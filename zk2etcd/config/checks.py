@@ -30,7 +30,8 @@ def check(data: Any) -> Iterator[Fault]:
     sync = _section(data, "sync")
     prefixes = _prefixes(sync)
     yield from _overlaps(prefixes, "from")
-    yield from _overlaps(prefixes, "to")
+    if sync.get("ownership") != "marks":
+        yield from _overlaps(prefixes, "to")
     yield from _excludes(prefixes, sync)
     yield from _sessions(sync)
     yield from _backoff(_section(data, "workers", "restart_backoff"))

@@ -116,7 +116,7 @@ class Sync(fields.Live):
     prefixes: tuple[Annotated[Prefix, *fields.SHORT_PREFIX], ...] = Field(
         min_length=1,
         description="The subtrees. Neither the `from`s nor the `to`s may overlap, so that each key"
-        " has one writer.",
+        " has one writer; with `ownership: marks` the `to`s may.",
         examples=[["/dubbo"]],
     )
     exclude: tuple[fields.Pattern, ...] = Field(
@@ -159,6 +159,12 @@ class Sync(fields.Live):
         description="When what others write to mirrored keys is put right: at the next full sync,"
         " or within a second, by a watch of etcd, which sends each worker all that is written below"
         " `to`. Deletes are left to the full sync and its guard either way.",
+    )
+    ownership: Literal["range", "marks"] = Field(
+        "range",
+        description="Which keys below `to` are ours. range: all of them, and nobody else may write"
+        " there. marks: only those that zk2etcd created, by a mark beside each; what others put"
+        " there is neither overwritten nor deleted, and several mirrors may share one `to`.",
     )
     delete_guard: DeleteGuard = Field(
         DeleteGuard(),

@@ -67,7 +67,7 @@ class Translation:
 
 
 def translate(flags: Flags) -> Translation:
-    """The configuration and what was lost on the way; `check_redis` remains to be asked.
+    """The configuration and what was lost on the way; `about_redis` remains to be asked.
 
     :raises errors.UsageError: a flag is missing without which there is nothing to mirror.
     """
@@ -78,6 +78,8 @@ def translate(flags: Flags) -> Translation:
     sync: dict[str, Any] = {"prefixes": _outermost(prefixes)}
     if excludes := _paths(flags.zookeeper_exclude_prefix):
         sync["exclude"] = [patterns.escaped(path) for path in excludes]
+    if flags.redis_server:
+        sync["ownership"] = "marks"
     sync["full_sync_interval"] = _escaped(flags.fullsync_interval)
     log: dict[str, Any] = {"level": _level(flags.log_level)}
     if flags.enable_event_log:
@@ -91,29 +93,24 @@ def translate(flags: Flags) -> Translation:
     return Translation(content, tuple(_warnings(flags, prefixes, excludes)))
 
 
-def check_redis(flags: Flags, deletes: str, writes: bool) -> str | None:
-    """A warning, if there is one. `deletes` is sync.deletes; `writes`: anything will be written.
+def about_redis(flags: Flags, ownership: str) -> str | None:
+    """A warning, if there is one. `ownership` is sync.ownership.
 
     The older tool noted in Redis what it wrote, and deleted nothing else. We do not read those
-    notes: every key below a prefix that ZooKeeper lacks counts as a leftover, whoever wrote it.
-
-    :raises errors.UsageError: something that another tool wrote could be deleted.
+    notes: marks in etcd say the same, once a person has adopted what is there.
     """
     if not flags.redis_server:
         unused = flags.redis_username or flags.redis_password
         return "--redis-username and --redis-password: there is no Redis here" if unused else None
-    if deletes == "never":
-        return "--redis-server is not used: nothing is deleted, so nothing is noted"
-    if not writes:
+    if ownership != "marks":
         return (
-            "--redis-server is not used: keys that another tool wrote below a prefix count as"
-            " differences"
+            "--redis-server is not used: every key below a prefix counts as the mirror's own, also"
+            " what another tool wrote there"
         )
-    raise errors.UsageError(
-        "--redis-server is refused: the older tool noted there which keys it wrote, and deleted no"
-        " other; zk2etcd does not read these notes and would delete what another tool wrote below"
-        " the prefixes. If only ZooKeeper's mirror writes there, leave the flag out; otherwise add"
-        " --set sync.deletes=never"
+    return (
+        "--redis-server means sync.ownership: marks; the older tool's notes are not read. What it"
+        " has mirrored is left alone, as anybody's, until it is marked: zk2etcd adopt -c FILE, with"
+        " the file that --print-config prints"
     )
 
 

@@ -25,6 +25,7 @@ def shards(cfg: models.Config) -> tuple[messages.Shard, ...]:
             bucket=bucket,
             buckets=prefix.buckets,
             only=tuple(sorted(set(prefix.only))),
+            ownership=cfg.sync.ownership,
         )
         for prefix in cfg.sync.prefixes
         for bucket in range(prefix.buckets)

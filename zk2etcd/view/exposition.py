@@ -158,6 +158,11 @@ _SHARD_GAUGES = (
         lambda report: report.unsyncable_total or len(report.unsyncable),
     ),
     _Row(
+        "shard_conflicts",
+        "Nodes with somebody else's key in their place, where sync.ownership is marks.",
+        lambda report: report.conflicts,
+    ),
+    _Row(
         "contested",
         "Keys that somebody else keeps writing, where sync.drift is watch; /status names some.",
         lambda report: report.drift.contested if report.drift else 0,

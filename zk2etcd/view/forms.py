@@ -134,6 +134,8 @@ _SHARD = _object(
         "full_sync_due": _flag,
         "pause": _or_none(_object({"by": _text, "since": _time})),
         "ensemble": _or_none(_object({"path": _text, "zxid": _text, "at": _time})),
+        "conflicts": _count,
+        "conflict_paths": _list(_text),
         "drift": _or_none(
             _object({"why": _or_none(_text), "contested": _count, "paths": _list(_text)})
         ),

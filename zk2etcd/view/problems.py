@@ -19,7 +19,8 @@ _NOTHING: Mapping[str, Any] = {"config": {"error": None}, "workers": []}
 class Problem:
     """One thing a person should know: where, what, and what to do about it.
 
-    `kind`: config, metrics, worker, member, error, guard, pause, missed, drift or unsyncable;
+    `kind`: config, metrics, worker, member, error, guard, pause, missed, drift, conflict or
+    unsyncable;
     `where` is a shard's id for the last six.
     """
 
@@ -102,6 +103,8 @@ def _of_shard(shard: Mapping[str, Any], now: float) -> list[Problem]:
         listed.append(_of_missed(shard))
     if status.drifts(shard):
         listed += _of_drift(shard["id"], shard["drift"])
+    if shard.get("conflicts"):
+        listed.append(_of_conflicts(shard))
     if shard["unsyncable_total"]:
         first = "; ".join(f"{e['path']}: {e['reason']}" for e in shard["unsyncable"][:3])
         what = f"{shard['unsyncable_total']} paths cannot be mirrored: {first}"
@@ -132,6 +135,15 @@ def _of_drift(where: str, drift: Mapping[str, Any]) -> list[Problem]:
         remedy = "full syncs put it right meanwhile; it is watched again by itself"
         listed.append(Problem(where, what, remedy, "drift"))
     return listed
+
+
+def _of_conflicts(shard: Mapping[str, Any]) -> Problem:
+    names = ", ".join(shard.get("conflict_paths", ())[:3])
+    what = f"{shard['conflicts']} nodes have keys in their place that are not ours: {names}"
+    remedy = (
+        "they are left alone, until they are gone; zk2etcd adopt makes ours those that are equal"
+    )
+    return Problem(shard["id"], what, remedy, "conflict")
 
 
 def _of_guard(where: str, guard: Mapping[str, Any]) -> Problem:

@@ -98,6 +98,7 @@ def stands_out(shard: Mapping[str, Any]) -> bool:
     """Whether there is more to see of a shard than that it follows: where there are many, those are
     looked for."""
     told = shard["error"] or shard.get("pause") or shard["pending"] > _BUSY or drifts(shard)
+    told = told or shard.get("conflicts")
     return shard["phase"] != "following" or advance.runs(shard) or _troubled(shard) or bool(told)
 
 
@@ -185,6 +186,8 @@ def _shard(shard: published.ShardView, now: float) -> Document:
         "pause": _held(report.pause),
         "ensemble": _ensemble(report.ensemble),
         "drift": report.drift and {**vars(report.drift), "paths": list(report.drift.paths)},
+        "conflicts": report.conflicts,
+        "conflict_paths": list(report.conflict_paths),
         "full_sync_running": report.full_sync_running,
         "full_sync_due": shard.full_sync_due,
         "last_full_sync": _full_sync(report.last_full_sync),

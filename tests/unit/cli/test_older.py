@@ -37,16 +37,16 @@ def test_switches_are_taken_as_go_programs_write_them(capsys: pytest.CaptureFixt
     assert main.run(["sync", *SERVERS, "--leader-elect=perhaps", "--print-config"]) == 2
 
 
-def test_redis_is_refused_unless_deletes_are_off(capsys: pytest.CaptureFixture[str]) -> None:
+def test_redis_means_marks_and_tells_of_adopt(capsys: pytest.CaptureFixture[str]) -> None:
     redis = (*SERVERS, "--redis-server=redis:6379", "--redis-password=hidden", "--print-config")
-    assert main.run(["sync", *redis]) == 2
-    assert "--redis-server is refused" in capsys.readouterr().err
-    assert main.run(["diff", "--fix", *redis]) == 2
-    assert main.run(["diff", *redis]) == 0
-    capsys.readouterr()
-    assert main.run(["sync", *redis, "--set", "sync.deletes=never"]) == 0
+    assert main.run(["sync", *redis]) == 0
     captured = capsys.readouterr()
-    assert "deletes: never" in captured.out
+    assert "ownership: marks" in captured.out
+    assert "zk2etcd adopt" in captured.err
+    assert main.run(["diff", "--fix", *redis]) == 0
+    capsys.readouterr()
+    assert main.run(["sync", *redis, "--set", "sync.ownership=range"]) == 0
+    captured = capsys.readouterr()
     assert "--redis-server is not used" in captured.err
     assert "hidden" not in captured.out + captured.err
 

@@ -110,14 +110,15 @@ def test_the_event_log_is_had_if_it_is_wanted(wanted: bool) -> None:
     assert not any("event-log" in each for each in found.warnings)
 
 
-def test_redis_is_refused_where_something_could_be_deleted() -> None:
+def test_redis_means_marks() -> None:
+    """The older tool noted there what was its own."""
     given = flags(redis_server="redis:6379", redis_password="p")
-    with pytest.raises(errors.UsageError, match=r"what another tool wrote.*sync\.deletes=never"):
-        older_flags.check_redis(given, "apply", writes=True)
-    assert "nothing is deleted" in (older_flags.check_redis(given, "never", writes=True) or "")
-    assert "count as differences" in (older_flags.check_redis(given, "apply", writes=False) or "")
-    assert older_flags.check_redis(flags(), "apply", writes=True) is None
-    alone = older_flags.check_redis(flags(redis_password="p"), "apply", writes=True)
+    assert older_flags.translate(given).content["sync"]["ownership"] == "marks"
+    assert "zk2etcd adopt" in (older_flags.about_redis(given, "marks") or "")
+    assert "is not used" in (older_flags.about_redis(given, "range") or "")
+    assert older_flags.about_redis(flags(), "range") is None
+    assert "ownership" not in older_flags.translate(flags()).content["sync"]
+    alone = older_flags.about_redis(flags(redis_password="p"), "range")
     assert "no Redis" in (alone or "")
     assert "redis_password" not in repr(given)
 

@@ -18,10 +18,11 @@ from typing import TypeVar
 from zk2etcd import errors, messages, metrics
 from zk2etcd.config import models
 from zk2etcd_workers import heap, turn
+from zk2etcd_workers.belonging import marks
 from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.leasing import leases
 from zk2etcd_workers.model import mapping, pacing
-from zk2etcd_workers.ownership import fence, reads, records
+from zk2etcd_workers.ownership import fence, formats, reads, records
 from zk2etcd_workers.shard import context
 from zk2etcd_workers.zookeeper import reply as replies, session as sessions
 
@@ -95,7 +96,7 @@ class Sides:
         :raises errors.NewerReader: a newer release has our keys in etcd.
         """
         self.reach_etcd()
-        records.require_reader(self.client, records.Keys(self.settings.state.prefix))
+        formats.require_reader(self.client, records.Keys(self.settings.state.prefix))
         self.reach_zookeeper()
 
     def reach_etcd(self) -> None:
@@ -156,6 +157,7 @@ class Sides:
             reads=reads.Reads(self.client),
             fence=fence.Fence(self.client, keys, self._lease, self._who, shard),
             keys=keys,
+            marks=marks.of(keys.owned(shard), shard),
             instruments=metrics.null(),
             turn=turn.Turn(),
             log=Silent(),

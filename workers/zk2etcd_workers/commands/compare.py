@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from zk2etcd import messages
+from zk2etcd_workers.belonging import looking
 from zk2etcd_workers.commands import both_sides, spool
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.mirror import counting
@@ -148,7 +149,7 @@ def _first_look(ctx: context.Context, found: Found, told: Tell) -> spool.Spool:
     walk = ctx.walk()
     differing, counts = spool.Spool(), plan.Counts()
     watched = _watched(ctx, walk, told)
-    reader = ctx.reader(yields=True)
+    reader = ctx.reader(yields=True, met=_Met(differing))
     for change in beside.differences(watched, reader, ctx.mapping.buckets, counts):
         if not isinstance(change, plan.Extra):
             # Whether the keys are there at all is known at the next look.
@@ -163,6 +164,20 @@ def _first_look(ctx: context.Context, found: Found, told: Tell) -> spool.Spool:
         found.cannot_read(path)
     found.unreadable = walk.opaque
     return differing
+
+
+class _Met:
+    """What is somebody else's is looked at again too."""
+
+    def __init__(self, differing: spool.Spool) -> None:
+        self._differing = differing
+
+    def saw(self, paths: Sequence[bytes]) -> None:
+        for path in paths:
+            self._differing.add(spool.Record(spool.DIFFERS, path))
+
+    def ended(self) -> None:
+        """Nothing is known of an earlier time."""
 
 
 def _watched(ctx: context.Context, walk: snapshot.Walk, told: Tell) -> Iterator[plan.Run]:
@@ -202,7 +217,7 @@ def _look_again(
     for chunk in _chunks(before, ctx.session.request_size.most):
         looked(done)
         done += len(chunk)
-        theirs = _in_etcd(ctx, [record.path for record in chunk])
+        theirs, strange = _in_etcd(ctx, [record.path for record in chunk])
         verdicts = confirm.read_again(ctx, [record.path for record in chunk])
         for record, there, verdict in zip(chunk, theirs, verdicts, strict=True):
             if isinstance(verdict.node, tree.Miss) and not confirm.is_absent(ctx, verdict.node):
@@ -210,6 +225,8 @@ def _look_again(
                 continue
             node = None if confirm.is_absent(ctx, verdict.node) else verdict.node
             kind = _kind(node, there)
+            if record.path in strange:
+                kind = None if node is None else spool.CONFLICT
             if kind is not None:
                 revision = there.revision if there else 0
                 moved = record.revision not in (spool.UNKNOWN, revision)
@@ -227,8 +244,16 @@ def _kind(node: tree.Node | tree.Miss | None, there: wire.Present | None) -> str
     return spool.EXTRA if there is not None else None
 
 
-def _in_etcd(ctx: context.Context, paths: list[bytes]) -> list[wire.Present | None]:
-    return ctx.etcd.lookup([ctx.mapping.key(path) for path in paths])
+def _in_etcd(
+    ctx: context.Context, paths: list[bytes]
+) -> tuple[list[wire.Present | None], Collection[bytes]]:
+    """What etcd has, and which of these paths have keys that are not ours."""
+    keys = [ctx.mapping.key(path) for path in paths]
+    if ctx.marks is None:
+        return ctx.etcd.lookup(keys), ()
+    found = list(looking.lookup(ctx.etcd, ctx.marks.base, keys))
+    strange = {path for path, each in zip(paths, found, strict=True) if each.is_theirs}
+    return [each.key for each in found], strange
 
 
 def _judge(ctx: context.Context, found: Found, differing: spool.Spool) -> None:

@@ -16,7 +16,7 @@ from zk2etcd import conditions, errors, messages
 from zk2etcd.config import models
 from zk2etcd_workers.commands import both_sides
 from zk2etcd_workers.mirror import base, counting, splits
-from zk2etcd_workers.ownership import kept as own, records
+from zk2etcd_workers.ownership import formats, kept as own
 from zk2etcd_workers.safety import guard_record, identity, pause_key
 from zk2etcd_workers.shard import context, facts as shard_facts
 
@@ -53,7 +53,7 @@ def mend(
     ctx = both.context(shard, released)
     ctx = dataclasses.replace(ctx, config=_with_room(ctx.config, (released or 0) * shard.buckets))
     facts = shard_facts.Facts()
-    records.ensure_format(ctx.etcd, ctx.keys, WRITTEN_BY)
+    formats.ensure_format(ctx.etcd, ctx.keys, WRITTEN_BY)
     owned = ctx.fence.claim({})
     try:
         owned = splits.adopt(ctx, owned)

@@ -20,7 +20,7 @@ from zk2etcd.config import models
 from zk2etcd_workers.commands import both_sides, finding
 from zk2etcd_workers.etcd import client as etcd, failures, wire
 from zk2etcd_workers.model import mapping, tree
-from zk2etcd_workers.ownership import records
+from zk2etcd_workers.ownership import formats, records
 from zk2etcd_workers.walk import etcd_keys
 
 SIDE = finding.Side("etcd")
@@ -273,7 +273,12 @@ def present(both: both_sides.Sides, shard: messages.Shard) -> Iterator[finding.F
         count = etcd_keys.number(both.client, mapped)
     else:
         count = both.client.range(*mapped.below(), count_only=True).total
-    if count and both.settings.sync.delete_guard.first_sync == "hold":
+    if count and shard.ownership == "marks":
+        yield SIDE.note(
+            f"below {shard.target} are keys already ({count:,}), and not from a mirror of it",
+            "they are left alone; zk2etcd adopt makes ours those that equal ZooKeeper",
+        )
+    elif count and both.settings.sync.delete_guard.first_sync == "hold":
         yield SIDE.note(
             f"below {shard.target} are keys already ({count:,}), and not from a mirror of it",
             "those that ZooKeeper lacks stay until released (sync.delete_guard.first_sync)",
@@ -285,7 +290,7 @@ def readable_format(both: both_sides.Sides) -> Iterator[finding.Fact]:
     key = records.Keys(both.settings.state.prefix).format()
     for kv in both.client.range(key).kvs:
         try:
-            records.check_format(kv.value, key)
+            formats.check_format(kv.value, key)
         except errors.NewerFormat as error:
             fact = SIDE.fail(str(error), "no shard is mirrored as long as that is so")
             yield dataclasses.replace(fact, refused=isinstance(error, errors.NewerReader))

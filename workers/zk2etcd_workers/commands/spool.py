@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import NamedTuple
 
-MISSING, EXTRA, DIFFERS = KINDS = ("missing", "extra", "differs")
+MISSING, EXTRA, DIFFERS, CONFLICT = KINDS = ("missing", "extra", "differs", "conflict")
 UNKNOWN = -1
 """The `revision` of a key that has not been read by itself yet."""
 

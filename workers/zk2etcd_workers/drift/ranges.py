@@ -24,12 +24,13 @@ _KEPT = 10_000
 
 class Asks(NamedTuple):
     """What a place asks of its shard: to `wake`; whether it `follows`; to `compare` all; whether it
-    is `comparing`. From any thread."""
+    is `comparing`; whether it is one of its keys that was changed. From any thread."""
 
     wake: Callable[[], None]
     follows: Callable[[], bool]
     compare: Callable[[], None]
     comparing: Callable[[], bool]
+    concerns: Callable[[bytes], bool] = lambda _: True
 
 
 class Part(NamedTuple):
@@ -200,9 +201,9 @@ class Seat:
         """A stranger changed these keys. From any thread."""
         if change.revision <= self.token:
             return
-        shard, paths = self.mapping, list[bytes]()
+        shard, paths, concerns = self.mapping, list[bytes](), self.asks.concerns
         for key in change.keys:
-            if shard.is_image(key) and (path := shard.path(key)) is not None:
+            if concerns(key) and shard.is_image(key) and (path := shard.path(key)) is not None:
                 paths.append(path)
         if not paths:
             return

@@ -50,13 +50,18 @@ class Watcher:
         self._thread: threading.Thread | None = None
         self._comparing: tuple[ranges.Seat, float] | None = None
 
-    def join(self, shard: mapping.Mapping, token: int, asks: ranges.Asks) -> ranges.Seat:
-        """A place for a shard that was taken with this token, just now."""
+    def join(
+        self, shard: mapping.Mapping, token: int, asks: ranges.Asks, of: bytes = b""
+    ) -> ranges.Seat:
+        """A place for a shard that was taken with this token, just now.
+
+        :param of: whose writes count as ours there; by default those of all with its target.
+        """
         seat = ranges.Seat(shard, token, asks, self._client.rollbacks)
         with self._lock:
             rollbacks = self._client.rollbacks
             made = ranges.Range.of(shard, rollbacks)
-            place = self._ranges.setdefault(shard.target, made)
+            place = self._ranges.setdefault(of or shard.target, made)
             seat.sits(place, lambda: self._client.rollbacks)
             self._prepare(place, seat, rollbacks)
             place.joined(seat)

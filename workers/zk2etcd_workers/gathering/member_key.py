@@ -11,7 +11,7 @@ from zk2etcd.logs import logger
 from zk2etcd_workers.etcd import client as etcd, wire
 from zk2etcd_workers.gathering import configs, documents, table
 from zk2etcd_workers.leasing import leases
-from zk2etcd_workers.ownership import records
+from zk2etcd_workers.ownership import formats, records
 
 _PUT_EVERY = 1.0
 """Seconds between two puts, but for what is urgent: that we drain, or are there at all."""
@@ -95,7 +95,7 @@ class MemberKey:
         """Others shall not count on us: the supervisor does nothing."""
         if not self._silent:
             self._silent = True
-            self._formatted = self._formatted or records.ensure_format(self._client, self._keys)
+            self._formatted = self._formatted or formats.ensure_format(self._client, self._keys)
             logger.get().warning(
                 "the supervisor gives no sign: its key among the members is deleted",
                 seconds=round(silence, 1),
@@ -139,7 +139,7 @@ class MemberKey:
         return not said.get("draining")
 
     def _write(self, standing: messages.Standing, wanted: bytes, lease: int) -> None:
-        self._formatted = self._formatted or records.ensure_format(self._client, self._keys)
+        self._formatted = self._formatted or formats.ensure_format(self._client, self._keys)
         shards = standing.member.shards
         if self._listed is None or self._listed[0] != shards:
             self._listed = shards, self._configs.ensure(shards)

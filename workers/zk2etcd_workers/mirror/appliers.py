@@ -9,10 +9,14 @@ from typing import Any
 
 from zk2etcd import errors
 from zk2etcd.logs import logger
+from zk2etcd_workers.belonging import forms, marks, writes as belonging
 from zk2etcd_workers.drift import ranges
 from zk2etcd_workers.etcd import wire
-from zk2etcd_workers.model import plan, tree
-from zk2etcd_workers.shard import apply, context
+from zk2etcd_workers.model import paging, plan, tree
+from zk2etcd_workers.shard import apply, context, grouping
+
+_FORM_BYTES = 40
+_Met = Callable[[Sequence[plan.Write], Sequence[plan.Write]], None]
 
 
 class DryApplier(apply.Applier):
@@ -94,11 +98,64 @@ class TellingApplier(apply.Applier):
         self._place.ended(number, answer.revision if wrote else 0, told=puts)
 
 
+class MarkedApplier(apply.Applier):
+    """Writes what is marked as ours, and marks what it creates."""
+
+    most = forms.MOST
+
+    def __init__(self, of: marks.Marks, met: _Met, *given: Any) -> None:
+        """:param met: told of writes whose keys are somebody else's, and of what was done."""
+        self._marks_of, self._marking, self._met = of, belonging.Marking(of), met
+        super().__init__(*given)
+
+    @property
+    def may_go_together(self) -> bool:
+        return False
+
+    def _sizes(self, writes: Sequence[plan.Write]) -> list[int]:
+        """Each name is there twice at least, and so is its mark's."""
+        more = 2 * len(self._marks_of.base) + _FORM_BYTES
+        return [4 * len(write.key) + len(write.value or b"") + more for write in writes]
+
+    def _build(
+        self, writes: Sequence[plan.Write], reads: Sequence[wire.Range], *, guarded: bool
+    ) -> grouping.Built:
+        flat = guarded or bool(self._learned.operations)
+        shape = self._marking.shape(writes, reads, guarded=guarded, flat=flat)
+        has_put = any(write.value is not None for write in writes)
+        ops = [self._marking.touch(), *shape.ops] if has_put else shape.ops
+        return grouping.Built(writes, ops, shape=(shape, 1 + has_put))
+
+    def _written(self, sent: apply.Sent, answer: wire.Answer) -> apply.Settled:
+        shape, before = sent.shape
+        found = self._marking.settle(shape, answer.after(before), guarded=sent.guarded)
+        done, moved, again, theirs = found
+        self._count(done, "success")
+        self._met(theirs, done)
+        if again:
+            self._again.append((again, bool(sent.ranged), False))
+        below: Sequence[bytes] = ()
+        further: Sequence[paging.Pages] = ()
+        if sent.ranged:
+            ranges = list(answer.ranges(skip=1))[-len(sent.ranged) :]
+            below, further = self._found_below(sent, ranges)
+        return apply.Settled(done, moved, (), below, further, sent.zxid, theirs)
+
+
+class TellingMarkedApplier(TellingApplier, MarkedApplier):
+    """Both."""
+
+
 def applier(ctx: context.Context, deliver: Callable[[apply.Ack], None]) -> apply.Applier:
     """The applier of a shard; in a dry run, one that only says what it would do."""
     kind: Callable[..., apply.Applier] = DryApplier if ctx.dry_run else apply.Applier
     if ctx.drift is not None:
         kind = functools.partial(TellingApplier, ctx.drift)
+    if ctx.marks is not None and not ctx.dry_run:
+        met = functools.partial(ctx.conflicts.met, log=ctx.log)
+        kind = functools.partial(MarkedApplier, ctx.marks, met)
+        if ctx.drift is not None:
+            kind = functools.partial(TellingMarkedApplier, ctx.drift, ctx.marks, met)
     return kind(
         ctx.etcd,
         ctx.fence,
@@ -106,6 +163,6 @@ def applier(ctx: context.Context, deliver: Callable[[apply.Ack], None]) -> apply
         ctx.config.etcd,
         ctx.instruments,
         deliver,
-        ctx.mapping.below_path,
+        ctx.ours.below_path,
         functools.partial(ctx.ring.puts, ctx.keys.marks(ctx.shard.id)),
     )

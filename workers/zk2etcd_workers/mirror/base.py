@@ -68,8 +68,7 @@ class Base:
         self._extras, self._seen, self._unseen = list[bytes](), list[bytes](), list[bytes]()
         self._unseen_total = 0
         self._put = self._delete = self._written = 0
-        self._began = False
-        """Something has been sent."""
+        self._began = False  # Something has been sent.
 
     def run(self, *, first: bool) -> Done:
         """:param first: the shard's checkpoint was still 0 when it was taken.
@@ -117,7 +116,7 @@ class Base:
             nodes, differing = beside.few(nodes, few.beside, counts)
             if differing is not None:
                 return differing
-        reader = opened.enter_context(contextlib.closing(self._ctx.reader()))
+        reader = opened.enter_context(contextlib.closing(self._ctx.reader(learns=True)))
         if not total:
             reader.look()
         return beside.differences(nodes, reader, self._ctx.mapping.buckets, counts)
@@ -204,8 +203,7 @@ class Base:
         return size
 
     def _is_small(self) -> bool:
-        """All that this base writes fits into one small Txn: nothing has gone yet, and nothing is
-        to be deleted."""
+        """All that this base writes fits into one small Txn, and none of it has gone yet."""
         held = self._extras or self._seen or self._unseen_total
         return not (self._began or held or self._ctx.dry_run) and self._applier.may_go_together
 
@@ -253,9 +251,11 @@ class Base:
         ctx = self._ctx
         for write, reason in settled.refused:
             self._facts.unsyncable.add(write.path, reason, ctx.log)
+        gone = sum(write.value is None for write in settled.theirs)
+        self._delete, self._put = self._delete - gone, self._put - len(settled.theirs) + gone
         event_log.tell(ctx, ack, settled.done, "base", ctx.trace_id, 0.0)
-        self._written += len(settled.done)
-        self._facts.wrote(len(settled.done), settled.zxid)
+        self._facts.wrote(count := len(settled.done), settled.zxid)
+        self._written += count
 
     # --- deletes -----------------------------------------------------------------------------
 

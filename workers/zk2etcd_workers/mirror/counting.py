@@ -19,7 +19,7 @@ def known(ctx: context.Context, kept: kept_keys.Kept | None) -> int:
 
 def keys(ctx: context.Context) -> int:
     """How many there are now: without excluded ones, with foreign ones."""
-    mapped = ctx.mapping
+    mapped = ctx.ours
     if mapped.buckets > 1:
         return ctx.count()
     if mapped.by_name:
@@ -46,6 +46,6 @@ def after(total: int, put: int) -> int | None:
 def few(ctx: context.Context, total: int) -> few_keys.Few | None:
     """If `total` is all keys in its range, and nobody bounds how fast they are read."""
     mapped, metered = ctx.mapping, ctx.config.etcd.max_reads_per_second
-    if mapped.narrows or metered is not None:
+    if mapped.narrows or metered is not None or ctx.marks is not None:
         return None
     return few_keys.Few(ctx.reads, mapped, total)

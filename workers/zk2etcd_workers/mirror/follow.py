@@ -204,7 +204,7 @@ class Follow:
     def _root_of_others(self, result: tree.Node | tree.Miss) -> None:
         """The root's own key is not ours; when it is gone, what we have below it is dirty still."""
         if confirm.is_absent(self._ctx, result) and self._ctx.config.sync.deletes == "apply":
-            self._look_below(paging.Pages(*self._ctx.mapping.below()))
+            self._look_below(paging.Pages(*self._ctx.ours.below()))
 
     def _looked_at_owner(self, looked: seat.Looked) -> None:
         self._ctx.fence.check(looked.standing)
@@ -230,6 +230,8 @@ class Follow:
             self._live.refused(write.path)
             self._pipeline.release(write.path)
             self._facts.unsyncable.add(write.path, reason, self._ctx.log)
+        for write in settled.theirs:
+            self._pipeline.release(write.path)
         if guarded:
             self.repairs.applied(settled)
         trace_id = self.repairs.trace_id if guarded else self._ctx.trace_id
@@ -240,9 +242,10 @@ class Follow:
             self._look_below(pages)
 
     def _orphaned(self, keys: Sequence[bytes]) -> None:
-        """Keys below a deleted node are dirty, unless they are foreign, excluded, or others'."""
+        """Keys below a deleted node, or their marks, say what is dirty; not what is foreign,
+        excluded, or others'."""
         for key in keys:
-            path = self._ctx.mapping.path(key)
+            path = self._ctx.ours.path(key)
             if path is not None and not self._ctx.mapping.is_excluded(path):
                 self._dirty.mark(path)
 

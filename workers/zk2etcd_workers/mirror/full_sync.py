@@ -10,21 +10,23 @@ import contextlib
 import dataclasses
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from zk2etcd import errors
 from zk2etcd_workers import turn
+from zk2etcd_workers.belonging import forms, marks
 from zk2etcd_workers.model import plan, tree
 from zk2etcd_workers.safety import guard_record
 from zk2etcd_workers.shard import confirm, context, facts as shard_facts
-from zk2etcd_workers.walk import beside, course, snapshot
+from zk2etcd_workers.walk import beside, course, marked, snapshot
 
 _NOMINATE_AT = 100
 _CONFIRM_AT = 2048
 _SETTLE = 1.0
 _MOST_WAITING = 10_000
 _LOOK_AGAIN = 0.02
+_ORPHANS = 50
 
 
 class Nominated(NamedTuple):
@@ -57,6 +59,7 @@ class FullSync:
         self._absent: list[bytes] = []
         self._absent_total = 0
         self._guard = guard_record.Guarding(ctx, facts)
+        self._token = ctx.fence.token
 
     def start(self) -> None:
         self._thread.start()
@@ -106,12 +109,27 @@ class FullSync:
                 if time.monotonic() - shown > 0.2:
                     shown = time.monotonic()
                     self._turn.beat()
+        if isinstance(reader, marked.Reader):
+            self._collect(reader.orphans)
         self._facts.unsyncable.walked(walk.opaque_sample, walk.opaque, ctx.log)
         self._facts.found(walk, counts.wanted)
         root = walk.root is not None or walk.opaque > 0
         self._deletes(guard, counts.present, root=root)
         self._flush()
         return counts.wanted
+
+    def _collect(self, orphans: Mapping[bytes, marks.Title]) -> None:
+        """Delete marks that say nothing of what is there."""
+        of, found = self._ctx.marks, list(orphans.items())
+        if of is None or self._ctx.dry_run:
+            return
+        for start in range(0, len(found), _ORPHANS):
+            some = found[start : start + _ORPHANS]
+            self._ctx.fence.write(
+                [forms.orphan(of, key, title) for key, title in some], self._token
+            )
+        if found:
+            self._ctx.log.info("marks without their keys were deleted", count=len(found))
 
     def _nominate(self, path: bytes) -> None:
         self._nominated.append(path)
@@ -180,6 +198,6 @@ class FullSync:
         return absent
 
     def _in_etcd(self, paths: Sequence[bytes]) -> set[bytes]:
-        keys = [self._ctx.mapping.key(path) for path in paths]
+        keys = [self._ctx.ours.key(path) for path in paths]
         found = self._ctx.etcd.lookup(keys, keys_only=True)
         return {path for path, held in zip(paths, found, strict=True) if held is not None}

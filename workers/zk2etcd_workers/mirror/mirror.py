@@ -82,7 +82,7 @@ class Mirror:
         """It lets go of nothing any more; soon it is not `alive`."""
         self.failures = 0
         """How many attempts have ended in an error, since the start."""
-        self.facts = shard_facts.Facts()
+        self.facts = shard_facts.Facts(ctx.conflicts)
         self._stock = taking.Stock(self.facts, self._dirty, self._steps_aside, once=once)
         if inherited is not None:
             self.facts.inherit(inherited)
@@ -181,7 +181,9 @@ class Mirror:
     def _cycle(self) -> None:
         self._inbox, self._follow = inbox.Inbox(), None
         owned, known = self._own()
-        asks = drift.asks(self.facts, self._wake, self.full_sync)
+        if self._ctx.marks is not None:
+            self._ctx.marks.clear()  # Of an etcd that was put back, perhaps: a base learns it anew.
+        asks = drift.asks(self._ctx, self.facts, self._wake, self.full_sync)
         with drift.heard(self._ctx, self.facts, self._strangers, asks) as ctx:
             held = self._follows(ctx, owned, known)
         if held is not None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 
 from zk2etcd import conditions, errors
 from zk2etcd_workers.etcd import wire
-from zk2etcd_workers.ownership import checkpoints, fence, records
+from zk2etcd_workers.ownership import checkpoints, fence, formats, records
 from zk2etcd_workers.safety import guard_record, pause_key
 from zk2etcd_workers.shard import context, facts as shard_facts
 
@@ -44,10 +44,10 @@ class Owning:
         """Take the shard, or a new token if it is ours already; waits while another has it. All
         checkpoints, as they were when that was done."""
         if ctx.dry_run:
-            records.require_reader(ctx.etcd, ctx.keys)
+            formats.require_reader(ctx.etcd, ctx.keys)
             return checkpoints.Checkpoints(ctx.etcd.range(*ctx.keys.all_of("checkpoints")).kvs)
         if self._newer:
-            records.ensure_format(ctx.etcd, ctx.keys)
+            formats.ensure_format(ctx.etcd, ctx.keys)
             self._newer = False
         found = ctx.fence.renew_token() if ctx.fence.token else self._claim(ctx)
         if ctx.etcd.cluster.untold:

@@ -26,6 +26,8 @@ class Batch(NamedTuple):
 
     paths: list[bytes]
     there: dict[bytes, wire.Present]
+    theirs: frozenset[bytes] = frozenset()
+    """Of the paths, those whose key is there and not ours."""
 
 
 class Found(NamedTuple):
@@ -127,7 +129,8 @@ class Repairs:
 
     def _next(self, *, strange: bool) -> list[bytes]:
         batch, later = [], []
-        most = min(self._ctx.etcd.learned.reads, self._ramp.batch)
+        reads = self._ctx.etcd.learned.reads // (1 if self._ctx.marks is None else 2)
+        most = max(1, min(reads, self._ramp.batch))
         first = list(itertools.islice(self._strange if strange else self._nominated, most))
         for path in first:
             if path in self._busy:
@@ -148,6 +151,8 @@ class Repairs:
         for path in batch:
             self._busy[path] = self._dirty.sequence & ~1
         reads = [wire.Range(self._ctx.mapping.key(path)) for path in batch]
+        if self._ctx.marks is not None:
+            reads += [wire.Range(self._ctx.ours.key(path)) for path in batch]
         self._ctx.etcd.txn_soon(
             wire.Txn((), reads), lambda answer, error: self._deliver(Found(batch, answer, error))
         )
@@ -168,7 +173,22 @@ class Repairs:
             for kv in found.answer.kvs(at):
                 there[path] = kv
         self._ramp.saw(sum(len(kv.value) for kv in there.values()))
-        self._read(Batch(found.paths, there))
+        self._read(Batch(found.paths, *self._ours(found.paths, there, found.answer)))
+
+    def _ours(
+        self, paths: Sequence[bytes], there: dict[bytes, wire.Present], answer: wire.Answer
+    ) -> tuple[dict[bytes, wire.Present], frozenset[bytes]]:
+        """What of it is ours, and the paths of what is not. Their marks were read behind them."""
+        of, key = self._ctx.marks, self._ctx.mapping.key
+        if of is None:
+            return there, frozenset()
+        theirs = set[bytes]()
+        of.orphans.clear()
+        for at, path in enumerate(paths, len(paths)):
+            mark = next(iter(answer.kvs(at)), None)
+            if not of.looked(there.get(path), key(path), mark) and path in there:
+                theirs.add(path)
+        return {path: kv for path, kv in there.items() if path not in theirs}, frozenset(theirs)
 
     def _later(self, paths: Sequence[bytes]) -> None:
         """Give a batch up before anything of it was written; it comes again."""
@@ -204,7 +224,11 @@ class Repairs:
         writes = []
         for (_, path), node in zip(reply.ops, reply.results, strict=True):
             there = reply.tag.there.get(path)
-            write = self._compare(path, node, there)
+            if path in reply.tag.theirs:
+                self._collides(path, node)
+                write = None
+            else:
+                write = self._compare(path, node, there)
             if write is None or path in self._dirty:
                 self._busy.pop(path, None)
             else:
@@ -227,6 +251,13 @@ class Repairs:
         if not isinstance(node, tree.Node) or (there is not None and there.value == node.data):
             return None
         return plan.put(key, node, mtime=node.mtime, expect=revision)
+
+    def _collides(self, path: bytes, node: tree.Node | tree.Miss) -> None:
+        """Its key is not ours; that is a conflict if ZooKeeper has the node."""
+        if isinstance(node, tree.Node):
+            self._ctx.conflicts.add((path,), self.log)
+        elif confirm.is_absent(self._ctx, node):
+            self._ctx.conflicts.discard(path)
 
     def applied(self, settled: apply.Settled) -> None:
         """A Txn of repairs has ended; what moved meanwhile is looked at once more."""

@@ -91,7 +91,7 @@ class Mapping:
         self.bucket = bucket
         self.buckets = buckets
         self._source_base = b"" if self.source == b"/" else self.source
-        self._target_base = b"" if self.target == b"/" else self.target
+        self._target_base = self.target.removesuffix(b"/")
         self._cut = len(self._source_base)
         single = [text for text in exclude if patterns.is_concrete(text)]
         wild = [text for text in exclude if text not in single]
@@ -106,10 +106,10 @@ class Mapping:
         self.narrows = self.picks or buckets > 1
 
     @classmethod
-    def of(cls, shard: messages.Shard) -> Mapping:
-        return cls(
-            shard.source, shard.target, shard.exclude, shard.bucket, shard.buckets, shard.only
-        )
+    def of(cls, shard: messages.Shard, above: bytes = b"") -> Mapping:
+        """:param above: what its keys begin with, before `target`: those of its marks, say."""
+        target = above.decode() + shard.target
+        return cls(shard.source, target, shard.exclude, shard.bucket, shard.buckets, shard.only)
 
     def key(self, path: bytes) -> bytes:
         """The etcd key of a path at or below `source`."""
@@ -221,9 +221,7 @@ class Mapping:
 
     def below_path(self, path: bytes) -> tuple[bytes, bytes]:
         """The range [start, end) of the keys below the key of `path`."""
-        base = self.key(path)
-        if base == b"/":
-            base = b""
+        base = self.key(path).removesuffix(b"/")
         return base + b"/", base + b"0"
 
 

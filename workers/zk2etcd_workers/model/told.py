@@ -67,6 +67,11 @@ def drift(found: conditions.Drift | None, most: int) -> conditions.Drift | None:
     return dataclasses.replace(found, why=sentence(found.why, most), paths=_some(found.paths, most))
 
 
+def paths(found: Iterable[bytes], most: int) -> tuple[str, ...]:
+    """As many of them as go into so many bytes."""
+    return _some(map(path, found), most)
+
+
 def _some(paths: Iterable[str], most: int) -> tuple[str, ...]:
     """The first of them, each shortened, as many as go into so many bytes."""
     left, some = most, list[str]()

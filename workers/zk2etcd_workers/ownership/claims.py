@@ -25,7 +25,7 @@ from typing import NamedTuple
 from zk2etcd import errors, messages
 from zk2etcd_workers.etcd import client as etcd, together, wire
 from zk2etcd_workers.leasing import leases
-from zk2etcd_workers.ownership import checkpoints, kept, owners, reads, records
+from zk2etcd_workers.ownership import checkpoints, formats, kept, owners, reads, records
 
 _MOST = 60
 """Shards in one Txn: each is a put of its own, which etcd's quota counts, and an inner Txn."""
@@ -131,7 +131,10 @@ class Claims:
                 time.sleep(min(_LONGEST, behind * _BEHIND))
                 look = None  # they have changed it
             try:
-                look = self._take_all(left, answers, look or self._look())
+                if look is None:
+                    look = self._look(left, answers)
+                    left = [wish for wish in left if wish.key not in answers]
+                look = self._take_all(left, answers, look)
             except errors.TooManyOperations as refusal:
                 look = None
                 answers.update(self._fewer(left, refusal))
@@ -159,8 +162,12 @@ class Claims:
                     return  # each asks by itself
             answers[wish.key] = taken._replace(kept=taken.kept._replace(identities=found))
 
-    def _look(self) -> _Look:
-        formatted = records.ensure_format(self._client, self._keys)
+    def _look(self, wishes: Sequence[Wish], answers: dict[bytes, _Answer]) -> _Look:
+        shards = [wish.shard for wish in wishes]
+        reader = formats.reader_for(shards)
+        formatted, demanded = formats.ensure(self._client, self._keys, "zk2etcd", reader)
+        refused = formats.marked(self._client, self._keys, shards, demanded)
+        answers.update({w.key: refused[w.shard.id] for w in wishes if w.shard.id in refused})
         page = self._client.range(*self._keys.all_of("owners"))
         return _Look(owners.Owners(page.kvs), page.revision, formatted)
 

@@ -19,6 +19,7 @@ from zk2etcd_workers.ownership import (
     acknowledged,
     checkpoints as all_checkpoints,
     claims,
+    formats,
     kept,
     owners,
     records,
@@ -92,8 +93,7 @@ class Fence:
         self.kept: kept.Kept | None = None
         """What etcd kept of the shard when the token was put, if that was read then."""
         self.put_back = False
-        """The last claim, also one that met another owner, found that etcd had lost what it had
-        acknowledged before."""
+        """The last claim, applied or not, found that etcd had lost what it had acknowledged."""
 
     def inherit(self, mark: messages.Mark) -> None:
         """What etcd had acknowledged to a worker that had the shard before."""
@@ -183,7 +183,7 @@ class Fence:
         if standing.answer is None:
             return
         for kv in standing.answer.kvs(2):
-            records.check_format(kv.value, kv.key)
+            formats.check_format(kv.value, kv.key)
         self._compare(standing, standing.answer)
 
     def _compare(self, standing: Standing, answer: wire.Answer | Seen) -> None:

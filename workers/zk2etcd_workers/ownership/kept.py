@@ -37,7 +37,7 @@ def ranges(keys: records.Keys, shard: str) -> Sequence[wire.Range]:
 
 def asked(keys: records.Keys, shard: messages.Shard) -> Sequence[wire.Range]:
     """The same, and what counts the keys in its range, where that is as simple as this."""
-    of, mapped = ranges(keys, shard.id), mapping.Mapping.of(shard)
+    of, mapped = ranges(keys, shard.id), mapping.Mapping.of(shard, keys.owned(shard))
     if mapped.narrows:
         return of
     below = wire.Range(*mapped.below(), count_only=True)

@@ -13,7 +13,7 @@ from zk2etcd import errors, messages
 from zk2etcd.logs import logger
 from zk2etcd_workers.etcd import client as etcd, wire
 from zk2etcd_workers.leasing import leases
-from zk2etcd_workers.ownership import records
+from zk2etcd_workers.ownership import formats, records
 
 
 def document(identity: messages.Identity) -> bytes:
@@ -58,7 +58,7 @@ class Membership:
         key = self._keys.member(self._identity.instance)
         if self._client.range(key).kvs:
             return
-        formatted = records.ensure_format(self._client, self._keys)
+        formatted = formats.ensure_format(self._client, self._keys)
         lease = self._lease.obtain()
         if self._stop.is_set():
             return

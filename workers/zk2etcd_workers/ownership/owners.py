@@ -83,12 +83,14 @@ class Owners:
 def document(worker: messages.Identity, epoch: int, shard: messages.Shard) -> bytes:
     """What the owner key of this worker's shard says; no two epochs are alike."""
     part = {"source": shard.source, "bucket": shard.bucket, "buckets": shard.buckets}
+    marked = {"source": shard.source, "ownership": shard.ownership}
     return records.encode(
         {
             **records.of_worker(worker),
             "epoch": epoch,
             "target": shard.target,
             **(part if shard.buckets > 1 else {}),
+            **(marked if shard.ownership == "marks" else {}),
             "range": [part.decode() for part in mapping.Mapping.of(shard).below()],
         }
     )
@@ -114,8 +116,11 @@ def _sorted(target: bytes) -> bytes:
 
 def intersect(owner: Mapping[str, Any], shard: messages.Shard) -> bool:
     """Whether both may write the same key. An owner key that says nothing of buckets is for all of
-    its range."""
+    its range. Where both go by marks, only those of one prefix have the same ones."""
     target = str(owner.get("target", _ALL))
+    marked = owner.get("ownership") == shard.ownership == "marks"
+    if marked and (owner.get("source"), target) != (shard.source, shard.target):
+        return False
     one, other = target.encode(), shard.target.encode()
     if not (mapping.is_below(one, other) or mapping.is_below(other, one)):
         return False

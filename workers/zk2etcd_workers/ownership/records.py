@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import json
 import re
 import uuid
@@ -48,6 +47,13 @@ class Keys:
     def marks(self, shard: str) -> bytes:
         """What the keys of all marks of a shard begin with."""
         return self._key("marks", shard) + b"/"
+
+    def owned(self, shard: messages.Shard) -> bytes:
+        """What the marks of the keys of a prefix begin with, whatever its buckets: the etcd key
+        follows, with its slash. Nothing where there are none, so that the keys are meant then."""
+        if shard.ownership != "marks":
+            return b""
+        return self._key("owned", messages.shard_id(shard.source, shard.target))
 
     def pause(self, shard: str) -> bytes:
         return self._key("pauses", shard)
@@ -121,53 +127,6 @@ def of_worker(identity: messages.Identity) -> dict[str, Any]:
         "incarnation": identity.incarnation,
         "admin": identity.admin_url,
     }
-
-
-def ensure_format(client: etcd.Client, keys: Keys, written_by: str = "zk2etcd") -> int:
-    """Write `format` if it is absent; refuse to go on if it demands a newer reader. The etcd
-    revision at which it was put: whoever compares it writes to no cluster but this one.
-
-    :raises errors.NewerReader: its `min_reader` is above ours.
-    """
-    key = keys.format()
-    for kv in client.range(key).kvs:
-        check_format(kv.value, key)
-        return kv.revision
-    value = encode({"min_reader": FORMAT, "written_by": written_by})
-    absent = wire.Compare(key, "create", "=", 0)
-    answer = client.txn(wire.Txn([absent], [wire.Put(key, value)], [wire.Range(key)]))
-    if answer.succeeded:
-        return answer.revision
-    check_format(answer.kvs(0)[0].value, key)
-    return answer.kvs(0)[0].revision
-
-
-def require_reader(client: etcd.Client, keys: Keys) -> int:
-    """The etcd revision at which `format` was absent, or ours to read.
-
-    :raises errors.NewerReader: it demands a newer reader than we are.
-    """
-    page = client.range(keys.format())
-    for kv in page.kvs:
-        check_format(kv.value, kv.key)
-    return page.revision
-
-
-@functools.lru_cache(maxsize=16)
-def check_format(value: bytes, key: bytes) -> None:
-    """:raises errors.NewerReader: this `format` demands a newer reader than we are.
-    :raises errors.NewerFormat: it is nobody's."""
-    try:
-        found = json.loads(value)
-        wanted = int(found["min_reader"])
-    except (ValueError, TypeError, LookupError) as error:
-        raise errors.NewerFormat(f"{key.decode()} in etcd is not ours: {value[:80]!r}") from error
-    if wanted > FORMAT:
-        raise errors.NewerReader(
-            f"{key.decode()} in etcd asks for a reader of format {wanted} (written by "
-            f"{found.get('written_by', 'unknown')}); this release reads {FORMAT}: upgrade zk2etcd, "
-            "or give it a state.prefix of its own"
-        )
 
 
 def read_checkpoints(client: etcd.Client, keys: Keys, since: int = 0) -> dict[bytes, int]:

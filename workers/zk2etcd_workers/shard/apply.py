@@ -10,7 +10,7 @@ import collections
 import dataclasses
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from zk2etcd import errors, metrics
 from zk2etcd.config import connections
@@ -23,22 +23,8 @@ BELOW_LIMIT = 1000
 _AHEAD = 2
 _PARTS = 4
 """So many Txns share the line to etcd, at least."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Sent:
-    """One Txn under way. `ranged` are the deletes that also asked for what is below them."""
-
-    writes: Sequence[plan.Write]
-    zxid: int
-    ranged: Sequence[plan.Write]
-    guarded: bool
-    number: int = 0
-    checkpoint: bytes = b""
-    size: int = 0
-    """Bytes of its keys and values."""
-    standing: fence.Standing | None = None
-    """Of when it was sent, if the whole of it waits for what the first write `expect`s."""
+Sent = grouping.Sent
+Settled = grouping.Settled
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,23 +36,11 @@ class Ack:
     error: errors.EtcdError | None
 
 
-@dataclasses.dataclass(frozen=True)
-class Settled:
-    """`done` were applied; `moved` failed their own compare; `refused` are too large for etcd;
-    `below` are keys found under deleted ones, `further` the rest of the ranges in
-    which there may be more of them."""
-
-    done: Sequence[plan.Write] = ()
-    moved: Sequence[plan.Write] = ()
-    refused: Sequence[tuple[plan.Write, str]] = ()
-    below: Sequence[bytes] = ()
-    further: Sequence[paging.Pages] = ()
-    zxid: int = 0
-
-
 class Applier:
     """Collects writes and sends them for one shard. Used by the shard's thread only; `deliver` is
     called from grpc's threads and must only enqueue."""
+
+    most = grouping.MOST_OPS
 
     def __init__(
         self,
@@ -88,7 +62,7 @@ class Applier:
         self._below, self._marks = below, marks
         self._learned, self._line = client.learned, client.learned.up
         self._adapt()
-        self._waiting = grouping.Waiting()
+        self._waiting = grouping.Waiting(self._sizes)
         # Parts of Txns that were refused for their size: (writes, ranged, guarded).
         self._again = collections.deque[tuple[Sequence[plan.Write], bool, bool]]()
         self._numbers = itertools.count()
@@ -106,7 +80,7 @@ class Applier:
 
     def _adapt(self) -> None:
         """Take over what was learned; asked for each write, so they are plain numbers."""
-        most, size = min(self._settings.txn_ops, grouping.MOST_OPS), self._settings.txn_bytes
+        most, size = min(self._settings.txn_ops, self.most), self._settings.txn_bytes
         self._limit = min(most, self._learned.operations or most)
         self._most_bytes = min(size, self._learned.bytes or size, self._line.room // _PARTS)
 
@@ -143,7 +117,7 @@ class Applier:
         if not self.waiting or not self.has_room():
             return False
         # A ranged delete is two operations.
-        limit = min(self._limit, grouping.MOST_OPS // 2) if ranged else self._limit
+        limit = min(self._limit, self.most // 2) if ranged else self._limit
         count = self._client.take(self._waiting.fitting(limit, self._most_bytes))
         if count == 0:
             return False
@@ -153,7 +127,7 @@ class Applier:
     def guarded(self, writes: Sequence[plan.Write]) -> None:
         """Send repairs: each only if its key is still at the revision that it `expect`s."""
         while writes:
-            sizes = grouping.sizes(writes[: grouping.FLAT])
+            sizes = self._sizes(writes[: grouping.FLAT])
             count = grouping.fitting(sizes, grouping.FLAT, self._most_bytes)
             self._send(writes[:count], sum(sizes[:count]), guarded=True)
             writes = writes[count:]
@@ -172,22 +146,15 @@ class Applier:
     ) -> None:
         self._fence.pay()
         compares = self._fence.compares()
-        writes = grouping.led(writes) if guarded else writes
         zxid = self._reaches(writes)
         asks = grouping.topmost(writes) if ranged else ()
         checkpoint = records.encode_zxid(zxid, self._fence.token)
         number = next(self._numbers)
-        ops = grouping.guarded(writes) if guarded else grouping.ops(writes)
-        standing = None
-        if guarded and writes[0].value is not None:
-            ops[:1], standing = grouping.ops(writes[:1]), self._fence.standing
-            compares = (*compares, grouping.unmoved(writes[0]))
-        sent = Sent(writes, zxid, asks, guarded, number, checkpoint, size, standing)
-        for write in asks:
-            start, end = self._below(write.path)
-            ops.append(wire.Range(start, end, BELOW_LIMIT, keys_only=True))
-        grouped = ops if self._learned.operations else grouping.grouped(ops)
-        success = [self._checkpoint_put(checkpoint, writes), *grouped]
+        below = (self._below(write.path) for write in asks)
+        reads = [wire.Range(start, end, BELOW_LIMIT, keys_only=True) for start, end in below]
+        writes, ops, own, standing, shape = self._build(writes, reads, guarded=guarded)
+        sent = Sent(writes, zxid, asks, guarded, number, checkpoint, size, standing, shape)
+        success = [self._checkpoint_put(checkpoint, writes), *ops]
         self.in_flight += 1
         self._bytes_in_flight += sent.size
         self._sent_at[number] = now = time.monotonic()
@@ -197,7 +164,29 @@ class Applier:
             self._line.ended((self, number), None if error else size, time.monotonic())
             self._deliver(Ack(sent, answer, error))
 
-        self._client.txn_soon(wire.Txn(compares, success, self._fence.asks()), answered)
+        txn = wire.Txn((*compares, *own), success, self._fence.asks())
+        self._client.txn_soon(txn, answered)
+
+    def _sizes(self, writes: Sequence[plan.Write]) -> list[int]:
+        return grouping.sizes(writes)
+
+    def _build(
+        self, writes: Sequence[plan.Write], reads: Sequence[wire.Range], *, guarded: bool
+    ) -> grouping.Built:
+        """:param reads: what is to be read in the same Txn, after all else."""
+        if not guarded:
+            ops = grouping.ops(writes)
+            return grouping.Built(writes, self._grouped([*ops, *reads] if reads else ops))
+        writes = grouping.led(writes)
+        ops, standing = grouping.guarded(writes), None
+        own: Sequence[wire.Compare] = ()
+        if writes[0].value is not None:
+            ops[:1], standing = grouping.ops(writes[:1]), self._fence.standing
+            own = (grouping.unmoved(writes[0]),)
+        return grouping.Built(writes, self._grouped([*ops, *reads]), own, standing)
+
+    def _grouped(self, ops: Sequence[wire.Op]) -> Sequence[wire.Op]:
+        return ops if self._learned.operations else grouping.grouped(ops)
 
     def _reaches(self, writes: Sequence[plan.Write]) -> int:
         self.zxid = max(self.zxid, max([write.zxid for write in writes], default=0))
@@ -252,7 +241,7 @@ class Applier:
         # One at least goes, so nothing is left here once nothing is under way.
         while self._again and (self.has_room() or not self.in_flight):
             writes, ranged, guarded = self._again.popleft()
-            self._send(writes, sum(grouping.sizes(writes)), ranged=ranged, guarded=guarded)
+            self._send(writes, sum(self._sizes(writes)), ranged=ranged, guarded=guarded)
         return settled
 
     def _meaning(self, sent: Sent, ack: Ack) -> Settled:
@@ -264,7 +253,7 @@ class Applier:
             return self._split(sent, self._limit)
         if isinstance(error, errors.TooLarge):
             if count > 1:
-                self._learned.fewer_bytes(sum(grouping.sizes(sent.writes)))
+                self._learned.fewer_bytes(sum(self._sizes(sent.writes)))
                 self._adapt()
                 return self._split(sent, count // 2)
             if count:
@@ -290,17 +279,27 @@ class Applier:
             self._fence.acknowledged(sent.checkpoint, answer.revision)
         elif not (stored := checkpoint.kvs(0)) or stored[0].value < sent.checkpoint:
             raise errors.Fenced("the shard's checkpoint is gone from etcd")
+        return self._written(sent, answer)
+
+    def _written(self, sent: Sent, answer: wire.Answer) -> Settled:
+        """What an applied Txn did, beside the checkpoint."""
         if sent.guarded:
             return self._each(sent, answer)
         self._count(sent.writes, "success")
-        below, further = list[bytes](), list[paging.Pages]()
-        if sent.ranged:
-            for write, page in zip(sent.ranged, answer.ranges(skip=1), strict=True):
-                below += page.keys
-                if page.more:
-                    further.append(pages := paging.Pages(*self._below(write.path)))
-                    pages.saw(page.keys, page.total, more=True)
+        below, further = self._found_below(sent, answer.ranges(skip=1)) if sent.ranged else ((), ())
         return Settled(done=sent.writes, below=below, further=further, zxid=sent.zxid)
+
+    def _found_below(
+        self, sent: Sent, found: Iterable[wire.Names]
+    ) -> tuple[Sequence[bytes], Sequence[paging.Pages]]:
+        """The keys below deleted ones, and where there may be more of them."""
+        below, further = list[bytes](), list[paging.Pages]()
+        for write, page in zip(sent.ranged, found, strict=True):
+            below += page.keys
+            if page.more:
+                further.append(pages := paging.Pages(*self._below(write.path)))
+                pages.saw(page.keys, page.total, more=True)
+        return below, further
 
     def _each(self, sent: Sent, answer: wire.Answer) -> Settled:
         led = int(sent.standing is not None)

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
 from zk2etcd import messages, metrics
 from zk2etcd.config import mirroring, models
 from zk2etcd_workers import turn
+from zk2etcd_workers.belonging import conflicts as all_conflicts, marks as belonging
 from zk2etcd_workers.drift import ranges
 from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.model import guard, mapping, tree
 from zk2etcd_workers.model.live import waiting
 from zk2etcd_workers.ownership import fence, reads as shared_reads, records
 from zk2etcd_workers.shard import grants, ring
-from zk2etcd_workers.walk import etcd_keys, oldest, shelf, sizing, snapshot
+from zk2etcd_workers.walk import beside, etcd_keys, marked, oldest, shelf, sizing, snapshot
 from zk2etcd_workers.zookeeper import session as sessions
 
 _Limits = mirroring.DeleteGuard
+_Mapping = mapping.Mapping
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +37,8 @@ class Context:
     `ring`: where the next mark of what is written goes; `siblings`: how many buckets of the
     prefix the worker has, which read etcd off the same `shelves`; `shares`: the supervisor knows of
     other owners; `waiting`: deletes that were seen live and are not written yet; `drift`: its place
-    among those whose ranges are watched for strangers' changes."""
+    among those whose ranges are watched for strangers' changes; `marks`: by which it is known what
+    is ours, None where all of the range is; `conflicts`: what is not, and should be."""
 
     shard: messages.Shard
     mapping: mapping.Mapping
@@ -63,6 +67,8 @@ class Context:
     shares: bool = False
     waiting: waiting.Waiting = dataclasses.field(default_factory=waiting.Waiting)
     drift: ranges.Seat | None = None
+    marks: belonging.Marks | None = None
+    conflicts: all_conflicts.Conflicts = dataclasses.field(default_factory=all_conflicts.Conflicts)
 
     @property
     def root(self) -> bytes:
@@ -85,13 +91,30 @@ class Context:
             root=root,
         )
 
-    def reader(self, party: str = "", *, yields: bool = False) -> etcd_keys.Reader | shelf.Reader:
+    @functools.cached_property
+    def ours(self) -> _Mapping:
+        """By which what is ours in etcd can be counted, and named: the keys, or their marks."""
+        return _Mapping.of(self.shard, self.marks.base) if self.marks else self.mapping
+
+    def reader(
+        self,
+        party: str = "",
+        *,
+        yields: bool = False,
+        learns: bool = False,
+        met: marked.Meets | None = None,
+    ) -> beside.Reader:
         """What etcd has, for a walk. Walks of one `party` see it at one moment, which is after the
         shard became ours: no other owner has written since.
 
+        :param learns: see `marked.Reader`, and for `met`: by default it becomes known here.
         :raises errors.EtcdError: etcd did not answer.
         """
         pause = self.turn.pause
+        if self.marks is not None:
+            met = met or all_conflicts.Found(self.conflicts, self.log)
+            sides = self.etcd, self.mapping, self.marks, met
+            return marked.Reader(*sides, pause, yields=yields, learns=learns)
         if self.shelves is None or self.siblings == 1 or not self.fence.token:
             return etcd_keys.Reader(self.etcd, self.mapping, pause, yields=yields)
         token = self.fence.token
@@ -101,8 +124,8 @@ class Context:
         """How many keys a bucket has now; as it is since the shard was taken, and has written
         nothing yet."""
         if self.shelves is None or self.siblings == 1 or not self.fence.token:
-            return etcd_keys.number(self.etcd, self.mapping, self.turn.pause)
-        return self.shelves.numbers.of(self.mapping, self.fence.token, self.turn.pause)
+            return etcd_keys.number(self.etcd, self.ours, self.turn.pause)
+        return self.shelves.numbers.of(self.ours, self.fence.token, self.turn.pause)
 
     def traced(self, trace_id: str, **fields: object) -> Context:
         """This context for work of its own, whose log lines carry `trace_id` and `fields`."""

@@ -9,11 +9,13 @@ from __future__ import annotations
 import time
 
 from zk2etcd import conditions, messages
+from zk2etcd_workers.belonging import conflicts as all_conflicts
 from zk2etcd_workers.model import told
 from zk2etcd_workers.shard import unsyncable
 from zk2etcd_workers.walk import course, snapshot
 
 _UNSYNCABLE_SHOWN = 100
+_CONFLICTS_SHOWN = 20
 
 
 class Facts:
@@ -21,7 +23,7 @@ class Facts:
     worker's reads, and sets `ordered` and `full_sync_running`. `trace_id` is that of the base or
     full sync that runs, or ran last."""
 
-    def __init__(self) -> None:
+    def __init__(self, conflicts: all_conflicts.Conflicts | None = None) -> None:
         self.phase: messages.Phase = "waiting"
         self.owned = False
         self.holder: str | None = None
@@ -56,6 +58,7 @@ class Facts:
         self.attempt = 0
         self.retry_at: float | None = None
         self.unsyncable = unsyncable.Unsyncable()
+        self.conflicts = all_conflicts.Conflicts() if conflicts is None else conflicts
 
     def inherit(self, known: messages.Inherited) -> None:
         """What a worker that had the shard before knew to stand in etcd, until that is read."""
@@ -173,9 +176,7 @@ class Facts:
         mark: messages.Mark | None = None,
         token: int = 0,
     ) -> messages.ShardReport:
-        """`why` `protocol` is classic, if bulk would have been preferred. `room`: bytes that what
-        came from the tree may take, each kind of it."""
-        shown = told.unsyncable(self.unsyncable.sample(_UNSYNCABLE_SHOWN), room)
+        """`why` `protocol` is classic if bulk was preferred; `room`: bytes of paths, each kind."""
         error = self.error if self.error is not None else self.blind
         return messages.ShardReport(
             id=shard,
@@ -189,7 +190,7 @@ class Facts:
             pending=self.pending,
             zxid=self.zxid,
             synced_at=self.synced_at,
-            unsyncable=tuple(shown),
+            unsyncable=tuple(told.unsyncable(self.unsyncable.sample(_UNSYNCABLE_SHOWN), room)),
             unsyncable_total=len(self.unsyncable),
             guard=told.guard(self.guard, room),
             pause=self.pause,
@@ -208,4 +209,6 @@ class Facts:
             mark=mark,
             token=token,
             drift=told.drift(self.drift, room),
+            conflicts=len(self.conflicts),
+            conflict_paths=told.paths(self.conflicts.sample(_CONFLICTS_SHOWN), room),
         )

@@ -57,7 +57,7 @@ class Tally:
         if not self._wrote or now < self._at or self._found is not None:
             return
         self._wrote = False
-        mapped, keys = self._ctx.mapping, self._facts.keys
+        mapped, keys = self._ctx.ours, self._facts.keys
         start, end = mapped.below()
         if mapped.buckets > 1:
             every = _COUNT_EVERY * (1 + keys * mapped.buckets // _BIG_PREFIX)
@@ -91,7 +91,7 @@ class Tally:
 
     def _goes_on(self, answer: wire.Answer, deliver: Callable[[Any], None]) -> bool:
         """Count a page of a bucket, and ask for the next if there is one."""
-        mapped = self._ctx.mapping
+        mapped = self._ctx.ours
         self._revision = self._revision or answer.revision
         *_, page = found = list(answer.ranges())
         for each in found:

@@ -8,10 +8,13 @@ etcdserver/quota.go, in 3.4 and before 3.5.33): without it a full etcd would go 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from zk2etcd_workers.etcd import wire
-from zk2etcd_workers.model import plan
+from zk2etcd_workers.model import paging, plan
+from zk2etcd_workers.ownership import fence
 
 _INNER = 32
 _GROUPS = 62
@@ -22,11 +25,55 @@ FLAT = 100
 _SMALL, _SMALL_BYTES = 24, 16 * 1024
 
 
+@dataclasses.dataclass(frozen=True)
+class Sent:
+    """One Txn under way. `ranged` are the deletes that also asked for what is below them."""
+
+    writes: Sequence[plan.Write]
+    zxid: int
+    ranged: Sequence[plan.Write]
+    guarded: bool
+    number: int = 0
+    checkpoint: bytes = b""
+    size: int = 0
+    """Bytes of its keys and values."""
+    standing: fence.Standing | None = None
+    """Of when it was sent, if the whole of it waits for what the first write `expect`s."""
+    shape: Any = None
+    """What its operations are, if that is not to be seen by its writes."""
+
+
+class Built(NamedTuple):
+    """The operations of one Txn, beside the checkpoint; for the rest see `Sent`."""
+
+    writes: Sequence[plan.Write]
+    ops: Sequence[wire.Op]
+    compares: Sequence[wire.Compare] = ()
+    standing: fence.Standing | None = None
+    shape: Any = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Settled:
+    """`done` were applied; `moved` failed their own compare; `refused` are too large for etcd;
+    `theirs` have keys that are not ours; `below` are keys found under deleted ones, `further` the
+    rest of the ranges in which there may be more of them."""
+
+    done: Sequence[plan.Write] = ()
+    moved: Sequence[plan.Write] = ()
+    refused: Sequence[tuple[plan.Write, str]] = ()
+    below: Sequence[bytes] = ()
+    further: Sequence[paging.Pages] = ()
+    zxid: int = 0
+    theirs: Sequence[plan.Write] = ()
+
+
 class Waiting:
     """Writes that are not sent yet, first come, first sent. Thousands are added and taken at once:
     each is looked at for its size once."""
 
-    def __init__(self) -> None:
+    def __init__(self, sized: Callable[[Sequence[plan.Write]], list[int]] | None = None) -> None:
+        self._sized = sized or sizes
         self.writes: list[plan.Write] = []
         self._sizes: list[int] = []
         self.size = 0
@@ -37,7 +84,7 @@ class Waiting:
 
     def add(self, writes: Sequence[plan.Write]) -> int:
         """:returns: their bytes."""
-        more = sizes(writes)
+        more = self._sized(writes)
         self.writes += writes
         self._sizes += more
         self.size += (size := sum(more))

@@ -14,27 +14,44 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.model import plan
-from zk2etcd_workers.walk import etcd_keys, shelf
+from zk2etcd_workers.walk import etcd_keys, marked, shelf
 
 _FIRST_NODES = 64
 _PIECE_NODES = 4_000
 _PIECE_KEYS = 16_000
 _PIECE_BYTES = 2 * 1024 * 1024
 
+Reader = etcd_keys.Reader | shelf.Reader | marked.Reader
 _Columns = tuple[Sequence[bytes], Sequence[bytes]]
 
 
 def differences(
-    walk: Iterable[plan.Run],
-    reader: etcd_keys.Reader | shelf.Reader,
-    buckets: int,
-    counts: plan.Counts,
+    walk: Iterable[plan.Run], reader: Reader, buckets: int, counts: plan.Counts
 ) -> plan.Differences:
     """What differs between a walk and etcd.
 
     :param buckets: how many the prefix has: the walk is of one of them.
     :raises errors.EtcdError: a page was refused or not answered.
     """
+    found = _differences(walk, reader, buckets, counts)
+    return _ours(found, reader) if isinstance(reader, marked.Reader) else found
+
+
+def _ours(found: plan.Differences, reader: marked.Reader) -> plan.Differences:
+    """Strangers' keys were left out, so their nodes look as if they were missing."""
+    for each in found:
+        if isinstance(each, plan.Extra) or not reader.theirs:
+            yield each
+            continue
+        reader.met.saw([write.path for write in each if write.key in reader.theirs])
+        if ours := [write for write in each if write.key not in reader.theirs]:
+            yield ours
+    reader.ended()
+
+
+def _differences(
+    walk: Iterable[plan.Run], reader: Reader, buckets: int, counts: plan.Counts
+) -> plan.Differences:
     asked: tuple[list[plan.Run], Iterator[plan.Held]] | None = None
 
     def room() -> int:

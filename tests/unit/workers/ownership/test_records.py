@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from zk2etcd import conditions, errors
-from zk2etcd_workers.ownership import records
+from zk2etcd_workers.ownership import formats, records
 
 TRIP = conditions.Guard("abc", "too many", 5, 9, ("/a", "/é"), 1_800_000_000.5)
 
@@ -105,13 +105,13 @@ def test_key_names() -> None:
 @pytest.mark.parametrize("value", [b"not json", b"[]", b'{"min_reader": null}', b"{}"])
 def test_a_format_that_we_did_not_write_is_refused(value: bytes) -> None:
     with pytest.raises(errors.NewerFormat, match="not ours"):
-        records.check_format(value, b"zk2etcd/default/format")
+        formats.check_format(value, b"zk2etcd/default/format")
 
 
 def test_a_format_for_newer_readers_is_refused() -> None:
-    records.check_format(records.encode({"min_reader": 1}), b"k")
+    formats.check_format(records.encode({"min_reader": 1}), b"k")
     with pytest.raises(errors.NewerFormat, match="upgrade zk2etcd"):
-        records.check_format(b'{"v":2,"min_reader":2,"written_by":"zk2etcd 9"}', b"k")
+        formats.check_format(b'{"v":2,"min_reader":3,"written_by":"zk2etcd 9"}', b"k")
 
 
 def test_trips_have_ids_of_their_own() -> None:

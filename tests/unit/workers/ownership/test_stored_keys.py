@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.workers.ownership import fences
 from zk2etcd import conditions, errors, messages
-from zk2etcd_workers.ownership import member, records
+from zk2etcd_workers.ownership import formats, member, records
 
 STORED = pathlib.Path(__file__).parent / "stored"
 KEY = b"zk2etcd/default/guards/a"
@@ -83,7 +83,7 @@ def test_checkpoints() -> None:
 
 
 def test_the_format() -> None:
-    records.check_format(stored("format"), b"zk2etcd/default/format")
+    formats.check_format(stored("format"), b"zk2etcd/default/format")
     written = records.encode({"min_reader": records.FORMAT, "written_by": "zk2etcd"})
     assert written == stored("format")
 

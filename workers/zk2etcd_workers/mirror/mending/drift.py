@@ -26,12 +26,20 @@ _LOOK_EVERY = 5.0
 
 
 def asks(
-    facts: shard_facts.Facts, wake: Callable[[], None], compare: Callable[[], None]
+    ctx: context.Context,
+    facts: shard_facts.Facts,
+    wake: Callable[[], None],
+    compare: Callable[[], None],
 ) -> ranges.Asks:
     """What the place of this shard may ask of it."""
-    return ranges.Asks(
+    found = ranges.Asks(
         wake, lambda: facts.phase == "following", compare, lambda: facts.full_sync_running
     )
+    if (of := ctx.marks) is None:
+        return found
+    met, path = ctx.conflicts, ctx.mapping.path
+    # Others change what is theirs all the time: that is looked at only where a node has no key.
+    return found._replace(concerns=lambda key: of.may_have(key) or met.has(path(key)))
 
 
 @contextlib.contextmanager
@@ -43,7 +51,7 @@ def heard(
     if by is None or ctx.config.sync.drift != "watch":
         yield ctx
         return
-    place = by.join(ctx.mapping, ctx.fence.token, asks)
+    place = by.join(ctx.mapping, ctx.fence.token, asks, ctx.ours.target)
     try:
         yield ctx.but(drift=place)
     finally:

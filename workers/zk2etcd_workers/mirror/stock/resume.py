@@ -41,8 +41,8 @@ def _name(ctx: context.Context, resuming: resumption.Resumption, since: int) -> 
     answers: queue.SimpleQueue[replies.Reply] = queue.SimpleQueue()
     keys = under_way = 0
     has_root = False
-    for page in etcd_keys.stream(ctx.etcd, ctx.mapping, ctx.turn.pause, keys_only=True):
-        paths = ctx.mapping.paths(page.keys)
+    for page in etcd_keys.stream(ctx.etcd, ctx.ours, ctx.turn.pause, keys_only=True):
+        paths = ctx.ours.paths(page.keys)
         keys += len(paths)
         has_root = has_root or paths[:1] == [ctx.root]
         for part in resuming.parts(paths):

@@ -1,0 +1,201 @@
+"""The work behind `adopt`: mark as ours what is there already, and equals ZooKeeper.
+
+A mark is put only under the compare that its key is still as it was when both sides were compared,
+so it needs no owner key: a mirror that runs meanwhile meets it in its next full sync. No key of
+anybody is written. What another mirror's mark says to be its own is left, unless that one is named.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from zk2etcd import errors, messages
+from zk2etcd_workers.belonging import looking, marks
+from zk2etcd_workers.commands import both_sides, spool
+from zk2etcd_workers.etcd import client as etcd, wire
+from zk2etcd_workers.model import plan, tree
+from zk2etcd_workers.ownership import formats, records
+from zk2etcd_workers.shard import confirm, context
+from zk2etcd_workers.walk import beside
+
+WRITTEN_BY = "zk2etcd adopt"
+_CHUNK = 30
+_SAMPLE = 5
+
+Tell = Callable[[int, int], None]
+
+
+@dataclasses.dataclass
+class Found:
+    """What of one shard has keys that are not ours: `equal` ones may be marked; `differs`; and
+    those that are `owned` by the mark of another, by its id. `marked` so far."""
+
+    shard: messages.Shard
+    equal: int = 0
+    differs: int = 0
+    owned: dict[str, int] = dataclasses.field(default_factory=dict)
+    sample: list[str] = dataclasses.field(default_factory=list)
+    marked: int = 0
+    paths: spool.Spool = dataclasses.field(default_factory=spool.Spool)
+
+
+class _Beside(NamedTuple):
+    """The marks of others: of each id, what they begin with."""
+
+    bases: dict[str, bytes]
+    given_up: str | None
+    """Whose are ours from now on."""
+
+
+class _Met:
+    """The paths whose keys are not ours, as a walk finds them."""
+
+    def __init__(self, found: spool.Spool) -> None:
+        self._found = found
+
+    def saw(self, paths: Sequence[bytes]) -> None:
+        for path in paths:
+            self._found.add(spool.Record(spool.CONFLICT, path))
+
+    def ended(self) -> None:
+        """There was nothing before."""
+
+
+class _Candidate(NamedTuple):
+    """A key that equals its node; `mark` is ours, if there is one that says nothing, `former` that
+    of whoever gave it up."""
+
+    path: bytes
+    key: wire.Present
+    mark: wire.Present | None
+    former: wire.Present | None
+
+
+def look(both: both_sides.Sides, shard: messages.Shard, from_: str | None, told: Tell) -> Found:
+    """What could be marked; nothing is written.
+
+    :param from_: the id of another mirror, whose keys may be ours.
+    :raises errors.UsageError: nothing is marked with that id.
+    :raises errors.Zk2EtcdError: a side did not answer.
+    """
+    ctx, others = _context(both, shard, from_)
+    both.sync(ctx.root)
+    differing, found = spool.Spool(), Found(ctx.shard)
+    walk = ctx.walk()
+    reader = ctx.reader(yields=True, met=_Met(differing))
+    for _ in beside.differences(walk, reader, ctx.mapping.buckets, plan.Counts()):
+        told(walk.nodes, 0)
+    for chunk in _chunks(differing):
+        for each in _candidates(ctx, others, chunk, found):
+            found.equal += 1
+            found.paths.add(spool.Record(spool.CONFLICT, each.path, each.key.revision))
+            if len(found.sample) < _SAMPLE:
+                found.sample.append(tree.shown(each.path))
+        told(walk.nodes, walk.nodes)
+    differing.close()
+    return found
+
+
+def adopt(both: both_sides.Sides, found: Found, from_: str | None, told: Tell) -> None:
+    """Mark what was found, as far as it is still equal; `found.marked` counts.
+
+    :raises errors.Zk2EtcdError: it was not finished; what was marked is right all the same.
+    """
+    ctx, others = _context(both, found.shard, from_)
+    formatted = formats.ensure_format(ctx.etcd, ctx.keys, WRITTEN_BY, formats.READER)
+    ours = wire.Compare(ctx.keys.format(), "mod", "=", formatted)
+    again = Found(ctx.shard)
+    for chunk in _chunks(found.paths):
+        some = list(_candidates(ctx, others, chunk, again))
+        ops = [_marking(ctx, each) for each in some]
+        if not ops:
+            continue
+        answer = ctx.etcd.txn(wire.Txn([ours], ops))
+        if not answer.succeeded:
+            raise errors.EtcdError(f"{ctx.keys.format().decode()} has changed meanwhile: again")
+        found.marked += sum(answer.inner(at).succeeded for at in range(len(ops)))
+        told(found.marked, found.equal)
+
+
+def _context(
+    both: both_sides.Sides, shard: messages.Shard, from_: str | None
+) -> tuple[context.Context, _Beside]:
+    ctx = both.context(dataclasses.replace(shard, ownership="marks"))
+    bases = ids(ctx.etcd, ctx.keys)
+    if from_ is not None and from_ not in bases:
+        known = ", ".join(sorted(bases)) or "none"
+        raise errors.UsageError(f"no key is marked with the id {from_!r}; known: {known}")
+    assert ctx.marks is not None
+    bases = {name: base for name, base in bases.items() if base != ctx.marks.base}
+    return ctx, _Beside(bases, from_)
+
+
+def ids(client: etcd.Client, keys: records.Keys) -> dict[str, bytes]:
+    """The mirrors that have marks below our state prefix: what theirs begin with, by id."""
+    start, end = keys.all_of("owned")
+    found: dict[str, bytes] = {}
+    place = start
+    while place < end:
+        page = client.range(place, end, limit=1, keys_only=True)
+        if not page.keys:
+            break
+        name = page.keys[0][len(start) :].partition(b"/")[0]
+        found[name.decode(errors="replace")] = start + name
+        place = start + name + b"0"
+    return found
+
+
+def _candidates(
+    ctx: context.Context, others: _Beside, paths: Sequence[bytes], found: Found
+) -> Iterator[_Candidate]:
+    """Those that are equal now and nobody's; the others are counted. etcd is read first."""
+    assert ctx.marks is not None
+    keys = [ctx.mapping.key(path) for path in paths]
+    mine = list(looking.lookup(ctx.etcd, ctx.marks.base, keys))
+    owners = {
+        name: list(looking.lookup(ctx.etcd, base, keys)) for name, base in others.bases.items()
+    }
+    for at, verdict in enumerate(confirm.read_again(ctx, list(paths))):
+        key, mark = mine[at]
+        if key is None or mine[at].is_ours or not isinstance(verdict.node, tree.Node):
+            continue
+        whose = next((name for name, pairs in owners.items() if pairs[at].is_ours), None)
+        if whose != others.given_up and whose is not None:
+            found.owned[whose] = found.owned.get(whose, 0) + 1
+        elif others.given_up is not None and whose is None:
+            continue  # Only that one's are asked for.
+        elif key.value != verdict.node.data:
+            found.differs += 1
+        else:
+            former = owners[whose][at].mark if whose is not None else None
+            yield _Candidate(verdict.path, key, mark, former)
+
+
+def _marking(ctx: context.Context, each: _Candidate) -> wire.Txn:
+    """If it is still what it was: mark it, and delete the mark of who gave it up."""
+    assert ctx.marks is not None
+    key, mark = each.key, each.mark
+    name = ctx.marks.name(key.key)
+    stands = [
+        wire.Compare(key.key, "create", "=", key.created),
+        wire.Compare(key.key, "mod", "=", key.revision),
+        wire.Compare(name, "mod", "=", mark.revision if mark is not None else 0),
+    ]
+    ops: list[wire.Op] = [wire.Put(name, marks.value(key.created))]
+    if each.former is not None:
+        stands.append(wire.Compare(each.former.key, "mod", "=", each.former.revision))
+        ops.append(wire.Delete(each.former.key))
+    return wire.Txn(stands, ops)
+
+
+def _chunks(records: spool.Spool) -> Iterator[list[bytes]]:
+    chunk: list[bytes] = []
+    for record in records:
+        chunk.append(record.path)
+        if len(chunk) == _CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
