@@ -134,18 +134,19 @@ def _settled(
     began = changed = time.monotonic()
     before: dict[bytes, int] = {}
     while len(before) < shards or time.monotonic() - changed < STILL_SECONDS:
-        now, found = time.monotonic(), _owners(on, prefix)
+        now, found = time.monotonic(), _owners(on, prefix, keys_only=True)
         if (tokens := {kv.key: kv.mod_revision for kv in found}) != before:
             before, changed = tokens, now
         world.pause(began, _LOOK_SECONDS, f"not settled: {members} with {shards}")
-    counts = collections.Counter(str(records.decode(kv.value, kv.key)["instance"]) for kv in found)
+    said = (records.decode(kv.value, kv.key) for kv in _owners(on, prefix))
+    counts = collections.Counter(str(each["instance"]) for each in said)
     return changed - began, counts
 
 
-def _owners(on: world.World, prefix: str) -> Sequence[rpc.KeyValue]:
+def _owners(on: world.World, prefix: str, *, keys_only: bool = False) -> Sequence[rpc.KeyValue]:
     start, end = records.Keys(prefix).all_of("owners")
-    reply = rpc.KVStub(on.channel).Range(rpc.RangeRequest(key=start, range_end=end), timeout=10)
-    return list(reply.kvs)
+    asked = rpc.RangeRequest(key=start, range_end=end, keys_only=keys_only)
+    return list(rpc.KVStub(on.channel).Range(asked, timeout=10).kvs)
 
 
 def arrived(on: world.World) -> float:

@@ -2,7 +2,7 @@
 they share out, how soon, and how many claims are void since another came first.
 
 An etcd that takes a claim after 8 ms compares that no owner has changed since the look, as the real
-one does; who was overtaken looks again. News take 60 to 110 ms, and 5 more for each member.
+one does; who was overtaken looks again. News take 60 to 110 ms, and 3 more for each member.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pytest
 from zk2etcd import acts, census
 from zk2etcd.policy import claiming, sharing, situation
 
-CLAIM, NEWS, NEWS_EACH, JITTER, SENT = 0.008, 0.06, 0.005, 0.05, 0.03
+CLAIM, NEWS, NEWS_EACH, JITTER, SENT = 0.008, 0.06, 0.003, 0.05, 0.03
 RULES = situation.Rules()
 
 

@@ -21,7 +21,7 @@ from zk2etcd_workers.gathering import configs, member_key, offers, table
 from zk2etcd_workers.leasing import leases
 from zk2etcd_workers.ownership import records
 
-_DEBOUNCE, _DEBOUNCE_EACH = 0.05, 0.005
+_DEBOUNCE, _DEBOUNCE_EACH = 0.05, 0.003
 """Seconds from a change to its census, and more for each member: of many that come, or claim, at
 the same time each would look at each one's change by itself."""
 _BLIND = 1.0
