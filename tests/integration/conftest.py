@@ -4,13 +4,14 @@ where it breaks them."""
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
 
 from tests import releases
 from tests.integration import commands, mirroring
 from zk2etcd.sandbox import servers
+from zk2etcd_workers.mirror import repair
 
 
 @pytest.fixture
@@ -47,3 +48,18 @@ def diff(
 ) -> commands.Command:
     """`zk2etcd diff` of the world."""
     return commands.Command("diff", world, tmp_path, capsys)
+
+
+@pytest.fixture
+def strange(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The paths that were taken for strangers', whether they differed or not."""
+    found: list[bytes] = []
+    plain = repair.Repairs.strange
+
+    def recorded(self: repair.Repairs, paths: Iterable[bytes]) -> None:
+        taken = list(paths)
+        found.extend(taken)
+        plain(self, taken)
+
+    monkeypatch.setattr(repair.Repairs, "strange", recorded)
+    return found

@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -15,7 +15,6 @@ from tests.integration import mirroring, observing
 from zk2etcd import messages
 from zk2etcd.sandbox import servers
 from zk2etcd_workers.drift import hearing, ranges, watcher
-from zk2etcd_workers.mirror import repair
 
 WATCH = {"drift": "watch"}
 
@@ -27,21 +26,6 @@ def _grow(world: mirroring.World, count: int, name: str = "n", value: bytes = b"
 
 def _is_watched(report: messages.ShardReport) -> bool:
     return report.drift is not None and report.drift.why is None
-
-
-@pytest.fixture
-def strange(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """The paths that were taken for strangers', whether they differed or not."""
-    found: list[bytes] = []
-    plain = repair.Repairs.strange
-
-    def recorded(self: repair.Repairs, paths: Iterable[bytes]) -> None:
-        taken = list(paths)
-        found.extend(taken)
-        plain(self, taken)
-
-    monkeypatch.setattr(repair.Repairs, "strange", recorded)
-    return found
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -12,7 +12,6 @@ import pytest
 from tests import polling
 from tests.integration import commands, mirroring, observing
 from zk2etcd import messages
-from zk2etcd_workers.mirror import repair
 from zk2etcd_workers.walk import marked as marked_reader
 
 SECOND = dataclasses.replace(mirroring.FIRST, instance="second")
@@ -294,18 +293,9 @@ def test_what_they_let_go_is_ours_at_once_where_they_are_watched(
 
 
 def test_what_others_do_to_their_own_is_not_looked_at(
-    world: mirroring.World, shard: messages.Shard, monkeypatch: pytest.MonkeyPatch
+    world: mirroring.World, shard: messages.Shard, strange: list[bytes]
 ) -> None:
     """Where they are watched: another mirror of the range may write a thousand keys a second."""
-    looked: list[bytes] = []
-    plain = repair.Repairs.strange
-
-    def recorded(self: repair.Repairs, paths: Iterable[bytes]) -> None:
-        taken = list(paths)
-        looked.extend(taken)
-        plain(self, taken)
-
-    monkeypatch.setattr(repair.Repairs, "strange", recorded)
     world.zk.create(world.root, b"")
     grown(world, ["a", "b", "c"])
     worker = world.worker(shards=[shard], sync={"drift": "watch"})
@@ -319,7 +309,7 @@ def test_what_others_do_to_their_own_is_not_looked_at(
     for name in ("a", "d"):
         world.etcd.put(world.path(name), b"tampered")
         polling.until(lambda: world.etcd.value(world.path(name)) == b"ours", 3)  # noqa: B023
-    assert set(looked) == {world.path("a").encode(), world.path("d").encode()}
+    assert set(strange) == {world.path("a").encode(), world.path("d").encode()}
 
 
 def test_once_and_dry_run(world: mirroring.World, shard: messages.Shard) -> None:
