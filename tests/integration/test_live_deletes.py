@@ -50,6 +50,14 @@ def _present(world: mirroring.World) -> set[str]:
     return {key[start:].decode() for key in world.etcd.values(world.root)} - {""}
 
 
+def _single_deletes_pass(world: mirroring.World) -> None:
+    """It is as before the trip."""
+    world.zk.create(world.path("one"), b"")
+    world.equal()
+    world.zk.delete(world.path("one"))
+    world.equal()
+
+
 def test_sessions_that_all_end_are_held_until_a_release(world: mirroring.World) -> None:
     """What is beyond the threshold stays, live too, over a full sync and another worker."""
     world.zk.ensure_path(world.path("kept"))
@@ -87,11 +95,7 @@ def test_sessions_that_all_end_are_held_until_a_release(world: mirroring.World) 
     second.release(report.guard.id)
     world.equal()
     second.wait(lambda each: each.phase == "following", what="that nothing is held")
-    # From here on it is as before: single deletes pass.
-    world.zk.create(world.path("one"), b"")
-    world.equal()
-    world.zk.delete(world.path("one"))
-    world.equal()
+    _single_deletes_pass(world)
 
 
 def test_those_that_come_back_end_the_trip(world: mirroring.World) -> None:
@@ -105,10 +109,7 @@ def test_those_that_come_back_end_the_trip(world: mirroring.World) -> None:
     with _registered(world, _instances()):
         world.equal()
         assert worker.full_sync().guard is None
-        world.zk.create(world.path("one"), b"")
-        world.equal()
-        world.zk.delete(world.path("one"))
-        world.equal()
+        _single_deletes_pass(world)
 
 
 def test_a_rollout_is_not_held(world: mirroring.World) -> None:
