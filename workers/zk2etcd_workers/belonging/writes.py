@@ -20,12 +20,13 @@ _Kind = forms.Kind
 
 class Outcome(NamedTuple):
     """Of the writes of a Txn: `done`; `moved`, if they were guarded; `again`, to be sent once more;
-    `theirs`, whose keys are not ours."""
+    `theirs`, whose keys are not ours; `keyless`: the paths of deletes that found no key."""
 
     done: list[plan.Write]
     moved: list[plan.Write]
     again: list[plan.Write]
     theirs: list[plan.Write]
+    keyless: set[bytes]
 
 
 class Marking:
@@ -73,7 +74,7 @@ class Marking:
 
     def settle(self, shape: forms.Shape, answer: wire.Answer, *, guarded: bool) -> Outcome:
         """:param answer: to the shape's operations."""
-        outcome = Outcome([], [], [], [])
+        outcome = Outcome([], [], [], [], set())
         revision = answer.revision
         for unit, found in shape.answers(answer):
             if guarded:
@@ -108,6 +109,7 @@ class Marking:
             self._marks.forget(write.key)
             if write.value is None:
                 outcome.done.append(write)
+                outcome.keyless.add(write.path)
             else:
                 self._try(write, _Kind.CREATE, outcome)
             return

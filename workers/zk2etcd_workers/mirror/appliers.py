@@ -129,7 +129,7 @@ class MarkedApplier(apply.Applier):
     def _written(self, sent: apply.Sent, answer: wire.Answer) -> apply.Settled:
         shape, before = sent.shape
         found = self._marking.settle(shape, answer.after(before), guarded=sent.guarded)
-        done, moved, again, theirs = found
+        done, moved, again, theirs, keyless = found
         self._count(done, "success")
         self._met(theirs, done)
         if again:
@@ -139,7 +139,7 @@ class MarkedApplier(apply.Applier):
         if sent.ranged:
             ranges = list(answer.ranges(skip=1))[-len(sent.ranged) :]
             below, further = self._found_below(sent, ranges)
-        return apply.Settled(done, moved, (), below, further, sent.zxid, theirs)
+        return apply.Settled(done, moved, (), below, further, sent.zxid, theirs, keyless)
 
 
 class TellingMarkedApplier(TellingApplier, MarkedApplier):

@@ -7,6 +7,7 @@ and is handled by the shard's own thread, in the order in which it came. Any dou
 from __future__ import annotations
 
 import functools
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -220,7 +221,8 @@ class Follow:
         now = time.time() * 1000
         guarded = ack.sent.guarded
         if not guarded:
-            self._live.wrote(settled.done, ack.answer)
+            self._live.wrote(settled.done, settled.found(ack.answer))
+            self._live.wrote(settled.theirs, itertools.repeat(False))
         for write in settled.done:
             self._pipeline.wrote(write)
             self._facts.unsyncable.discard(write.path)

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from zk2etcd import conditions
-from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.model import plan, tree
 from zk2etcd_workers.model.live import window
 from zk2etcd_workers.safety import guard_record
@@ -115,13 +114,16 @@ class Live:
         """It is busy until it is known whether it may go."""
         return path in self._deferred
 
-    def wrote(self, writes: Iterable[plan.Write], answer: wire.Answer | None) -> None:
-        """A Txn with these was carried out."""
-        if answer is None or not self._under_way:
+    def wrote(self, writes: Iterable[plan.Write], found: Iterable[bool]) -> None:
+        """A Txn with these was carried out.
+
+        :param found: of each delete, in order, whether there was a key of ours.
+        """
+        if not self._under_way:
             return
         deletes = [write.path for write in writes if write.value is None]
-        for path, found in zip(deletes, answer.deleted() if deletes else (), strict=False):
-            if not found and self._window is not None:
+        for path, had_key in zip(deletes, found if deletes else (), strict=False):
+            if not had_key and self._window is not None:
                 self._window.undo(path)
             self._answered(path)
 
@@ -187,7 +189,7 @@ class Live:
         for at in range(0, len(paths), _AT_ONCE):
             self._ctx.turn.beat()
             some = paths[at : at + _AT_ONCE]
-            keys = [self._ctx.mapping.key(path) for path in some]
+            keys = [self._ctx.ours.key(path) for path in some]
             found = self._ctx.etcd.lookup(keys, keys_only=True)
             keyless += [path for path, kv in zip(some, found, strict=True) if kv is None]
         return keyless

@@ -9,7 +9,7 @@ etcdserver/quota.go, in 3.4 and before 3.5.33): without it a full etcd would go 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from zk2etcd_workers.etcd import wire
@@ -66,6 +66,15 @@ class Settled:
     further: Sequence[paging.Pages] = ()
     zxid: int = 0
     theirs: Sequence[plan.Write] = ()
+    keyless: Collection[bytes] | None = None
+    """Paths of deletes in `done` that found no key, where the answer does not tell that."""
+
+    def found(self, answer: wire.Answer | None) -> Iterator[bool]:
+        """Of each delete in `done`, whether there was a key."""
+        if self.keyless is None:
+            return iter(()) if answer is None else answer.deleted()
+        keyless = self.keyless
+        return (write.path not in keyless for write in self.done if write.value is None)
 
 
 class Waiting:
