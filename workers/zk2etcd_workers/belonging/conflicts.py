@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from zk2etcd_workers.model import plan, told
@@ -24,8 +24,10 @@ class Conflicts:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: dict[bytes, None] = {}
-        self._hashed: set[int] = set()
+        # When each was last met: so many walks had begun by then.
+        self._kept: dict[bytes, int] = {}
+        self._hashed: dict[int, int] = {}
+        self._walks = 0
         self._said: set[int] = set()
 
     def __len__(self) -> int:
@@ -43,12 +45,13 @@ class Conflicts:
         new: list[bytes] = []
         with self._lock:
             for path in paths:
-                if path in self._kept or hash(path) in self._hashed:
-                    continue
-                if len(self._kept) < _KEPT:
-                    self._kept[path] = None
+                is_known = path in self._kept or hash(path) in self._hashed
+                if path in self._kept or (not is_known and len(self._kept) < _KEPT):
+                    self._kept[path] = self._walks
                 else:
-                    self._hashed.add(hash(path))
+                    self._hashed[hash(path)] = self._walks
+                if is_known:
+                    continue
                 if hash(path) not in self._said and len(self._said) < _KEPT:
                     self._said.add(hash(path))
                     new.append(path)
@@ -75,29 +78,58 @@ class Conflicts:
         if self._kept or self._hashed:
             with self._lock:
                 self._kept.pop(path, None)
-                self._hashed.discard(hash(path))
+                self._hashed.pop(hash(path), None)
                 self._said.discard(hash(path))
+
+    def begins(self) -> int:
+        """A walk: its number."""
+        with self._lock:
+            self._walks += 1
+            return self._walks
+
+    def before(self, walk: int) -> list[bytes]:
+        """Those that were last met before this walk, as far as they are known by name."""
+        with self._lock:
+            return [path for path, met in self._kept.items() if met < walk]
+
+    def forget(self, walk: int, *, unnamed: bool = False) -> bool:
+        """Those that were last met before it are none any more; whether there were any.
+
+        :param unnamed: only those that are not known by name.
+        """
+        with self._lock:
+            known = len(self)
+            if not unnamed:
+                self._kept = {path: met for path, met in self._kept.items() if met >= walk}
+            self._hashed = {each: met for each, met in self._hashed.items() if met >= walk}
+            return len(self) < known
 
 
 class Found:
     """Those that one walk meets. What it does not meet is none any more, once it has ended; but
     what was added meanwhile stays."""
 
-    def __init__(self, all_of: Conflicts, log: Any) -> None:
-        self._all, self._log = all_of, log
-        self._before = (set(all_of._kept), set(all_of._hashed))
+    def __init__(
+        self,
+        all_of: Conflicts,
+        log: Any,
+        doubts: Callable[[Sequence[bytes]], None] | None = None,
+    ) -> None:
+        """:param doubts: told of what the walk finds to be otherwise than it was known, which is
+        left as it was then. For it sees etcd as that was at its beginning, while others write."""
+        self._all, self._log, self._doubts = all_of, log, doubts
+        self._walk = all_of.begins()
+        self.is_unsure = False
+        """Some that are not known by name may be ours by now."""
 
-    def saw(self, paths: Iterable[bytes]) -> None:
-        paths = list(paths)
-        kept, hashed = self._before
-        kept.difference_update(paths)
-        hashed.difference_update(map(hash, paths))
+    def saw(self, paths: Sequence[bytes]) -> None:
+        if self._doubts is not None:
+            self._doubts([path for path in paths if not self._all.has(path)])
+            paths = [path for path in paths if self._all.has(path)]
         self._all.add(paths, self._log)
 
     def ended(self) -> None:
         """What was known before and not met is none any more."""
-        kept, hashed = self._before
-        with self._all._lock:
-            for path in kept:
-                self._all._kept.pop(path, None)
-            self._all._hashed -= hashed
+        if self._doubts is not None:
+            self._doubts(self._all.before(self._walk))
+        self.is_unsure = self._all.forget(self._walk, unnamed=self._doubts is not None)

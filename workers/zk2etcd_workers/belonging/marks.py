@@ -72,6 +72,10 @@ class Marks:
         """A base has learned all that is ours, as far as they are not too many to be known."""
         self._is_whole = len(self._created) < self._most
 
+    def knows_less(self) -> None:
+        """Others may be ours too, by marks that somebody has put; from any thread."""
+        self._is_whole = False
+
     def may_have(self, key: bytes) -> bool:
         """Whether it may be ours; from any thread."""
         return not self._is_whole or hash(key) in self._created

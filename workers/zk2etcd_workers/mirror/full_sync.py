@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from zk2etcd import errors
 from zk2etcd_workers import turn
-from zk2etcd_workers.belonging import forms, marks
+from zk2etcd_workers.belonging import conflicts, forms, marks
 from zk2etcd_workers.model import plan, tree
 from zk2etcd_workers.safety import guard_record
 from zk2etcd_workers.shard import confirm, context, facts as shard_facts
@@ -98,19 +98,21 @@ class FullSync:
         walk = self._walk = ctx.walk(self._facts.largest)
         counts = plan.Counts()
         shown = time.monotonic()
-        with contextlib.closing(ctx.reader(ctx.trace_id, yields=True)) as reader:
+        met = conflicts.Found(ctx.conflicts, ctx.log, self._nominate_all)
+        with contextlib.closing(ctx.reader(ctx.trace_id, yields=True, met=met)) as reader:
             for change in beside.differences(walk, reader, ctx.mapping.buckets, counts):
                 if isinstance(change, plan.Extra):
                     counts.present -= not self._hold(change.key)
                 else:
                     guard.creates(change)
-                    for write in change:
-                        self._nominate(write.path)
+                    self._nominate_all([write.path for write in change])
                 if time.monotonic() - shown > 0.2:
                     shown = time.monotonic()
                     self._turn.beat()
-        if isinstance(reader, marked.Reader):
-            self._collect(reader.orphans)
+        if ctx.marks is not None and isinstance(reader, marked.Reader):
+            self._collect(ctx.marks, reader.orphans)
+            if met.is_unsure:
+                ctx.marks.knows_less()
         self._facts.unsyncable.walked(walk.opaque_sample, walk.opaque, ctx.log)
         self._facts.found(walk, counts.wanted)
         root = walk.root is not None or walk.opaque > 0
@@ -118,10 +120,10 @@ class FullSync:
         self._flush()
         return counts.wanted
 
-    def _collect(self, orphans: Mapping[bytes, marks.Title]) -> None:
+    def _collect(self, of: marks.Marks, orphans: Mapping[bytes, marks.Title]) -> None:
         """Delete marks that say nothing of what is there."""
-        of, found = self._ctx.marks, list(orphans.items())
-        if of is None or self._ctx.dry_run:
+        found = list(orphans.items())
+        if self._ctx.dry_run:
             return
         for start in range(0, len(found), _ORPHANS):
             some = found[start : start + _ORPHANS]
@@ -130,6 +132,10 @@ class FullSync:
             )
         if found:
             self._ctx.log.info("marks without their keys were deleted", count=len(found))
+
+    def _nominate_all(self, paths: Sequence[bytes]) -> None:
+        for path in paths:
+            self._nominate(path)
 
     def _nominate(self, path: bytes) -> None:
         self._nominated.append(path)

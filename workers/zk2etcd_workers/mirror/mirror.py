@@ -17,6 +17,7 @@ from zk2etcd import backoff, conditions, errors, messages
 from zk2etcd.logs import logger
 from zk2etcd_workers import heap, turn
 from zk2etcd_workers.drift import watcher
+from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.mirror import (
     admission,
     connecting,
@@ -183,6 +184,9 @@ class Mirror:
         owned, known = self._own()
         if self._ctx.marks is not None:
             self._ctx.marks.clear()  # Of an etcd that was put back, perhaps: a base learns it anew.
+            if not self._ctx.dry_run:
+                # What refuses `range` from now on, also where nothing is to be written.
+                self._ctx.fence.owe([wire.Put(self._ctx.marks.base, b"")])
         asks = drift.asks(self._ctx, self.facts, self._wake, self.full_sync)
         with drift.heard(self._ctx, self.facts, self._strangers, asks) as ctx:
             held = self._follows(ctx, owned, known)

@@ -66,6 +66,8 @@ class Repairs:
         self._began = 0.0
         self._writing: dict[bytes, bool] = {}
         """Whether no event had told of it."""
+        self._passed: set[bytes] = set()
+        """Of the batch, those whose keys were somebody else's, as far as was known."""
         self._ended: full_sync.Ended | None = None
         self.trace_id = ctx.trace_id
         self.log = ctx.log
@@ -132,7 +134,7 @@ class Repairs:
         reads = self._ctx.etcd.learned.reads // (1 if self._ctx.marks is None else 2)
         most = max(1, min(reads, self._ramp.batch))
         first = list(itertools.islice(self._strange if strange else self._nominated, most))
-        for path in first:
+        for path in dict.fromkeys(first):  # A walk may have doubts about what it nominates.
             if path in self._busy:
                 later.append(path)
             elif path not in self._dirty:
@@ -222,6 +224,7 @@ class Repairs:
         self._reading = False
         self._ramp.saw(sum(len(node.data) for node in reply.results if type(node) is tree.Node))
         writes = []
+        self._passed.clear()
         for (_, path), node in zip(reply.ops, reply.results, strict=True):
             there = reply.tag.there.get(path)
             if path in reply.tag.theirs:
@@ -229,6 +232,7 @@ class Repairs:
                 write = None
             else:
                 write = self._compare(path, node, there)
+                self._is_ours(path, differs=write is not None)
             if write is None or path in self._dirty:
                 self._busy.pop(path, None)
             else:
@@ -259,6 +263,14 @@ class Repairs:
         elif confirm.is_absent(self._ctx, node):
             self._ctx.conflicts.discard(path)
 
+    def _is_ours(self, path: bytes, *, differs: bool) -> None:
+        """Nobody else has its key, or not any more."""
+        if self._ctx.conflicts.has(path):
+            if differs:
+                self._passed.add(path)
+            else:
+                self._ctx.conflicts.discard(path)
+
     def applied(self, settled: apply.Settled) -> None:
         """A Txn of repairs has ended; what moved meanwhile is looked at once more."""
         for write in settled.done:
@@ -269,6 +281,10 @@ class Repairs:
             kind: Literal["put", "delete"] = "delete" if write.value is None else "put"
             self.put += kind == "put"
             self.deleted += kind == "delete"
+            if write.path in self._passed:
+                # Nothing was wrong: somebody has let go of it.
+                self.log.info("a key is ours now", path=tree.shown(write.path))
+                continue
             self._ctx.instruments.fixed(kind)
             self.missed += missed
             self._ctx.instruments.missed(int(missed))

@@ -1,0 +1,72 @@
+"""From `range` to `marks` and back: what is refused, lest others' keys go, whatever was written."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+
+import pytest
+
+from tests.integration import commands, marking, mirroring
+from zk2etcd import messages
+
+MARKS = {"ownership": "marks"}
+
+
+@pytest.fixture
+def shard(world: mirroring.World) -> messages.Shard:
+    return marking.marked(world.root, world.root)
+
+
+def test_marks_that_wrote_nothing_are_a_reason_too(
+    world: mirroring.World, shard: messages.Shard
+) -> None:
+    """All was equal, or somebody else's, while it went by marks: nothing was put. But others came
+    to rely on it."""
+    marking.grown(world, ["a", "b"])
+    plain = dataclasses.replace(shard, ownership="range")
+    worker = world.worker(shards=[plain])
+    worker.follows()
+    worker.drain()
+    worker = world.worker(shards=[shard], identity=marking.SECOND)
+    assert worker.follows().conflicts == 3
+    world.etcd.put(world.path("theirs"), b"x")
+    worker.drain()
+    worker = world.worker(shards=[plain])
+    report = worker.wait(lambda r: r.error is not None or r.phase == "following")
+    assert "sync.ownership: marks" in str(report.error)
+    assert world.etcd.value(world.path("theirs")) == b"x"
+
+
+def test_a_repair_by_range_is_refused_as_well(
+    world: mirroring.World,
+    shard: messages.Shard,
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    marking.grown(world, ["a", "b"])
+    world.etcd.put(world.path("b"), b"theirs")
+    world.etcd.put(world.path("theirs"), b"x")
+    worker = world.worker(shards=[shard])
+    worker.follows()
+    worker.drain()
+    before = world.etcd.below(world.root)
+    diff = commands.Command("diff", world, tmp_path, capsys)
+    diff.configure(sync={"prefixes": [world.root]})
+    refused = diff(*commands.QUICK, "--fix")
+    assert refused.code == 3, refused
+    assert "sync.ownership: marks" in refused.err
+    assert world.etcd.below(world.root) == before
+
+
+def test_a_repair_by_marks_keeps_older_releases_away(
+    world: mirroring.World, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They would take all of the range for their own, as soon as nobody owns the shard."""
+    marking.grown(world, ["a"])
+    diff = commands.Command("diff", world, tmp_path, capsys)
+    diff.configure(sync={"prefixes": [world.root], **MARKS})
+    assert diff(*commands.QUICK, "--fix").code == 0
+    assert b'"min_reader":2' in (world.etcd.value(f"{world.state}/format") or b"")
+    shard = marking.marked(world.root, world.root)
+    assert marking.marks(world, shard) == {world.root, world.path("a")}
