@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import pathlib
+import re
+import subprocess
+import sys
+from typing import Any
 
 import pytest
 
 from tests import polling
 from tests.integration import commands, mirroring, observing
 from zk2etcd import messages
+from zk2etcd_workers.mirror import full_sync
 
 MARKS = {"ownership": "marks"}
 
@@ -102,3 +107,129 @@ def test_another_mirror_s_keys_are_its_own_until_it_is_named(
     assert worker.follows().conflicts == 0
     world.zk.delete(f"{other}/a")
     polling.until(lambda: world.etcd.value(f"{to}/a") is None)
+
+
+def test_what_another_mirror_had_and_has_changed_since(
+    world: mirroring.World, adopt: commands.Command
+) -> None:
+    """Of its keys only those are taken over that are still its own, and equal."""
+    one, other, to = world.path("one"), world.path("other"), world.path("to")
+    names = [f"n{number}" for number in range(6)]
+    world.zk.create(world.root, b"")
+    for source in (one, other):
+        observing.seed(world.zk, [(source, b""), *((f"{source}/{name}", b"v") for name in names)])
+    former = messages.Shard(messages.shard_id(one, to), one, to, ownership="marks")
+    worker = world.worker(shards=[former])
+    worker.follows()
+    worker.drain()
+    world.zk.set(f"{other}/n0", b"other")  # differs
+    world.zk.delete(f"{other}/n1")  # no node
+    world.etcd.delete(f"{to}/n2")  # no key
+    for name in ("n3", "n4"):  # a stranger's by now; of one the mark is gone too
+        world.etcd.delete(f"{to}/{name}")
+        world.etcd.put(f"{to}/{name}", b"v")
+    world.etcd.delete(f"{_base(world, one, to)}{to}/n4")
+    before = world.etcd.below(to)
+    adopt.configure(sync={"prefixes": [{"from": other, "to": to}], **MARKS})
+    said = adopt("--yes", "--from", former.id).out
+    assert "2 keys are equal" in said
+    assert "1 have other values, and are left alone" in said
+    assert "2 of 2 keys marked" in said, "the root and n5"
+    assert world.etcd.below(to) == before
+    mine = world.etcd.values(_base(world, other, to))
+    base = _base(world, other, to)
+    assert {key.decode().removeprefix(base) for key in mine} - {""} == {to, f"{to}/n5"}
+    left = world.etcd.values(_base(world, one, to))
+    base = _base(world, one, to)
+    kept = {f"{to}/{name}" for name in ("n0", "n1", "n2", "n3")}
+    assert {key.decode().removeprefix(base) for key in left} - {""} == kept
+    # What is equal and nobody's is adopted without a name.
+    assert "2 of 2 keys marked" in adopt("--yes").out, "n3 and n4"
+    shard = messages.Shard(messages.shard_id(other, to), other, to, ownership="marks")
+    worker = world.worker(shards=[shard])
+    report = worker.follows()
+    assert report.conflict_paths == (f"{other}/n0",)
+    assert world.etcd.value(f"{to}/n1") == b"v"
+    assert world.etcd.value(f"{to}/n2") == b"v"
+
+
+def test_our_own_id_is_no_other_mirror(world: mirroring.World, adopt: commands.Command) -> None:
+    _mirrored(world)
+    assert adopt("--yes").code == 0
+    shard = commands_shard(world)
+    refused = adopt("--yes", "--from", shard.id)
+    assert refused.code == 2
+    assert "is this mirror's own" in refused.err
+
+
+def test_another_state_prefix_is_no_other_id(
+    world: mirroring.World, adopt: commands.Command
+) -> None:
+    """Its keys are a stranger's here, whose id nobody knows: they are adopted without one."""
+    observing.seed(world.zk, [(world.root, b""), (world.path("a"), b"v")])
+    worker = world.worker(shards=[commands_shard(world)])
+    worker.follows()
+    worker.drain()
+    adopt.configure(
+        state={"prefix": f"{world.state}-new"}, sync={"prefixes": [world.root], **MARKS}
+    )
+    refused = adopt("--yes", "--from", commands_shard(world).id)
+    assert refused.code == 2
+    assert f"{world.state}-new" in refused.err
+    assert "2 of 2 keys marked" in adopt("--yes").out
+
+
+def test_a_full_sync_meanwhile_leaves_what_is_adopted(
+    world: mirroring.World, adopt: commands.Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stranger has made a key anew, with our value: our mark says nothing of it. A full sync is
+    about to delete that mark while a person has the key adopted."""
+    observing.seed(world.zk, [(world.root, b""), (world.path("a"), b"v")])
+    shard = commands_shard(world)
+    worker = world.worker(shards=[shard])
+    worker.follows()
+    world.etcd.delete(world.path("a"))
+    world.etcd.put(world.path("a"), b"v")
+    plain, said = full_sync.FullSync._collect, list[str]()
+
+    def late(self: full_sync.FullSync, of: Any, orphans: Any) -> None:
+        assert len(orphans) == 1
+        monkeypatch.setattr(full_sync.FullSync, "_collect", plain)
+        found = subprocess.run(
+            [sys.executable, "-m", "zk2etcd", "adopt", "-c", str(adopt.path), "--yes"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        said.append(found.stdout)
+        plain(self, of, orphans)
+
+    monkeypatch.setattr(full_sync.FullSync, "_collect", late)
+    worker.full_sync(60)
+    assert "1 of 1 keys marked" in said[0]
+    assert worker.full_sync().conflicts == 0
+    world.zk.set(world.path("a"), b"new")
+    polling.until(lambda: world.etcd.value(world.path("a")) == b"new")
+
+
+def test_each_bucket_adopts_its_own(world: mirroring.World, adopt: commands.Command) -> None:
+    _mirrored(world)
+    adopt.configure(
+        sync={"prefixes": [{"from": world.root, "to": world.root, "buckets": 3}], **MARKS}
+    )
+    said = adopt("--yes").out
+    counts = [int(each) for each in re.findall(r"(\d+) of \d+ keys marked", said)]
+    assert len(counts) == 3
+    assert sum(counts) == 99
+    assert "nothing to mark" in adopt("--yes").out
+    worker = world.worker(shards=[commands_shard(world)])
+    assert worker.follows().conflicts == 1
+
+
+def test_a_server_that_is_away_is_3(world: mirroring.World, adopt: commands.Command) -> None:
+    _mirrored(world)
+    adopt.configure(
+        etcd={"endpoints": ["http://127.0.0.1:1"]}, sync={"prefixes": [world.root], **MARKS}
+    )
+    assert adopt("--yes").code == 3

@@ -109,14 +109,21 @@ def adopt(both: both_sides.Sides, found: Found, from_: str | None, told: Tell) -
     again = Found(ctx.shard)
     for chunk in _chunks(found.paths):
         some = list(_candidates(ctx, others, chunk, again))
-        ops = [_marking(ctx, each) for each in some]
-        if not ops:
-            continue
-        answer = ctx.etcd.txn(wire.Txn([ours], ops))
-        if not answer.succeeded:
-            raise errors.EtcdError(f"{ctx.keys.format().decode()} has changed meanwhile: again")
-        found.marked += sum(answer.inner(at).succeeded for at in range(len(ops)))
+        if stale := [_clearing(each) for each in some if each.mark is not None]:
+            _write(ctx, ours, stale)
+            some = list(_candidates(ctx, others, chunk, again))
+        found.marked += _write(ctx, ours, [_marking(ctx, each) for each in some])
         told(found.marked, found.equal)
+
+
+def _write(ctx: context.Context, ours: wire.Compare, ops: Sequence[wire.Txn]) -> int:
+    """How many of these came about, in one Txn."""
+    if not ops:
+        return 0
+    answer = ctx.etcd.txn(wire.Txn([ours], ops))
+    if not answer.succeeded:
+        raise errors.EtcdError(f"{ctx.keys.format().decode()} has changed meanwhile: again")
+    return sum(answer.inner(at).succeeded for at in range(len(ops)))
 
 
 def _context(
@@ -124,11 +131,16 @@ def _context(
 ) -> tuple[context.Context, _Beside]:
     ctx = both.context(dataclasses.replace(shard, ownership="marks"))
     bases = ids(ctx.etcd, ctx.keys)
-    if from_ is not None and from_ not in bases:
-        known = ", ".join(sorted(bases)) or "none"
-        raise errors.UsageError(f"no key is marked with the id {from_!r}; known: {known}")
     assert ctx.marks is not None
-    bases = {name: base for name, base in bases.items() if base != ctx.marks.base}
+    own = bases.keys() & {messages.shard_id(shard.source, shard.target)}
+    bases = {name: base for name, base in bases.items() if name not in own}
+    if from_ in own:
+        raise errors.UsageError(f"{from_} is this mirror's own id: without --from it is adopted")
+    if from_ is not None and from_ not in bases:
+        known, where = ", ".join(sorted(bases)) or "none", both.settings.state.prefix
+        raise errors.UsageError(
+            f"below {where} no key is marked with the id {from_!r}; known: {known}"
+        )
     return ctx, _Beside(bases, from_)
 
 
@@ -171,6 +183,14 @@ def _candidates(
         else:
             former = owners[whose][at].mark if whose is not None else None
             yield _Candidate(verdict.path, key, mark, former)
+
+
+def _clearing(each: _Candidate) -> wire.Txn:
+    """Delete a mark that says nothing, for a new one: a full sync that is about to delete it knows
+    it by when it was put."""
+    assert each.mark is not None
+    same = wire.Compare(each.mark.key, "mod", "=", each.mark.revision)
+    return wire.Txn([same], [wire.Delete(each.mark.key)])
 
 
 def _marking(ctx: context.Context, each: _Candidate) -> wire.Txn:
