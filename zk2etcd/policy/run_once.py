@@ -68,3 +68,5 @@ def _troubles(report: messages.ShardReport) -> Iterable[str]:
     count = max(report.unsyncable_total, len(report.unsyncable))
     if count:
         yield f"shard {report.id} has {count} paths that cannot be mirrored"
+    if report.conflicts:
+        yield f"shard {report.id} has {report.conflicts} nodes with somebody else's keys in place"

@@ -6,7 +6,7 @@ The terminal, the page and the lines of `status --watch` all say these, so that 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from zk2etcd import text
@@ -125,8 +125,7 @@ def _of_missed(shard: Mapping[str, Any]) -> Problem:
 def _of_drift(where: str, drift: Mapping[str, Any]) -> list[Problem]:
     listed = []
     if drift["contested"]:
-        more = drift["contested"] - len(drift["paths"][:3])
-        names = ", ".join(drift["paths"][:3]) + (f" and {more} more" if more > 0 else "")
+        names = _named(drift["paths"], drift["contested"])
         what = f"somebody keeps writing {names} in etcd: put right each time later"
         remedy = "find out who writes there, and let one of the two be elsewhere"
         listed.append(Problem(where, what, remedy, "drift"))
@@ -137,12 +136,24 @@ def _of_drift(where: str, drift: Mapping[str, Any]) -> list[Problem]:
     return listed
 
 
+def _named(paths: Sequence[str], count: int) -> str:
+    """Some of so many."""
+    more = count - len(paths[:3])
+    return ", ".join(paths[:3]) + (f" and {more} more" if more > 0 else "")
+
+
 def _of_conflicts(shard: Mapping[str, Any]) -> Problem:
-    names = ", ".join(shard.get("conflict_paths", ())[:3])
-    what = f"{shard['conflicts']} nodes have keys in their place that are not ours: {names}"
-    remedy = (
-        "they are left alone, until they are gone; zk2etcd adopt makes ours those that are equal"
-    )
+    count = shard["conflicts"]
+    names = _named(shard.get("conflict_paths", ()), count)
+    if count == 1:
+        what = f"1 node has a key in its place that is not ours: {names}"
+        remedy = "it is left alone, until it is gone; zk2etcd adopt makes it ours if it is equal"
+    else:
+        what = f"{count} nodes have keys in their place that are not ours: {names}"
+        remedy = (
+            "they are left alone, until they are gone; zk2etcd adopt makes ours those that are "
+            "equal"
+        )
     return Problem(shard["id"], what, remedy, "conflict")
 
 

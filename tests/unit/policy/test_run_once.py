@@ -32,6 +32,10 @@ def test_guarded_or_unsyncable_is_1_and_named() -> None:
     assert poisoned is not None
     assert poisoned.exit_code == 1
     assert "b has 3 paths" in poisoned.reason
+    shared = verdict(fakes.follows("b", conflicts=2), fakes.follows("a"))
+    assert shared is not None
+    assert shared.exit_code == 1
+    assert "b has 2 nodes with somebody else's keys" in shared.reason
 
 
 def test_paused_is_an_end_and_no_success() -> None:

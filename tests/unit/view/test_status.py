@@ -123,6 +123,16 @@ def test_exit_codes(state: str, changes: dict[str, Any], code: int) -> None:
         ),
         (views.FAILED, "etcd does not answer", "tried again in 4.0 s (attempt 4)"),
         (UNSYNCABLE, "12 paths cannot be mirrored: /dubbo/x: TooLarge", "the rest is mirrored"),
+        (
+            {"conflicts": 5, "conflict_paths": ("/a/1", "/a/2", "/a/3", "/a/4")},
+            "5 nodes have keys in their place that are not ours: /a/1, /a/2, /a/3 and 2 more",
+            "zk2etcd adopt",
+        ),
+        (
+            {"conflicts": 1, "conflict_paths": ("/a/1",)},
+            "1 node has a key in its place that is not ours: /a/1",
+            "it is left alone",
+        ),
     ],
 )
 def test_a_shards_problem_comes_with_what_to_do(
