@@ -213,12 +213,16 @@ class Stranger:
     def change(self) -> None:
         key = self._rng.choice(self._names)
         if key not in self._mine and self._rng.random() < 0.3:
-            self._delete(key)
-            self._write(key, b"stranger's now")
+            self.takes(key)
             self.on_taken(key.replace(TO.encode(), FROM.encode(), 1).decode())
             return
         delete = key in self._mine and self._rng.random() < 0.4
         self._write(key, None if delete else b"stranger %d" % self._rng.randrange(1_000_000))
+
+    def takes(self, key: bytes) -> None:
+        """Whoever has it."""
+        self._delete(key)
+        self._write(key, b"stranger's now")
 
     def leave(self) -> None:
         """Delete all that it has on the names of others."""
