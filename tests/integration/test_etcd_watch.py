@@ -41,7 +41,7 @@ class Watched:
 
     def __init__(self, client: engine.Client, since: int, silence: float = 60.0) -> None:
         self.told = threading.Event()
-        scope = watching.Scope(A, END, since, silence)
+        scope = watching.Scope([(A, END)], since, silence)
         self.watch = client.watch(scope, self.told.set)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._tend, daemon=True)

@@ -421,17 +421,18 @@ def test_what_is_told_while_it_is_read_is_not_forgotten(
     """The watch may be ahead of the answer to a read."""
     one, two = keeps("one"), keeps("two")
     one.knows(members("one", "two"))
-    real, start = one.client.range, one.keys.shared()[0]
+    real, start = one.client.txn, one.keys.shared()[0][0]
     late: list[int] = []
 
-    def slow(key: bytes, *given: Any, **named: Any) -> wire.Page:
-        page = real(key, *given, **named)
-        if key == start and not late:
+    def slow(txn: wire.Txn, **named: Any) -> wire.Answer:
+        answer = real(txn, **named)
+        is_read = any(isinstance(op, wire.Range) and op.key == start for op in txn.success)
+        if is_read and not late:
             late.append(two.owns("a"))
             time.sleep(0.5)  # it is told of within that time
-        return page
+        return answer
 
-    monkeypatch.setattr(one.client, "range", slow)
+    monkeypatch.setattr(one.client, "txn", slow)
     polling.until(lambda: late, 10, what="a read")
     reads = one.reads
     one.knows(lambda seen: "a" in seen.owners, 1.0)

@@ -12,6 +12,7 @@ import pytest
 from tests import polling
 from tests.integration import commands, mirroring, observing
 from zk2etcd import messages
+from zk2etcd_workers.belonging import marks as belonging
 from zk2etcd_workers.walk import marked as marked_reader
 
 SECOND = dataclasses.replace(mirroring.FIRST, instance="second")
@@ -151,32 +152,36 @@ def test_two_mirrors_share_one_range(world: mirroring.World) -> None:
 # --- how it is read ------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("by_heart", [True, False])
 def test_a_compaction_makes_no_conflict(
-    world: mirroring.World, shard: messages.Shard, monkeypatch: pytest.MonkeyPatch
+    world: mirroring.World, shard: messages.Shard, monkeypatch: pytest.MonkeyPatch, by_heart: bool
 ) -> None:
     """Between a page of keys and its marks, over and over: none is taken for a stranger's."""
+    monkeypatch.setattr(belonging.Marks, "knows_whole", by_heart)
     world.zk.create(world.root, b"")
     grown(world, [f"n{number:04d}" for number in range(3_000)])
     worker = world.worker(shards=[shard])
     worker.follows(30)
-    plain = marked_reader.Reader._marks_before
+    plain = marked_reader.Reader._answer
     compacted: list[int] = []
 
-    def late(self: marked_reader.Reader, asked: Any, end: bytes) -> Any:
+    def late(self: marked_reader.Reader, asked: Any) -> Any:
+        assert asked.counted is by_heart
         if len(compacted) < 5:
+            page = asked.keys()
             world.etcd.put("outside", b"%d" % len(compacted))
             compacted.append(world.etcd.revision())
             world.etcd.compact(compacted[-1])
-            asked = asked._replace(
-                marks=self._client.range_soon(
-                    self._marks.name(asked.start),
-                    self._marks.name(asked.stop),
-                    revision=asked.revision,
-                )
+            after = self._client.range_soon(
+                self._marks.name(asked.start),
+                self._marks.name(asked.stop),
+                revision=asked.revision,
+                count_only=by_heart,
             )
-        return plain(self, asked, end)
+            asked = asked._replace(keys=lambda: page, marks=after)
+        return plain(self, asked)
 
-    monkeypatch.setattr(marked_reader.Reader, "_marks_before", late)
+    monkeypatch.setattr(marked_reader.Reader, "_answer", late)
     before = world.etcd.below(world.root)
     for _ in range(2):
         report = worker.full_sync(60)
@@ -185,6 +190,55 @@ def test_a_compaction_makes_no_conflict(
         assert (report.last_full_sync.put, report.last_full_sync.delete) == (0, 0)
     assert len(compacted) == 5
     assert world.etcd.below(world.root) == before
+
+
+def test_marks_are_read_where_their_number_is_another(
+    world: mirroring.World, shard: messages.Shard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is known by heart is counted only; strangers' keys, between ours, do not change that."""
+    read: list[int] = []
+    plain = marked_reader.Reader._marks_before
+
+    def noted(self: marked_reader.Reader, asked: Any, end: bytes) -> Any:
+        found = plain(self, asked, end)
+        read.append(len(found.keys))
+        return found
+
+    world.zk.create(world.root, b"")
+    names = [f"n{number:03d}" for number in range(300)]
+    grown(world, names)
+    world.etcd.put(world.path("n005"), b"theirs")
+    world.etcd.put(world.path("n100x"), b"theirs")
+    worker = world.worker(shards=[shard])
+    assert worker.follows().conflicts == 1
+    monkeypatch.setattr(marked_reader.Reader, "_marks_before", noted)
+    world.zk.create(world.path("n300"), b"ours")
+    world.zk.delete(world.path("n007"))
+    polling.until(lambda: world.path("n007") not in marks(world, shard))
+    polling.until(lambda: world.path("n300") in marks(world, shard))
+    report = worker.full_sync()
+    assert (report.conflicts, report.conflict_paths) == (1, (world.path("n005"),))
+    assert read == []
+    # One mark is lost, and there is one that says nothing.
+    world.etcd.delete(base(world, shard) + world.path("n250"))
+    world.etcd.put(base(world, shard) + world.path("nobody"), b"")
+    worker.full_sync()
+    report = worker.wait(lambda r: r.conflicts == 2)
+    assert set(report.conflict_paths) == {world.path("n005"), world.path("n250")}
+    polling.until(lambda: world.path("nobody") not in marks(world, shard))
+    assert sum(read) >= 2
+    # A full sync learns what was marked meanwhile.
+    held = world.etcd.get(world.path("n250"))
+    assert held is not None
+    mark = belonging.value(held.create_revision)
+    world.etcd.put(base(world, shard) + world.path("n250"), mark)
+    assert worker.full_sync().conflicts == 1
+    read.clear()
+    assert worker.full_sync().conflicts == 1
+    assert read == []
+    world.zk.set(world.path("n250"), b"new")
+    polling.until(lambda: world.etcd.value(world.path("n250")) == b"new")
+    worker.close()
 
 
 def test_strangers_keys_between_ours_hide_none(

@@ -23,8 +23,9 @@ class Title(NamedTuple):
 
 
 class Marks:
-    """Of one shard. What is known by heart only saves a look: each write compares it. Used by one
-    thread at a time, but for `name` and `key`."""
+    """Of one shard. What is known by heart only saves a look: each write compares it, and a full
+    sync counts the marks. Used by the shard's thread, and its full sync's: what one of them
+    overwrites of the other's is looked at when it is written."""
 
     def __init__(self, base: bytes, cut: int = 0, most: int = _MOST) -> None:
         """:param base: what the marks' names begin with; the key follows.
@@ -65,6 +66,11 @@ class Marks:
         many = [created] * len(keys) if isinstance(created, int) else created
         self._created.update(zip(map(hash, keys), many, strict=False))
 
+    def also_knows(self, keys: Sequence[bytes], created: Sequence[int]) -> None:
+        """The same, from any thread, if there is room: what is known stays."""
+        if len(self._created) + len(keys) < self._most:
+            self._created.update(zip(map(hash, keys), created, strict=True))
+
     def forget(self, key: bytes) -> None:
         self._created.pop(hash(key), None)
 
@@ -75,6 +81,20 @@ class Marks:
     def knows_less(self) -> None:
         """Others may be ours too, by marks that somebody has put; from any thread."""
         self._is_whole = False
+
+    @property
+    def knows_whole(self) -> bool:
+        """All that is ours is known by heart; from any thread."""
+        return self._is_whole
+
+    def recognized(self, keys: Sequence[bytes], created: Sequence[int]) -> Sequence[int]:
+        """Which of these are known to be ours, as they were created; from any thread."""
+        known = list(map(self._created.get, map(hash, keys)))
+        if known == created:
+            return range(len(keys))
+        revisions = (each.created if isinstance(each, Title) else each for each in known)
+        both = enumerate(zip(revisions, created, strict=True))
+        return [at for at, (known_at, created_at) in both if known_at == created_at]
 
     def may_have(self, key: bytes) -> bool:
         """Whether it may be ours; from any thread."""

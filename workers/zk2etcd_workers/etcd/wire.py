@@ -14,12 +14,14 @@ import etcd3.etcdrpc as rpc
 
 
 class Present(NamedTuple):
-    """A key as etcd has it. `revision` is its mod_revision, `created` its create_revision."""
+    """A key as etcd has it. `revision` is its mod_revision, `created` its create_revision, `lease`
+    what it hangs on."""
 
     key: bytes
     value: bytes
     revision: int
     created: int = 0
+    lease: int = 0
 
 
 class Put(NamedTuple):
@@ -163,7 +165,9 @@ class Page(NamedTuple):
 
 
 def _presents(found: Any) -> list[Present]:
-    return [Present(kv.key, kv.value, kv.mod_revision, kv.create_revision) for kv in found.kvs]
+    return [
+        Present(kv.key, kv.value, kv.mod_revision, kv.create_revision, kv.lease) for kv in found.kvs
+    ]
 
 
 def request(txn: Txn) -> Any:

@@ -176,11 +176,14 @@ class Keeper:
     def _read(self, now: float) -> None:
         """What is there, whatever the watch says; and whether it says all."""
         self._read_at = now + (self._lease.ttl / 2 if self._watch is not None else _BLIND)
-        page = self._client.range(*self._keys.shared())
+        reads = [wire.Range(*each) for each in self._keys.shared()]
+        answer = self._client.txn(wire.Txn((), reads), write=False)
         found = [
-            watching.Change(kv.key, kv.value, kv.mod_revision, kv.lease) for kv in page.reply.kvs
+            watching.Change(kv.key, kv.value, kv.revision, kv.lease)
+            for at in range(len(reads))
+            for kv in answer.kvs(at)
         ]
-        self._table.read(found, page.revision, time.monotonic())
+        self._table.read(found, answer.revision, time.monotonic())
         # Only now: what the watch told meanwhile may be more than that.
         self._hear(time.monotonic())
         if self._watch is None:
@@ -193,7 +196,7 @@ class Keeper:
         if (watch := self._watch) is None:
             return
         watch.tend(now)
-        if self._table.told(watch.take()) and self._changed_at is None:
+        if (self._table.told(watch.take()) or watch.holds) and self._changed_at is None:
             self._changed_at = now
         if watch.end is not None:
             self._lose(watch.end, now)
@@ -209,8 +212,7 @@ class Keeper:
         self._watch_at, self._read_at = now + self._rest, now
 
     def _begin_watch(self, now: float) -> None:
-        start, end = self._keys.shared()
-        scope = watching.Scope(start, end, self._table.read_revision, self._lease.ttl)
+        scope = watching.Scope(self._keys.shared(), self._table.read_revision, self._lease.ttl)
         try:
             self._watch_at = now
             self._watch = self._client.watch(scope, self._wake.set)

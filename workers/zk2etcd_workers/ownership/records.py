@@ -11,7 +11,7 @@ import dataclasses
 import json
 import re
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from zk2etcd import conditions, errors, messages
@@ -79,10 +79,10 @@ class Keys:
         start = self.prefix + b"/" + kind.encode()
         return start + b"/", start + b"0"
 
-    def shared(self) -> tuple[bytes, bytes]:
-        """The range of all members, offers and owners: they are neighbours, and nothing else of
-        ours lies between them."""
-        return self.all_of("members")[0], self.all_of("owners")[1]
+    def shared(self) -> Sequence[tuple[bytes, bytes]]:
+        """The ranges of all members, offers and owners. Offers and owners are not one: the marks of
+        all our keys (`owned`) lie between them."""
+        return (self.all_of("members")[0], self.all_of("offers")[1]), self.all_of("owners")
 
     def _key(self, kind: str, name: str) -> bytes:
         return self.prefix + f"/{kind}/{name}".encode()

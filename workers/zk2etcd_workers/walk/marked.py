@@ -5,6 +5,9 @@ Of both, what is in the same stretch is compared: a key whose mark says when it 
 another is a stranger's, and if ZooKeeper has its node that is a conflict; a mark that says nothing
 of a key is an orphan. If etcd compacted the revision, both are read anew at another one: a key
 without its mark would look like a stranger's, which no answer of two moments may say.
+
+Where all that is ours is known by heart, the marks of a stretch are only counted: as many marks as
+there are keys that were created when ours were say that nothing is otherwise. Else they are read.
 """
 
 from __future__ import annotations
@@ -37,6 +40,8 @@ class _Asked(NamedTuple):
     revision: int
     keys: _Answer
     marks: _Answer
+    """If they are `counted`, a page of none, that says how many there are."""
+    counted: bool
 
 
 class _Marked(NamedTuple):
@@ -45,6 +50,12 @@ class _Marked(NamedTuple):
     keys: Sequence[bytes]
     said: Sequence[int]
     own: Sequence[int]
+
+
+class _Known(NamedTuple):
+    """The places of ours among the keys of a page, by heart: its marks were only counted."""
+
+    ours: Sequence[int]
 
 
 class Meets(Protocol):
@@ -75,6 +86,8 @@ class Reader:
         """:param learns: what is ours is known by heart from then on."""
         self._client, self._shard, self._marks, self.met = client, shard, of, met
         self._pause, self._learns = pause, learns
+        # Within the stretch of a bucket are the marks of others.
+        self._counts = not learns and shard.buckets == 1
         self._yielding = line.Yielding(time.monotonic()) if yields else None
         self._rest_until = 0.0
         self._start, self._end = shard.below()
@@ -142,8 +155,9 @@ class Reader:
         options: dict[str, Any] = {"revision": self._revision, "limit": most}
         soon, name = self._client.range_soon, self._marks.name
         keys = soon(start, stop, expected=expected, keys_only=keys_only, **options)
-        beside = soon(name(start), name(stop), **options)
-        return _Asked(start, stop, expected, keys_only, self._revision, keys, beside)
+        counted = self._counts and self._marks.knows_whole
+        beside = soon(name(start), name(stop), count_only=counted, **options)
+        return _Asked(start, stop, expected, keys_only, self._revision, keys, beside, counted)
 
     def _most(self, *, keys_only: bool) -> int:
         fitting = max(_FIRST_PAGE, self._client.learned.down.room // 4 // _KEY_BYTES)
@@ -161,7 +175,7 @@ class Reader:
         while asked is not None:
             page, beside = self._answer(asked)
             keys_only, asked = asked.keys_only, None
-            self._rest(page, len(beside.keys))
+            self._rest(page, len(beside.keys) if isinstance(beside, _Marked) else 0)
             if not keys_only:
                 room = self._client.learned.down.room
                 self._limit = etcd_keys.next_limit(page, self._limit, room)
@@ -173,12 +187,14 @@ class Reader:
             if keys_only:
                 self.theirs.clear()  # Nobody wants them.
 
-    def _answer(self, asked: _Asked) -> tuple[wire.Page, _Marked]:
+    def _answer(self, asked: _Asked) -> tuple[wire.Page, _Marked | _Known]:
         """Both sides of the keys that were told: up to the last one, if that page was cut."""
         while True:
             try:
                 page = asked.keys()
                 end = page.keys[-1] + b"\0" if page.more else asked.stop
+                if asked.counted and (known := self._known(asked, page, end)) is not None:
+                    return page, known
                 return page, self._marks_before(asked, end)
             except errors.Compacted:
                 if self._revision == asked.revision:
@@ -186,18 +202,30 @@ class Reader:
                 start, stop, expected, keys_only, *_ = asked
                 asked = self._send(start, stop, expected, keys_only=keys_only)
 
+    def _known(self, asked: _Asked, page: wire.Page, end: bytes) -> _Known | None:
+        """None if there are more marks, or fewer, than keys that are known."""
+        ours = self._marks.recognized(page.keys, marks.created(page))
+        count = asked.marks().total
+        if page.more:  # What was counted is also beside what its limit cut off.
+            if len(ours) == len(page.keys) and count == page.total:
+                return _Known(ours)
+            start, end = map(self._marks.name, (asked.start, end))
+            options: dict[str, Any] = {"revision": asked.revision, "count_only": True}
+            count = self._client.range(start, end, **options).total
+        return _Known(ours) if count == len(ours) else None
+
+    def _page_of_marks(self, start: bytes, end: bytes, revision: int) -> wire.Page:
+        name, limit = self._marks.name, self._client.most_keys(_MOST_OF_MARKS)
+        return self._client.range(name(start), name(end), limit=limit, revision=revision)
+
     def _marks_before(self, asked: _Asked, end: bytes) -> _Marked:
-        cut, name = len(self._marks.base), self._marks.name
-        page = asked.marks()
+        cut, more_of = len(self._marks.base), self._page_of_marks
+        counted, revision = asked.counted, asked.revision
+        page = more_of(asked.start, end, revision) if counted else asked.marks()
         keys = [each[cut:] for each in page.keys]
         said, own = marks.columns(page)
         while page.more and keys[-1] < end:
-            page = self._client.range(
-                name(keys[-1] + b"\0"),
-                name(end),
-                limit=self._client.most_keys(_MOST_OF_MARKS),
-                revision=asked.revision,
-            )
+            page = more_of(keys[-1] + b"\0", end, revision)
             more, each = marks.columns(page)
             keys += [each[cut:] for each in page.keys]
             said, own = [*said, *more], [*own, *each]
@@ -215,11 +243,15 @@ class Reader:
             seconds = max(seconds, self._yielding.saw(page.size, page.took, now))
         self._rest_until = max(self._rest_until, now + seconds)
 
-    def _held(self, page: wire.Page, beside: _Marked) -> Iterator[plan.Held]:
+    def _held(self, page: wire.Page, beside: _Marked | _Known) -> Iterator[plan.Held]:
         """What of a page is ours: nearly all of it, mostly."""
         created = marks.created(page)
         keys, values = page.keys, page.values
-        if list(keys) != beside.keys or list(created) != list(beside.said):
+        if isinstance(beside, _Known):
+            if len(beside.ours) < len(keys):
+                self.theirs.update(set(keys).difference(map(keys.__getitem__, beside.ours)))
+                keys, values, created = _chosen(beside.ours, keys, values, created)
+        elif list(keys) != beside.keys or list(created) != list(beside.said):
             keys, values, created = self._apart(keys, values, created, beside)
         if self._shard.buckets > 1:
             mine = [
@@ -231,6 +263,8 @@ class Reader:
             keys, values, created = _chosen(places, keys, values, created)
         if self._learns:
             self._marks.knows(keys, created)
+        elif self._counts and isinstance(beside, _Marked):
+            self._marks.also_knows(keys, created)
         if keys:
             yield plan.Held(keys, values)
 

@@ -63,15 +63,18 @@ def test_offers() -> None:
     assert documents.read_offer({}, 7) is None
 
 
-def test_members_offers_and_owners_are_neighbours() -> None:
-    """So that one range, and one watch, has just these."""
+def test_what_is_shared_is_members_offers_and_owners() -> None:
+    """And nothing else: of marks there are as many as there are keys."""
     keys = records.Keys("zk2etcd/default")
-    start, end = keys.shared()
-    others = ["checkpoints", "configs", "guards", "identities", "marks", "pauses"]
+    others = ["checkpoints", "configs", "guards", "identities", "marks", "owned", "pauses"]
     inside = [keys.member("m"), keys.offer("o"), keys.owner("o")]
     outside = [*(keys.all_of(kind)[0] + b"x" for kind in others), keys.format(), keys.cluster_id()]
-    assert all(start <= key < end for key in inside)
-    assert not any(start <= key < end for key in outside)
+
+    def is_shared(key: bytes) -> bool:
+        return any(start <= key < end for start, end in keys.shared())
+
+    assert all(map(is_shared, inside))
+    assert not any(map(is_shared, outside))
 
 
 @pytest.mark.parametrize(
