@@ -13,6 +13,7 @@ from zk2etcd_workers.commands import both_sides, finding, probe_etcd
 from zk2etcd_workers.etcd import quota
 from zk2etcd_workers.model import mapping, space
 from zk2etcd_workers.ownership import records
+from zk2etcd_workers.shard import context
 from zk2etcd_workers.zookeeper import protocol_choice
 
 _SIDE = probe_etcd.SIDE
@@ -55,29 +56,54 @@ def facts(both: both_sides.Sides, shards: Sequence[messages.Shard]) -> Iterator[
 
 
 def _new(both: both_sides.Sides, shards: Sequence[messages.Shard]) -> list[messages.Shard]:
-    """One shard of each prefix that has not been mirrored yet."""
+    """One shard of each prefix that has not been mirrored yet, or has, but not by marks."""
     keys = records.Keys(both.settings.state.prefix)
     known = records.read_checkpoints(both.client, keys)
-    return [s for s in shards if s.bucket == 0 and not known.get(keys.checkpoint(s.id), 0)]
+
+    def is_new(shard: messages.Shard) -> bool:
+        if not known.get(keys.checkpoint(shard.id), 0):
+            return True
+        base = keys.owned(shard)
+        return bool(base) and not both.client.range(base, keys_only=True).keys
+
+    return [shard for shard in shards if shard.bucket == 0 and is_new(shard)]
 
 
 def _to_come(both: both_sides.Sides, shard: messages.Shard) -> int | None:
     """Bytes that etcd lacks, of the whole prefix; None if nobody counts its nodes."""
-    seen, whole = _sample(both, shard)
+    ctx = both.context(shard)
+    seen, marked, whole = _sample(ctx)
     nodes = seen.nodes if whole else _count(both, shard)
-    present = both.client.range(*mapping.Mapping.of(shard).below(), count_only=True).total
-    return None if nodes is None else seen.to_come(nodes - present)
+    if nodes is None:
+        return None
+    to_come = seen.to_come(nodes - _present(both, ctx.mapping))
+    return to_come if marked is None else to_come + marked.to_come(nodes - _present(both, ctx.ours))
 
 
-def _sample(both: both_sides.Sides, shard: messages.Shard) -> tuple[space.Seen, bool]:
-    """The first nodes of a walk, of one bucket if there are several; and whether it is all."""
-    nodes = size = 0
-    for run in both.context(shard).walk():
+def _present(both: both_sides.Sides, mapped: mapping.Mapping) -> int:
+    start, end = mapped.below()
+    below = both.client.range(start, end, count_only=True).total
+    if mapped.target == start:
+        return below
+    return below + both.client.range(mapped.target, count_only=True).total
+
+
+def _sample(ctx: context.Context) -> tuple[space.Seen, space.Seen | None, bool]:
+    """The first nodes of a walk, of one bucket if there are several, and their marks; and whether
+    it is all."""
+    nodes = names = size = 0
+    whole = ctx.shard.buckets == 1
+    for run in ctx.walk():
         nodes += len(run.keys)
-        size += sum(map(len, run.keys)) + sum(len(value or b"") for value in run.values)
-        if nodes >= _SAMPLE_NODES or size >= _SAMPLE_BYTES:
-            return space.Seen(nodes, size), False
-    return space.Seen(nodes, size), shard.buckets == 1
+        names += sum(map(len, run.keys))
+        size += sum(len(value or b"") for value in run.values)
+        if nodes >= _SAMPLE_NODES or names + size >= _SAMPLE_BYTES:
+            whole = False
+            break
+    marked = None
+    if ctx.marks is not None:
+        marked = space.Seen(nodes, names + nodes * len(ctx.marks.base))
+    return space.Seen(nodes, names + size), marked, whole
 
 
 def _count(both: both_sides.Sides, shard: messages.Shard) -> int | None:

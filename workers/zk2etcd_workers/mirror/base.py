@@ -156,7 +156,7 @@ class Base:
                     self._guard.creates(change)
                 size = self._write(change, walk.zxid)
                 if ahead is not None:
-                    ahead.saw(len(change), size)
+                    ahead.saw(change, size)
             if not changes % _BEAT_EVERY:
                 self._ctx.turn.beat()
                 if ahead is not None:

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 
 from zk2etcd import text
 from zk2etcd_workers.etcd import quota
-from zk2etcd_workers.model import space
+from zk2etcd_workers.model import plan, space
 from zk2etcd_workers.shard import context, facts as shard_facts
 
 _AFTER = 1.5
@@ -24,13 +25,18 @@ class Foresight:
         self._ctx = ctx
         self._facts = facts
         self._at = time.monotonic() + _AFTER
-        self._nodes = 0
-        self._size = 0
+        self._marks = ctx.marks
+        self._nodes = self._size = self._marked = 0
 
-    def saw(self, nodes: int, size: int) -> None:
-        """So many, of so many bytes."""
-        self._nodes += nodes
-        self._size += size
+    def saw(self, writes: Sequence[plan.Write], size: int) -> None:
+        """:param size: their bytes; where each is marked, that is counted here."""
+        self._nodes += len(writes)
+        if self._marks is None:
+            self._size += size
+            return
+        names = sum(len(write.key) for write in writes)
+        self._size += names + sum(len(write.value or b"") for write in writes)
+        self._marked += names + len(self._marks.base) * len(writes)
 
     def look(self) -> None:
         """Say so once if what is to come will not fit."""
@@ -42,6 +48,8 @@ class Foresight:
         # The other buckets of the prefix are as far, more or less.
         left = (total - done) * self._ctx.mapping.buckets
         to_come = space.Seen(self._nodes, self._size).to_come(left)
+        if self._marks is not None:
+            to_come += space.Seen(self._nodes, self._marked).to_come(left)
         threading.Thread(target=self._ask, args=(to_come,), name="quota", daemon=True).start()
 
     def _ask(self, to_come: int) -> None:
