@@ -1,10 +1,11 @@
 """Two mirrors of two ensembles, and a stranger, in one range of etcd, by marks: `--marks`.
 
-Of the nodes of both, 200 have the same names. Everything changes all the time, workers are killed,
-full syncs come every second. The judge is a watch of etcd and knows nothing of marks but their
-names: each Txn of a mirror puts a checkpoint below its own state prefix, each of the stranger's a
-tag, so each revision tells whose it is. A key is whoever's who created it, until it is deleted.
-The stranger alone now and then takes a key from a mirror: deletes it, and makes it anew.
+Of the nodes of both, 200 have the same names. Everything changes all the time, workers are killed
+and frozen, etcd is compacted, full syncs come every second. The judge is a watch of etcd and knows
+nothing of marks but their names: each Txn of a mirror puts a checkpoint below its own state prefix,
+each of the stranger's a tag, so each revision tells whose it is. A key is whoever's who created it,
+until it is deleted. The stranger alone now and then takes a key from a mirror: deletes it, and
+makes it anew.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ from zk2etcd.sandbox import servers
 FROM, TO, STATE, TAG = "/load", "/shared", "zk2etcd", b"tag/stranger"
 SIDES = ("red", "blue")
 COMMON, OWN, FOLDERS = 200, 60, 10
-_RATE, _STRANGE_RATE, _KILL_EVERY = 60.0, 15.0, 3.0
+_RATE, _STRANGE_RATE, _HURT_EVERY, _COMPACT_EVERY = 60.0, 15.0, 3.0, 0.7
+_FROZEN = 0.3
 _PATIENCE = 60.0
 WITHIN = 6.0
 """Seconds in which a key that its owner gave up is the other's: a full sync, on a busy machine."""
@@ -178,10 +180,17 @@ class Ensemble:
             with contextlib.suppress(kazoo.exceptions.KazooException):
                 self.zk.delete(path)
 
-    def kill(self) -> None:
+    def hurt(self) -> None:
+        """Kill a worker; or freeze it, mostly for longer than its lease lives."""
         with contextlib.suppress(OSError, errors.Zk2EtcdError, KeyError):
             pids = sorted(self.supervisor.worker_pids().items())
-            os.kill(self._rng.choice(pids)[1], signal.SIGKILL)
+            pid = self._rng.choice(pids)[1] if pids else 0  # None runs yet, or again.
+            if pid and self._rng.random() < _FROZEN:
+                os.kill(pid, signal.SIGSTOP)
+                time.sleep(self._rng.uniform(1.0, 8.0))
+                os.kill(pid, signal.SIGCONT)
+            elif pid:
+                os.kill(pid, signal.SIGKILL)
 
     def nodes(self) -> dict[bytes, bytes]:
         """What it would have mirrored, by key."""
@@ -233,6 +242,10 @@ class Stranger:
     @property
     def keys(self) -> set[bytes]:
         return set(self._mine)
+
+    def compacts(self, revision: int) -> None:
+        with contextlib.suppress(grpc.RpcError):  # it is already
+            self._kv.Compact(rpc.CompactionRequest(revision=revision), timeout=20)
 
     def _delete(self, key: bytes) -> None:
         request = rpc.TxnRequest()
@@ -329,8 +342,13 @@ class _Run:
         self._stranger.leave()
         self._settles("converged")
         self._given_up()
+        self._seen.check()
         judge = Judge(self._seen.events)
         return Report(self._seed, self._seconds, [*judge.violations, *self._found], judge.counts)
+
+    def _compact(self) -> None:
+        """All but the last few revisions, as far as the judge has seen them."""
+        self._stranger.compacts(self._seen.revision - 3)
 
     def _taken(self, path: str) -> None:
         for each in self._both:
@@ -339,9 +357,12 @@ class _Run:
     @contextlib.contextmanager
     def _changing(self) -> Iterator[None]:
         over = threading.Event()
-        doing: list[tuple[Callable[[], Any], float]] = [(self._stranger.change, _STRANGE_RATE)]
+        doing: list[tuple[Callable[[], Any], float]] = [
+            (self._stranger.change, _STRANGE_RATE),
+            (self._compact, 1 / _COMPACT_EVERY),
+        ]
         for each in self._both:
-            doing += [(each.change, _RATE), (each.kill, 1 / _KILL_EVERY)]
+            doing += [(each.change, _RATE), (each.hurt, 1 / _HURT_EVERY)]
         threads = [threading.Thread(target=_again, args=(over, *one)) for one in doing]
         for thread in threads:
             thread.start()
