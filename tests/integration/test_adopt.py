@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests import polling
+from tests import polling, proxy
 from tests.integration import commands, mirroring, observing
 from zk2etcd import messages
 from zk2etcd_workers.mirror import full_sync
@@ -233,3 +233,35 @@ def test_a_server_that_is_away_is_3(world: mirroring.World, adopt: commands.Comm
         etcd={"endpoints": ["http://127.0.0.1:1"]}, sync={"prefixes": [world.root], **MARKS}
     )
     assert adopt("--yes").code == 3
+
+
+def test_killed_half_way_and_run_again(world: mirroring.World, adopt: commands.Command) -> None:
+    """What is marked stays so, and is not asked about again."""
+    names = [world.path(f"n{number:04d}") for number in range(1_500)]
+    observing.seed(world.zk, [(world.root, b""), *((name, b"v") for name in names)])
+    world.etcd.put_many(world.wanted().items())
+    before = world.etcd.below(world.root)
+    base = _base(world, world.root, world.root)
+    with proxy.Proxy(world.etcd_address) as way:
+        way.delay(0.05)
+        settings = {"prefixes": [world.root], **MARKS}
+        adopt.configure(etcd={"endpoints": [f"http://{way.address}"]}, sync=settings)
+        command = [sys.executable, "-m", "zk2etcd", "adopt", "-c", str(adopt.path), "--yes"]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as one:
+            try:
+                polling.until(lambda: len(world.etcd.below(base)) >= 120, 60)
+            finally:
+                one.kill()
+    marked = len(world.etcd.below(base))
+    assert 120 <= marked < 1_501, "it was killed too late"
+    adopt.configure(sync={"prefixes": [world.root], **MARKS})
+    said = adopt("--yes").out
+    rest = 1_501 - len(world.etcd.below(base))
+    assert rest == 0
+    found = re.search(r"([\d,]+) of ([\d,]+) keys marked", said)
+    assert found is not None
+    assert found[1] == found[2]
+    assert int(found[1].replace(",", "")) <= 1_501 - marked
+    assert world.etcd.below(world.root) == before
+    worker = world.worker(shards=[commands_shard(world)])
+    assert worker.follows().conflicts == 0

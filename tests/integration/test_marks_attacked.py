@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests import polling
+from tests import polling, proxy
 from tests.integration import commands, marking, mirroring
 from zk2etcd import messages
+from zk2etcd.sandbox import servers
 from zk2etcd_workers.walk import beside, marked as marked_reader
 
 MARKS = {"ownership": "marks"}
@@ -217,3 +218,52 @@ def test_what_others_let_go_of_is_no_repair(world: mirroring.World, shard: messa
     world.etcd.delete(world.path("b"))
     worker.full_sync()
     assert worker.counts.fixes == {"put": 1, "delete": 0}
+
+
+def test_etcd_is_put_back_to_a_snapshot(
+    fresh_world: mirroring.World, fresh_etcd: servers.Etcd, tmp_path: pathlib.Path
+) -> None:
+    """Revisions come a second time: a stranger's key has the one at which ours was created, in what
+    etcd has lost. Ours is what a mark says that was put back with it."""
+    world, shard = fresh_world, marking.marked("/own", "/own")
+    etcd, zk = world.etcd, world.zk
+    marking.grown(world, ["a", "b", "c", "d"])
+    with proxy.Proxy(world.etcd_address) as way:
+        worker = world.worker(shards=[shard], etcd={"endpoints": [f"http://{way.address}"]})
+        worker.follows()
+        fresh_etcd.save(tmp_path / "snapshot")
+        zk.create(world.path("late"), b"ours")
+        polling.until(lambda: etcd.get(world.path("late")) is not None)
+        created = etcd.get(world.path("late"))
+        assert created is not None
+        etcd.delete(world.path("a"))
+        etcd.put(world.path("a"), b"theirs")
+        zk.delete(world.path("b"))
+        zk.set(world.path("c"), b"new")
+        polling.until(lambda: etcd.value(world.path("b")) is None)
+        polling.until(lambda: etcd.value(world.path("c")) == b"new")
+        way.hold("both")
+        fresh_etcd.stop()
+        fresh_etcd.restore(tmp_path / "snapshot")
+        fresh_etcd.start()
+        while etcd.revision() < created.create_revision - 1:
+            etcd.put("outside", b"x")
+        etcd.put(world.path("late"), b"theirs")
+        again = etcd.get(world.path("late"))
+        assert again is not None
+        assert again.create_revision == created.create_revision
+        way.cut()
+        way.release("both")
+        zk.set(world.path("late"), b"newer")
+        worker.wait(lambda r: r.conflict_paths == (world.path("late"),), 40)
+        polling.until(lambda: etcd.value(world.path("c")) == b"new", 40)
+        worker.full_sync(40)
+    values = {key.decode(): value for key, value in etcd.values(world.root).items()}
+    assert values == {
+        world.root: b"",
+        world.path("a"): b"ours",
+        world.path("c"): b"new",
+        world.path("d"): b"ours",
+        world.path("late"): b"theirs",
+    }
+    assert marking.marks(world, shard) == values.keys() - {world.path("late")}

@@ -27,14 +27,21 @@ class Pair(NamedTuple):
         return self.key is not None and not self.is_ours
 
 
-def lookup(client: etcd.Client, base: bytes, keys: Sequence[bytes]) -> Iterator[Pair]:
+def ramp_for(client: etcd.Client) -> pacing.Ramp:
+    """How many keys go together, over several of these."""
+    return pacing.Ramp(client.learned.reads, client.learned.down.large)
+
+
+def lookup(
+    client: etcd.Client, base: bytes, keys: Sequence[bytes], ramp: pacing.Ramp | None = None
+) -> Iterator[Pair]:
     """The pair of each key, in their order.
 
     :param base: what the marks' names begin with.
     :raises errors.EtcdError: a Txn was refused or not answered.
     """
     learned, done = client.learned, 0
-    ramp = pacing.Ramp(learned.reads, learned.down.large)
+    ramp = ramp or ramp_for(client)
     while done < len(keys):
         most = max(1, min(learned.reads // 2, ramp.batch))
         chunk = keys[done : done + most]

@@ -23,8 +23,18 @@ class Verdict(NamedTuple):
     zxid: int
 
 
+def ramp_for(ctx: context.Context) -> pacing.Ramp:
+    """How many paths go together, over several reads."""
+    return pacing.Ramp(_BATCH, ctx.session.line.large)
+
+
 def read_again(
-    ctx: context.Context, paths: Sequence[bytes], *, walks: bool = False, watch: bool = True
+    ctx: context.Context,
+    paths: Sequence[bytes],
+    *,
+    walks: bool = False,
+    watch: bool = True,
+    ramp: pacing.Ramp | None = None,
 ) -> Iterator[Verdict]:
     """Read each path now, in bulk, waiting for the answers. `walks`: a walk is about to list them.
     `watch`: see `session.Session.read`.
@@ -32,7 +42,7 @@ def read_again(
     :raises errors.SessionDoubt: the session changed, or did not answer.
     """
     answers: queue.SimpleQueue[replies.Reply] = queue.SimpleQueue()
-    at, ramp = 0, pacing.Ramp(_BATCH, ctx.session.line.large)
+    at, ramp = 0, ramp or ramp_for(ctx)
     while at < len(paths):
         ctx.turn.beat()
         wanted = pacing.fitting(paths[at : at + ramp.batch], ctx.session.request_size.most)

@@ -8,6 +8,7 @@ anybody is written. What another mirror's mark says to be its own is left, unles
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -15,13 +16,14 @@ from zk2etcd import errors, messages
 from zk2etcd_workers.belonging import looking, marks
 from zk2etcd_workers.commands import both_sides, spool
 from zk2etcd_workers.etcd import client as etcd, wire
-from zk2etcd_workers.model import plan, tree
+from zk2etcd_workers.model import pacing, plan, tree
 from zk2etcd_workers.ownership import formats, records
 from zk2etcd_workers.shard import confirm, context
 from zk2etcd_workers.walk import beside
 
 WRITTEN_BY = "zk2etcd adopt"
-_CHUNK = 30
+_CHUNK = 60
+"""Keys that are looked at, and marked, together: with their marks, one Txn's reads."""
 _SAMPLE = 5
 
 Tell = Callable[[int, int], None]
@@ -47,6 +49,8 @@ class _Beside(NamedTuple):
     bases: dict[str, bytes]
     given_up: str | None
     """Whose are ours from now on."""
+    of_etcd: pacing.Ramp
+    of_zookeeper: pacing.Ramp
 
 
 class _Met:
@@ -141,7 +145,7 @@ def _context(
         raise errors.UsageError(
             f"below {where} no key is marked with the id {from_!r}; known: {known}"
         )
-    return ctx, _Beside(bases, from_)
+    return ctx, _Beside(bases, from_, looking.ramp_for(ctx.etcd), confirm.ramp_for(ctx))
 
 
 def ids(client: etcd.Client, keys: records.Keys) -> dict[str, bytes]:
@@ -165,11 +169,11 @@ def _candidates(
     """Those that are equal now and nobody's; the others are counted. etcd is read first."""
     assert ctx.marks is not None
     keys = [ctx.mapping.key(path) for path in paths]
-    mine = list(looking.lookup(ctx.etcd, ctx.marks.base, keys))
-    owners = {
-        name: list(looking.lookup(ctx.etcd, base, keys)) for name, base in others.bases.items()
-    }
-    for at, verdict in enumerate(confirm.read_again(ctx, list(paths))):
+    look = functools.partial(looking.lookup, ctx.etcd, keys=keys, ramp=others.of_etcd)
+    mine = list(look(ctx.marks.base))
+    owners = {name: list(look(base)) for name, base in others.bases.items()}
+    verdicts = confirm.read_again(ctx, list(paths), ramp=others.of_zookeeper)
+    for at, verdict in enumerate(verdicts):
         key, mark = mine[at]
         if key is None or mine[at].is_ours or not isinstance(verdict.node, tree.Node):
             continue
