@@ -56,7 +56,7 @@ class Sizes:
     runs: int = 3
     pairs: int = 7
     without: pathlib.Path | None = None
-    broad: tuple[int, ...] = (50_000, 200_000)
+    broad: tuple[int, ...] = (200_000, 500_000)
     other: pathlib.Path | None = None
     """Another build's folder, to be started beside this one."""
 

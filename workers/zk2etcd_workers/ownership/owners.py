@@ -98,11 +98,17 @@ def document(worker: messages.Identity, epoch: int, shard: messages.Shard) -> by
 
 @functools.lru_cache(maxsize=4096)
 def said(value: bytes, key: bytes) -> Mapping[str, Any]:
-    """What an owner key says; looks that follow one another find most of them as they were.
+    """What an owner key says; looks that follow one another find most of them as they were. Half a
+    character, which JSON can hold and nobody encodes, is a `?`.
 
     :raises errors.NewerFormat: it cannot be read.
     """
-    return types.MappingProxyType(records.decode(value, key))
+    document = records.decode(value, key)
+    return types.MappingProxyType({name: _whole(each) for name, each in document.items()})
+
+
+def _whole(value: object) -> object:
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 def _target(owner: Owner) -> bytes:

@@ -61,6 +61,16 @@ def test_one_that_does_not_say_what_it_is_for_is_for_everything() -> None:
     assert found.of(b"o/other")
 
 
+def test_half_a_character_stands_in_nobody_s_way() -> None:
+    """JSON can hold one, and nobody can encode it."""
+    value = b'{"v": 1, "instance": "\\ud800", "target": "/a/\\ud800", "source": "\\ud800"}'
+    found = owners.Owners([wire.Present(b"o/other", value, 5, 5)])
+    assert not list(found.beside(b"o/mine", messages.Shard("mine", "/s", "/b", ())))
+    above = list(found.beside(b"o/mine", messages.Shard("mine", "/s", "/a", ())))
+    assert [each.key for each in above] == [b"o/other"]
+    assert found.instances(0) == {"?"}
+
+
 def test_a_key_that_is_as_it_was_is_taken_apart_once_and_one_that_is_not_again() -> None:
     first, again = (owners.said(b'{"v": 1, "instance": "i"}', b"o/a") for _ in range(2))
     assert first is again
