@@ -130,3 +130,22 @@ def _judged(seen: watcher.Watcher, red: Side, blue: Side) -> None:
     wrong = {key: value for key, value in found.items() if nodes[judge.owners[key]][key] != value}
     assert not wrong
     assert judge.counts["passed on"] >= 90
+
+
+def test_two_ensembles_under_one_id_by_mistake(both: tuple[Side, Side]) -> None:
+    """They share `state.prefix`, too, so that each takes the other's marks for its own: the second
+    waits for the first, and is held for a person when that one ends."""
+    red, blue = both
+    blue.world.state = red.world.state
+    reds = red.starts()
+    before = red.world.etcd.below(beside.TO)
+    blues = blue.world.worker(shards=[blue.shard], identity=marking.SECOND)
+    blues.wait(lambda report: report.holder is not None)
+    red.sets(COMMON[:5], b"red 2")
+    polling.until(lambda: values(red, COMMON[:5]) == {b"red 2"})
+    reds.drain()
+    trip = blues.trip(30)
+    assert trip.kind == "identity", trip
+    blue.sets(COMMON[:5], b"blue 2")
+    assert red.world.etcd.below(beside.TO).keys() == before.keys()
+    assert values(red, COMMON) == {b"red", b"red 2"}

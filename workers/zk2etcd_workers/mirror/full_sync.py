@@ -122,16 +122,21 @@ class FullSync:
 
     def _collect(self, of: marks.Marks, orphans: Mapping[bytes, marks.Title]) -> None:
         """Delete marks that say nothing of what is there."""
-        found = list(orphans.items())
+        found, most = list(orphans.items()), _ORPHANS
         if self._ctx.dry_run:
             return
-        for start in range(0, len(found), _ORPHANS):
-            some = found[start : start + _ORPHANS]
-            self._ctx.fence.write(
-                [forms.orphan(of, key, title) for key, title in some], self._token
-            )
-        if found:
-            self._ctx.log.info("marks without their keys were deleted", count=len(found))
+        while found:
+            gone = [forms.orphan(of, key, title) for key, title in found[:most]]
+            try:
+                self._ctx.fence.write(gone, self._token)
+            except errors.TooManyOperations:
+                if most == 1:
+                    raise
+                most //= 2
+                continue
+            del found[:most]
+        if orphans:
+            self._ctx.log.info("marks without their keys were deleted", count=len(orphans))
 
     def _nominate_all(self, paths: Sequence[bytes]) -> None:
         for path in paths:

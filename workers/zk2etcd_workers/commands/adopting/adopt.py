@@ -121,10 +121,16 @@ def adopt(both: both_sides.Sides, found: Found, from_: str | None, told: Tell) -
 
 
 def _write(ctx: context.Context, ours: wire.Compare, ops: Sequence[wire.Txn]) -> int:
-    """How many of these came about, in one Txn."""
+    """How many of these came about, in one Txn, if etcd takes as many."""
     if not ops:
         return 0
-    answer = ctx.etcd.txn(wire.Txn([ours], ops))
+    try:
+        answer = ctx.etcd.txn(wire.Txn([ours], ops))
+    except (errors.TooManyOperations, errors.TooLarge):
+        if len(ops) == 1:
+            raise
+        half = len(ops) // 2
+        return _write(ctx, ours, ops[:half]) + _write(ctx, ours, ops[half:])
     if not answer.succeeded:
         raise errors.EtcdError(f"{ctx.keys.format().decode()} has changed meanwhile: again")
     return sum(answer.inner(at).succeeded for at in range(len(ops)))
