@@ -351,19 +351,23 @@ def test_what_others_do_to_their_own_is_not_looked_at(
 ) -> None:
     """Where they are watched: another mirror of the range may write a thousand keys a second."""
     world.zk.create(world.root, b"")
-    grown(world, ["a", "b", "c"])
+    grown(world, ["a", "b", "c", "both"])
+    world.etcd.put(world.path("both"), b"theirs")
     worker = world.worker(shards=[shard], sync={"drift": "watch"})
     worker.follows()
-    worker.wait(lambda r: r.drift is not None and r.drift.why is None)
+    worker.wait(lambda r: r.drift is not None and r.drift.why is None and r.conflicts == 1)
     for number in range(50):
         world.etcd.put(world.path(f"theirs{number}"), b"x")
         world.etcd.put(world.path(f"theirs{number}"), b"y")
+        world.etcd.put(world.path("both"), b"theirs%d" % number)
     world.zk.create(world.path("d"), b"ours")
     polling.until(lambda: world.etcd.value(world.path("d")) == b"ours")
     for name in ("a", "d"):
         world.etcd.put(world.path(name), b"tampered")
         polling.until(lambda: world.etcd.value(world.path(name)) == b"ours", 3)  # noqa: B023
     assert set(strange) == {world.path("a").encode(), world.path("d").encode()}
+    world.etcd.delete(world.path("both"))
+    polling.until(lambda: world.etcd.value(world.path("both")) == b"ours", 3)
 
 
 def test_once_and_dry_run(world: mirroring.World, shard: messages.Shard) -> None:

@@ -14,6 +14,8 @@ from zk2etcd_workers.etcd.streams import stream
 
 _REVISION = operator.attrgetter("kv.mod_revision")
 _KEY = operator.attrgetter("kv.key")
+_TYPE = operator.attrgetter("type")
+_DELETE = 1
 
 
 class _Tag(NamedTuple):
@@ -76,7 +78,15 @@ def _changes(events: Sequence[Any]) -> Iterator[ours.Change]:
     """By revision. Mostly they are all of one: they come in order, so its ends tell."""
     first = _REVISION(events[0])
     if first == _REVISION(events[-1]):
-        yield ours.Change(first, list(map(_KEY, events)))
+        yield _change(first, events)
         return
     for revision, some in itertools.groupby(events, _REVISION):
-        yield ours.Change(revision, list(map(_KEY, some)))
+        yield _change(revision, list(some))
+
+
+def _change(revision: int, events: Sequence[Any]) -> ours.Change:
+    keys = list(map(_KEY, events))
+    if _DELETE not in map(_TYPE, events):
+        return ours.Change(revision, keys)
+    gone = frozenset(event.kv.key for event in events if event.type == _DELETE)
+    return ours.Change(revision, keys, gone)

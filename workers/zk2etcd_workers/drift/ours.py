@@ -10,7 +10,7 @@ revision of somebody else's.
 from __future__ import annotations
 
 import collections
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 _MOST = 4096
@@ -21,10 +21,11 @@ MOST_HELD = 100_000
 
 
 class Change(NamedTuple):
-    """All that one revision, or one part of it, changed."""
+    """All that one revision, or one part of it, changed; `gone` are those that it deleted."""
 
     revision: int
     keys: Sequence[bytes]
+    gone: Collection[bytes] = ()
 
 
 class _Held(NamedTuple):

@@ -24,13 +24,14 @@ _KEPT = 10_000
 
 class Asks(NamedTuple):
     """What a place asks of its shard: to `wake`; whether it `follows`; to `compare` all; whether it
-    is `comparing`; whether it is one of its keys that was changed. From any thread."""
+    is `comparing`; whether the change of a key, or that it is gone, is to be looked at. From any
+    thread."""
 
     wake: Callable[[], None]
     follows: Callable[[], bool]
     compare: Callable[[], None]
     comparing: Callable[[], bool]
-    concerns: Callable[[bytes], bool] = lambda _: True
+    concerns: Callable[[bytes, bool], bool] = lambda *_: True
 
 
 class Part(NamedTuple):
@@ -203,7 +204,9 @@ class Seat:
             return
         shard, paths, concerns = self.mapping, list[bytes](), self.asks.concerns
         for key in change.keys:
-            if concerns(key) and shard.is_image(key) and (path := shard.path(key)) is not None:
+            if not concerns(key, key in change.gone) or not shard.is_image(key):
+                continue
+            if (path := shard.path(key)) is not None:
                 paths.append(path)
         if not paths:
             return

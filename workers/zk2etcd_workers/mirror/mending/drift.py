@@ -38,8 +38,13 @@ def asks(
     if (of := ctx.marks) is None:
         return found
     met, path = ctx.conflicts, ctx.mapping.path
-    # Others change what is theirs all the time: that is looked at only where a node has no key.
-    return found._replace(concerns=lambda key: of.may_have(key) or met.has(path(key)))
+
+    def concerns(key: bytes, gone: bool) -> bool:
+        """Others change what is theirs all the time: that is looked at only where they let go of
+        what a node has no key for."""
+        return of.may_have(key) or (gone and met.has(path(key)))
+
+    return found._replace(concerns=concerns)
 
 
 @contextlib.contextmanager
