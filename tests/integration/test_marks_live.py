@@ -48,6 +48,24 @@ def test_nodes_whose_keys_are_others_are_no_loss(
     assert world.etcd.count(world.root) == 40 + 7
 
 
+def test_the_share_is_of_what_is_ours(world: mirroring.World, shard: messages.Shard) -> None:
+    """Of 41 keys 12 may go, however many nodes have keys that are others'."""
+    others = [f"o{number:03d}" for number in range(100)]
+    marking.grown(world, [*NAMES, *others])
+    world.etcd.put_many([(world.path(name), b"theirs") for name in others])
+    worker = world.worker(shards=[shard], sync=GUARDED)
+    report = worker.follows()
+    assert (report.keys, report.conflicts) == (41, 100)
+    assert worker.full_sync().keys == 41
+    _gone(world, NAMES[:20])
+    report = worker.wait(
+        lambda each: each.guard is not None and each.guard.deletes == 20 - 12,
+        what="that all is told that is held",
+    )
+    assert report.guard is not None
+    assert report.guard.present == 41
+
+
 def test_what_is_ours_is_held(world: mirroring.World, shard: messages.Shard) -> None:
     """As many as without marks, and as they were counted: each delete is of two keys."""
     marking.grown(world, NAMES)

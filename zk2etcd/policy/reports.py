@@ -48,8 +48,8 @@ def elsewhere(
 ) -> messages.ShardReport:
     """A shard that none of our workers has: who has it, if anybody is known to, and why nobody can
     know, which is an error. What is to be said of it beside that is theirs to say: that deletes are
-    held, that it is paused, what cannot be mirrored, or is contested; not since when it is known to
-    be fresh."""
+    held, that it is paused, what cannot be mirrored, is contested, or somebody else's; not since
+    when it is known to be fresh."""
     gone = dataclasses.replace(
         released(report),
         holder=holder,
@@ -59,6 +59,8 @@ def elsewhere(
         unsyncable=(),
         unsyncable_total=0,
         drift=None,
+        conflicts=0,
+        conflict_paths=(),
     )
     return gone if why is None else dataclasses.replace(gone, error=why, phase="error")
 

@@ -199,6 +199,8 @@ def test_what_was_wrong_with_a_shard_is_its_new_owner_s_to_say() -> None:
         unsyncable=(conditions.Unsyncable("/p0/x", "denied"),),
         unsyncable_total=1,
         drift=conditions.Drift(None, 1, 1, ("/p0/y",)),
+        conflicts=1,
+        conflict_paths=("/p0/z",),
         guard=GUARD,
         pause=conditions.Paused("me", 1.0),
     )

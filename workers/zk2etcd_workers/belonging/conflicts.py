@@ -81,6 +81,12 @@ class Conflicts:
                 self._hashed.pop(hash(path), None)
                 self._said.discard(hash(path))
 
+    def clear(self) -> None:
+        """Others are to say which they are."""
+        with self._lock:
+            self._kept.clear()
+            self._hashed.clear()
+
     def begins(self) -> int:
         """A walk: its number."""
         with self._lock:

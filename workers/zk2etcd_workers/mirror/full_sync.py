@@ -118,7 +118,7 @@ class FullSync:
         root = walk.root is not None or walk.opaque > 0
         self._deletes(guard, counts.present, root=root)
         self._flush()
-        return counts.wanted
+        return max(0, counts.wanted - len(ctx.conflicts))
 
     def _collect(self, of: marks.Marks, orphans: Mapping[bytes, marks.Title]) -> None:
         """Delete marks that say nothing of what is there."""

@@ -67,8 +67,9 @@ class Facts:
     # --- where the shard is ------------------------------------------------------------------
 
     def waits_for(self, holder: str) -> None:
-        """Somebody else owns it, so whether it is paused is theirs to say."""
+        """Somebody else owns it, so whether it is paused, or shared, is theirs to say."""
         self.phase, self.holder, self.pause = "waiting", holder, None
+        self.conflicts.clear()
         self.error = self.retry_at = None
 
     def owns(self) -> None:

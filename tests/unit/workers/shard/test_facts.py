@@ -9,6 +9,7 @@ from typing import cast
 import pytest
 
 from zk2etcd import conditions, messages
+from zk2etcd.logs import logger
 from zk2etcd_workers.ownership import records
 from zk2etcd_workers.shard import facts
 from zk2etcd_workers.walk import snapshot
@@ -166,3 +167,12 @@ def test_why_it_took_stock_again_stays_known() -> None:
     last = told(one).started_over
     assert last is not None
     assert (last.reason, last.trace_id) == ("the server was put back", "t1")
+
+
+def test_another_owner_says_what_is_somebody_elses() -> None:
+    """Else it is told of, and alarmed about, for as long as we wait."""
+    one = facts.Facts()
+    one.conflicts.add([b"/a/x"], logger.get())
+    assert (told(one).conflicts, told(one).conflict_paths) == (1, ("/a/x",))
+    one.waits_for("b/w0.1")
+    assert (told(one).conflicts, told(one).conflict_paths) == (0, ())

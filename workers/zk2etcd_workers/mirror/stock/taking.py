@@ -122,7 +122,7 @@ class Stock:
         facts.unsyncable.base_ended()
         took = time.monotonic() - started
         self._dirty.settle()
-        facts.keys, facts.counted = done.keys, done.counted
+        facts.keys, facts.counted = max(0, done.keys - len(facts.conflicts)), done.counted
         if self._bases:
             ctx.instruments.fixed("put", done.put)
             ctx.instruments.fixed("delete", 0 if done.released else done.delete)
