@@ -70,3 +70,16 @@ def test_a_repair_by_marks_keeps_older_releases_away(
     assert b'"min_reader":2' in (world.etcd.value(f"{world.state}/format") or b"")
     shard = marking.marked(world.root, world.root)
     assert marking.marks(world, shard) == {world.root, world.path("a")}
+
+
+def test_a_repair_by_marks_that_wrote_nothing_is_known_too(
+    world: mirroring.World, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    marking.grown(world, ["a"])
+    world.etcd.put_many([(world.root, b"theirs"), (world.path("a"), b"theirs")])
+    diff = commands.Command("diff", world, tmp_path, capsys)
+    diff.configure(sync={"prefixes": [world.root], **MARKS})
+    assert diff(*commands.QUICK, "--fix").code == 1
+    diff.configure(sync={"prefixes": [world.root]})
+    assert "sync.ownership: marks" in diff(*commands.QUICK, "--fix").err
+    assert set(world.etcd.values(world.root).values()) == {b"theirs"}

@@ -35,8 +35,9 @@ class Marks:
         self._cut = cut
         self._most = most
         self._created: dict[int, int | Title] = {}
-        self._is_whole = False
-        """All of ours are known, from a base on that learned them."""
+        self._is_whole = self._is_cut = False
+        """All of ours are known, from a base on that learned them; and whether they are too many,
+        so that some are not."""
         self.orphans: dict[bytes, Title] = {}
         """Marks without their key, which stand in the way of its creation: by key; `created` is
         that of a stranger's key in its place, or 0."""
@@ -62,7 +63,7 @@ class Marks:
         fit any more is asked for when it is written."""
         if len(self._created) >= self._most:
             self._created.clear()
-            self._is_whole = False
+            self._is_whole, self._is_cut = False, True
         many = [created] * len(keys) if isinstance(created, int) else created
         self._created.update(zip(map(hash, keys), many, strict=False))
 
@@ -76,7 +77,7 @@ class Marks:
 
     def knows_all(self) -> None:
         """A base has learned all that is ours, as far as they are not too many to be known."""
-        self._is_whole = len(self._created) < self._most
+        self._is_whole = not self._is_cut
 
     def knows_less(self) -> None:
         """Others may be ours too, by marks that somebody has put; from any thread."""
@@ -102,7 +103,7 @@ class Marks:
 
     def clear(self) -> None:
         self._created.clear()
-        self._is_whole = False
+        self._is_whole = self._is_cut = False
         self.orphans.clear()
 
     def looked(self, key: wire.Present | None, name: bytes, mark: wire.Present | None) -> bool:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from zk2etcd import conditions, errors, messages
 from zk2etcd.config import models
 from zk2etcd_workers.commands import both_sides
+from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.mirror import base, counting, splits
 from zk2etcd_workers.ownership import formats, kept as own
 from zk2etcd_workers.safety import guard_record, identity, pause_key
@@ -57,6 +58,8 @@ def mend(
     owned = ctx.fence.claim({})
     try:
         owned = splits.adopt(ctx, owned)
+        if ctx.marks is not None:
+            ctx.fence.owe([wire.Put(ctx.marks.base, b"")])
         kept = own.read(ctx.reads, ctx.keys, shard.id, new=True)
         if (pause := pause_key.standing(kept)) is not None:
             raise errors.Paused(shard.id, pause.by, pause.since)
