@@ -160,14 +160,14 @@ class Range:
 
 class Seat:
     """One shard's place, for one attempt. `owes`: not all that strangers did is known, so all is to
-    be compared; `why`, for a person."""
+    be compared, or just is; `why`, for a person."""
 
     def __init__(self, shard: mapping.Mapping, token: int, asks: Asks, rollbacks: int) -> None:
         self.mapping = shard
         self.token = token
         self.asks = asks
         self.range = Range((), rollbacks)
-        self.owes = False
+        self.owes = self._is_compared = False
         self.was_told = False
         """It has been watched since its token, at some time."""
         self.rests_until = 0.0
@@ -184,7 +184,8 @@ class Seat:
     @property
     def why(self) -> str | None:
         """Why what strangers do may not be known; None if it is."""
-        return self.range.why or (self._why or "all is compared first" if self.owes else None)
+        knows_all = not (self.owes or self._is_compared)
+        return self.range.why or (None if knows_all else self._why or "all is compared first")
 
     def loses(self, why: str) -> None:
         """Something that strangers did may have gone untold."""
@@ -195,8 +196,13 @@ class Seat:
 
     def compares(self) -> None:
         """All is about to be compared: what is told from now on counts."""
-        self.owes = False
+        self.owes, self._is_compared = False, True
         self.asks.compare()
+
+    def compared(self) -> None:
+        """All is, unless something went untold meanwhile."""
+        self._is_compared = False
+        self.asks.wake()
 
     def strange(self, change: ours.Change) -> None:
         """A stranger changed these keys. From any thread."""

@@ -19,7 +19,9 @@ _SILENCE = 10.0
 """Seconds without a sign of life that end a stream."""
 _DEAF = 30.0
 """Seconds after which what we wrote ourselves must have been told."""
-_TURN = 0.25
+_TURN, _QUICK_TURN = 0.25, 0.02
+"""Seconds; the other while a shard is compared: where a thousand of them had one stream, which
+ended, each waits for those before it."""
 _REST = (0.25, 8.0)
 """Seconds until another stream is begun: the first time, and at most. What one costs is bounded by
 how often a shard is compared."""
@@ -108,7 +110,7 @@ class Watcher:
             except Exception:
                 self._log.exception("bug in the watch of strangers: going on")
                 self._next_at = now + _AGAIN
-            self._wake.wait(_TURN)
+            self._wake.wait(_TURN if self._comparing is None else _QUICK_TURN)
             self._wake.clear()
         if self._stream is not None:
             self._stream.close()
@@ -212,6 +214,7 @@ class Watcher:
             if seat in seat.range.seats and seat.asks.comparing():
                 return
             self._comparing = None
+            seat.compared()
             seat.rests_until = now + max(_PEACE, now - since)
         for each in self._all():
             for seat in each.seats if each.is_told else ():

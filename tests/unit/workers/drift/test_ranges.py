@@ -130,7 +130,23 @@ def test_more_than_may_wait_is_compared_whole(
     assert "more than 10" in (shard.seat.why or "")
     shard.seat.compares()
     assert shard.compared == 1
-    assert shard.seat.why is None
+    assert "more than 10" in (shard.seat.why or "")  # What is wrong is not known yet.
+
+
+def test_nobody_says_that_all_is_known_before_it_was_compared(place: ranges.Range) -> None:
+    shard = Shard(place, 100)
+    shard.seat.loses("once")
+    shard.seat.compares()
+    shard.seat.loses("once more")
+    shard.seat.compared()
+    said = [shard.seat.why]
+    shard.seat.compares()
+    said.append(shard.seat.why)
+    woken = shard.woken
+    shard.seat.compared()
+    said.append(shard.seat.why)
+    assert said == ["once more", "once more", None]
+    assert shard.woken == woken + 1
 
 
 def test_why_it_is_not_told_is_said_once(place: ranges.Range) -> None:
