@@ -15,6 +15,7 @@ from tests.integration import mirroring, observing
 from zk2etcd import messages
 from zk2etcd.sandbox import servers
 from zk2etcd_workers.drift import hearing, ranges, watcher
+from zk2etcd_workers.shard import apply
 
 WATCH = {"drift": "watch"}
 
@@ -339,6 +340,11 @@ def test_off_there_is_no_watch(world: mirroring.World) -> None:
     assert sides.strangers._thread is None
     names = [each.name for each in threading.enumerate()]
     assert "drift" not in names
+    # Nor is anything done for it with a write.
+    (running,) = worker._worker._mirrors.values()
+    assert running._follow is not None
+    assert running._follow._drift is None
+    assert type(running._follow._applier) is apply.Applier
 
 
 @pytest.mark.long

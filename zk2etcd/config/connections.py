@@ -230,7 +230,7 @@ class Etcd(fields.Reconnect):
     max_writes_per_second: fields.Count | None = Field(
         None,
         ge=1,
-        description="Keys written a second at most, for each worker, to spare the cluster."
-        " null: no limit.",
+        description="Keys written a second at most, for each worker, to spare the cluster, also by"
+        " what a full sync, or `sync.drift`, puts right. null: no limit.",
         examples=[20000],
     )

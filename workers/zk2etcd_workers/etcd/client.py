@@ -164,6 +164,11 @@ class Client:
         with self._lock:
             return self._rate.take(writes, time.monotonic())
 
+    def give(self, unused: int) -> None:
+        """So many of those that `take` allowed are not sent after all."""
+        with self._lock:
+            self._rate.give(unused)
+
     def most_keys(self, keys: int) -> int:
         """How many keys a page of a walk may have."""
         return self._reads.most(keys)

@@ -126,7 +126,8 @@ class Follow:
             return self._inbox.get(max(turn.SLICE, due))
 
     def _receive(self) -> None:
-        item = self._inbox.get(0.005) if self._pipeline.waits else self._rest()
+        waits = self._pipeline.waits or self.repairs.waits
+        item = self._inbox.get(0.005) if waits else self._rest()
         while item is not None:
             self._handle(item)
             item = self._inbox.get(0)

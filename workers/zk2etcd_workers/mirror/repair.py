@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterable, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Iterable, MutableMapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from zk2etcd import errors
@@ -102,6 +102,12 @@ class Repairs:
         return self.put + self.deleted
 
     @property
+    def waits(self) -> bool:
+        """Some are to be looked at, and nothing is under way whose end would say when: no more may
+        be written now (`max_writes_per_second`), or all of them are busy."""
+        return bool(self._strange or self._nominated) and not (self._reading or self._writing)
+
+    @property
     def finished(self) -> bool:
         busy = (self._reading or self._writing) and not self._is_strange
         return self._ended is not None and not (self._nominated or busy)
@@ -120,7 +126,7 @@ class Repairs:
     def begin(self) -> None:
         """Start the next batch if none is under way. What is dirty is about to be read and written
         anyway; what is busy waits."""
-        if self._reading or self._writing:
+        if self._reading or self._writing or not (self._strange or self._nominated):
             return
         # In turn, so that neither waits for the last of the others.
         for strange in (not self._is_strange, self._is_strange):
@@ -132,8 +138,11 @@ class Repairs:
     def _next(self, *, strange: bool) -> list[bytes]:
         batch, later = [], []
         reads = self._ctx.etcd.learned.reads // (1 if self._ctx.marks is None else 2)
-        most = max(1, min(reads, self._ramp.batch))
-        first = list(itertools.islice(self._strange if strange else self._nominated, most))
+        waiting: Collection[bytes] = self._strange if strange else self._nominated
+        most = min(max(1, min(reads, self._ramp.batch)), len(waiting))
+        if not (most := self._ctx.etcd.take(most)):
+            return []
+        first = list(itertools.islice(waiting, most))
         for path in dict.fromkeys(first):  # A walk may have doubts about what it nominates.
             if path in self._busy:
                 later.append(path)
@@ -145,6 +154,7 @@ class Repairs:
             self.strange(later)
         else:
             self._nominated = self._nominated[most:] + later
+        self._ctx.etcd.give(most - len(batch))
         return batch
 
     def _look(self, batch: list[bytes]) -> None:
@@ -197,6 +207,7 @@ class Repairs:
         self._reading = False
         for path in paths:
             self._busy.pop(path, None)
+        self._ctx.etcd.give(len(paths))
         self._again(paths)
 
     def _again(self, paths: Sequence[bytes]) -> None:
@@ -214,6 +225,7 @@ class Repairs:
         now, later = batch.paths[:granted], batch.paths[granted:]
         for path in later:
             self._busy.pop(path, None)
+        self._ctx.etcd.give(len(later))
         self._again(later)
         ops = [(protocol.GET_DATA, path) for path in now]
         self._ctx.session.read(ops, self._deliver, batch._replace(paths=now))
@@ -239,6 +251,7 @@ class Repairs:
                 untold = not self._is_strange and self._told.is_untold(path, node, there)
                 self._writing[path] = untold
                 writes.append(write)
+        self._ctx.etcd.give(len(reply.ops) - len(writes))
         if writes:
             self._applier.guarded(writes)
 

@@ -213,6 +213,10 @@ class Rate:
         self._tokens -= granted
         return granted
 
+    def give(self, unused: int) -> None:
+        """So many of those taken do not go after all."""
+        self._tokens = min(self._tokens + unused, float(self._per_second or 0))
+
     def most(self, wanted: int) -> int:
         """How many may be asked for at once by who is told afterwards how many it were."""
         return wanted if self._per_second is None else min(wanted, self._per_second)

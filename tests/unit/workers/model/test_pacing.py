@@ -73,6 +73,18 @@ def test_a_rate_is_used_up_by_steady_asking() -> None:
     assert 395 <= total <= 401
 
 
+def test_what_is_given_back_may_be_taken_again_and_no_more() -> None:
+    rate = pacing.Rate(10)
+    assert rate.take(10, 1.0) == 10
+    rate.give(4)
+    assert rate.take(10, 1.0) == 4
+    rate.give(20)
+    assert rate.take(20, 1.0) == 10
+    free = pacing.Rate(None)
+    free.give(5)
+    assert free.take(7, 1.0) == 7
+
+
 def test_no_rate_is_no_bound() -> None:
     rate = pacing.Rate(None)
     assert rate.take(10**9, 0.0) == rate.most(10**9) == 10**9
