@@ -42,15 +42,16 @@ SMALL, LARGE, HUGE = "/dubbo", "/million", "/huge"
 
 @dataclasses.dataclass(frozen=True)
 class Sizes:
-    """Nodes of the small, the large and the huge tree (0: none) and of the burst; changes;
-    supervisors and their shards; repetitions; pairs of runs with and without the event log, and the
-    source tree without it, if not a copy of this one."""
+    """Nodes of the small, the large and the huge tree (0: none) and of the burst; changes; keys
+    that strangers hurt; supervisors and their shards; repetitions; pairs of runs with and without
+    the event log, and the source tree without it, if not a copy of this one."""
 
     small: int = 100_000
     large: int = 1_000_000
     huge: int = 0
     burst: int = 50_000
     changes: int = 500
+    hurt: int = 1_000
     prefixes: int = 1_000
     members: tuple[tuple[int, int], ...] = members.SIZES
     runs: int = 3
@@ -67,6 +68,7 @@ QUICK = Sizes(
     large=100_000,
     burst=10_000,
     changes=100,
+    hurt=200,
     prefixes=200,
     members=((4, 16), (8, 16), (8, 64)),
     runs=1,
@@ -86,7 +88,7 @@ RUNS: dict[str, Run] = {
     "members": lambda on, size: members.measure(on, size.members),
     "buckets": lambda on, size: buckets.measure(on, SMALL, size.small, size.burst // 2, size.runs),
     "patterns": lambda on, size: patterns.measure(on, size.small, size.runs),
-    "drift": lambda on, size: drift.measure(on, size.burst, size.changes, size.runs),
+    "drift": lambda on, size: drift.measure(on, size.burst, size.hurt, size.runs),
     "marks": lambda on, size: marks.measure(on, SMALL, size.small, size.burst, size.runs),
     "verify": lambda on, size: verify.measure(on, SMALL, size.small, size.runs),
     "memory": lambda on, size: memory.following(on, SMALL, size.small, None),

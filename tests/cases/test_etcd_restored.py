@@ -6,13 +6,15 @@ clients watch: no revision goes back, and every key keeps its mod_revision, owne
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+import grpc
 import pytest
 
 from tests import etcd_cluster, polling, releases
@@ -122,13 +124,15 @@ def _following(
     zookeeper: servers.ZooKeeper,
     etcd: Restorable,
     supervise: Supervise,
+    *,
+    sync: installed.Document | None = None,
     **state: str,
 ) -> World:
     sides = both_sides.Sides(zookeeper.address, etcd.address)
     _opened.append(sides)
     sides.zk.delete(ROOT, recursive=True) if sides.zk.exists(ROOT) else None
     sides.seed(ROOT, 30)
-    content = installed.settings(zookeeper, etcd, [ROOT], state=state)
+    content = installed.settings(zookeeper, etcd, [ROOT], state=state, sync=sync or {})
     supervisor = supervise(content)
     supervisor.start()
     supervisor.wait_following()
@@ -324,3 +328,32 @@ def test_a_trip_outlives_a_restore_from_before_it(
     again = polling.until(lambda: world.supervisor.shards()[ROOT]["guard"], 10, what="a trip")
     assert (again["id"], again["deletes"]) == (guard["id"], guard["deletes"])
     assert before.items() <= world.sides.etcd.values(ROOT).items()
+
+
+@pytest.mark.alone
+@pytest.mark.long
+@pytest.mark.parametrize("flags", [(), BUMPED], ids=["again", "bumped"])
+def test_what_strangers_do_right_after_a_restore_is_put_right(
+    zookeeper: servers.ZooKeeper, etcd_3_5: Restorable, supervise: Supervise, flags: Sequence[str]
+) -> None:
+    """E1, kind: with `sync.drift: watch` alone. Without a bump, revisions at which we wrote come a
+    second time, and are a stranger's then."""
+    watch = {"drift": "watch", "full_sync_interval": "0s"}
+    world = _following(zookeeper, etcd_3_5, supervise, sync=watch)
+    snapshot = etcd_3_5.snapshot()
+    world.changes(b"later")
+    world.restored(snapshot, *flags, *etcd_3_5.same())
+    for number in range(30):
+        key = f"{ROOT}/n{number % 20}"
+        polling.until(lambda: _is_put(world, key), 10)  # noqa: B023
+    world.heals()
+    for number in range(5):
+        world.sides.etcd.delete(f"{ROOT}/n{number}")
+    world.heals(2 * WITHIN)
+
+
+def _is_put(world: World, key: str) -> bool:
+    with contextlib.suppress(grpc.RpcError):
+        world.sides.etcd.put(key, b"theirs")
+        return True
+    return False

@@ -54,7 +54,8 @@ class LostHistory(Exception):
 class Watcher:
     """A watch of all keys, in a thread of its own. `events` grows; read it any time."""
 
-    def __init__(self, endpoints: Sequence[str], *, logs_in: bool = False) -> None:
+    def __init__(self, endpoints: Sequence[str], *, logs_in: bool = False, since: int = 0) -> None:
+        """:param since: a revision; what was up to it is not told. It may have been compacted."""
         self._logs_in = logs_in
         self._endpoints = itertools.cycle(endpoints)
         self._stop = threading.Event()
@@ -64,7 +65,7 @@ class Watcher:
         self._idle = threading.Event()
         self._era = 0
         self.events: list[Event] = []
-        self.revision = 0
+        self.revision = since
         """The last one heard of, as etcd counts it."""
         self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
         self._thread.start()
