@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import pytest
 
-from tests import polling
+from tests import documents, polling
 from tests.acceptance import both_sides, conftest, installed
 
 _numbers = itertools.count(1)
@@ -51,6 +53,11 @@ class Away:
         found = polling.until(judged, 30, what="a base that is done")
         assert found is not None
         return found
+
+    def page(self) -> str:
+        """The page, as a browser gets it."""
+        assert self._started is not None
+        return self._started.ask("/")[1]
 
 
 @pytest.fixture
@@ -136,3 +143,88 @@ def test_lost_instances_are_held_when_a_folder_came_beside_them(away: Away) -> N
     guard = away.back()["guard"]
     assert guard["deletes"] == 30
     assert not away.sides.equal(away.root)
+
+
+# --- docs/operations.md, "What the delete guard holds" -------------------------------------------
+
+_ROW = re.compile(
+    r"^\| \*\*(.+?)\*\*: .+ \| (\d+) \| (\d+) \| (\d+)(?:, (\d+) %.*)? \| (.+) \|$", re.M
+)
+
+
+class Example(NamedTuple):
+    """What the table says of one."""
+
+    deletes: int
+    creates: int
+    lost: int
+    percent: int
+    is_held: bool
+
+
+def _examples() -> dict[str, Example]:
+    text = (documents.ROOT / "docs" / "operations.md").read_text("utf-8")
+    return {
+        name: Example(int(gone), int(came), int(lost), int(part or 0), words.startswith("held"))
+        for name, gone, came, lost, part, words in _ROW.findall(text)
+    }
+
+
+def _services(of: Iterable[int], first: int = 0) -> list[str]:
+    return [f"s{service}/providers/10.0.{first + at}" for service in of for at in range(20)]
+
+
+_EXAMPLES = {
+    "a rollout": (_services(range(20)), _services(range(20), 100)),
+    "a lost half": (_services(range(10)), _services(range(10, 20), 100)),
+    "a wiped tree": (
+        [*(f"s{service}" for service in range(1, 20)), *_services([0])],
+        ["s0/providers/10.0.200"],
+    ),
+}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", _EXAMPLES)
+def test_the_examples_of_the_manual(away: Away, name: str) -> None:
+    """With the thresholds' defaults, as the table says, in `status` and on the page."""
+    said, (gone, came) = _examples()[name], _EXAMPLES[name]
+    away.mirrored(_services(range(20)))
+    before = len(away.sides.etcd.values(away.root))
+    assert before == 441
+    away.change(gone, came)
+    guard = away.back()["guard"]
+    if not said.is_held:
+        assert (said.deletes, said.creates, said.lost) == (len(gone), len(came), 0)
+        assert guard is None
+        away.sides.wait_equal(away.root)
+        return
+    assert (guard["deletes"], guard["creates"]) == (said.deletes, said.creates)
+    assert said.lost == said.deletes - said.creates
+    assert f"{said.percent}% of the keys" in guard["reason"]
+    assert guard["present"] == before
+    page = " ".join(away.page().split())
+    assert f"<dd>{said.deletes:,} of {before:,} keys</dd>" in page
+    beside = f"<dt>New in the same places</dt><dd>{said.creates:,}</dd>"
+    assert (beside in page) is (said.creates > 0)
+
+
+@pytest.mark.long
+def test_the_lost_half_of_the_manual_seen_live(mirrors: conftest.Mirrors) -> None:
+    """With `delete_guard.live: {}`: as many keys go as the manual says."""
+    text = (documents.ROOT / "docs" / "operations.md").read_text("utf-8")
+    (says,) = re.findall(r"lost\s+half, (\d+) keys go", text)
+    root = f"/rollout{next(_numbers)}"
+    sides = mirrors.sides
+    for path in _services(range(20)):
+        sides.zk.ensure_path(f"{root}/{path}")
+    supervisor = mirrors.following(
+        root, nodes=0, sync={"delete_guard": {"live": {}}}, workers={"count": 1}
+    )
+    sides.wait_equal(root)
+    for path in _services(range(10)):
+        sides.zk.delete_async(f"{root}/{path}")
+    polling.until(
+        lambda: (supervisor.shards()[root]["guard"] or {}).get("deletes") == 200 - int(says), 30
+    )
+    assert len(sides.etcd.values(root)) == 441 - int(says)
