@@ -94,6 +94,7 @@ RUNS: dict[str, Run] = {
     "memory": lambda on, size: memory.following(on, SMALL, size.small, None),
     "recovery": lambda on, size: recovery.measure(on, SMALL, size.small, size.runs),
     "classic": lambda on, size: classic.measure(on, size.small, size.burst // 5, size.runs),
+    "classic-memory": lambda _, size: classic.memory_of(size.large),
     "processors": lambda on, size: processors.measure(on, _trees(size)[:2], size.runs),
     "growth": lambda on, size: growth.measure(on, _trees(size), size.runs),
     "full-sync-large": lambda on, size: full_sync.measure(on, LARGE, size.large, size.runs),

@@ -5,6 +5,7 @@ memory, and a burst below one parent beside the installed release.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Iterator
@@ -15,22 +16,37 @@ from zk2etcd.sandbox import servers
 from zk2etcd_workers.commands import generate
 
 LARGE, SMALL = "/dubbo", "/half"
+_MOST_MIB = 400.0
 _RELEASE = "3.4: "
+
+
+def memory_of(nodes: int) -> list[figures.Figure]:
+    """Of a mirror that follows so many."""
+    with _opened() as old:
+        old.seed(LARGE, nodes)
+        return [_of_release(each) for each in memory.following(old, LARGE, nodes, _MOST_MIB)]
 
 
 def measure(installed: world.World, nodes: int, burst: int, runs: int) -> list[figures.Figure]:
     """:param installed: of the installed release, for the burst."""
+    with _opened() as old:
+        old.seed(SMALL, nodes // 2)
+        old.seed(LARGE, nodes)
+        return list(map(_of_release, _figures(old, installed, nodes, burst, runs)))
+
+
+@contextlib.contextmanager
+def _opened() -> Iterator[world.World]:
     if (missing := releases.missing(releases.ZOOKEEPER_3_4)) is not None:
         raise SystemExit(f"no ZooKeeper 3.4 to measure with: {missing}")
     with servers.opened() as box:
         old = world.World(box, releases.class_path(releases.ZOOKEEPER_3_4))
-        try:
-            old.seed(SMALL, nodes // 2)
-            old.seed(LARGE, nodes)
-            found = list(_figures(old, installed, nodes, burst, runs))
-        finally:
-            old.close()
-    return [dataclasses.replace(each, name=_RELEASE + each.name.strip()) for each in found]
+        with contextlib.closing(old):
+            yield old
+
+
+def _of_release(figure: figures.Figure) -> figures.Figure:
+    return dataclasses.replace(figure, name=_RELEASE + figure.name.strip())
 
 
 def _figures(
