@@ -73,6 +73,18 @@ class Etcd:
     def delete(self, key: str | bytes) -> None:
         self._kv.DeleteRange(rpc.DeleteRangeRequest(key=_bytes(key)), timeout=_TIMEOUT)
 
+    def take(self, key: str | bytes, value: bytes) -> None:
+        """Delete it and make it anew, though somebody else may put it back in between."""
+        request = rpc.TxnRequest()
+        compare = request.compare.add()
+        compare.key, compare.target, compare.create_revision = _bytes(key), 1, 0
+        put = request.success.add().request_put
+        put.key, put.value = _bytes(key), value
+        made = False
+        while not made:
+            self.delete(key)
+            made = self._kv.Txn(request, timeout=_TIMEOUT).succeeded
+
     def delete_below(self, root: str) -> None:
         """All keys below `root`, in one revision."""
         start, end = f"{root}/".encode(), f"{root}0".encode()

@@ -14,6 +14,8 @@ from tests import polling, proxy
 from tests.integration import commands, marking, mirroring
 from zk2etcd import messages
 from zk2etcd.sandbox import servers
+from zk2etcd_workers.drift import ours, ranges
+from zk2etcd_workers.mirror import repair
 from zk2etcd_workers.walk import beside, marked as marked_reader
 
 MARKS = {"ownership": "marks"}
@@ -180,8 +182,7 @@ def test_what_changes_hands_while_a_walk_reads(
         worker.wait(lambda r: world.path(name) not in r.conflict_paths)
 
     def theirs(name: str) -> None:
-        world.etcd.delete(world.path(name))
-        world.etcd.put(world.path(name), b"theirs")
+        world.etcd.take(world.path(name), b"theirs")
         worker.wait(lambda r: world.path(name) in r.conflict_paths)
 
     made, compared = marked_reader.Reader.__init__, beside.differences
@@ -202,6 +203,58 @@ def test_what_changes_hands_while_a_walk_reads(
     assert report.conflict_paths == (world.path("c"),)
     monkeypatch.undo()
     assert worker.full_sync().conflict_paths == (world.path("c"),)
+
+
+def test_what_others_let_go_of_at_once_is_no_repair(
+    world: mirroring.World, shard: messages.Shard
+) -> None:
+    marking.grown(world, ["a", "b", "c", "d"])
+    for name in "abc":
+        world.etcd.put(world.path(name), b"theirs")
+    worker = world.worker(shards=[shard], sync={"drift": "watch"})
+    worker.follows()
+    worker.wait(lambda r: r.drift is not None and r.drift.why is None and r.conflicts == 3)
+    for name in "abc":
+        world.etcd.delete(world.path(name))
+    polling.until(lambda: set(world.etcd.values(world.root).values()) == {b"", b"ours"}, 3)
+    worker.wait(lambda r: r.conflicts == 0)
+    assert worker.counts.drifts == 0
+    world.etcd.put(world.path("d"), b"tampered")
+    polling.until(lambda: worker.counts.drifts == 1)
+
+
+def test_what_others_let_go_of_in_the_moment_in_which_it_is_met(
+    world: mirroring.World, shard: messages.Shard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their delete is told before it is known that they are in the way: between the look at etcd
+    that found it, and the one at ZooKeeper."""
+    marking.grown(world, ["a"])
+    worker = world.worker(shards=[shard], sync={"drift": "watch"})
+    worker.follows()
+    worker.wait(lambda r: r.drift is not None and r.drift.why is None)
+    key, heard = world.path("a").encode(), list[bytes]()
+    told, read = ranges.Seat.strange, repair.Repairs.read
+
+    def hears(self: ranges.Seat, change: ours.Change) -> None:
+        told(self, change)
+        heard.extend(change.gone)
+
+    done: list[bytes] = []
+
+    def late(self: repair.Repairs, reply: Any) -> None:
+        if reply.tag.theirs and not done:
+            done.extend(reply.tag.theirs)
+            before = len(heard)
+            world.etcd.delete(key)
+            polling.until(lambda: len(heard) > before)
+        read(self, reply)
+
+    monkeypatch.setattr(ranges.Seat, "strange", hears)
+    monkeypatch.setattr(repair.Repairs, "read", late)
+    world.etcd.take(key, b"theirs")
+    polling.until(lambda: done, what="it was met")
+    polling.until(lambda: world.etcd.value(key) == b"ours", 3)
+    worker.wait(lambda r: r.conflicts == 0)
 
 
 def test_what_others_let_go_of_is_no_repair(world: mirroring.World, shard: messages.Shard) -> None:

@@ -83,6 +83,12 @@ class Repairs:
         """Strangers changed the keys of these."""
         self._strange.update(dict.fromkeys(paths))
 
+    def collided(self, paths: Iterable[bytes]) -> None:
+        """Others were just found to have the keys of these. Whoever lets go is looked at, where
+        strangers are watched, from the moment on that this is known: before it, now."""
+        if self._ctx.drift is not None:
+            self.strange(paths)
+
     @property
     def taken(self) -> int:
         """How many of those nominated in this full sync do not wait any more."""
@@ -272,6 +278,8 @@ class Repairs:
     def _collides(self, path: bytes, node: tree.Node | tree.Miss) -> None:
         """Its key is not ours; that is a conflict if ZooKeeper has the node."""
         if isinstance(node, tree.Node):
+            if not self._ctx.conflicts.has(path):
+                self.collided((path,))
             self._ctx.conflicts.add((path,), self.log)
         elif confirm.is_absent(self._ctx, node):
             self._ctx.conflicts.discard(path)
@@ -288,15 +296,16 @@ class Repairs:
         """A Txn of repairs has ended; what moved meanwhile is looked at once more."""
         for write in settled.done:
             missed = self._writing.pop(write.path, False)
-            if self._is_strange:
-                self._put_right(write.path)
-                continue
             kind: Literal["put", "delete"] = "delete" if write.value is None else "put"
-            self.put += kind == "put"
-            self.deleted += kind == "delete"
-            if write.path in self._passed:
+            if not self._is_strange:
+                self.put += kind == "put"
+                self.deleted += kind == "delete"
+            if write.path in self._passed and kind == "put":
                 # Nothing was wrong: somebody has let go of it.
                 self.log.info("a key is ours now", path=tree.shown(write.path))
+                continue
+            if self._is_strange:
+                self._put_right(write.path)
                 continue
             self._ctx.instruments.fixed(kind)
             self.missed += missed
