@@ -83,3 +83,31 @@ def test_a_repair_by_marks_that_wrote_nothing_is_known_too(
     diff.configure(sync={"prefixes": [world.root]})
     assert "sync.ownership: marks" in diff(*commands.QUICK, "--fix").err
     assert set(world.etcd.values(world.root).values()) == {b"theirs"}
+
+
+def test_a_range_in_which_another_mirror_has_marks_is_not_taken(world: mirroring.World) -> None:
+    """They share `state.prefix`, and the one by marks is away: its owner key does not say so."""
+    one, other, to = (world.path(name) for name in ("one", "other", "to"))
+    for source in (one, other):
+        world.zk.create(source, b"", makepath=True)
+        world.zk.create(f"{source}/a", source.encode())
+    shard = marking.marked(one, to)
+    worker = world.worker(shards=[shard])
+    worker.follows()
+    worker.drain()
+    world.etcd.put(f"{to}/theirs", b"x")
+    before = world.etcd.below(to)
+    for target in (to, f"{to}/a"):
+        plain = dataclasses.replace(marking.marked(other, target), ownership="range")
+        worker = world.worker(shards=[plain], identity=marking.SECOND)
+        report = worker.wait(lambda r: r.error is not None or r.phase == "following")
+        assert "another mirror's keys there" in str(report.error)
+        assert world.etcd.below(to) == before
+        worker.drain()
+    beside = dataclasses.replace(marking.marked(other, world.path("to2")), ownership="range")
+    world.worker(shards=[beside]).follows()
+    world.etcd.delete(marking.base(world, shard))
+    world.etcd.delete_below(marking.base(world, shard))
+    plain = dataclasses.replace(marking.marked(other, to), ownership="range")
+    world.worker(shards=[plain], identity=marking.SECOND).follows()
+    assert world.etcd.value(f"{to}/a") == other.encode()

@@ -166,10 +166,12 @@ class Claims:
         shards = [wish.shard for wish in wishes]
         reader = formats.reader_for(shards)
         formatted, demanded = formats.ensure(self._client, self._keys, "zk2etcd", reader)
-        refused = formats.marked(self._client, self._keys, shards, demanded)
-        answers.update({w.key: refused[w.shard.id] for w in wishes if w.shard.id in refused})
         page = self._client.range(*self._keys.all_of("owners"))
-        return _Look(owners.Owners(page.kvs), page.revision, formatted)
+        seen = owners.Owners(page.kvs)
+        free = [wish.shard for wish in wishes if _obstacle(wish, seen) is None]
+        refused = formats.marked(self._client, self._keys, free, demanded)
+        answers.update({w.key: refused[w.shard.id] for w in wishes if w.shard.id in refused})
+        return _Look(seen, page.revision, formatted)
 
     def _take_all(
         self, wishes: Sequence[Wish], answers: dict[bytes, _Answer], look: _Look

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 
 from zk2etcd import errors, messages
 from zk2etcd_workers.etcd import client as etcd, wire
-from zk2etcd_workers.ownership import records
+from zk2etcd_workers.model import mapping
+from zk2etcd_workers.ownership import reads, records
 
 READER = 2
 """The highest `min_reader` that this release satisfies. 2 knows ownership marks: without them it
@@ -58,7 +59,7 @@ def marked(
     client: etcd.Client, keys: records.Keys, shards: Iterable[messages.Shard], demanded: int
 ) -> dict[str, errors.EtcdError]:
     """Of those that would take all of their range for their own, why they may not, by id: they were
-    mirrored by marks, so others may have keys there.
+    mirrored by marks, so others may have keys there; or another mirror has.
 
     :param demanded: by `format`: etcd is asked for nothing where there never were marks.
     :raises errors.EtcdError: etcd did not answer.
@@ -66,17 +67,55 @@ def marked(
     whole = [shard for shard in shards if shard.ownership == "range"]
     if not whole or demanded < READER:
         return {}
-    bases = [keys.owned(dataclasses.replace(shard, ownership="marks")) for shard in whole]
-    found = client.lookup(bases, keys_only=True)
-    return {
-        shard.id: errors.EtcdError(
-            f"{shard.target} was mirrored with sync.ownership: marks, so others may have keys"
-            f" there, which would go by range. If nobody has, delete {base.decode()} and what is"
-            " below it"
+    known = marking(client, keys).values()
+    own = {s.id: keys.owned(dataclasses.replace(s, ownership="marks")) for s in whole}
+    # Before they are asked for by a configuration, a person may have had our own keys marked.
+    asked = [
+        (shard, base, each)
+        for shard in whole
+        for base in known
+        for each in (
+            [wire.Range(base, keys_only=True)]
+            if base == own[shard.id]
+            else _below(mapping.Mapping.of(shard, base))
         )
-        for shard, base, held in zip(whole, bases, found, strict=True)
-        if held is not None
-    }
+    ]
+    found = reads.Reads(client).all([each for _, _, each in asked]) if asked else ()
+    refused = {}
+    for (shard, base, _), there in zip(asked, found, strict=True):
+        if there.kvs:
+            whose = "it" if base == own[shard.id] else "another mirror's keys there"
+            refused[shard.id] = errors.EtcdError(
+                f"{shard.target} would go by range, and {whose} went by sync.ownership: marks, so "
+                f"others may have keys there. If nobody has, delete {base.decode()} and what is "
+                "below it"
+            )
+    return refused
+
+
+def _below(marks: mapping.Mapping) -> list[wire.Range]:
+    return [
+        wire.Range(marks.target, keys_only=True),
+        wire.Range(*marks.below(), limit=1, keys_only=True),
+    ]
+
+
+def marking(client: etcd.Client, keys: records.Keys) -> dict[str, bytes]:
+    """The mirrors that have marks below our state prefix: what theirs begin with, by id.
+
+    :raises errors.EtcdError: etcd did not answer.
+    """
+    start, end = keys.all_of("owned")
+    found: dict[str, bytes] = {}
+    place = start
+    while place < end:
+        page = client.range(place, end, limit=1, keys_only=True)
+        if not page.keys:
+            break
+        name = page.keys[0][len(start) :].partition(b"/")[0]
+        found[name.decode(errors="replace")] = start + name
+        place = start + name + b"0"
+    return found
 
 
 def require_reader(client: etcd.Client, keys: records.Keys) -> int:

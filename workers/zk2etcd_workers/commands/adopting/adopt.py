@@ -15,9 +15,9 @@ from typing import NamedTuple
 from zk2etcd import errors, messages
 from zk2etcd_workers.belonging import looking, marks
 from zk2etcd_workers.commands import both_sides, spool
-from zk2etcd_workers.etcd import client as etcd, wire
+from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.model import pacing, plan, tree
-from zk2etcd_workers.ownership import formats, records
+from zk2etcd_workers.ownership import formats
 from zk2etcd_workers.shard import confirm, context
 from zk2etcd_workers.walk import beside
 
@@ -140,7 +140,7 @@ def _context(
     both: both_sides.Sides, shard: messages.Shard, from_: str | None
 ) -> tuple[context.Context, _Beside]:
     ctx = both.context(dataclasses.replace(shard, ownership="marks"))
-    bases = ids(ctx.etcd, ctx.keys)
+    bases = formats.marking(ctx.etcd, ctx.keys)
     assert ctx.marks is not None
     own = bases.keys() & {messages.shard_id(shard.source, shard.target)}
     bases = {name: base for name, base in bases.items() if name not in own}
@@ -152,21 +152,6 @@ def _context(
             f"below {where} no key is marked with the id {from_!r}; known: {known}"
         )
     return ctx, _Beside(bases, from_, looking.ramp_for(ctx.etcd), confirm.ramp_for(ctx))
-
-
-def ids(client: etcd.Client, keys: records.Keys) -> dict[str, bytes]:
-    """The mirrors that have marks below our state prefix: what theirs begin with, by id."""
-    start, end = keys.all_of("owned")
-    found: dict[str, bytes] = {}
-    place = start
-    while place < end:
-        page = client.range(place, end, limit=1, keys_only=True)
-        if not page.keys:
-            break
-        name = page.keys[0][len(start) :].partition(b"/")[0]
-        found[name.decode(errors="replace")] = start + name
-        place = start + name + b"0"
-    return found
 
 
 def _candidates(
