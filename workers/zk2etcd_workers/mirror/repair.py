@@ -83,12 +83,6 @@ class Repairs:
         """Strangers changed the keys of these."""
         self._strange.update(dict.fromkeys(paths))
 
-    def collided(self, paths: Iterable[bytes]) -> None:
-        """Others were just found to have the keys of these. Whoever lets go is looked at, where
-        strangers are watched, from the moment on that this is known: before it, now."""
-        if self._ctx.drift is not None:
-            self.strange(paths)
-
     @property
     def taken(self) -> int:
         """How many of those nominated in this full sync do not wait any more."""
@@ -278,8 +272,9 @@ class Repairs:
     def _collides(self, path: bytes, node: tree.Node | tree.Miss) -> None:
         """Its key is not ours; that is a conflict if ZooKeeper has the node."""
         if isinstance(node, tree.Node):
-            if not self._ctx.conflicts.has(path):
-                self.collided((path,))
+            if self._ctx.drift is not None and not self._ctx.conflicts.has(path):
+                # Whoever lets go is looked at once this is known. Before that: now.
+                self.strange((path,))
             self._ctx.conflicts.add((path,), self.log)
         elif confirm.is_absent(self._ctx, node):
             self._ctx.conflicts.discard(path)
