@@ -162,21 +162,31 @@ def test_our_own_id_is_no_other_mirror(world: mirroring.World, adopt: commands.C
     assert "is this mirror's own" in refused.err
 
 
-def test_another_state_prefix_is_no_other_id(
+def test_what_a_mirror_with_another_state_prefix_has_is_its_own(
     world: mirroring.World, adopt: commands.Command
 ) -> None:
-    """Its keys are a stranger's here, whose id nobody knows: they are adopted without one."""
-    observing.seed(world.zk, [(world.root, b""), (world.path("a"), b"v")])
+    """As two ensembles have that share a range; unless it is named, since it was given up."""
+    observing.seed(world.zk, [(world.root, b""), (world.path("a"), b"v"), (world.path("b"), b"v")])
     worker = world.worker(shards=[commands_shard(world)])
     worker.follows()
     worker.drain()
-    adopt.configure(
-        state={"prefix": f"{world.state}-new"}, sync={"prefixes": [world.root], **MARKS}
-    )
-    refused = adopt("--yes", "--from", commands_shard(world).id)
+    world.etcd.delete(world.path("b"))
+    world.etcd.put(world.path("b"), b"v")
+    former = _base(world, world.root, world.root)
+    settings = {"prefixes": [world.root], **MARKS}
+    adopt.configure(state={"prefix": f"{world.state}-new"}, sync=settings)
+    said = adopt("--yes").out
+    assert f"2 are marked as those of {former}, and left to it" in said
+    assert "1 of 1 keys marked" in said, "b is nobody's"
+    refused = adopt("--yes", "--from", "nobody")
     assert refused.code == 2
-    assert f"{world.state}-new" in refused.err
-    assert "2 of 2 keys marked" in adopt("--yes").out
+    assert former in refused.err
+    assert "2 of 2 keys marked" in adopt("--yes", "--from", former).out
+    left = set(world.etcd.values(former)) - {former.encode()}
+    assert left == {f"{former}{world.path('b')}".encode()}, "it says nothing of b"
+    world.state += "-new"
+    worker = world.worker(shards=[commands_shard(world)])
+    assert worker.follows().conflicts == 0
 
 
 def test_a_full_sync_meanwhile_leaves_what_is_adopted(

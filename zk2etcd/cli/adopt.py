@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 @options.configuration()
 @click.option(
     "--from", "from_", metavar="ID",
-    help="Take over those that another mirror has marked: its id, as it stands below owned/.",
+    help="Take over those that another mirror has marked: its id, as it stands below owned/; with"
+    " another state.prefix, PREFIX/owned/ID.",
 )  # fmt: skip
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.argument("shards", nargs=-1, metavar="[SHARD]...")
@@ -86,3 +87,5 @@ def _show(found: adopt.Found) -> None:
         click.echo(f"  {found.differs:,} have other values, and are left alone")
     for name, count in found.owned.items():
         click.echo(f"  {count:,} are marked as those of {text.printable(name)}, and left to it")
+    if not found.all_seen:
+        click.echo("  whether mirrors with another state.prefix have marked some is not known")

@@ -77,7 +77,7 @@ def marked(
         for each in (
             [wire.Range(base, keys_only=True)]
             if base == own[shard.id]
-            else _below(mapping.Mapping.of(shard, base))
+            else below(mapping.Mapping.of(shard, base))
         )
     ]
     found = reads.Reads(client).all([each for _, _, each in asked]) if asked else ()
@@ -93,7 +93,8 @@ def marked(
     return refused
 
 
-def _below(marks: mapping.Mapping) -> list[wire.Range]:
+def below(marks: mapping.Mapping) -> list[wire.Range]:
+    """What shows whether there are any of these."""
     return [
         wire.Range(marks.target, keys_only=True),
         wire.Range(*marks.below(), limit=1, keys_only=True),

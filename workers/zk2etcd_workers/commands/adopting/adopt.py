@@ -15,8 +15,9 @@ from typing import NamedTuple
 from zk2etcd import errors, messages
 from zk2etcd_workers.belonging import looking, marks
 from zk2etcd_workers.commands import both_sides, spool
+from zk2etcd_workers.commands.adopting import others
 from zk2etcd_workers.etcd import wire
-from zk2etcd_workers.model import pacing, plan, tree
+from zk2etcd_workers.model import mapping, pacing, plan, tree
 from zk2etcd_workers.ownership import formats
 from zk2etcd_workers.shard import confirm, context
 from zk2etcd_workers.walk import beside
@@ -40,6 +41,8 @@ class Found:
     owned: dict[str, int] = dataclasses.field(default_factory=dict)
     sample: list[str] = dataclasses.field(default_factory=list)
     marked: int = 0
+    all_seen: bool = True
+    """Nobody else has marks but who was looked at."""
     paths: spool.Spool = dataclasses.field(default_factory=spool.Spool)
 
 
@@ -47,6 +50,7 @@ class _Beside(NamedTuple):
     """The marks of others: of each id, what they begin with."""
 
     bases: dict[str, bytes]
+    all_seen: bool
     given_up: str | None
     """Whose are ours from now on."""
     of_etcd: pacing.Ramp
@@ -84,7 +88,7 @@ def look(both: both_sides.Sides, shard: messages.Shard, from_: str | None, told:
     :raises errors.UsageError: nothing is marked with that id.
     :raises errors.Zk2EtcdError: a side did not answer.
     """
-    ctx, others = _context(both, shard, from_)
+    ctx, them = _context(both, shard, from_)
     both.sync(ctx.root)
     differing, found = spool.Spool(), Found(ctx.shard)
     walk = ctx.walk()
@@ -92,7 +96,7 @@ def look(both: both_sides.Sides, shard: messages.Shard, from_: str | None, told:
     for _ in beside.differences(walk, reader, ctx.mapping.buckets, plan.Counts()):
         told(walk.nodes, 0)
     for chunk in _chunks(differing):
-        for each in _candidates(ctx, others, chunk, found):
+        for each in _candidates(ctx, them, chunk, found):
             found.equal += 1
             found.paths.add(spool.Record(spool.CONFLICT, each.path, each.key.revision))
             if len(found.sample) < _SAMPLE:
@@ -107,15 +111,15 @@ def adopt(both: both_sides.Sides, found: Found, from_: str | None, told: Tell) -
 
     :raises errors.Zk2EtcdError: it was not finished; what was marked is right all the same.
     """
-    ctx, others = _context(both, found.shard, from_)
+    ctx, them = _context(both, found.shard, from_)
     formatted = formats.ensure_format(ctx.etcd, ctx.keys, WRITTEN_BY, formats.READER)
     ours = wire.Compare(ctx.keys.format(), "mod", "=", formatted)
     again = Found(ctx.shard)
     for chunk in _chunks(found.paths):
-        some = list(_candidates(ctx, others, chunk, again))
+        some = list(_candidates(ctx, them, chunk, again))
         if stale := [_clearing(each) for each in some if each.mark is not None]:
             _write(ctx, ours, stale)
-            some = list(_candidates(ctx, others, chunk, again))
+            some = list(_candidates(ctx, them, chunk, again))
         found.marked += _write(ctx, ours, [_marking(ctx, each) for each in some])
         told(found.marked, found.equal)
 
@@ -140,38 +144,45 @@ def _context(
     both: both_sides.Sides, shard: messages.Shard, from_: str | None
 ) -> tuple[context.Context, _Beside]:
     ctx = both.context(dataclasses.replace(shard, ownership="marks"))
-    bases = formats.marking(ctx.etcd, ctx.keys)
+    bases, all_seen = others.known(ctx.etcd, ctx.keys)
     assert ctx.marks is not None
     own = bases.keys() & {messages.shard_id(shard.source, shard.target)}
     bases = {name: base for name, base in bases.items() if name not in own}
     if from_ in own:
         raise errors.UsageError(f"{from_} is this mirror's own id: without --from it is adopted")
     if from_ is not None and from_ not in bases:
-        known, where = ", ".join(sorted(bases)) or "none", both.settings.state.prefix
-        raise errors.UsageError(
-            f"below {where} no key is marked with the id {from_!r}; known: {known}"
-        )
-    return ctx, _Beside(bases, from_, looking.ramp_for(ctx.etcd), confirm.ramp_for(ctx))
+        known = ", ".join(sorted(bases)) or "none"
+        raise errors.UsageError(f"no key is marked with the id {from_!r}; known: {known}")
+    asked = [
+        (name, each)
+        for name, base in bases.items()
+        for each in formats.below(mapping.Mapping.of(ctx.shard, base))
+    ]
+    there = ctx.reads.all([each for _, each in asked]) if asked else ()
+    near = {name for (name, _), found in zip(asked, there, strict=True) if found.kvs}
+    bases = {name: base for name, base in bases.items() if name in near}
+    ramps = looking.ramp_for(ctx.etcd), confirm.ramp_for(ctx)
+    return ctx, _Beside(bases, all_seen, from_, *ramps)
 
 
 def _candidates(
-    ctx: context.Context, others: _Beside, paths: Sequence[bytes], found: Found
+    ctx: context.Context, them: _Beside, paths: Sequence[bytes], found: Found
 ) -> Iterator[_Candidate]:
     """Those that are equal now and nobody's; the others are counted. etcd is read first."""
     assert ctx.marks is not None
     keys = [ctx.mapping.key(path) for path in paths]
-    look = functools.partial(looking.lookup, ctx.etcd, keys=keys, ramp=others.of_etcd)
+    look = functools.partial(looking.lookup, ctx.etcd, keys=keys, ramp=them.of_etcd)
     mine = list(look(ctx.marks.base))
-    owners = {name: list(look(base)) for name, base in others.bases.items()}
-    verdicts = confirm.read_again(ctx, list(paths), ramp=others.of_zookeeper)
+    owners = {name: list(look(base)) for name, base in them.bases.items()}
+    verdicts = confirm.read_again(ctx, list(paths), ramp=them.of_zookeeper)
     for at, verdict in enumerate(verdicts):
         key, mark = mine[at]
         if key is None or mine[at].is_ours or not isinstance(verdict.node, tree.Node):
             continue
         whose = next((name for name, pairs in owners.items() if pairs[at].is_ours), None)
-        if whose != others.given_up and whose is not None:
+        if whose != them.given_up and whose is not None:
             found.owned[whose] = found.owned.get(whose, 0) + 1
-        elif others.given_up is not None and whose is None:
+        elif them.given_up is not None and whose is None:
             continue  # Only that one's are asked for.
         elif key.value != verdict.node.data:
             found.differs += 1
