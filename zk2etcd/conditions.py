@@ -37,6 +37,18 @@ class Guard:
 
 
 @dataclasses.dataclass(frozen=True)
+class Kept:
+    """Keys that stay although their nodes are gone, each the last below a folder that is there: a
+    person may let them go by this `id`. `deletes`: how many there are; `since`: since when there
+    is any, in wall-clock seconds."""
+
+    id: str
+    deletes: int
+    sample: tuple[str, ...]
+    since: float
+
+
+@dataclasses.dataclass(frozen=True)
 class Ensemble:
     """By what a shard knows its ensemble: the oldest node of those that tell, with its czxid and
     birth (wall-clock seconds), how many there are, and how many marks of what was mirrored."""

@@ -204,7 +204,7 @@ class ShardReport:
     bulk would have been preferred. `orphaned`: its worker has ended. `ensemble`: of the last start.
     `token`: the owner key's, 0 without one. `drift`: None where it is not watched what strangers
     write. `conflicts`: how many nodes have somebody else's key in their place, `conflict_paths`:
-    some of them.
+    some of them. `kept`: which keys stay as the last of their folders.
     """
 
     id: str
@@ -240,6 +240,7 @@ class ShardReport:
     drift: conditions.Drift | None = None
     conflicts: int = 0
     conflict_paths: tuple[str, ...] = ()
+    kept: conditions.Kept | None = None
 
     def fresh_until(self, moment: float) -> ShardReport:
         """The same with this `synced_at`. A worker's thousand shards have another one each second:

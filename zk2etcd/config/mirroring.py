@@ -70,7 +70,13 @@ class LiveGuard(fields.Live):
     max_ratio: fields.Ratio = Field(
         0.3,
         description="Share of the keys that were present, 0 to 1. A network cut that ends all"
-        " sessions looks like this.",
+        " sessions looks like this. 1: no share is too much.",
+    )
+    keep_last: fields.Flag = Field(
+        False,
+        description="Whether the last key below a folder stays when its node goes, as long as the"
+        " folder's own node is there: until the node is back, or another one comes, which is"
+        " written first, or a person releases it. Walks keep it, too.",
     )
 
 

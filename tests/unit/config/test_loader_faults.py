@@ -152,6 +152,18 @@ def test_one_fault(tmp_path: pathlib.Path, text: str, expected: str) -> None:
             "sync.delete_guard.live: is about nodes that end with their session",
         ),
         (
+            "{prefixes: [/a], ephemeral: skip, delete_guard: {live: {keep_last: true}}}",
+            "sync.delete_guard.live: is about nodes that end with their session",
+        ),
+        (
+            "{prefixes: [/a], delete_guard: {keep_last: true}}",
+            "sync.delete_guard.keep_last: ",
+        ),
+        (
+            "{prefixes: [/a], delete_guard: {live: {keep_last: 1}}}",
+            "sync.delete_guard.live.keep_last: must be true or false",
+        ),
+        (
             "{prefixes: [/a], ephemeral: skip, ephemeral_grace: 5s}",
             "sync.ephemeral_grace: is about nodes that end with their session",
         ),

@@ -17,7 +17,7 @@ from zk2etcd_workers import turn
 from zk2etcd_workers.mirror import appliers, counting, foresight
 from zk2etcd_workers.model import history, plan, tree
 from zk2etcd_workers.ownership import few as few_keys, kept
-from zk2etcd_workers.safety import guard_record
+from zk2etcd_workers.safety import guard_record, keeping
 from zk2etcd_workers.shard import apply, confirm, context, event_log, facts as shard_facts
 from zk2etcd_workers.walk import beside, course, snapshot
 
@@ -55,10 +55,8 @@ class Base:
     ) -> None:
         """:param known: what etcd keeps of the shard, `root`: its root, if just read; `is_large`:
         told, once, that it takes more than a moment."""
-        self._ctx = ctx
-        self._facts = facts
-        self._again = again
-        self._was_deleted = was_deleted
+        self._ctx, self._facts = ctx, facts
+        self._again, self._was_deleted = again, was_deleted
         self._acks: queue.SimpleQueue[apply.Ack] = queue.SimpleQueue()
         self._guard, self._known = guard_record.Guarding(ctx, facts, known), known
         self._applier = appliers.applier(ctx, self._acks.put)
@@ -66,8 +64,7 @@ class Base:
         self._latest = history.Latest()
         self._is_large, self._root = is_large, root
         self._extras, self._seen, self._unseen = list[bytes](), list[bytes](), list[bytes]()
-        self._unseen_total = 0
-        self._put = self._delete = self._written = 0
+        self._unseen_total = self._put = self._delete = self._written = 0
         self._began = False  # Something has been sent.
 
     def run(self, *, first: bool) -> Done:
@@ -97,8 +94,8 @@ class Base:
         self._facts.found(walk, counts.wanted)
         is_sure = few is not None and not (ctx.dry_run or self._delete or self._facts.unsyncable)
         counted = counting.after(total, self._put) if is_sure else None
-        zxid, released = self._applier.zxid, self._guard.released
-        return Done(self._put, self._delete, counts.wanted, zxid, released, counted)
+        done = self._put, self._delete, counts.wanted
+        return Done(*done, self._applier.zxid, self._guard.released, counted)
 
     def _differing(
         self,
@@ -306,9 +303,12 @@ class Base:
                 self._write([plan.put(key, node)], zxid)
 
     def _deletes(self, present_keys: int, *, root: bool) -> None:
+        both = self._seen, self._unseen
         if self._extras:
             self._confirm()
             self._drain()
+        if self._unseen_total == len(both[1]):
+            self._unseen_total = keeping.spare(self._ctx, self._facts, self._guard, *both)
         self._apply_deletes(self._seen)
         if self._guard.allows(self._unseen, self._unseen_total, present_keys, root=root):
             self._apply_deletes(self._unseen)

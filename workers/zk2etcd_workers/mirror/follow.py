@@ -20,7 +20,7 @@ from zk2etcd_workers.mirror import appliers, full_sync, inbox as inboxes, pipeli
 from zk2etcd_workers.mirror.mending import comparing, drift
 from zk2etcd_workers.model import paging, plan, tree
 from zk2etcd_workers.rounds import rounds, seat
-from zk2etcd_workers.safety import identity as identities, live
+from zk2etcd_workers.safety import identity as identities, lasting, live
 from zk2etcd_workers.shard import (
     apply,
     confirm,
@@ -66,13 +66,15 @@ class Follow:
         self._pipeline = pipeline.Pipeline(ctx, dirty, self._applier, inbox.put)
         mark = functools.partial(dirty.mark, deleted=True)
         self._live = live.Live(ctx, facts, mark, self._pipeline.again)
+        self._last = lasting.Lasting(ctx, facts, mark, self._look_below_path)
         self.freshness = freshness.Freshness(ctx, facts, dirty)
         self._tally = gauges.Tally(ctx, facts)
         self._told = untold.Untold(dirty.heard, ctx.since, compares=ctx.resumed)
         self.seat = seat.Seat(ctx, self.freshness, self._told, inbox.put)
         self._is_quiet = False
         busy = self._pipeline.busy
-        self.repairs = repair.Repairs(ctx, self._applier, busy, dirty, self._told, inbox.put)
+        told, keeps = self._told, self._last.keeps
+        self.repairs = repair.Repairs(ctx, self._applier, busy, dirty, told, inbox.put, keeps)
         self._comparing = comparing.Comparing(ctx, facts, self.repairs, self._told, inbox.put)
         self._drift: drift.Drift | None = None
         if ctx.drift is not None:
@@ -95,6 +97,7 @@ class Follow:
                 self._ctx.turn.beat()
                 self._receive()
                 self._doubt()
+                self._judge()
                 self._pipeline.read()
                 self._pipeline.write()
                 self._tick(time.monotonic(), due)
@@ -155,6 +158,7 @@ class Follow:
             self.repairs.nominate(item.paths)
         elif isinstance(item, full_sync.Ended):
             self._comparing.nominated_all(item)
+            self._last.compared(item.kept)
 
     def _replied(self, reply: replies.Reply) -> None:
         is_repair = isinstance(reply.tag, repair.Batch)
@@ -180,28 +184,53 @@ class Follow:
         key = ctx.mapping.key(path)
         if self._identity.concerns(path):
             self._identity.saw(path, result)
+        if confirm.is_absent(ctx, result):
+            self._last.is_gone(path)
         if ctx.mapping.narrows and ctx.mapping.is_excluded(path):
             if path == ctx.root:
                 self._root_of_others(result)
             self._pipeline.release(path)
             return
         if confirm.is_absent(ctx, result):
-            if ctx.config.sync.deletes == "apply" and self._live.may_go(path):
+            if ctx.config.sync.deletes == "apply":
                 zxid = known if result is tree.Miss.NO_NODE else 0
-                self._applier.add([plan.Write(key, None, path, zxid, batch=batch)])
-                return
-            if self._live.defers(path):
+                self._went(plan.Write(key, None, path, zxid, batch=batch))
                 return
         elif isinstance(result, tree.Node):
             self._facts.largest = max(self._facts.largest or 0, len(result.data))
             self._live.is_there(result)
+            self._last.is_there(path)
             if not self._pipeline.stands(path, result.data):
                 self._applier.add([plan.put(key, result, mtime=result.mtime, batch=batch)])
                 return
+            self._last.came(path)
             self._facts.unsyncable.discard(path)
         else:
             self._facts.unsyncable.add(path, unsyncable.DENIED, ctx.log)
         self._pipeline.release(path)
+
+    def _went(self, write: plan.Write) -> None:
+        if self._last.is_on:
+            self._last.asks(write)
+        else:
+            self._goes(write)
+
+    def _judge(self) -> None:
+        """What went in this turn may have been the last of its folder."""
+        free, kept = self._last.judged()
+        for write in free:
+            self._goes(write)
+        for write in kept:
+            self._live.kept(write.path)
+            self._pipeline.release(write.path)
+
+    def _goes(self, write: plan.Write) -> None:
+        if self._live.may_go(write.path):
+            self._applier.add([write])
+            return
+        self._last.stays(write.path)
+        if not self._live.defers(write.path):
+            self._pipeline.release(write.path)
 
     def _root_of_others(self, result: tree.Node | tree.Miss) -> None:
         """The root's own key is not ours; when it is gone, what we have below it is dirty still."""
@@ -235,6 +264,7 @@ class Follow:
             self._facts.unsyncable.add(write.path, reason, self._ctx.log)
         for write in settled.theirs:
             self._pipeline.release(write.path)
+        self._last.settled(settled)
         if guarded:
             self.repairs.applied(settled)
         trace_id = self.repairs.trace_id if guarded else self._ctx.trace_id
@@ -251,6 +281,9 @@ class Follow:
             path = self._ctx.ours.path(key)
             if path is not None and not self._ctx.mapping.is_excluded(path):
                 self._dirty.mark(path)
+
+    def _look_below_path(self, path: bytes) -> None:
+        self._look_below(paging.Pages(*self._ctx.ours.below_path(path)))
 
     def _look_below(self, pages: paging.Pages) -> None:
         if pages.done:
@@ -274,7 +307,7 @@ class Follow:
         if self._ctx.session.epoch != self._ctx.epoch:
             self._ctx.session.require(self._ctx.epoch)
         self._dirty.check()
-        if self._ctx.grants.names(self._facts.guard):
+        if self._ctx.grants.names(self._facts.guard) or self._ctx.grants.names(self._facts.kept):
             raise errors.Released("a person released the guard")
         if self._ctx.etcd.rollbacks != self.seat.rollbacks:
             raise errors.RolledBack("etcd went back to an earlier state (restored from a backup?)")
@@ -286,6 +319,7 @@ class Follow:
         self._pipeline.lost(now, self.repairs.waited(now))
         self._is_quiet = self.freshness.look(self._pipeline.busy)
         self._live.tick(now, self._applier.zxid)
+        self._last.tick()
         self._tally.ask(now, self._inbox.put)
         if self._drift is not None:
             self._drift.tend(now)

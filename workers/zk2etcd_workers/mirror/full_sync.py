@@ -17,7 +17,7 @@ from zk2etcd import errors
 from zk2etcd_workers import turn
 from zk2etcd_workers.belonging import conflicts, forms, marks
 from zk2etcd_workers.model import plan, tree
-from zk2etcd_workers.safety import guard_record
+from zk2etcd_workers.safety import guard_record, keeping
 from zk2etcd_workers.shard import confirm, context, facts as shard_facts
 from zk2etcd_workers.walk import beside, course, marked, snapshot
 
@@ -34,11 +34,13 @@ class Nominated(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """`took` in seconds; `error` None if it saw everything."""
+    """`took` in seconds; `error` None if it saw everything. `kept`: the paths of keys that stay as
+    the last of their folders; None if nobody looked, or more is held."""
 
     keys: int
     took: float
     error: errors.Zk2EtcdError | None
+    kept: Sequence[bytes] | None = None
 
 
 class FullSync:
@@ -58,6 +60,7 @@ class FullSync:
         self._extras: list[bytes] = []
         self._absent: list[bytes] = []
         self._absent_total = 0
+        self._kept: Sequence[bytes] | None = None
         self._guard = guard_record.Guarding(ctx, facts)
         self._token = ctx.fence.token
 
@@ -89,7 +92,7 @@ class FullSync:
         except Exception as error:
             self._ctx.log.exception("full sync failed")
             failure = errors.ZooKeeperError(f"a full sync failed: {type(error).__name__}")
-        self._deliver(Ended(keys, time.monotonic() - started, failure))
+        self._deliver(Ended(keys, time.monotonic() - started, failure, self._kept))
 
     def _compare(self) -> int:
         ctx = self._ctx
@@ -188,12 +191,23 @@ class FullSync:
             self._turn.pause(_SETTLE)
             self._absent = self._still_absent(self._absent)
             self._absent_total = len(self._absent)
+        kept = self._spare()
         for path in self._absent:
             guard.went.saw(path)
         if guard.allows(self._absent, self._absent_total, present_keys, root=root):
             for path in self._absent:
                 self._nominate(path)
             guard.end()
+            self._kept = kept
+
+    def _spare(self) -> Sequence[bytes]:
+        """What is to stay is none of them: nobody holds it."""
+        if not keeping.is_on(self._ctx) or self._absent_total > len(self._absent):
+            return ()
+        kept = {each.path for each in keeping.Keeping(self._ctx).of(self._absent)}
+        self._absent = [path for path in self._absent if path not in kept]
+        self._absent_total = len(self._absent)
+        return tuple(kept)
 
     def _still_absent(self, paths: Sequence[bytes]) -> list[bytes]:
         """Those that etcd still has and ZooKeeper still has not. One that can be read after all,

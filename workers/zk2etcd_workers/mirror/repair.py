@@ -11,31 +11,18 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Collection, Iterable, MutableMapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from zk2etcd import errors
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.mirror import full_sync
+from zk2etcd_workers.mirror.mending import etcd_side
 from zk2etcd_workers.model import pacing, plan, tree
 from zk2etcd_workers.shard import apply, confirm, context, dirty_paths, untold
 from zk2etcd_workers.zookeeper import protocol, reply as replies
 
 
-class Batch(NamedTuple):
-    """Paths under repair, with what etcd had. It is the tag of their read in ZooKeeper."""
-
-    paths: list[bytes]
-    there: dict[bytes, wire.Present]
-    theirs: frozenset[bytes] = frozenset()
-    """Of the paths, those whose key is there and not ours."""
-
-
-class Found(NamedTuple):
-    """What etcd answered about a batch."""
-
-    paths: list[bytes]
-    answer: wire.Answer | None
-    error: errors.EtcdError | None
+Batch, Found = etcd_side.Batch, etcd_side.Found
 
 
 class Repairs:
@@ -49,8 +36,10 @@ class Repairs:
         dirty: dirty_paths.Dirty,
         told: untold.Untold,
         deliver: Callable[[Any], None],
+        keeps: Callable[[Sequence[bytes]], Collection[bytes]] = lambda _: (),
     ) -> None:
-        self._ctx = ctx
+        """:param keeps: those of these paths, of nodes that are gone, whose keys are to stay."""
+        self._ctx, self._keeps = ctx, keeps
         self._applier = applier
         self._busy = busy
         self._dirty = dirty
@@ -185,22 +174,7 @@ class Repairs:
             for kv in found.answer.kvs(at):
                 there[path] = kv
         self._ramp.saw(sum(len(kv.value) for kv in there.values()))
-        self._read(Batch(found.paths, *self._ours(found.paths, there, found.answer)))
-
-    def _ours(
-        self, paths: Sequence[bytes], there: dict[bytes, wire.Present], answer: wire.Answer
-    ) -> tuple[dict[bytes, wire.Present], frozenset[bytes]]:
-        """What of it is ours, and the paths of what is not. Their marks were read behind them."""
-        of, key = self._ctx.marks, self._ctx.mapping.key
-        if of is None:
-            return there, frozenset()
-        theirs = set[bytes]()
-        of.orphans.clear()
-        for at, path in enumerate(paths, len(paths)):
-            mark = next(iter(answer.kvs(at)), None)
-            if not of.looked(there.get(path), key(path), mark) and path in there:
-                theirs.add(path)
-        return {path: kv for path, kv in there.items() if path not in theirs}, frozenset(theirs)
+        self._read(etcd_side.batch(self._ctx, found.paths, there, found.answer))
 
     def _later(self, paths: Sequence[bytes]) -> None:
         """Give a batch up before anything of it was written; it comes again."""
@@ -251,9 +225,17 @@ class Repairs:
                 untold = not self._is_strange and self._told.is_untold(path, node, there)
                 self._writing[path] = untold
                 writes.append(write)
+        writes = self._spared(writes)
         self._ctx.etcd.give(len(reply.ops) - len(writes))
         if writes:
             self._applier.guarded(writes)
+
+    def _spared(self, writes: list[plan.Write]) -> list[plan.Write]:
+        """Without the deletes of keys that are to stay."""
+        if kept := self._keeps([write.path for write in writes if write.value is None]):
+            for path in kept:
+                del self._writing[path], self._busy[path]
+        return [write for write in writes if write.path not in kept]
 
     def _compare(
         self, path: bytes, node: tree.Node | tree.Miss, there: wire.Present | None

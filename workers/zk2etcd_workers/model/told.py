@@ -60,6 +60,11 @@ def guard(trip: conditions.Guard | None, most: int) -> conditions.Guard | None:
     return dataclasses.replace(trip, sample=_some(trip.sample, most), reason=reason or "")
 
 
+def kept(found: conditions.Kept | None, most: int) -> conditions.Kept | None:
+    """With a shorter sample."""
+    return found and dataclasses.replace(found, sample=_some(found.sample, most))
+
+
 def drift(found: conditions.Drift | None, most: int) -> conditions.Drift | None:
     """With a shorter reason, and as many paths as go into so many bytes."""
     if found is None:

@@ -68,7 +68,8 @@ class Live:
             return
         self._window = window.Window(limits, self._facts.keys, zxid, now)
         for path in self._waiting.paths:
-            self._window.goes(path, now)
+            if path not in self._ctx.kept:
+                self._window.goes(path, now)
 
     def may_go(self, path: bytes) -> bool:
         """Whether the key of this node, which is gone, may be deleted now.
@@ -113,6 +114,12 @@ class Live:
     def defers(self, path: bytes) -> bool:
         """It is busy until it is known whether it may go."""
         return path in self._deferred
+
+    def kept(self, path: bytes) -> None:
+        """Its delete is not asked for: it is the last key of its folder (`safety/lasting`). Its
+        node is waited for meanwhile, so that this is over once it is not the last any more."""
+        if self._grace:
+            self._waiting.goes(path, time.monotonic(), self._grace)
 
     def wrote(self, writes: Iterable[plan.Write], found: Iterable[bool]) -> None:
         """A Txn with these was carried out.

@@ -35,9 +35,10 @@ def read_again(
     walks: bool = False,
     watch: bool = True,
     ramp: pacing.Ramp | None = None,
+    live: bool = False,
 ) -> Iterator[Verdict]:
     """Read each path now, in bulk, waiting for the answers. `walks`: a walk is about to list them.
-    `watch`: see `session.Session.read`.
+    `watch`: see `session.Session.read`; `live`: other shards' walks have not all permits.
 
     :raises errors.SessionDoubt: the session changed, or did not answer.
     """
@@ -46,7 +47,7 @@ def read_again(
     while at < len(paths):
         ctx.turn.beat()
         wanted = pacing.fitting(paths[at : at + ramp.batch], ctx.session.request_size.most)
-        granted = ctx.session.take(wanted, live=False)
+        granted = ctx.session.take(wanted, live=live)
         if not granted:
             ctx.turn.pause(0.002)
             continue

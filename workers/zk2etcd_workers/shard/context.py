@@ -14,7 +14,7 @@ from zk2etcd_workers.belonging import conflicts as all_conflicts, marks as belon
 from zk2etcd_workers.drift import ranges
 from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.model import guard, mapping, tree
-from zk2etcd_workers.model.live import waiting
+from zk2etcd_workers.model.live import last, waiting
 from zk2etcd_workers.ownership import fence, reads as shared_reads, records
 from zk2etcd_workers.shard import grants, ring
 from zk2etcd_workers.walk import beside, etcd_keys, marked, oldest, shelf, sizing, snapshot
@@ -36,9 +36,10 @@ class Context:
     `watched_at`: when the watch was asked for, monotonic;
     `ring`: where the next mark of what is written goes; `siblings`: how many buckets of the
     prefix the worker has, which read etcd off the same `shelves`; `shares`: the supervisor knows of
-    other owners; `waiting`: deletes that were seen live and are not written yet; `drift`: its place
-    among those whose ranges are watched for strangers' changes; `marks`: by which it is known what
-    is ours, None where all of the range is; `conflicts`: what is not, and should be."""
+    other owners; `waiting`: deletes that were seen live and are not written yet; `kept`: those that
+    are not, since each is of the last key of its folder; `drift`: its place among those whose
+    ranges are watched for strangers' changes; `marks`: by which it is known what is ours, None
+    where all of the range is; `conflicts`: what is not, and should be."""
 
     shard: messages.Shard
     mapping: mapping.Mapping
@@ -66,6 +67,7 @@ class Context:
     shelves: shelf.Shelves | None = None
     shares: bool = False
     waiting: waiting.Waiting = dataclasses.field(default_factory=waiting.Waiting)
+    kept: last.Kept = dataclasses.field(default_factory=last.Kept)
     drift: ranges.Seat | None = None
     marks: belonging.Marks | None = None
     conflicts: all_conflicts.Conflicts = dataclasses.field(default_factory=all_conflicts.Conflicts)

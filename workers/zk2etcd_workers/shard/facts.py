@@ -7,6 +7,7 @@ them belong together stands here, not at who has something to say.
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from zk2etcd import conditions, messages
 from zk2etcd_workers.belonging import conflicts as all_conflicts
@@ -42,6 +43,7 @@ class Facts:
         self.guard: conditions.Guard | None = None
         self.lost_guard: conditions.Guard | None = None
         """A trip that stood when etcd was found to be put back, and is perhaps not in it."""
+        self.kept: conditions.Kept | None = None
         self.pause: conditions.Paused | None = None
         self.ordered = ""
         self.ensemble: conditions.Ensemble | None = None
@@ -68,7 +70,7 @@ class Facts:
 
     def waits_for(self, holder: str) -> None:
         """Somebody else owns it, so whether it is paused, or shared, is theirs to say."""
-        self.phase, self.holder, self.pause = "waiting", holder, None
+        self.phase, self.holder, self.pause, self.kept = "waiting", holder, None, None
         self.conflicts.clear()
         self.error = self.retry_at = None
 
@@ -79,6 +81,7 @@ class Facts:
     def is_held(self, trip: conditions.Guard) -> None:
         """Nothing of it is written, until a person has released the trip."""
         self.guard, self.phase, self.full_sync_running = trip, "guarded", False
+        self.kept = None
         self.error = self.retry_at = None
 
     def rolled_back(self) -> None:
@@ -89,6 +92,7 @@ class Facts:
     def rests(self) -> None:
         """Nothing of it is written, until a person resumes it."""
         self.phase, self.full_sync_running, self.pending = "paused", False, 0
+        self.kept = None
         self.error = self.retry_at = None
         self.attempt = 0
 
@@ -210,6 +214,13 @@ class Facts:
             mark=mark,
             token=token,
             drift=told.drift(self.drift, room),
-            conflicts=len(self.conflicts),
-            conflict_paths=told.paths(self.conflicts.sample(_CONFLICTS_SHOWN), room),
+            **self._left(room),
         )
+
+    def _left(self, room: int) -> dict[str, Any]:
+        """What is not as ZooKeeper has it, since it is somebody else's, or is to stay."""
+        return {
+            "conflicts": len(self.conflicts),
+            "conflict_paths": told.paths(self.conflicts.sample(_CONFLICTS_SHOWN), room),
+            "kept": told.kept(self.kept, room),
+        }

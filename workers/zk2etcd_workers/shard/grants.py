@@ -1,6 +1,6 @@
-"""What a person allowed: one pass over the deletes of one trip of the guard.
+"""What a person allowed: one pass over the deletes of one trip of the guard, or over what is kept.
 
-A release names the trip that the person saw. It is kept in memory only: if the worker dies before
+A release names what the person saw. It is kept in memory only: if the worker dies before
 it was used, the trip still stands, and somebody has to ask again.
 """
 
@@ -10,28 +10,31 @@ import threading
 
 from zk2etcd import conditions, messages
 
+_Held = conditions.Guard | conditions.Kept
+_MOST = 2
+"""Of a trip, and of what is kept beside it."""
+
 
 class Grants:
-    """The release of one shard that was not used yet. Given by the worker's thread, used by the
-    shard's own."""
+    """The releases of one shard that were not used yet, the last of them. Given by the worker's
+    thread, used by the shard's own."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._given: messages.Release | None = None
+        self._given: dict[str, messages.Release] = {}
 
     def give(self, release: messages.Release) -> None:
         with self._lock:
-            self._given = release
+            self._given.pop(release.trip, None)
+            self._given[release.trip] = release
+            if len(self._given) > _MOST:
+                del self._given[next(iter(self._given))]
 
-    def names(self, trip: conditions.Guard | None) -> bool:
-        """This trip may pass, once."""
-        given = self._given
-        return trip is not None and given is not None and given.trip == trip.id
+    def names(self, held: _Held | None) -> bool:
+        """This trip may pass, or what is kept, once."""
+        return held is not None and held.id in self._given
 
-    def use(self, trip: conditions.Guard | None) -> messages.Release | None:
-        """The release of this trip, which is gone afterwards; None if there is none."""
+    def use(self, held: _Held | None) -> messages.Release | None:
+        """The release of it, which is gone afterwards; None if there is none."""
         with self._lock:
-            if not self.names(trip):
-                return None
-            used, self._given = self._given, None
-            return used
+            return None if held is None else self._given.pop(held.id, None)

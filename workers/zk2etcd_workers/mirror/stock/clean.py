@@ -82,5 +82,6 @@ def distrusted(ctx: context.Context, answer: Answer) -> str | None:
         return "its root is gone"
     if not answer.whole:
         return "too much has changed"
-    lost = guard.Walk(len(answer.gone), answer.keys, first=False, root_missing=False)
+    gone = sum(path not in ctx.kept for path in answer.gone)
+    lost = guard.Walk(gone, answer.keys, first=False, root_missing=False)
     return guard.trips(lost, ctx.delete_guard)

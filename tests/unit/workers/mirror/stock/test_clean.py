@@ -12,6 +12,7 @@ from zk2etcd import errors
 from zk2etcd.config import mirroring
 from zk2etcd_workers.mirror.stock import clean
 from zk2etcd_workers.model import mapping
+from zk2etcd_workers.model.live import last
 from zk2etcd_workers.ownership import records
 from zk2etcd_workers.shard import context, facts as shard_facts
 
@@ -32,6 +33,7 @@ def ctx(**other: Any) -> context.Context:
         "epoch": 6,
         "root": b"/s",
         "delete_guard": mirroring.DeleteGuard(),
+        "kept": last.Kept(),
     }
     return cast(context.Context, _Space(**{**parts, **other}))
 
@@ -114,6 +116,9 @@ def test_what_a_guard_would_let_go_is_believed() -> None:
     assert clean.distrusted(ctx(), answer(1000, gone)) is None
     assert clean.distrusted(ctx(), answer(100, gone)) is not None
     assert clean.distrusted(ctx(), answer(200, gone | {b"/s/one-more"})) is not None
+    kept = last.Kept()
+    kept.add(b"/s/one-more")
+    assert clean.distrusted(ctx(kept=kept), answer(200, gone | {b"/s/one-more"})) is None
 
 
 def test_what_was_not_asked_or_not_told_is_a_base() -> None:
