@@ -40,6 +40,7 @@ GAUGES = {
     *(
         "zk2etcd_shard_unsyncable",
         "zk2etcd_shard_conflicts",
+        "zk2etcd_shard_kept_last",
         "zk2etcd_shard_full_sync_progress_ratio",
     ),
     "zk2etcd_shard_full_sync_rate",

@@ -53,7 +53,7 @@ class Repair:
             return []
         fixes = []
         for each in differing:
-            fixes.append(self._fix(each.shard, each.counts["extra"] if allow_deletes else None))
+            fixes.append(self._fix(each.shard, _going(each) if allow_deletes else None))
             found[each.shard.id] = compared(each.shard)
         return fixes
 
@@ -123,12 +123,18 @@ def _leads_to(listen: str, url: str) -> bool:
 def _release(
     client: admin_client.Client, status: dict[str, Any], shard: str, released: int | None
 ) -> dict[str, Any]:
-    """Release what the owner's guard holds, if it is no more than the person was shown."""
-    guard = next(each["guard"] for each in status["shards"] if each["id"] == shard)
-    if guard is None or released is None or guard["deletes"] > released:
+    """Release what the owner's guard holds, and what it keeps, if it is no more than the person was
+    shown."""
+    theirs = next(each for each in status["shards"] if each["id"] == shard)
+    held = {kind: theirs.get(kind) for kind in ("guard", "kept_last")}
+    ids = {kind: {shard: each["id"]} for kind, each in held.items() if each}
+    total = sum(each["deletes"] for each in held.values() if each)
+    if not ids or released is None or total > released:
         return status
-    client.release(shard, guard["id"])
-    return client.wait_released({shard: guard["id"]}, _LONGEST, _Stall(shard).look)
+    for each in ids.values():
+        client.release(shard, each[shard])
+    look = _Stall(shard).look
+    return client.wait_released(ids.get("guard", {}), _LONGEST, look, ids.get("kept_last"))
 
 
 def _own_fix(shard: messages.Shard, done: mend.Mended) -> diff_text.Fix:
@@ -181,13 +187,19 @@ class _Stall:
             )
 
 
+def _going(found: compare.Found) -> int:
+    """How many keys would go, those too that stay as the last of their folders."""
+    return found.counts["extra"] + found.counts["kept_last"]
+
+
 def _agreed(differing: list[compare.Found]) -> bool:
     """Show what would be deleted, and ask."""
-    going = [each for each in differing if each.counts["extra"]]
+    going = [each for each in differing if _going(each)]
     for each in going:
-        what = f"{each.counts['extra']:,} of {each.keys:,} keys are in etcd only"
+        what = f"{_going(each):,} of {each.keys:,} keys are in etcd only"
         click.echo(f"{diff_text.names(each.shard)}: {what}", err=True)
-        for shown in itertools.islice(each.differences("extra"), _ASKED_ABOUT):
+        both = itertools.chain(each.differences("extra"), each.differences("kept_last"))
+        for shown in itertools.islice(both, _ASKED_ABOUT):
             click.echo(f"    {text.printable(shown.key)}", err=True)
     question = "Delete from etcd those of them that ZooKeeper still does not have?"
     return not going or click.confirm(question, err=True)

@@ -72,7 +72,8 @@ class Client:
         return self.wait_for(shards, self._finished, timeout, progress)
 
     def release(self, shard: str, trip: str) -> dict[str, Any]:
-        """Let the deletes of the shard's guard happen, if its trip is still `trip`.
+        """Let the deletes of the shard's guard happen, if its trip is still `trip`; or those of
+        what is kept, by its id.
 
         Raises errors.Zk2EtcdError when it is another by now, or none.
         """
@@ -81,15 +82,25 @@ class Client:
         return self._ask("POST", path, forms.RELEASED, {"trip": trip}, self._patience)
 
     def wait_released(
-        self, trips: Mapping[str, str], timeout: float, progress: Seen = lambda _: None
+        self,
+        trips: Mapping[str, str],
+        timeout: float,
+        progress: Seen = lambda _: None,
+        kept: Mapping[str, str] | None = None,
     ) -> Document:
-        """Wait until none of these trips, by shard, stands; the last status. `progress` sees each.
+        """Wait until none of these trips, by shard, stands, and nothing of that id is `kept`; the
+        last status. `progress` sees each.
 
         Raises errors.Zk2EtcdError when `timeout` seconds pass.
         """
+        asked = {"guard": trips, "kept_last": kept or {}}
 
         def standing(found: Document) -> list[Document]:
-            return [each for each in found["shards"] if _stands(each, trips)]
+            return [
+                shard
+                for shard in found["shards"]
+                if any(_stands(shard, kind, ids) for kind, ids in asked.items())
+            ]
 
         return self._wait(standing, timeout, progress)
 
@@ -248,13 +259,13 @@ def _printable(answer: Any) -> Any:
     return json.loads(whole.encode("utf-8", "replace"))
 
 
-def _stands(shard: dict[str, Any], trips: Mapping[str, str]) -> bool:
-    trip = trips.get(shard["id"])
-    if trip is None:
+def _stands(shard: dict[str, Any], kind: str, ids: Mapping[str, str]) -> bool:
+    wanted = ids.get(shard["id"])
+    if wanted is None:
         return False
     # A worker that starts over knows of the trip again when its base has begun.
-    guard = shard["guard"]
-    return guard["id"] == trip if guard else shard["phase"] not in ("following", "guarded")
+    held = shard.get(kind)
+    return held["id"] == wanted if held else shard["phase"] not in ("following", "guarded")
 
 
 def _reasons(shards: list[dict[str, Any]]) -> str:

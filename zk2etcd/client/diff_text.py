@@ -21,6 +21,7 @@ MEANING = {
     "extra": "in etcd only",
     "differs": "with different values",
     "conflict": "with somebody else's key in their place",
+    "kept_last": "in etcd only, kept as the last key of a folder",
 }
 _SHOWN = 20
 _NOTES = {

@@ -54,6 +54,7 @@ def elsewhere(
         released(report),
         holder=holder,
         guard=None,
+        kept=None,
         pause=None,
         keys=0,
         unsyncable=(),

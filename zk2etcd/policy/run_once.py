@@ -65,6 +65,8 @@ def _troubles(report: messages.ShardReport) -> Iterable[str]:
         )
     elif report.phase == "guarded":
         yield f"shard {report.id} is guarded"
+    if report.kept is not None:
+        yield f"shard {report.id} keeps {report.kept.deletes} keys, each the last of its folder"
     count = max(report.unsyncable_total, len(report.unsyncable))
     if count:
         yield f"shard {report.id} has {count} paths that cannot be mirrored"

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from zk2etcd import conditions
 from zk2etcd.supervisor import requests
 from zk2etcd.view import control, history, published
 
@@ -60,7 +59,7 @@ class Desk:
     def request_full_sync(self, shards: Sequence[str] | None) -> tuple[str, ...]:
         return self._ask(lambda: self._requests.full_sync(shards), _SHORT)
 
-    def request_release(self, shard: str, trip: str, by: str) -> conditions.Guard:
+    def request_release(self, shard: str, trip: str, by: str) -> control.Held:
         return self._ask(lambda: self._requests.release(shard, trip, by), _SHORT)
 
     def request_pause(self, shards: Sequence[str] | None, by: str) -> tuple[str, ...]:

@@ -49,15 +49,17 @@ class Requests:
         logger.get().info("full sync asked for", shards=list(wanted))
         return wanted
 
-    def release(self, shard: str, trip: str, by: str) -> conditions.Guard:
+    def release(self, shard: str, trip: str, by: str) -> control.Held:
         """See control.Control.request_release."""
-        guard = self._released(shard, trip)
+        held = self._released(shard, trip)
         order, slot = messages.Release(shard, trip, by), self.roster.assignment[shard]
         self.fleet.send(slot, order)
         told = slot, self.fleet.slots[slot].life.incarnation
-        self.releases.take(order, told, self.loop.turned_at)
+        if isinstance(held, conditions.Guard):
+            # What is kept goes by another name as soon as another worker has the shard.
+            self.releases.take(order, told, self.loop.turned_at)
         logger.get().warning("release asked for", shard=shard, guard=trip, by=by)
-        return guard
+        return held
 
     def pause(self, shards: Sequence[str] | None, by: str) -> tuple[str, ...]:
         """See control.Control.request_pause."""
@@ -101,28 +103,32 @@ class Requests:
             self.fleet.send(slot, messages.SetLogLevel(level))
         logger.get().info("log level set", to=level)
 
-    def _released(self, shard: str, trip: str) -> conditions.Guard:
-        """The trip to release, as its worker last reported it: the one that the person saw.
+    def _released(self, shard: str, trip: str) -> control.Held:
+        """The trip to release, or what is kept, as its worker last reported it: what the person
+        saw.
 
         Raises control.UnknownShard; Conflict; Unavailable while no worker mirrors the shard.
         """
         if (report := self.roster.reports.get(shard)) is None:
             raise control.UnknownShard([shard])
         self._had([shard], [shard])
-        guard, slot = report.guard, self.fleet.slots.get(self.roster.assignment[shard])
-        if guard is None:
+        slot = self.fleet.slots.get(self.roster.assignment[shard])
+        holds = [each for each in (report.guard, report.kept) if each is not None]
+        if not holds:
             raise control.Conflict(
                 f"the guard of {shard} holds nothing: there is nothing to release"
             )
-        if guard.id != trip:
+        held = next((each for each in holds if each.id == trip), None)
+        if held is None:
+            now = holds[0]
             raise control.Conflict(
-                f"the guard of {shard} holds {guard.deletes} deletes in trip {guard.id} now, "
+                f"the guard of {shard} holds {now.deletes} deletes in trip {now.id} now, "
                 f"not in {trip}: look again (zk2etcd status), then release what you saw"
             )
         pause_orders.require_unpaused(report)
         if slot is None or not slot.takes_orders or not report.owned:
             raise control.Unavailable(f"no worker mirrors {shard} at the moment: try again")
-        return guard
+        return held
 
     def _had(self, wanted: Sequence[str], asked: Sequence[str] | None) -> tuple[str, ...]:
         """Of these, those that our workers have; all that were `asked` for must be, if any was."""

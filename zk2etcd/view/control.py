@@ -13,6 +13,8 @@ from typing import Protocol
 from zk2etcd import conditions
 from zk2etcd.view import history, published
 
+Held = conditions.Guard | conditions.Kept
+
 
 class UnknownShard(KeyError):
     """No shard of this id in the configuration in force. `ids` are those that are not known."""
@@ -61,12 +63,12 @@ class Control(Protocol):
         """
         ...
 
-    def request_release(self, shard: str, trip: str, by: str) -> conditions.Guard:
-        """Let the deletes that this trip of the shard's guard holds happen, once; `by` says who
-        asks. Returns the trip as it stands.
+    def request_release(self, shard: str, trip: str, by: str) -> Held:
+        """Let the deletes that this trip of the shard's guard holds happen, once, or those of what
+        is kept by this id; `by` says who asks. Returns it as it stands.
 
-        Raises UnknownShard; Conflict when no trip stands, or another one, or when the shard is
-        paused; Unavailable.
+        Raises UnknownShard; Conflict when it does not stand, or when the shard is paused;
+        Unavailable.
         """
         ...
 

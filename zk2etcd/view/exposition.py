@@ -163,6 +163,11 @@ _SHARD_GAUGES = (
         lambda report: report.conflicts,
     ),
     _Row(
+        "shard_kept_last",
+        "Keys without a node that stay as the last of a folder (delete_guard.live.keep_last).",
+        lambda report: report.kept.deletes if report.kept else 0,
+    ),
+    _Row(
         "contested",
         "Keys that somebody else keeps writing, where sync.drift is watch; /status names some.",
         lambda report: report.drift.contested if report.drift else 0,

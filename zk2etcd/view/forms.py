@@ -102,6 +102,7 @@ _GUARD = _object(
     },
     {"creates": _count, "live": _flag},
 )
+_KEPT = _object({"id": _name, "deletes": _count, "sample": _list(_text), "since": _time})
 _SHARD = _object(
     {
         "id": _id,
@@ -134,6 +135,7 @@ _SHARD = _object(
         "full_sync_due": _flag,
         "pause": _or_none(_object({"by": _text, "since": _time})),
         "ensemble": _or_none(_object({"path": _text, "zxid": _text, "at": _time})),
+        "kept_last": _or_none(_KEPT),
         "conflicts": _count,
         "conflict_paths": _list(_text),
         "drift": _or_none(

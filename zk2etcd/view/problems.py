@@ -19,9 +19,8 @@ _NOTHING: Mapping[str, Any] = {"config": {"error": None}, "workers": []}
 class Problem:
     """One thing a person should know: where, what, and what to do about it.
 
-    `kind`: config, metrics, worker, member, error, guard, pause, missed, drift, conflict or
-    unsyncable;
-    `where` is a shard's id for the last six.
+    `kind`: config, metrics, worker, member, error, guard, pause, missed, drift, conflict, kept or
+    unsyncable; `where` is a shard's id from error on.
     """
 
     where: str
@@ -105,6 +104,8 @@ def _of_shard(shard: Mapping[str, Any], now: float) -> list[Problem]:
         listed += _of_drift(shard["id"], shard["drift"])
     if shard.get("conflicts"):
         listed.append(_of_conflicts(shard))
+    if shard.get("kept_last"):
+        listed.append(_of_kept(shard["id"], shard["kept_last"]))
     if shard["unsyncable_total"]:
         first = "; ".join(f"{e['path']}: {e['reason']}" for e in shard["unsyncable"][:3])
         what = f"{shard['unsyncable_total']} paths cannot be mirrored: {first}"
@@ -174,6 +175,19 @@ def _of_guard(where: str, guard: Mapping[str, Any]) -> Problem:
         f"`zk2etcd release {where}` lets it happen"
     )
     return Problem(where, what, remedy, "guard")
+
+
+def _of_kept(where: str, kept: Mapping[str, Any]) -> Problem:
+    count, more = kept["deletes"], kept["deletes"] - len(kept["sample"][:3])
+    names = ", ".join(kept["sample"][:3]) + (f" and {more} more" if more > 0 else "")
+    what = f"{count} keys stay, each as the last of its folder, though their nodes are gone"
+    if count == 1:
+        what = "1 key stays, as the last of its folder, though its node is gone"
+    remedy = (
+        "one goes once another node comes to its folder, or the folder goes "
+        f"(delete_guard.live.keep_last); `zk2etcd release {where}` lets all of them go"
+    )
+    return Problem(where, f"{what}: {names}", remedy, "kept")
 
 
 def _of_pause(shard: Mapping[str, Any], now: float) -> Problem:

@@ -98,7 +98,7 @@ def stands_out(shard: Mapping[str, Any]) -> bool:
     """Whether there is more to see of a shard than that it follows: where there are many, those are
     looked for."""
     told = shard["error"] or shard.get("pause") or shard["pending"] > _BUSY or drifts(shard)
-    told = told or shard.get("conflicts")
+    told = told or shard.get("conflicts") or shard.get("kept_last")
     return shard["phase"] != "following" or advance.runs(shard) or _troubled(shard) or bool(told)
 
 
@@ -184,6 +184,7 @@ def _shard(shard: published.ShardView, now: float) -> Document:
         "unsyncable_total": max(report.unsyncable_total, len(report.unsyncable)),
         "guard": _held(report.guard),
         "pause": _held(report.pause),
+        "kept_last": _held(report.kept),
         "ensemble": _ensemble(report.ensemble),
         "drift": report.drift and {**vars(report.drift), "paths": list(report.drift.paths)},
         "conflicts": report.conflicts,
@@ -223,7 +224,7 @@ def _progress(report: messages.ShardReport) -> Document:
     }
 
 
-def _held(why: conditions.Guard | conditions.Paused | None) -> Document | None:
+def _held(why: conditions.Guard | conditions.Paused | conditions.Kept | None) -> Document | None:
     return None if why is None else {**vars(why), "since": _time(why.since)}
 
 

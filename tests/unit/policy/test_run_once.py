@@ -46,6 +46,13 @@ def test_paused_is_an_end_and_no_success() -> None:
     assert "shard a is paused since 1970-01-01" in held.reason
 
 
+def test_what_is_kept_is_not_equal() -> None:
+    kept = verdict(fakes.follows("a", kept=conditions.Kept("k", 3, ("/a/f/i",), 1.0)))
+    assert kept is not None
+    assert kept.exit_code == 1
+    assert kept.reason == "shard a keeps 3 keys, each the last of its folder"
+
+
 def test_a_guard_on_first_contact_is_an_end() -> None:
     held = verdict(messages.ShardReport("a", "guarded", owned=True, guard=GUARD))
     assert held is not None

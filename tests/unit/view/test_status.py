@@ -201,6 +201,28 @@ def test_missed_events_are_a_problem() -> None:
     assert problems.of(document()) == []
 
 
+@pytest.mark.parametrize("count", [1, 5])
+def test_what_is_kept_is_told_and_is_no_trouble(count: int) -> None:
+    """It is what `keep_last` is for, and may be so for days."""
+    paths = tuple(f"/dubbo/s{number}/i" for number in range(min(count, 4)))
+    found = document(kept=conditions.Kept("k1", count, paths, views.NOW - 60))
+    (shard,) = found["shards"]
+    assert shard["kept_last"] == {
+        "id": "k1", "deletes": count, "sample": paths, "since": "2023-11-14T22:12:20.000Z"
+    }  # fmt: skip
+    (problem,) = problems.of(found)
+    assert (problem.kind, problem.where) == ("kept", "dubbo-12345678")
+    said = "1 key stays, as the last of its folder, though its node is gone: /dubbo/s0/i"
+    if count == 5:
+        names = "/dubbo/s0/i, /dubbo/s1/i, /dubbo/s2/i and 2 more"
+        said = f"5 keys stay, each as the last of its folder, though their nodes are gone: {names}"
+    assert problem.what == said
+    assert "`zk2etcd release dubbo-12345678`" in problem.remedy
+    assert status.exit_code(found) == 0
+    assert status.stands_out(shard)
+    assert document()["shards"][0]["kept_last"] is None
+
+
 def test_somebody_who_keeps_writing_is_a_problem() -> None:
     told = conditions.Drift(None, 9, 12, tuple(f"/dubbo/n{number}" for number in range(10)))
     found = document(drift=told)

@@ -19,13 +19,14 @@ from zk2etcd_workers.commands import both_sides, spool
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.mirror import counting
 from zk2etcd_workers.model import pacing, plan, tree
+from zk2etcd_workers.safety import keeping
 from zk2etcd_workers.shard import confirm, context
 from zk2etcd_workers.walk import beside, course, snapshot
 
 _CHUNK = 64
 _SAMPLE = 20
 _TOLD = 0.2
-
+_MOST_JUDGED = 100_000
 
 Tell = Callable[[int, int], None]
 """Called now and then with the nodes done so far, and how many there are, 0 while unknown."""
@@ -258,15 +259,25 @@ def _in_etcd(
 
 def _judge(ctx: context.Context, found: Found, differing: spool.Spool) -> None:
     """Keep what counts as a difference; count the rest by what it is."""
+    kept = _kept(ctx, differing)
     for record in differing:
         if record.moved:
             found.changing += 1
         elif record.kind == spool.EXTRA and ctx.config.sync.deletes == "never":
             found.kept += 1
         else:
-            found.counts[record.kind] += 1
-            found.records.add(record)
+            kind = spool.KEPT_LAST if record.path in kept else record.kind
+            found.counts[kind] += 1
+            found.records.add(record._replace(kind=kind))
     differing.close()
+
+
+def _kept(ctx: context.Context, differing: spool.Spool) -> Collection[bytes]:
+    """Those that a mirror keeps, each as the last of its folder; of very many nobody asks."""
+    if not keeping.is_on(ctx) or len(differing) > _MOST_JUDGED:
+        return ()
+    extra = [each.path for each in differing if each.kind == spool.EXTRA and not each.moved]
+    return {each.path for each in keeping.Keeping(ctx).of(extra)}
 
 
 def _chunks(records: Iterable[spool.Record], most: int) -> Iterator[list[spool.Record]]:

@@ -11,7 +11,8 @@ import tempfile
 from collections.abc import Iterator
 from typing import NamedTuple
 
-MISSING, EXTRA, DIFFERS, CONFLICT = KINDS = ("missing", "extra", "differs", "conflict")
+KINDS = ("missing", "extra", "differs", "conflict", "kept_last")
+MISSING, EXTRA, DIFFERS, CONFLICT, KEPT_LAST = KINDS
 UNKNOWN = -1
 """The `revision` of a key that has not been read by itself yet."""
 

@@ -67,7 +67,8 @@ def headline(found: Mapping[str, Any], alive: bool = True) -> Headline:
 
 def worst_first(listed: Sequence[problems.Problem]) -> list[problems.Problem]:
     """What stands still before what is only left out or paused; otherwise as they come."""
-    return sorted(listed, key=lambda problem: problem.kind in ("conflict", "unsyncable", "pause"))
+    mild = ("conflict", "kept", "unsyncable", "pause")
+    return sorted(listed, key=lambda problem: problem.kind in mild)
 
 
 def totals(found: Mapping[str, Any]) -> str:
