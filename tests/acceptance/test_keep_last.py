@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import signal
+import time
 
 import pytest
 
 from tests import polling
 from tests.acceptance import both_sides, conftest, installed
+from tests.integration import emptied
 
 LIVE = {"delete_guard": {"live": {"keep_last": True}}}
 
@@ -126,7 +130,7 @@ def test_it_is_released_by_post_and_by_a_repair(
     assert json.loads(text)["deletes"] == 1
     polling.until(lambda: sides.equal(root), 20.0)
     _emptied(sides, root, "b")
-    polling.until(lambda: len(_kept(supervisor, root)) == 1, 20.0)
+    polling.until(lambda: f"{root}/b/" in "".join(_kept(supervisor, root)), 20.0)
     quick = ("--rounds", "1", "--round-interval", "100ms")
     assert installed.run("diff", "--fix", "-c", config, *quick).returncode == 1
     assert len(_kept(supervisor, root)) == 1
@@ -135,7 +139,7 @@ def test_it_is_released_by_post_and_by_a_repair(
     assert sides.equal(root)
     # The same of a shard that nobody owns.
     _emptied(sides, root, "c")
-    polling.until(lambda: len(_kept(supervisor, root)) == 1, 20.0)
+    polling.until(lambda: f"{root}/c/" in "".join(_kept(supervisor, root)), 20.0)
     supervisor.stop()
     assert installed.run("diff", "--fix", "-c", config, *quick).returncode == 1
     fixed = installed.run("diff", "--fix", "--allow-deletes", "--yes", "-c", config, *quick)
@@ -144,10 +148,72 @@ def test_it_is_released_by_post_and_by_a_repair(
     sides.zk.delete(root, recursive=True)
 
 
-@pytest.mark.parametrize("live", ["{keep_last: true}", "{}"])
-def test_where_ephemerals_are_left_out_it_is_refused(mirrors: conftest.Mirrors, live: str) -> None:
+def test_where_ephemerals_are_left_out_it_is_refused(mirrors: conftest.Mirrors) -> None:
     supervisor = mirrors.made("/kept-refused", nodes=1, sync={"ephemeral": "skip"})
-    wrong = ("--set", f"sync.delete_guard.live={live}")
+    wrong = ("--set", "sync.delete_guard.live={keep_last: true}")
     refused = installed.run("check", "--offline", "-c", str(supervisor.config), *wrong)
     assert refused.returncode == 2
     assert "which `ephemeral: skip` leaves out; remove one of them" in refused.stderr
+
+
+@pytest.mark.long
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("extra", [{}, {"ownership": "marks"}, {"ephemeral_grace": "300ms"}])
+def test_no_folder_is_empty_however_often_workers_are_killed(
+    mirrors: conftest.Mirrors, sides: both_sides.Sides, extra: dict[str, str]
+) -> None:
+    """Instances come and go in crowds, while workers are killed and full syncs are asked for."""
+    draw, root = random.Random(7), f"/killed{len(str(extra))}"
+    live = {"keep_last": True, "max_ratio": 1.0}
+    guard = {"live": live, "max_ratio": 1.0, "min_deletes": 100_000, "max_deletes": 100_000}
+    supervisor = mirrors.following(
+        root, sync={"delete_guard": guard, **extra}, etcd={"txn_ops": 4}, workers={"count": 1}
+    )
+    folders = [f"{root}/{path}" for path in ("a", "b", "c", "c/deep", "c/deep/er")]
+    for folder in folders:
+        for number in range(6):
+            sides.zk.create(f"{folder}/i{number}", b"", makepath=True)
+    polling.until(lambda: sides.equal(root), 30.0)
+    witness = emptied.Witness(sides.etcd, root)
+    ends, kills = time.monotonic() + 25.0, 0
+    while time.monotonic() < ends:
+        _crowds(sides, draw, folders)
+        what = draw.random()
+        if what < 0.08:
+            for pid in supervisor.worker_pids().values():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                    kills += 1
+        elif what < 0.15:
+            supervisor.ask("/full-sync", {})
+        else:
+            time.sleep(draw.random() * 0.2)
+    assert kills > 2
+    polling.until(lambda: _is_settled(sides, folders), 60.0, what="as they should be")
+    assert witness.emptied(*folders) == []
+    sides.zk.delete(root, recursive=True)
+
+
+def _crowds(sides: both_sides.Sides, draw: random.Random, folders: list[str]) -> None:
+    """In one transaction, so that no order is told."""
+    transaction = sides.zk.transaction()
+    for folder in draw.sample(folders, 3):
+        there = {name for name in sides.zk.get_children(folder) if name.startswith("i")}
+        most = len(there)
+        for name in draw.sample(sorted(there), draw.choice([most, most, most // 2])):
+            transaction.delete(f"{folder}/{name}")
+        for number in draw.sample(range(6, 12), draw.choice([0, 0, 1, 6])):
+            if f"i{number}" not in there:
+                transaction.create(f"{folder}/i{number}", b"%d" % draw.randrange(9))
+    transaction.commit()
+
+
+def _is_settled(sides: both_sides.Sides, folders: list[str]) -> bool:
+    """Each has the keys of its nodes; or one, where it has none."""
+    for folder in folders:
+        wanted = set(sides.zk.get_children(folder))
+        keys = {key.decode()[len(folder) + 1 :] for key in sides.etcd.values(folder)} - {""}
+        found = {key.partition("/")[0] for key in keys}
+        if found != wanted if wanted else len(found) != 1:
+            return False
+    return True

@@ -17,7 +17,7 @@ import kazoo.client
 import pytest
 
 from tests import polling
-from tests.integration import commands, mirroring, observing, test_buckets, test_marks
+from tests.integration import commands, emptied, mirroring, observing, test_buckets, test_marks
 from zk2etcd import messages
 from zk2etcd.sandbox import servers
 from zk2etcd_workers.mirror import full_sync
@@ -36,31 +36,6 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is done after a second is done sooner."""
     monkeypatch.setattr(live, "_TOLD_EVERY", 0.1)
     monkeypatch.setattr(full_sync, "_SETTLE", 0.1)
-
-
-class Witness:
-    """Sees each key below the root come and go, from now on."""
-
-    def __init__(self, world: mirroring.World) -> None:
-        self._world = world
-        self._before = set(world.etcd.values(world.root))
-        self._watch = world.etcd.watch(world.etcd.revision() + 1)
-
-    def emptied(self, *folders: str) -> list[tuple[str, int]]:
-        """Which of these, and at which revision, lost their last key until now."""
-        marker = b"kept-last-witness"
-        self._world.etcd.put(marker, b"%d" % time.monotonic_ns())
-        revision = self._world.etcd.revision()
-        polling.until(lambda: any(e.revision >= revision for e in self._watch.events), what="all")
-        present, found = set(self._before), []
-        for at, events in itertools.groupby(list(self._watch.events), lambda each: each.revision):
-            for event in events:
-                (present.discard if event.value is None else present.add)(event.key)
-            for folder in folders:
-                start = f"{folder}/".encode()
-                if not any(key.startswith(start) for key in present):
-                    found.append((folder, at))
-        return found
 
 
 @contextlib.contextmanager
@@ -107,7 +82,7 @@ def test_the_last_of_those_that_go_at_once_is_kept(world: mirroring.World) -> No
         worker = world.worker(sync=ALONE)
         worker.follows()
         world.equal()
-        witness = Witness(world)
+        witness = emptied.Witness(world.etcd, world.root)
         client.stop()
         polling.until(lambda: len(names(world, folder)) == 1, 10, what="all but one to go")
     (left,) = names(world, folder)
@@ -136,7 +111,7 @@ def test_one_that_comes_back_has_its_new_value(world: mirroring.World) -> None:
     worker.follows()
     world.equal()
     for value in (b"new", b"new"):  # the second time nothing is to be written
-        witness = Witness(world)
+        witness = emptied.Witness(world.etcd, world.root)
         world.zk.delete(f"{folder}/i")
         kept(worker, f"{folder}/i")
         world.zk.create(f"{folder}/i", value)
@@ -175,7 +150,7 @@ def test_a_whole_tree_that_is_deleted_leaves_its_top(world: mirroring.World) -> 
     worker = world.worker(sync=ALONE)
     worker.follows()
     world.equal()
-    witness = Witness(world)
+    witness = emptied.Witness(world.etcd, world.root)
     world.zk.delete(world.path("b"), recursive=True)
     world.equal()
     kept(worker)
@@ -251,7 +226,7 @@ def test_walks_keep_it_too(world: mirroring.World) -> None:
     first = world.worker(sync=ALONE)
     first.follows()
     world.equal()
-    witness = Witness(world)
+    witness = emptied.Witness(world.etcd, world.root)
     first.drain()
     for folder in folders:
         for name in ("x", "y", "z"):
@@ -283,6 +258,27 @@ def test_walks_keep_it_too(world: mirroring.World) -> None:
     third.wait(lambda r: r.kept and r.kept.deletes == 59, what="the folder, which is the last now")
 
 
+def test_what_the_first_sync_finds_is_held_all_the_same(world: mirroring.World) -> None:
+    """It may be somebody else's: so it does not go for a sibling either."""
+    (folder,) = providers(world, "a")
+    for name in ("theirs", "other"):
+        world.etcd.put(f"{folder}/{name}", b"")
+    worker = world.worker(sync=ALONE)
+    trip = worker.trip()
+    assert trip.deletes == 2
+    world.zk.create(f"{folder}/i", b"")
+    polling.until(lambda: "i" in names(world, folder), what="a put")
+    report = worker.full_sync()
+    assert report.guard is not None
+    assert report.kept is None
+    assert names(world, folder) == {"i", "other", "theirs"}
+    world.zk.delete(f"{folder}/i")
+    polling.until(lambda: "i" not in names(world, folder), what="a delete, beside theirs")
+    worker.release(report.guard.id)
+    report = worker.wait(lambda each: each.kept and not each.guard, what="that all but one went")
+    assert len(names(world, folder)) == 1
+
+
 def test_a_full_sync_finds_one_that_nobody_saw(world: mirroring.World) -> None:
     """And forgets one that somebody deleted."""
     folders = providers(world, "a", "b")
@@ -307,7 +303,7 @@ def test_the_folder_may_be_the_root(world: mirroring.World) -> None:
         worker = world.worker(sync=ALONE)
         worker.follows()
         world.equal()
-        witness = Witness(world)
+        witness = emptied.Witness(world.etcd, world.root)
         client.stop()
         polling.until(lambda: len(names(world, world.root)) == 1, 10, what="one to go")
     time.sleep(0.3)
@@ -325,7 +321,7 @@ def test_those_that_wait_for_their_nodes_come_first(world: mirroring.World) -> N
         worker = world.worker(sync={**ALONE, "ephemeral_grace": 1.0})
         worker.follows()
         world.equal()
-        witness = Witness(world)
+        witness = emptied.Witness(world.etcd, world.root)
         client.stop()
         time.sleep(0.5)
         assert names(world, folder) == {"i", "j"}
@@ -350,7 +346,7 @@ def test_beside_a_trip(world: mirroring.World) -> None:
         worker = world.worker(sync=guarded)
         worker.follows()
         world.equal()
-        witness = Witness(world)
+        witness = emptied.Witness(world.etcd, world.root)
         client.stop()
         report = worker.wait(lambda r: r.guard and r.guard.live and r.pending == 0, what="a trip")
         report = worker.wait(
@@ -377,7 +373,7 @@ def test_each_bucket_keeps_its_own(world: mirroring.World) -> None:
     world.workers.append(worker)
     worker.follows()
     world.equal()
-    witness = Witness(world)
+    witness = emptied.Witness(world.etcd, world.root)
     for name in test_buckets.NAMES:
         world.zk.delete(world.path(name), recursive=True)
     polling.until(lambda: len(names(world, world.root)) == 2, 15, what="one of each")
@@ -425,7 +421,7 @@ def test_where_the_folder_itself_is_not_mirrored(world: mirroring.World) -> None
     worker = world.worker(shards=[shard], sync=KEEPS)
     worker.follows()
     polling.until(lambda: len(world.etcd.values(world.root)) == 4, what="all")
-    witness = Witness(world)
+    witness = emptied.Witness(world.etcd, world.root)
     for folder in folders:
         world.zk.delete(f"{folder}/i")
         world.zk.delete(f"{folder}/j")
@@ -460,7 +456,7 @@ def test_classic(old: servers.ZooKeeper, etcd: servers.Etcd, prefix: str) -> Non
             worker = world.worker(sync=KEEPS)
             assert worker.follows().protocol == "classic"
             world.equal()
-            witness = Witness(world)
+            witness = emptied.Witness(world.etcd, world.root)
             client.stop()
             polling.until(lambda: len(names(world, folder)) == 1, 10, what="one to go")
         time.sleep(0.3)
@@ -542,7 +538,7 @@ def test_no_folder_is_ever_empty(
     worker = world.worker(identity=next(identities), etcd={"txn_ops": 3}, sync=sync)
     worker.follows()
     world.equal()
-    witness = Witness(world)
+    witness = emptied.Witness(world.etcd, world.root)
     full_syncs = _Often(lambda: worker.full_sync(30.0))
     for step in range(40):
         _change(world, draw, folders)

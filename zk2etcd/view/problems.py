@@ -178,8 +178,9 @@ def _of_guard(where: str, guard: Mapping[str, Any]) -> Problem:
 
 
 def _of_kept(where: str, kept: Mapping[str, Any]) -> Problem:
-    count, more = kept["deletes"], kept["deletes"] - len(kept["sample"][:3])
-    names = ", ".join(kept["sample"][:3]) + (f" and {more} more" if more > 0 else "")
+    count, some = kept["deletes"], kept["sample"][:3]
+    more = f" and {count - len(some)} more" if count > len(some) else ""
+    names = f": {', '.join(some)}{more}" if some else ""
     what = f"{count} keys stay, each as the last of its folder, though their nodes are gone"
     if count == 1:
         what = "1 key stays, as the last of its folder, though its node is gone"
@@ -187,7 +188,7 @@ def _of_kept(where: str, kept: Mapping[str, Any]) -> Problem:
         "one goes once another node comes to its folder, or the folder goes "
         f"(delete_guard.live.keep_last); `zk2etcd release {where}` lets all of them go"
     )
-    return Problem(where, f"{what}: {names}", remedy, "kept")
+    return Problem(where, f"{what}{names}", remedy, "kept")
 
 
 def _of_pause(shard: Mapping[str, Any], now: float) -> Problem:

@@ -94,8 +94,8 @@ class Base:
         self._facts.found(walk, counts.wanted)
         is_sure = few is not None and not (ctx.dry_run or self._delete or self._facts.unsyncable)
         counted = counting.after(total, self._put) if is_sure else None
-        done = self._put, self._delete, counts.wanted
-        return Done(*done, self._applier.zxid, self._guard.released, counted)
+        zxid, released = self._applier.zxid, self._guard.released
+        return Done(self._put, self._delete, counts.wanted, zxid, released, counted)
 
     def _differing(
         self,
@@ -303,13 +303,13 @@ class Base:
                 self._write([plan.put(key, node)], zxid)
 
     def _deletes(self, present_keys: int, *, root: bool) -> None:
-        both = self._seen, self._unseen
         if self._extras:
             self._confirm()
             self._drain()
-        if self._unseen_total == len(both[1]):
-            self._unseen_total = keeping.spare(self._ctx, self._facts, self._guard, *both)
+        keeps = keeping.OfBase(self._ctx, self._facts, self._guard, self._seen, self._unseen)
+        self._unseen_total = keeps.spare(self._unseen_total)
         self._apply_deletes(self._seen)
+        keeps.end()
         if self._guard.allows(self._unseen, self._unseen_total, present_keys, root=root):
             self._apply_deletes(self._unseen)
             self._guard.end(soon=True)

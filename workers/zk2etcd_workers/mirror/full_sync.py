@@ -202,7 +202,8 @@ class FullSync:
 
     def _spare(self) -> Sequence[bytes]:
         """What is to stay is none of them: nobody holds it."""
-        if not keeping.is_on(self._ctx) or self._absent_total > len(self._absent):
+        is_on = keeping.is_on(self._ctx) and not self._guard.holds_all
+        if not is_on or self._absent_total > len(self._absent):
             return ()
         kept = {each.path for each in keeping.Keeping(self._ctx).of(self._absent)}
         self._absent = [path for path in self._absent if path not in kept]

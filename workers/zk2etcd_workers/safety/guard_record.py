@@ -235,6 +235,15 @@ class Guarding:
         )
 
     @property
+    def holds_all(self) -> bool:
+        """What the first sync finds missing may be somebody else's: none of it may go at all, until
+        a person says so, not even once another key has come beside it."""
+        record = self._record
+        if record is None or not record.first or self._ctx.delete_guard.first_sync != "hold":
+            return False
+        return self._ctx.released is None and not self._ctx.grants.names(record.trip)
+
+    @property
     def exempts(self) -> bool:
         """What was seen live is no case of a walk's guard, as it is none live."""
         trip = self._record.trip if self._record is not None else None

@@ -175,48 +175,71 @@ def is_on(ctx: context.Context) -> bool:
     return live is not None and live.keep_last and ctx.config.sync.deletes == "apply"
 
 
-def spare(
-    ctx: context.Context,
-    facts: shard_facts.Facts,
-    guard: guard_record.Guarding,
-    seen: list[bytes],
-    unseen: list[bytes],
-) -> int:
-    """A base is about to delete these: take out what is to stay. A release lets that go, and no
-    guard has a say in it: then it is among the `seen`.
+class OfBase:
+    """What of the deletes of a base is to stay: `seen` and `unseen` lose it. A release lets it go,
+    and no guard has a say in that: then it is among the `seen`."""
 
-    :returns: how many of the `unseen` are left.
-    """
-    if not is_on(ctx):
-        return len(unseen)
-    kept = [each.path for each in Keeping(ctx).of([*seen, *unseen])]
-    if kept:
+    def __init__(
+        self,
+        ctx: context.Context,
+        facts: shard_facts.Facts,
+        guard: guard_record.Guarding,
+        seen: list[bytes],
+        unseen: list[bytes],
+    ) -> None:
+        self._ctx, self._facts, self._guard = ctx, facts, guard
+        self._seen, self._unseen = seen, unseen
+        self._is_let_go = False
+
+    def spare(self, total: int) -> int:
+        """:param total: how many are unseen; with more than are known, none goes anyway.
+        :returns: how many are left.
+        """
+        seen, unseen = self._seen, self._unseen
+        if not is_on(self._ctx) or total > len(unseen):
+            return total
+        if self._guard.holds_all:
+            self._ctx.kept.replace(())
+            tell(self._ctx, self._facts)
+            return total
+        kept = [each.path for each in Keeping(self._ctx).of([*seen, *unseen])]
         stay = set(kept)
         seen[:] = [path for path in seen if path not in stay]
         unseen[:] = [path for path in unseen if path not in stay]
-        if _is_released(ctx, facts, len(kept), len(seen) + len(unseen)):
+        if kept and self._is_released(len(kept), len(seen) + len(unseen)):
             seen += kept
-            kept, guard.released = [], True
-    ctx.kept.replace(kept)
-    tell(ctx, facts)
-    return len(unseen)
+            self._is_let_go = self._guard.released = True
+        else:
+            self._ctx.kept.replace(kept)
+            tell(self._ctx, self._facts)
+        return len(unseen)
 
+    def _is_released(self, kept: int, others: int) -> bool:
+        """A person allowed it: at most as many as they were shown."""
+        ctx, held, shown = self._ctx, self._facts.kept, self._ctx.kept.most
+        if ctx.released is not None:
+            return kept + others <= ctx.released
+        if held is None or (release := ctx.grants.use(held)) is None:
+            return False
+        allowed = kept <= shown
+        ctx.log.warning(
+            "last keys released" if allowed else "release refused: there are more last keys now",
+            kept=held.id,
+            by=release.by,
+            deletes=kept,
+            shown=shown,
+        )
+        if allowed:
+            # Until they have gone: a base that is cut off does not use it up.
+            ctx.grants.give(release)
+        return allowed
 
-def _is_released(ctx: context.Context, facts: shard_facts.Facts, kept: int, others: int) -> bool:
-    """A person allowed it: at most as many as they were shown."""
-    if ctx.released is not None:
-        return kept + others <= ctx.released
-    held, shown = facts.kept, ctx.kept.most
-    if held is None or (release := ctx.grants.use(held)) is None:
-        return False
-    ctx.log.warning(
-        "last keys released" if kept <= shown else "release refused: there are more last keys now",
-        kept=held.id,
-        by=release.by,
-        deletes=kept,
-        shown=shown,
-    )
-    return kept <= shown
+    def end(self) -> None:
+        """They have gone."""
+        if self._is_let_go:
+            self._ctx.grants.use(self._facts.kept)
+            self._ctx.kept.replace(())
+            tell(self._ctx, self._facts)
 
 
 def tell(ctx: context.Context, facts: shard_facts.Facts) -> None:
