@@ -21,6 +21,7 @@ from tests.integration import commands, emptied, mirroring, observing, test_buck
 from zk2etcd import messages
 from zk2etcd.sandbox import servers
 from zk2etcd_workers.mirror import full_sync
+from zk2etcd_workers.model.live import last
 from zk2etcd_workers.safety import live
 from zk2etcd_workers.shard import dirty_paths
 
@@ -170,6 +171,36 @@ def _tree(world: mirroring.World, service: str) -> list[tuple[str, bytes]]:
         *(world.path(service, "n", "c7", f"d{number}") for number in range(200)),
     ]
     return [(path, b"") for path in paths]
+
+
+def test_of_very_many_it_goes_too(world: mirroring.World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that are not known by name: for a sibling, with their folder, and when they are back."""
+    monkeypatch.setattr(last, "MOST", 1)
+    folders = providers(world, "a", "b", "c", "d")
+    for folder in folders:
+        world.zk.create(f"{folder}/i", b"")
+    worker = world.worker(sync=ALONE)
+    worker.follows()
+    world.equal()
+    witness = emptied.Witness(world.etcd, world.root)
+    for folder in folders:
+        world.zk.delete(f"{folder}/i")
+        report = worker.wait(lambda each: each.pending == 0 and each.kept, what="it to be kept")
+    report = worker.wait(lambda each: each.kept and each.kept.deletes == 4, what="all four")
+    assert report.kept is not None
+    assert len(report.kept.sample) == 1
+    worker.full_sync()
+    world.zk.create(f"{folders[1]}/new", b"")
+    world.zk.create(f"{folders[2]}/i", b"back")
+    polling.until(lambda: names(world, folders[1]) == {"new"}, what="one to go")
+    worker.wait(lambda each: each.kept and each.kept.deletes == 2, what="that two are left")
+    assert witness.emptied(*folders) == []
+    world.zk.delete(folders[3])
+    polling.until(lambda: not names(world, folders[3]), what="it to go with its folder")
+    report = worker.wait(lambda each: each.kept and each.kept.deletes == 2, what="with the folder")
+    assert report.kept is not None
+    worker.release(report.kept.id)
+    world.equal()
 
 
 def test_a_release_lets_all_of_them_go_once(world: mirroring.World) -> None:

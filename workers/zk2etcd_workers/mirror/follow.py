@@ -184,14 +184,14 @@ class Follow:
         key = ctx.mapping.key(path)
         if self._identity.concerns(path):
             self._identity.saw(path, result)
-        if confirm.is_absent(ctx, result):
+        if absent := confirm.is_absent(ctx, result):
             self._last.is_gone(path)
         if ctx.mapping.narrows and ctx.mapping.is_excluded(path):
             if path == ctx.root:
                 self._root_of_others(result)
             self._pipeline.release(path)
             return
-        if confirm.is_absent(ctx, result):
+        if absent:
             if ctx.config.sync.deletes == "apply":
                 zxid = known if result is tree.Miss.NO_NODE else 0
                 self._went(plan.Write(key, None, path, zxid, batch=batch))

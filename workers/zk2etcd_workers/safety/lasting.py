@@ -21,6 +21,9 @@ class Judged(NamedTuple):
     kept: Sequence[plan.Write]
 
 
+_NONE = Judged((), ())
+
+
 class Lasting:
     """One stretch of following. Used by the shard's thread only.
 
@@ -52,6 +55,8 @@ class Lasting:
 
         :raises errors.Zk2EtcdError: a side did not answer.
         """
+        if not self._asked:
+            return _NONE
         writes, self._asked = self._asked, []
         kept = self.keeps([write.path for write in writes])
         return Judged(
