@@ -174,7 +174,7 @@ def _tree(world: mirroring.World, service: str) -> list[tuple[str, bytes]]:
 
 
 def test_of_very_many_it_goes_too(world: mirroring.World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those that are not known by name: for a sibling, with their folder, and when they are back."""
+    """Those that are not known by name: for a sibling, with their folder, when they are back."""
     monkeypatch.setattr(last, "MOST", 1)
     folders = providers(world, "a", "b", "c", "d")
     for folder in folders:

@@ -21,8 +21,8 @@ from zk2etcd_workers.model import pacing, plan, tree
 from zk2etcd_workers.shard import apply, confirm, context, dirty_paths, untold
 from zk2etcd_workers.zookeeper import protocol, reply as replies
 
-
-Batch, Found = etcd_side.Batch, etcd_side.Found
+Batch = etcd_side.Batch
+Found = etcd_side.Found
 
 
 class Repairs:

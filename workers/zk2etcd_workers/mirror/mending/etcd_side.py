@@ -1,4 +1,4 @@
-"""What etcd has of a batch of repairs, told apart by whose it is: it is read before ZooKeeper is."""
+"""What etcd has of a batch of repairs, told apart by whose it is: read before ZooKeeper is."""
 
 from __future__ import annotations
 
