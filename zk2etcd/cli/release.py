@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,9 @@ from zk2etcd import errors, text
 from zk2etcd.cli import asking
 from zk2etcd.client import bars
 from zk2etcd.view import status
+
+if TYPE_CHECKING:
+    from zk2etcd.client import admin_client
 
 _SAMPLE = 5
 
@@ -47,9 +50,7 @@ def command(
     if not yes and not click.confirm(_question(held)):
         click.echo("nothing was released", err=True)
         return 1
-    for shard, each in (*held.items(), *kept.items()):
-        client.release(shard, each["id"])
-        click.echo(f"{shard}: released, {each['deletes']:,} deletes at most")
+    _release(client, [*held.items(), *kept.items()])
     code = asking.said_unknown(unknown)
     if not wait:
         return code
@@ -60,6 +61,27 @@ def command(
     for shard in asked:
         click.echo(f"{shard['id']}: {_result(shard)}")
     return max(code, status.exit_code({**found, "shards": asked, "cluster": None}))
+
+
+def _release(client: admin_client.Client, standing: Sequence[tuple[str, Any]]) -> None:
+    """Each that may be: one that is refused, by another owner perhaps, keeps none from it.
+
+    :raises errors.Zk2EtcdError: why the first was not released; all are told.
+    """
+    refused: list[errors.Zk2EtcdError] = []
+    for shard, each in standing:
+        try:
+            client.release(shard, each["id"])
+        except errors.Zk2EtcdError as error:
+            click.echo(f"{shard}: not released", err=True)
+            refused.append(error)
+        else:
+            click.echo(f"{shard}: released, {each['deletes']:,} deletes at most")
+    for another in dict.fromkeys(map(str, refused[1:])):
+        if another != str(refused[0]):
+            click.echo(text.printable(another), err=True)
+    if refused:
+        raise refused[0]
 
 
 _Standing = dict[str, dict[str, Any]]
