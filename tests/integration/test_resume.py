@@ -651,3 +651,32 @@ def test_where_keys_are_marked_only_those_are_asked_about(line: Line) -> None:
     assert line.etcd.value(theirs) == b"theirs"
     assert line.etcd.below(line.path("gone")) == {}
     worker.wait(lambda report: report.conflicts == 1)
+
+
+def test_what_is_kept_is_no_loss(line: Line) -> None:
+    """However many last keys of folders there are, nothing of it is new; what happened meanwhile
+    has them looked at."""
+    folders = [line.path(f"f{number:03d}") for number in range(150)]
+    observing.seed(line.zk, [(line.root, b""), *((folder, b"") for folder in folders)])
+    observing.seed(line.zk, [(f"{folder}/i", b"") for folder in folders])
+    live = {"keep_last": True, "max_ratio": 1.0}
+    worker = line.classic(sync={"delete_guard": {"live": live}})
+    for folder in folders:
+        line.zk.delete(f"{folder}/i")
+    worker.wait(lambda each: each.kept and each.kept.deletes == 150, what="that all are kept")
+    line.clean(worker)
+
+    def meanwhile() -> None:
+        line.zk.create(f"{folders[0]}/new", b"")
+        line.zk.create(f"{folders[1]}/i", b"back")
+        line.zk.delete(folders[2])
+
+    line.away(meanwhile)
+    line.back(worker, resumed=1, bases=1)
+    worker.wait(lambda each: each.kept and each.kept.deletes == 147, what="that three are not")
+    wanted = {**line.wanted(), **{f"{folder}/i".encode(): b"" for folder in folders[3:]}}
+    polling.until(lambda: line.etcd.values(line.root) == wanted, 10, what="both sides")
+    line.walks = True
+    report = worker.full_sync()
+    assert report.kept is not None
+    assert (report.kept.deletes, report.guard) == (147, None)
