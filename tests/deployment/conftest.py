@@ -29,8 +29,9 @@ def supervisor(
 ) -> installed.Supervisor:
     """Follows PREFIX, where things change now and then: leave it running."""
     sides.seed(PREFIX, 50)
-    # It shares with nobody, and so has all metrics that there are.
-    content = installed.settings(zookeeper, etcd, [PREFIX], cluster={"mode": "share"})
+    # It shares with nobody, and watches for strangers, and so has all metrics that there are.
+    watching = {"cluster": {"mode": "share"}, "sync": {"drift": "watch"}}
+    content = installed.settings(zookeeper, etcd, [PREFIX], **watching)
     folder = session_sandbox.subfolder("zk2etcd")
     running = session_sandbox.adopt(installed.Supervisor(folder, content))
     running.start()
