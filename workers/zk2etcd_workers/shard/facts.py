@@ -183,6 +183,8 @@ class Facts:
     ) -> messages.ShardReport:
         """`why` `protocol` is classic if bulk was preferred; `room`: bytes of paths, each kind."""
         error = self.error if self.error is not None else self.blind
+        # Known still: it is compared with, should the shard come back.
+        bad = unsyncable.Unsyncable() if self.phase == "waiting" else self.unsyncable
         return messages.ShardReport(
             id=shard,
             phase=self._shown(error),
@@ -195,8 +197,8 @@ class Facts:
             pending=self.pending,
             zxid=self.zxid,
             synced_at=self.synced_at,
-            unsyncable=tuple(told.unsyncable(self.unsyncable.sample(_UNSYNCABLE_SHOWN), room)),
-            unsyncable_total=len(self.unsyncable),
+            unsyncable=tuple(told.unsyncable(bad.sample(_UNSYNCABLE_SHOWN), room)),
+            unsyncable_total=len(bad),
             guard=told.guard(self.guard, room),
             pause=self.pause,
             ordered=self.ordered,

@@ -176,3 +176,17 @@ def test_another_owner_says_what_is_somebody_elses() -> None:
     assert (told(one).conflicts, told(one).conflict_paths) == (1, ("/a/x",))
     one.waits_for("b/w0.1")
     assert (told(one).conflicts, told(one).conflict_paths) == (0, ())
+
+
+def test_another_owner_says_what_cannot_be_mirrored() -> None:
+    """Here it stays known, to compare with."""
+    one = facts.Facts()
+    one.owns()
+    one.follows()
+    one.unsyncable.add(b"/a", "too large", logger.get())
+    assert told(one).unsyncable_total == 1
+    one.waits_for("other")
+    assert (told(one).unsyncable_total, told(one).unsyncable) == (0, ())
+    one.owns()
+    one.follows()
+    assert told(one).unsyncable_total == 1
