@@ -357,7 +357,7 @@ def test_a_worker_keeps_the_census_while_it_is_told_to(
         two.keeper.act([offer])
         made = one.sees(lambda told: "a" in told.found.offers).found.offers["a"]
         one.tell(messages.Offers((acts.TakeOffer("a", made.revision),)))
-        two.knows(lambda seen: seen.offers["a"].taken)
+        two.knows(lambda seen: "a" in seen.offers and seen.offers["a"].taken)
         one.assign(keeps=False)
         polling.until(lambda: one.reports[-1].generation == 3, 5)
         last = len(one.told)
