@@ -172,6 +172,12 @@ class Facts:
             return "error"
         return "guarded" if self.guard is not None else "following"
 
+    @property
+    def _bad(self) -> unsyncable.Unsyncable:
+        """What cannot be mirrored, as far as that is ours to say; what is known of another owner's
+        shard is kept, to compare with."""
+        return self.unsyncable if self.holder is None else unsyncable.Unsyncable()
+
     def report(
         self,
         shard: str,
@@ -183,8 +189,6 @@ class Facts:
     ) -> messages.ShardReport:
         """`why` `protocol` is classic if bulk was preferred; `room`: bytes of paths, each kind."""
         error = self.error if self.error is not None else self.blind
-        # Known still: it is compared with, should the shard come back.
-        bad = unsyncable.Unsyncable() if self.phase == "waiting" else self.unsyncable
         return messages.ShardReport(
             id=shard,
             phase=self._shown(error),
@@ -197,8 +201,8 @@ class Facts:
             pending=self.pending,
             zxid=self.zxid,
             synced_at=self.synced_at,
-            unsyncable=tuple(told.unsyncable(bad.sample(_UNSYNCABLE_SHOWN), room)),
-            unsyncable_total=len(bad),
+            unsyncable=tuple(told.unsyncable(self._bad.sample(_UNSYNCABLE_SHOWN), room)),
+            unsyncable_total=len(self._bad),
             guard=told.guard(self.guard, room),
             pause=self.pause,
             ordered=self.ordered,
