@@ -35,7 +35,7 @@ help:
 	@echo "make mutations  take out each line of defence: does the fault suite notice?"
 	@echo "make cases   the cases that are too long for make test"
 	@echo "make check   ruff, mypy --strict, import contracts"
-	@echo "make bench   the speed figures, beside bare scripts (13 min; BENCH=--quick for 3)"
+	@echo "make bench   the speed figures, beside bare scripts (half an hour; BENCH=--quick for less)"
 	@echo "make screenshots  draw docs/images/*.png anew, from a real supervisor (5 min)"
 	@echo "make format  let ruff format and fix"
 	@echo "make manual  write the generated documents, the reference and the schema anew"
