@@ -144,8 +144,11 @@ def _measured(names: list[str], sizes: Sizes) -> Iterator[figures.Figure]:
                     seeded.add(path)
             began = time.monotonic()
             print(f"{name} ...", end="", flush=True)
-            yield from RUNS[name](on, sizes)
+            found = RUNS[name](on, sizes)
             print(f" {time.monotonic() - began:.0f} s", flush=True)
+            for each in found:
+                print(f"    {each.name.strip()}: {each.value:.2f} {each.unit}, {each.detail}")
+            yield from found
 
 
 def _arguments() -> argparse.Namespace:
