@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
 from tests import documents, polling
 from tests.acceptance import both_sides, conftest, installed
+from zk2etcd_workers.model import mapping
 
 _numbers = itertools.count(1)
 
@@ -24,12 +25,16 @@ class Away:
         self._mirrors = mirrors
         self._started: installed.Supervisor | None = None
 
-    def mirrored(self, paths: Iterable[str], **guard: object) -> None:
+    def mirrored(self, paths: Iterable[str], buckets: int = 1, **guard: object) -> None:
         """Make these, mirror them, and stop."""
+        prefix = {"from": self.root, "to": self.root, "buckets": buckets}
         for path in paths:
             self.sides.zk.ensure_path(f"{self.root}/{path}")
         self._started = self._mirrors.following(
-            self.root, nodes=0, sync={"delete_guard": guard}, workers={"count": 1}
+            self.root,
+            nodes=0,
+            sync={"delete_guard": guard, "prefixes": [prefix]},
+            workers={"count": 1},
         )
         self.sides.wait_equal(self.root)
         self._started.stop()
@@ -42,17 +47,21 @@ class Away:
 
     def back(self) -> installed.Document:
         """The shard, once the mirror is back, and follows or is held."""
+        (shard,) = self.all_back()
+        return shard
+
+    def all_back(self) -> list[installed.Document]:
+        """The shards of all buckets."""
         supervisor = self._started
         assert supervisor is not None
         supervisor.start()
 
-        def judged() -> installed.Document | None:
-            shard = supervisor.shards().get(self.root, {})
-            return shard if shard.get("phase") in ("following", "guarded") else None
+        def judged() -> list[installed.Document]:
+            shards: list[installed.Document] = supervisor.status()["shards"]
+            done = all(shard["phase"] in ("following", "guarded") for shard in shards)
+            return shards if done else []
 
-        found = polling.until(judged, 30, what="a base that is done")
-        assert found is not None
-        return found
+        return polling.until(judged, 30, what="bases that are done")
 
     def page(self) -> str:
         """The page, as a browser gets it."""
@@ -83,7 +92,7 @@ def _applications(first: int, count: int = 30) -> list[str]:
     ]
 
 
-_SMALL = {"min_deletes": 10, "max_ratio": 0.3}
+_SMALL: dict[str, Any] = {"min_deletes": 10, "max_ratio": 0.3}
 
 
 def test_a_rollout_while_the_mirror_was_away_needs_nobody(away: Away) -> None:
@@ -92,6 +101,32 @@ def test_a_rollout_while_the_mirror_was_away_needs_nobody(away: Away) -> None:
     away.change(_instances(0), _instances(100))
     assert away.back()["guard"] is None
     away.sides.wait_equal(away.root)
+
+
+def test_nor_does_one_in_buckets(away: Away) -> None:
+    away.mirrored(_instances(0, 12), buckets=3, **_SMALL)
+    away.change(_instances(0, 12), _instances(100, 12))
+    shards = away.all_back()
+    assert len(shards) == 3
+    assert [shard["guard"] for shard in shards] == [None] * 3
+    away.sides.wait_equal(away.root)
+
+
+def test_a_lost_half_is_held_in_buckets(away: Away) -> None:
+    """Half of the services of each bucket, whatever came to the other half."""
+    before = _instances(0, 24)
+    away.mirrored(before, buckets=3, **_SMALL)
+    services: dict[int, list[str]] = {}
+    for name in dict.fromkeys(path.partition("/")[0] for path in before):
+        services.setdefault(mapping.bucket(name.encode(), 3), []).append(name)
+    lost = {name for each in services.values() for name in each[: -(-len(each) // 2)]}
+    gone = [path for path in before if path.partition("/")[0] in lost]
+    away.change(gone, [path for path in _instances(100, 24) if path.partition("/")[0] not in lost])
+    guards = [shard["guard"] for shard in away.all_back()]
+    assert len(guards) == 3
+    assert all(guards)
+    assert sum(guard["deletes"] for guard in guards) == len(gone)
+    assert not away.sides.equal(away.root)
 
 
 @pytest.mark.long
