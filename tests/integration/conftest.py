@@ -51,6 +51,16 @@ def diff(
 
 
 @pytest.fixture
+def adopt(
+    world: mirroring.World, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> commands.Command:
+    """`zk2etcd adopt` of the world, whose prefix goes by marks."""
+    command = commands.Command("adopt", world, tmp_path, capsys)
+    command.configure(sync={"prefixes": [world.root], "ownership": "marks"})
+    return command
+
+
+@pytest.fixture
 def strange(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """The paths that were taken for strangers', whether they differed or not."""
     found: list[bytes] = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pathlib
 import re
 import subprocess
 import sys
@@ -16,15 +15,6 @@ from zk2etcd import messages
 from zk2etcd_workers.mirror import full_sync
 
 MARKS = {"ownership": "marks"}
-
-
-@pytest.fixture
-def adopt(
-    world: mirroring.World, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
-) -> commands.Command:
-    command = commands.Command("adopt", world, tmp_path, capsys)
-    command.configure(sync={"prefixes": [world.root], **MARKS})
-    return command
 
 
 def _base(world: mirroring.World, source: str, target: str) -> str:

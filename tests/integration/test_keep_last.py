@@ -17,7 +17,7 @@ import kazoo.client
 import pytest
 
 from tests import polling
-from tests.integration import commands, emptied, mirroring, observing, test_buckets, test_marks
+from tests.integration import commands, emptied, marking, mirroring, observing, test_buckets
 from zk2etcd import messages
 from zk2etcd.sandbox import servers
 from zk2etcd_workers.mirror import full_sync
@@ -419,7 +419,7 @@ def test_others_keys_are_none_of_ours(world: mirroring.World) -> None:
     (folder,) = providers(world, "a")
     for name in ("i", "j"):
         world.zk.create(f"{folder}/{name}", b"")
-    shard = test_marks.marked(world.root, world.root)
+    shard = marking.marked(world.root, world.root)
     worker = world.worker(shards=[shard], sync=KEEPS)
     worker.follows()
     world.equal()

@@ -4,44 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from tests import polling
-from tests.integration import commands, mirroring, observing
+from tests.integration import commands, marking, mirroring, observing
 from zk2etcd import messages
 from zk2etcd_workers.belonging import marks as belonging
 from zk2etcd_workers.walk import marked as marked_reader
 
-SECOND = dataclasses.replace(mirroring.FIRST, instance="second")
-
-
-def marked(source: str, target: str, **fields: object) -> messages.Shard:
-    shard = mirroring.shard(source, target)
-    return dataclasses.replace(shard, ownership="marks", **fields)  # type: ignore[arg-type]
-
-
-def base(world: mirroring.World, shard: messages.Shard) -> str:
-    return f"{world.state}/owned/{messages.shard_id(shard.source, shard.target)}"
-
-
-def marks(world: mirroring.World, shard: messages.Shard) -> set[str]:
-    """Keys that have a mark."""
-    start = base(world, shard)
-    return {key.decode()[len(start) :] for key in world.etcd.values(start) if key != start.encode()}
-
-
-def grown(world: mirroring.World, names: Sequence[str], below: str = "") -> None:
-    observing.seed(
-        world.zk, [(world.path(below, name).replace("//", "/"), b"ours") for name in names]
-    )
-
 
 @pytest.fixture
 def shard(world: mirroring.World) -> messages.Shard:
-    return marked(world.root, world.root)
+    return marking.marked(world.root, world.root)
 
 
 def _values(world: mirroring.World) -> Mapping[bytes, bytes]:
@@ -53,7 +30,7 @@ def test_what_we_create_is_marked_and_what_others_have_is_left(
 ) -> None:
     world.zk.create(world.root, b"")
     names = [f"n{number:03d}" for number in range(300)]
-    grown(world, names)
+    marking.grown(world, names)
     theirs = {world.path(name): b"theirs" for name in ("n005", "n250", "other", "n010/below")}
     for key, value in theirs.items():
         world.etcd.put(key, value)
@@ -62,7 +39,7 @@ def test_what_we_create_is_marked_and_what_others_have_is_left(
     values = _values(world)
     assert {key: values[key.encode()] for key in theirs} == theirs
     ours = {world.root, *map(world.path, names)} - theirs.keys()
-    assert marks(world, shard) == ours
+    assert marking.marks(world, shard) == ours
     assert all(
         values[world.path(name).encode()] == b"ours" for name in names if world.path(name) in ours
     )
@@ -78,7 +55,7 @@ def test_what_we_create_is_marked_and_what_others_have_is_left(
     polling.until(lambda: world.etcd.value(world.path("n007")) is None)
     worker.wait(lambda r: set(r.conflict_paths) == {world.path("n005"), world.path("other")})
     assert {key: world.etcd.value(key) for key in theirs} == theirs
-    assert marks(world, shard) == ours - {world.path("n007")}
+    assert marking.marks(world, shard) == ours - {world.path("n007")}
     # What goes becomes ours within a full sync; what is ours and was deleted comes back.
     world.etcd.delete(world.path("n005"))
     world.etcd.delete(world.path("n020"))
@@ -89,7 +66,7 @@ def test_what_we_create_is_marked_and_what_others_have_is_left(
     assert world.etcd.value(world.path("n021")) == b"ours"
     worker.full_sync()
     report = worker.wait(lambda r: r.conflicts == 1)
-    assert marks(world, shard) == ours - {world.path("n007")} | {world.path("n005")}
+    assert marking.marks(world, shard) == ours - {world.path("n007")} | {world.path("n005")}
     worker.close()
 
 
@@ -98,7 +75,7 @@ def test_another_s_key_in_the_place_of_ours_is_theirs(
 ) -> None:
     """Deleted and made anew by somebody else: our mark says nothing of it, and is collected."""
     world.zk.create(world.root, b"")
-    grown(world, ["a", "b", "c", "d"])
+    marking.grown(world, ["a", "b", "c", "d"])
     worker = world.worker(shards=[shard])
     worker.follows()
     for name in ("a", "b"):
@@ -112,7 +89,7 @@ def test_another_s_key_in_the_place_of_ours_is_theirs(
     assert world.etcd.value(world.path("a")) == world.etcd.value(world.path("b")) == b"theirs"
     worker.full_sync()
     left = {world.root, *map(world.path, ("c", "d"))}
-    polling.until(lambda: marks(world, shard) == left)
+    polling.until(lambda: marking.marks(world, shard) == left)
     # Nor is it after a start, which knows nothing by heart.
     worker.close()
     again = world.worker(
@@ -123,7 +100,7 @@ def test_another_s_key_in_the_place_of_ours_is_theirs(
     world.zk.set(world.path("a"), b"newer")
     polling.until(lambda: world.etcd.value(world.path("a")) == b"newer")
     again.wait(lambda r: r.conflicts == 0)
-    assert marks(world, shard) == {*left, world.path("a")}
+    assert marking.marks(world, shard) == {*left, world.path("a")}
 
 
 def test_two_mirrors_share_one_range(world: mirroring.World) -> None:
@@ -136,7 +113,7 @@ def test_two_mirrors_share_one_range(world: mirroring.World) -> None:
         observing.seed(
             world.zk, [(f"{source}/own{source[-1]}", b"v"), (f"{source}/both", source.encode())]
         )
-    shards = [marked(one, to), marked(other, to)]
+    shards = [marking.marked(one, to), marking.marked(other, to)]
     worker = world.worker(shards=shards)
     worker.follows()
     values = world.etcd.values(to)
@@ -159,7 +136,7 @@ def test_a_compaction_makes_no_conflict(
     """Between a page of keys and its marks, over and over: none is taken for a stranger's."""
     monkeypatch.setattr(belonging.Marks, "knows_whole", by_heart)
     world.zk.create(world.root, b"")
-    grown(world, [f"n{number:04d}" for number in range(3_000)])
+    marking.grown(world, [f"n{number:04d}" for number in range(3_000)])
     worker = world.worker(shards=[shard])
     worker.follows(30)
     plain = marked_reader.Reader._answer
@@ -206,7 +183,7 @@ def test_marks_are_read_where_their_number_is_another(
 
     world.zk.create(world.root, b"")
     names = [f"n{number:03d}" for number in range(300)]
-    grown(world, names)
+    marking.grown(world, names)
     world.etcd.put(world.path("n005"), b"theirs")
     world.etcd.put(world.path("n100x"), b"theirs")
     worker = world.worker(shards=[shard])
@@ -214,24 +191,24 @@ def test_marks_are_read_where_their_number_is_another(
     monkeypatch.setattr(marked_reader.Reader, "_marks_before", noted)
     world.zk.create(world.path("n300"), b"ours")
     world.zk.delete(world.path("n007"))
-    polling.until(lambda: world.path("n007") not in marks(world, shard))
-    polling.until(lambda: world.path("n300") in marks(world, shard))
+    polling.until(lambda: world.path("n007") not in marking.marks(world, shard))
+    polling.until(lambda: world.path("n300") in marking.marks(world, shard))
     report = worker.full_sync()
     assert (report.conflicts, report.conflict_paths) == (1, (world.path("n005"),))
     assert read == []
     # One mark is lost, and there is one that says nothing.
-    world.etcd.delete(base(world, shard) + world.path("n250"))
-    world.etcd.put(base(world, shard) + world.path("nobody"), b"")
+    world.etcd.delete(marking.base(world, shard) + world.path("n250"))
+    world.etcd.put(marking.base(world, shard) + world.path("nobody"), b"")
     worker.full_sync()
     report = worker.wait(lambda r: r.conflicts == 2)
     assert set(report.conflict_paths) == {world.path("n005"), world.path("n250")}
-    polling.until(lambda: world.path("nobody") not in marks(world, shard))
+    polling.until(lambda: world.path("nobody") not in marking.marks(world, shard))
     assert sum(read) >= 2
     # A full sync learns what was marked meanwhile.
     held = world.etcd.get(world.path("n250"))
     assert held is not None
     mark = belonging.value(held.create_revision)
-    world.etcd.put(base(world, shard) + world.path("n250"), mark)
+    world.etcd.put(marking.base(world, shard) + world.path("n250"), mark)
     assert worker.full_sync().conflicts == 1
     read.clear()
     assert worker.full_sync().conflicts == 1
@@ -246,7 +223,7 @@ def test_strangers_keys_between_ours_hide_none(
 ) -> None:
     """More of theirs than a page holds, before, between and after ours."""
     world.zk.create(world.root, b"")
-    grown(world, [f"n{number:03d}" for number in range(200)])
+    marking.grown(world, [f"n{number:03d}" for number in range(200)])
     items = [(world.path(f"{name}{number:05d}"), b"x") for name in "az" for number in range(1_500)]
     items += [(world.path(f"n100x{number:04d}"), b"x") for number in range(1_500)]
     world.etcd.put_many(items)
@@ -267,47 +244,35 @@ def test_the_guard_counts_ours_alone(world: mirroring.World, shard: messages.Sha
     """120 of our 150 keys are nearly all of ours, and few of what is there."""
     world.zk.create(world.root, b"")
     names = [f"n{number:03d}" for number in range(150)]
-    grown(world, names)
+    marking.grown(world, names)
     world.etcd.put_many((world.path(f"their{number:04d}"), b"x") for number in range(2_000))
     worker = world.worker(shards=[shard])
     worker.follows()
     worker.drain()
     for name in names[:120]:
         world.zk.delete(world.path(name))
-    again = world.worker(shards=[shard], identity=SECOND)
+    again = world.worker(shards=[shard], identity=marking.SECOND)
     trip = again.trip()
     assert (trip.deletes, trip.present) == (120, 151)
     again.release(trip.id)
     polling.until(lambda: len(world.etcd.below(world.root)) == 2_031)
-    assert len(marks(world, shard)) == 31
+    assert len(marking.marks(world, shard)) == 31
 
 
 def test_buckets_have_one_prefix_s_marks(world: mirroring.World) -> None:
     """Another number of them changes nothing about what is ours."""
     world.zk.create(world.root, b"")
-    grown(world, [f"n{number:03d}" for number in range(200)])
+    marking.grown(world, [f"n{number:03d}" for number in range(200)])
     theirs = world.path("n003")
     world.etcd.put(theirs, b"theirs")
 
-    def split(buckets: int) -> list[messages.Shard]:
-        return [
-            marked(
-                world.root,
-                world.root,
-                id=messages.shard_id(world.root, world.root, bucket, buckets),
-                bucket=bucket,
-                buckets=buckets,
-            )
-            for bucket in range(buckets)
-        ]
-
-    worker = world.worker(shards=split(3))
+    worker = world.worker(shards=marking.split(world.root, world.root, 3))
     worker.follows()
     polling.until(lambda: sum(worker_report(worker, n).conflicts for n in range(3)) == 1)
-    assert len(marks(world, worker.shards[0])) == 200
+    assert len(marking.marks(world, worker.shards[0])) == 200
     worker.drain()
     world.zk.delete(world.path("n004"))
-    whole = world.worker(shards=split(1), identity=SECOND)
+    whole = world.worker(shards=marking.split(world.root, world.root, 1), identity=marking.SECOND)
     report = whole.follows()
     assert (report.conflicts, report.guard) == (1, None)
     polling.until(lambda: world.etcd.value(world.path("n004")) is None)
@@ -327,7 +292,7 @@ def test_what_they_let_go_is_ours_at_once_where_they_are_watched(
     world: mirroring.World, shard: messages.Shard
 ) -> None:
     world.zk.create(world.root, b"")
-    grown(world, ["a", "b", "c"])
+    marking.grown(world, ["a", "b", "c"])
     world.etcd.put(world.path("b"), b"theirs")
     worker = world.worker(shards=[shard], sync={"drift": "watch"})
     worker.follows()
@@ -343,7 +308,7 @@ def test_what_they_let_go_is_ours_at_once_where_they_are_watched(
     worker.wait(lambda r: r.conflicts == 0)
     world.etcd.delete(world.path("c"))
     polling.until(lambda: world.etcd.value(world.path("c")) == b"ours", 3)
-    assert marks(world, shard) == {world.root, *map(world.path, "abc")}
+    assert marking.marks(world, shard) == {world.root, *map(world.path, "abc")}
 
 
 def test_what_others_do_to_their_own_is_not_looked_at(
@@ -351,7 +316,7 @@ def test_what_others_do_to_their_own_is_not_looked_at(
 ) -> None:
     """Where they are watched: another mirror of the range may write a thousand keys a second."""
     world.zk.create(world.root, b"")
-    grown(world, ["a", "b", "c", "both"])
+    marking.grown(world, ["a", "b", "c", "both"])
     world.etcd.put(world.path("both"), b"theirs")
     worker = world.worker(shards=[shard], sync={"drift": "watch"})
     worker.follows()
@@ -372,13 +337,13 @@ def test_what_others_do_to_their_own_is_not_looked_at(
 
 def test_once_and_dry_run(world: mirroring.World, shard: messages.Shard) -> None:
     world.zk.create(world.root, b"")
-    grown(world, ["a", "b"])
+    marking.grown(world, ["a", "b"])
     world.etcd.put(world.path("b"), b"theirs")
     dry = world.worker(shards=[shard], once=True, dry_run=True)
     assert dry.follows().conflicts == 1
     assert set(world.etcd.values(world.root)) == {world.path("b").encode()}
     dry.close()
-    once = world.worker(shards=[shard], once=True, identity=SECOND)
+    once = world.worker(shards=[shard], once=True, identity=marking.SECOND)
     report = once.follows()
     assert report.last_full_sync is not None
     assert (report.conflicts, report.last_full_sync.put) == (1, 2)
@@ -390,7 +355,7 @@ def test_long_paths_and_the_root_of_all(fresh_world: mirroring.World) -> None:
     world = fresh_world
     long = "/" + "x" * 3_000
     observing.seed(world.zk, [("/own", b"o"), ("/own" + long, b"v"), ("/own/a", b"v")])
-    shard = marked("/own", "/")
+    shard = marking.marked("/own", "/")
     worker = world.worker(shards=[shard])
     worker.follows()
     values = world.etcd.values("/")
@@ -401,7 +366,7 @@ def test_long_paths_and_the_root_of_all(fresh_world: mirroring.World) -> None:
     polling.until(lambda: world.etcd.value("/") == b"new")
     world.zk.delete("/own" + long)
     polling.until(lambda: world.etcd.value(long) is None)
-    assert marks(world, shard) == {"/", "/a"}
+    assert marking.marks(world, shard) == {"/", "/a"}
     assert worker.full_sync().conflicts == 0
 
 
@@ -410,7 +375,7 @@ def test_what_is_below_a_deleted_node_goes_if_it_is_ours(
 ) -> None:
     """Theirs below it stays; and so does the folder's, if it is theirs."""
     world.zk.create(world.root, b"")
-    grown(world, ["a", "a/b", "a/b/c"])
+    marking.grown(world, ["a", "a/b", "a/b/c"])
     worker = world.worker(shards=[shard])
     worker.follows()
     world.etcd.put(world.path("a", "theirs"), b"x")
@@ -421,7 +386,7 @@ def test_what_is_below_a_deleted_node_goes_if_it_is_ours(
         world.root.encode(),
         world.path("a", "theirs").encode(),
     }
-    polling.until(lambda: marks(world, shard) == {world.root})
+    polling.until(lambda: marking.marks(world, shard) == {world.root})
 
 
 def test_owners_of_one_range_exclude_each_other_unless_both_go_by_marks(
@@ -430,12 +395,12 @@ def test_owners_of_one_range_exclude_each_other_unless_both_go_by_marks(
     one, other, to = world.path("one"), world.path("other"), world.path("to")
     for source in (one, other):
         world.zk.create(source, b"", makepath=True)
-    worker = world.worker(shards=[marked(one, to)])
+    worker = world.worker(shards=[marking.marked(one, to)])
     worker.follows()
-    plain = world.worker(shards=[mirroring.shard(other, to)], identity=SECOND)
+    plain = world.worker(shards=[mirroring.shard(other, to)], identity=marking.SECOND)
     plain.wait(lambda r: r.holder is not None)
     beside = world.worker(
-        shards=[marked(other, to)], identity=dataclasses.replace(SECOND, slot="w1")
+        shards=[marking.marked(other, to)], identity=dataclasses.replace(marking.SECOND, slot="w1")
     )
     beside.follows()
     assert b'"min_reader":2' in (world.etcd.value(f"{world.state}/format") or b"")
@@ -451,12 +416,12 @@ def test_a_marked_prefix_is_not_mirrored_by_range(
     worker.follows()
     worker.drain()
     plain = dataclasses.replace(shard, ownership="range")
-    worker = world.worker(shards=[plain], identity=SECOND)
+    worker = world.worker(shards=[plain], identity=marking.SECOND)
     report = worker.wait(lambda r: r.error is not None)
     assert "sync.ownership: marks" in str(report.error)
     assert world.etcd.value(world.path("theirs")) == b"x"
-    world.etcd.delete(base(world, shard))
-    world.etcd.delete_below(base(world, shard))
+    world.etcd.delete(marking.base(world, shard))
+    world.etcd.delete_below(marking.base(world, shard))
     worker.wait(lambda r: r.phase == "following", 20)
 
 
@@ -467,7 +432,7 @@ def test_diff_tells_conflicts_and_repairs_what_is_ours(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     world.zk.create(world.root, b"")
-    grown(world, ["a", "b", "c"])
+    marking.grown(world, ["a", "b", "c"])
     world.etcd.put(world.path("b"), b"theirs")
     world.etcd.put(world.path("other"), b"theirs")
     diff = commands.Command("diff", world, tmp_path, capsys)
@@ -476,7 +441,7 @@ def test_diff_tells_conflicts_and_repairs_what_is_ours(
     assert "3 put, 0 deleted" in fixed.out
     assert "conflict (with somebody else's key in their place): 1" in fixed.out
     assert fixed.code == 1
-    assert len(marks(world, shard)) == 3
+    assert len(marking.marks(world, shard)) == 3
     world.etcd.delete(world.path("b"))
     world.zk.delete(world.path("c"))
     world.etcd.put(world.path("a"), b"tampered")
@@ -490,7 +455,7 @@ def test_diff_tells_conflicts_and_repairs_what_is_ours(
     }
     assert diff(*commands.QUICK, "--fix").code == 0
     assert world.etcd.value(world.path("other")) == b"theirs"
-    assert marks(world, shard) == {world.root, world.path("a"), world.path("b")}
+    assert marking.marks(world, shard) == {world.root, world.path("a"), world.path("b")}
 
 
 def test_many_marks_without_keys_are_collected(
@@ -499,7 +464,7 @@ def test_many_marks_without_keys_are_collected(
     """More of them than a page holds, before and between what is there; some come anew."""
     world.zk.create(world.root, b"")
     names = [f"n{number:03d}" for number in range(600)]
-    grown(world, names)
+    marking.grown(world, names)
     worker = world.worker(shards=[shard])
     worker.follows()
     worker.drain()
@@ -510,8 +475,8 @@ def test_many_marks_without_keys_are_collected(
         if name not in kept and name[-1] != "0":
             world.zk.delete(world.path(name))
     left = {world.root, *(world.path(name) for name in names if name[-1] == "0" or name in kept)}
-    again = world.worker(shards=[shard], identity=SECOND)
+    again = world.worker(shards=[shard], identity=marking.SECOND)
     again.follows()
     assert set(world.etcd.values(world.root)) == {path.encode() for path in left}
     assert again.full_sync().conflicts == 0
-    polling.until(lambda: marks(world, shard) == left)
+    polling.until(lambda: marking.marks(world, shard) == left)

@@ -18,21 +18,10 @@ from zk2etcd_workers.drift import ours, ranges
 from zk2etcd_workers.mirror import repair
 from zk2etcd_workers.walk import beside, marked as marked_reader
 
-MARKS = {"ownership": "marks"}
-
 
 @pytest.fixture
 def shard(world: mirroring.World) -> messages.Shard:
     return marking.marked(world.root, world.root)
-
-
-@pytest.fixture
-def adopt(
-    world: mirroring.World, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
-) -> commands.Command:
-    command = commands.Command("adopt", world, tmp_path, capsys)
-    command.configure(sync={"prefixes": [world.root], **MARKS})
-    return command
 
 
 def test_a_key_that_has_lost_its_mark_is_nobody_s(
