@@ -6,12 +6,11 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests import etcd_cluster, polling, proxy as proxies
-from tests.integration import mirroring, observing
+from tests.integration import mirroring, observing, strangers
 from zk2etcd import messages
 from zk2etcd.sandbox import servers
 from zk2etcd_workers.drift import hearing, ranges, watcher
@@ -27,23 +26,6 @@ def _grow(world: mirroring.World, count: int, name: str = "n", value: bytes = b"
 
 def _is_watched(report: messages.ShardReport) -> bool:
     return report.drift is not None and report.drift.why is None
-
-
-@contextlib.contextmanager
-def _again_and_again(what: Callable[[], object], every: float) -> Iterator[None]:
-    over = threading.Event()
-
-    def run() -> None:
-        while not over.wait(every):
-            what()
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join(5)
 
 
 # --- what is put right ---------------------------------------------------------------------------
@@ -127,7 +109,7 @@ def test_what_they_do_while_the_base_reads_is_put_right(
         joined(self, seat)
 
     monkeypatch.setattr(ranges.Range, "joined", join)
-    with _again_and_again(lambda: world.etcd.put(hurt, b"strange"), 0.01):
+    with strangers.again_and_again(lambda: world.etcd.put(hurt, b"strange"), 0.01):
         world.worker(sync=WATCH).follows(30)
     world.equal(30)
 
@@ -303,7 +285,7 @@ def test_a_key_that_somebody_keeps_writing_is_contested(world: mirroring.World) 
         if world.etcd.value(hurt) != b"theirs":
             world.etcd.put(hurt, b"theirs")
 
-    with _again_and_again(theirs, 0.02):
+    with strangers.again_and_again(theirs, 0.02):
         told = worker.wait(lambda r: r.drift is not None and r.drift.contested == 1, 20)
         assert told.drift is not None
         assert told.drift.paths == (hurt,)
@@ -354,6 +336,6 @@ def test_one_who_writes_faster_than_we_look_is_contested_too(world: mirroring.Wo
     worker = world.worker(sync=WATCH)
     worker.follows()
     worker.wait(_is_watched)
-    with _again_and_again(lambda: world.etcd.put(world.root, b"theirs"), 0.0):
+    with strangers.again_and_again(lambda: world.etcd.put(world.root, b"theirs"), 0.0):
         worker.wait(lambda r: r.drift is not None and r.drift.contested == 1, 20)
     world.equal(60)

@@ -3,17 +3,15 @@ change of the same node, a lease, a guard, a pause, a part of a tree only, a mem
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import etcd3.etcdrpc as rpc
 import pytest
 
 from tests import etcd_cluster, polling
-from tests.integration import mirroring, observing
+from tests.integration import mirroring, observing, strangers
 from zk2etcd import messages
 from zk2etcd.sandbox import servers
 from zk2etcd_workers.drift import watcher
@@ -37,25 +35,6 @@ def watched(worker: mirroring.Worker, number: int = 0) -> messages.ShardReport:
     return worker.wait(
         lambda report: report.drift is not None and report.drift.why is None, number=number
     )
-
-
-@contextlib.contextmanager
-def war(world: mirroring.World, key: str) -> Iterator[None]:
-    """Somebody puts it back each time that it is put right."""
-    over = threading.Event()
-
-    def run() -> None:
-        while not over.wait(0.02):
-            if world.etcd.value(key) != b"theirs":
-                world.etcd.put(key, b"theirs")
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join(5)
 
 
 def stays(what: Callable[[], object], seconds: float = 1.0) -> None:
@@ -83,7 +62,7 @@ def test_a_change_in_zookeeper_waits_for_no_contested_key(world: mirroring.World
     def seen(value: bytes | None) -> bool:
         return any(each.key == key.encode() and each.value == value for each in list(events))
 
-    with war(world, key):
+    with strangers.war(world.etcd, key):
         worker.wait(lambda report: report.drift is not None and report.drift.repaired >= 5, 30)
         for number in range(5):  # The next repair is four seconds away, then eight.
             value, began = b"newer%d" % number, time.monotonic()
