@@ -24,8 +24,8 @@ class _Tag(NamedTuple):
 
 
 class Hearing(stream.Stream):
-    """Values are dropped as soon as they came: nothing is kept but keys of which it is not known
-    yet who wrote them (`ours`)."""
+    """Nothing is kept but keys of which it is not known yet who wrote them, and what was told with
+    few of those (`ours`)."""
 
     parts = True
 
@@ -74,19 +74,29 @@ class Hearing(stream.Stream):
         self._wake()
 
 
-def _changes(events: Sequence[Any]) -> Iterator[ours.Change]:
+class _Told(NamedTuple):
+    """Of one revision, or one part of it."""
+
+    revision: int
+    events: Sequence[Any]
+
+    @property
+    def size(self) -> int:
+        return len(self.events)
+
+    def read(self) -> ours.Change:
+        keys = list(map(_KEY, self.events))
+        if _DELETE not in map(_TYPE, self.events):
+            return ours.Change(self.revision, keys)
+        gone = frozenset(event.kv.key for event in self.events if event.type == _DELETE)
+        return ours.Change(self.revision, keys, gone)
+
+
+def _changes(events: Sequence[Any]) -> Iterator[_Told]:
     """By revision. Mostly they are all of one: they come in order, so its ends tell."""
     first = _REVISION(events[0])
     if first == _REVISION(events[-1]):
-        yield _change(first, events)
+        yield _Told(first, events)
         return
     for revision, some in itertools.groupby(events, _REVISION):
-        yield _change(revision, list(some))
-
-
-def _change(revision: int, events: Sequence[Any]) -> ours.Change:
-    keys = list(map(_KEY, events))
-    if _DELETE not in map(_TYPE, events):
-        return ours.Change(revision, keys)
-    gone = frozenset(event.kv.key for event in events if event.type == _DELETE)
-    return ours.Change(revision, keys, gone)
+        yield _Told(revision, list(some))

@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 _MOST = 4096
 """Revisions that are remembered."""
 _LAST = 64
 MOST_HELD = 100_000
 """Keys that wait for answers."""
+MOST_UNREAD = 16
+"""Changes that wait as they were told, with the values that came: more are read, and drop them."""
 
 
 class Change(NamedTuple):
@@ -27,9 +29,26 @@ class Change(NamedTuple):
     keys: Sequence[bytes]
     gone: Collection[bytes] = ()
 
+    @property
+    def size(self) -> int:
+        return len(self.keys)
+
+    def read(self) -> Change:
+        return self
+
+
+class Told(Protocol):
+    """A change as etcd tells of it: `size` in keys, which nobody reads if it is our own."""
+
+    @property
+    def revision(self) -> int: ...
+    @property
+    def size(self) -> int: ...
+    def read(self) -> Change: ...
+
 
 class _Held(NamedTuple):
-    change: Change
+    change: Told
     before: int
     """Txns with lower numbers had been sent."""
 
@@ -72,12 +91,13 @@ class Ours:
                 del self._known[next(iter(self._known))]
         return self._strange()
 
-    def heard(self, change: Change) -> Sequence[Change]:
+    def heard(self, change: Told) -> Sequence[Change]:
         """etcd tells of it. What turns out to be strangers'."""
         self._heard = max(self._heard, change.revision)
         if change.revision not in self._known:
-            self._held.append(_Held(change, self._next))
-            self._keys_held += len(change.keys)
+            waits = change if len(self._held) < MOST_UNREAD else change.read()
+            self._held.append(_Held(waits, self._next))
+            self._keys_held += change.size
             if self._keys_held > self._most_held:
                 self._held.clear()
                 self._keys_held, self.overflows = 0, self.overflows + 1
@@ -99,9 +119,9 @@ class Ours:
         unanswered = next(iter(self._under_way), self._next)
         while self._held and self._held[0].before <= unanswered:
             change = self._held.popleft().change
-            self._keys_held -= len(change.keys)
+            self._keys_held -= change.size
             if change.revision not in self._known:
-                found.append(change)
+                found.append(change.read())
         self._prune()
         return found
 

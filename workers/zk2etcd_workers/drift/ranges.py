@@ -117,7 +117,7 @@ class Range:
             self.seats = tuple(each for each in self.seats if each is not seat)
         self.left_at = now
 
-    def heard(self, change: ours.Change) -> None:
+    def heard(self, change: ours.Told) -> None:
         with self._lock:
             found = self._ours.heard(change)
             lost = self._ours.overflows != self._overflows

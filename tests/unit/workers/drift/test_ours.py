@@ -88,6 +88,41 @@ def test_what_is_held_has_a_bound() -> None:
     assert len(known.ended(number, 1000)) == 5
 
 
+class Told:
+    """A change whose keys were not read yet."""
+
+    size = 1
+
+    def __init__(self, revision: int, reads: list[int]) -> None:
+        self.revision, self._reads = revision, reads
+
+    def read(self) -> ours.Change:
+        self._reads.append(self.revision)
+        return change(self.revision)
+
+
+def test_our_own_are_not_read() -> None:
+    known, reads = ours.Ours(), list[int]()
+    known.ended(known.sent(), 5)
+    assert not known.heard(Told(5, reads))
+    number = known.sent()
+    assert not known.heard(Told(6, reads))
+    assert not known.ended(number, 6)
+    assert reads == []
+    assert known.heard(Told(7, reads)) == [change(7)]
+    assert reads == [7]
+
+
+def test_only_few_wait_with_the_values_that_were_told_with_them() -> None:
+    known, reads = ours.Ours(), list[int]()
+    number = known.sent()
+    for revision in range(1, 101):
+        known.heard(Told(revision, reads))
+    assert reads == list(range(ours.MOST_UNREAD + 1, 101))
+    found = known.ended(number, 1000)
+    assert found == [change(revision) for revision in range(1, 101)]
+
+
 def test_what_is_remembered_has_a_bound() -> None:
     """A watch that is dead tells of nothing, and nobody may remember all."""
     known = ours.Ours(most=10)
