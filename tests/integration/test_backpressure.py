@@ -75,6 +75,36 @@ def test_a_full_sync_does_not_run_ahead_of_its_repairs(
     assert 100 <= most[0] <= 300 + 2 * 100
 
 
+@pytest.mark.parametrize(("size", "most"), [(10, 300), (200_000, 60)])
+def test_the_next_repairs_are_read_while_others_are_written_if_values_are_small(
+    world: mirroring.World, monkeypatch: pytest.MonkeyPatch, size: int, most: int
+) -> None:
+    looks, under_way, beside = repair.Repairs._look, list[int](), list[bool]()
+
+    def watched(self: repair.Repairs, asked: Any) -> None:
+        beside.append(bool(self._reading or self._writing))
+        looks(self, asked)
+        read = sum(len(each.paths) for _, each in self._reading.values())
+        under_way.append(read + len(self._writing))
+
+    monkeypatch.setattr(repair.Repairs, "_look", watched)
+    world.zk.create(world.root, b"")
+    nodes = [(world.path(f"n{number:05d}"), b"v" * size) for number in range(2_000)]
+    if size > 1_000:
+        del nodes[60:]
+        for path, value in nodes:
+            world.zk.create(path, value)
+    else:
+        observing.seed(world.zk, nodes)
+    worker = world.worker()
+    worker.follows()
+    world.etcd.put_many((path, b"other") for path, _ in nodes)
+    worker.full_sync(40)
+    world.equal()
+    assert max(under_way) <= most
+    assert any(beside) == (size < 1_000)
+
+
 # --- an etcd that stands still -------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Collection, Iterable, MutableMapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from zk2etcd import errors
 from zk2etcd_workers.etcd import wire
@@ -23,10 +23,21 @@ from zk2etcd_workers.zookeeper import protocol, reply as replies
 
 Batch = etcd_side.Batch
 Found = etcd_side.Found
+_AT_ONCE = 3
+"""Batches under way where values are small: while one is written the next is read."""
+
+
+class _Writing(NamedTuple):
+    """A repair under way: since a stranger changed its key; no event had told of it; its key was
+    somebody else's, as far as was known."""
+
+    strange: bool
+    untold: bool
+    passed: bool
 
 
 class Repairs:
-    """The repairs of one full sync after another, one batch at a time, on the shard's thread."""
+    """The repairs of one full sync after another, batch by batch, on the shard's thread."""
 
     def __init__(
         self,
@@ -47,16 +58,13 @@ class Repairs:
         self._deliver = deliver
         self._nominated: list[bytes] = []
         self._strange: dict[bytes, None] = {}
-        self._is_strange = False
-        """Whether the batch under way, or the last one, is of those."""
+        self._was_strange = False
+        """Whether the last batch was of those."""
         self._ramp = pacing.Ramp(ctx.etcd.learned.reads, lambda: _large(ctx))
         self._received = 0
-        self._reading = False
-        self._began = 0.0
-        self._writing: dict[bytes, bool] = {}
-        """Whether no event had told of it."""
-        self._passed: set[bytes] = set()
-        """Of the batch, those whose keys were somebody else's, as far as was known."""
+        self._batches = itertools.count()
+        self._reading: dict[int, tuple[float, etcd_side.Asked]] = {}
+        self._writing: dict[bytes, _Writing] = {}
         self._ended: full_sync.Ended | None = None
         self.trace_id = ctx.trace_id
         self.log = ctx.log
@@ -98,12 +106,14 @@ class Repairs:
 
     @property
     def finished(self) -> bool:
-        busy = (self._reading or self._writing) and not self._is_strange
-        return self._ended is not None and not (self._nominated or busy)
+        if self._ended is None or self._nominated:
+            return False
+        reading = any(not asked.strange for _, asked in self._reading.values())
+        return not reading and all(each.strange for each in self._writing.values())
 
     def waited(self, now: float) -> float:
-        """Seconds since the batch began that is still being read."""
-        return now - self._began if self._reading else 0.0
+        """Seconds since the oldest batch began that is still being read."""
+        return now - min((began for began, _ in self._reading.values()), default=now)
 
     def close(self) -> full_sync.Ended:
         """Hand over the end of the full sync, for the one report of it."""
@@ -113,22 +123,35 @@ class Repairs:
         return ended
 
     def begin(self) -> None:
-        """Start the next batch if none is under way. What is dirty is about to be read and written
-        anyway; what is busy waits."""
-        if self._reading or self._writing or not (self._strange or self._nominated):
-            return
-        # In turn, so that neither waits for the last of the others.
-        for strange in (not self._is_strange, self._is_strange):
-            if batch := self._next(strange=strange):
-                self._is_strange = strange
-                self._look(batch)
+        """Start the next batches. What is dirty is about to be read and written anyway; what is
+        busy waits."""
+        while (self._strange or self._nominated) and self._has_room():
+            # In turn, so that neither waits for the last of the others.
+            for strange in (not self._was_strange, self._was_strange):
+                if batch := self._next(strange=strange):
+                    self._was_strange = strange
+                    self._look(etcd_side.Asked(next(self._batches), batch, strange))
+                    break
+            else:
                 return
+
+    def _has_room(self) -> bool:
+        """Of small values more than one batch goes at once, of large ones the next has to wait."""
+        under_way = len(self._writing) + sum(len(each.paths) for _, each in self._reading.values())
+        if not under_way:
+            return True
+        batch = self._most()
+        return self._ramp.is_full and under_way + batch <= _AT_ONCE * batch
+
+    def _most(self) -> int:
+        """Paths in one batch."""
+        reads = self._ctx.etcd.learned.reads // (1 if self._ctx.marks is None else 2)
+        return max(1, min(reads, self._ramp.batch))
 
     def _next(self, *, strange: bool) -> list[bytes]:
         batch, later = [], []
-        reads = self._ctx.etcd.learned.reads // (1 if self._ctx.marks is None else 2)
         waiting: Collection[bytes] = self._strange if strange else self._nominated
-        most = min(max(1, min(reads, self._ramp.batch)), len(waiting))
+        most = min(self._most(), len(waiting))
         if not (most := self._ctx.etcd.take(most)):
             return []
         first = list(itertools.islice(waiting, most))
@@ -146,16 +169,15 @@ class Repairs:
         self._ctx.etcd.give(most - len(batch))
         return batch
 
-    def _look(self, batch: list[bytes]) -> None:
-        self._reading = True
-        self._began = time.monotonic()
-        for path in batch:
+    def _look(self, asked: etcd_side.Asked) -> None:
+        self._reading[asked.number] = time.monotonic(), asked
+        for path in asked.paths:
             self._busy[path] = self._dirty.sequence & ~1
-        reads = [wire.Range(self._ctx.mapping.key(path)) for path in batch]
+        reads = [wire.Range(self._ctx.mapping.key(path)) for path in asked.paths]
         if self._ctx.marks is not None:
-            reads += [wire.Range(self._ctx.ours.key(path)) for path in batch]
+            reads += [wire.Range(self._ctx.ours.key(path)) for path in asked.paths]
         self._ctx.etcd.txn_soon(
-            wire.Txn((), reads), lambda answer, error: self._deliver(Found(batch, answer, error))
+            wire.Txn((), reads), lambda answer, error: self._deliver(Found(asked, answer, error))
         )
 
     def found(self, found: Found) -> None:
@@ -164,66 +186,63 @@ class Repairs:
         :raises errors.EtcdError: etcd did not answer.
         """
         too_many = isinstance(found.error, errors.TooManyOperations | errors.TooLarge)
-        if too_many and self._ctx.etcd.learned.fewer_reads(len(found.paths)):
-            self._later(found.paths)
+        if too_many and self._ctx.etcd.learned.fewer_reads(len(found.asked.paths)):
+            self._later(found.asked)
             return
         if found.error is not None or found.answer is None:
             raise found.error or errors.EtcdUnavailable("etcd did not answer a repair's read")
-        there = {}
-        for at, path in enumerate(found.paths):
-            for kv in found.answer.kvs(at):
-                there[path] = kv
+        answer, asked = found.answer, found.asked
+        there = {path: kv for at, path in enumerate(asked.paths) for kv in answer.kvs(at)}
         self._ramp.saw(sum(len(kv.value) for kv in there.values()))
-        self._read(etcd_side.batch(self._ctx, found.paths, there, found.answer))
+        self._read(etcd_side.batch(self._ctx, asked, there, answer))
 
-    def _later(self, paths: Sequence[bytes]) -> None:
+    def _later(self, asked: etcd_side.Asked) -> None:
         """Give a batch up before anything of it was written; it comes again."""
-        self._reading = False
+        del self._reading[asked.number]
+        self._give_back(asked.paths, strange=asked.strange)
+
+    def _give_back(self, paths: Sequence[bytes], *, strange: bool) -> None:
+        """They come once more."""
         for path in paths:
             self._busy.pop(path, None)
         self._ctx.etcd.give(len(paths))
-        self._again(paths)
-
-    def _again(self, paths: Sequence[bytes]) -> None:
-        """Those of the batch under way come once more."""
-        if self._is_strange:
+        if strange:
             self.strange(paths)
         else:
             self._nominated += paths
 
     def _read(self, batch: Batch) -> None:
         # Walks of other shards may hold all permits for a moment; repairs are in no hurry.
-        wanted = pacing.fitting(batch.paths, self._ctx.session.request_size.most)
+        asked = batch.asked
+        wanted = pacing.fitting(asked.paths, self._ctx.session.request_size.most)
         while not (granted := self._ctx.session.take(wanted, live=True)):
             self._ctx.turn.pause(0.002)
-        now, later = batch.paths[:granted], batch.paths[granted:]
-        for path in later:
-            self._busy.pop(path, None)
-        self._ctx.etcd.give(len(later))
-        self._again(later)
+        now, later = asked.paths[:granted], asked.paths[granted:]
+        self._give_back(later, strange=asked.strange)
         ops = [(protocol.GET_DATA, path) for path in now]
-        self._ctx.session.read(ops, self._deliver, batch._replace(paths=now))
+        self._ctx.session.read(ops, self._deliver, batch)
 
     def read(self, reply: replies.Reply) -> None:
         """Both sides are known; write what differs. An event comes before any reply that shows
         its change: a path that is dirty by now differs because it has just changed."""
-        self._reading = False
+        batch: Batch = reply.tag
+        strange = batch.asked.strange
+        del self._reading[batch.asked.number]
         self._ramp.saw(sum(len(node.data) for node in reply.results if type(node) is tree.Node))
         writes = []
-        self._passed.clear()
         for (_, path), node in zip(reply.ops, reply.results, strict=True):
-            there = reply.tag.there.get(path)
-            if path in reply.tag.theirs:
+            there = batch.there.get(path)
+            write, passed = None, False
+            if path in batch.theirs:
                 self._collides(path, node)
-                write = None
             else:
-                write = self._compare(path, node, there)
-                self._is_ours(path, differs=write is not None)
+                write = self._compare(path, node, there, strange=strange)
+                passed = self._passes(path, differs=write is not None)
             if write is None or path in self._dirty:
                 self._busy.pop(path, None)
             else:
-                untold = not self._is_strange and self._told.is_untold(path, node, there)
-                self._writing[path] = untold
+                untold = not strange and self._told.is_untold(path, node, there)
+                self._writing[path] = _Writing(strange, untold, passed)
                 writes.append(write)
         writes = self._spared(writes)
         self._ctx.etcd.give(len(reply.ops) - len(writes))
@@ -238,12 +257,12 @@ class Repairs:
         return [write for write in writes if write.path not in kept]
 
     def _compare(
-        self, path: bytes, node: tree.Node | tree.Miss, there: wire.Present | None
+        self, path: bytes, node: tree.Node | tree.Miss, there: wire.Present | None, *, strange: bool
     ) -> plan.Write | None:
         key = self._ctx.mapping.key(path)
         revision = there.revision if there else 0
         if confirm.is_absent(self._ctx, node):
-            never = self._is_strange or self._ctx.config.sync.deletes == "never"
+            never = strange or self._ctx.config.sync.deletes == "never"
             if there is None or never or self._ctx.waiting.keeps(path):
                 return None
             return plan.Write(key, None, path, 0, 0, revision)
@@ -261,43 +280,44 @@ class Repairs:
         elif confirm.is_absent(self._ctx, node):
             self._ctx.conflicts.discard(path)
 
-    def _is_ours(self, path: bytes, *, differs: bool) -> None:
-        """Nobody else has its key, or not any more."""
-        if self._ctx.conflicts.has(path):
-            if differs:
-                self._passed.add(path)
-            else:
-                self._ctx.conflicts.discard(path)
+    def _passes(self, path: bytes, *, differs: bool) -> bool:
+        """Nobody else has its key; True if somebody had, as far as was known, and it is written."""
+        if not self._ctx.conflicts.has(path):
+            return False
+        if not differs:
+            self._ctx.conflicts.discard(path)
+        return differs
 
     def applied(self, settled: apply.Settled) -> None:
         """A Txn of repairs has ended; what moved meanwhile is looked at once more."""
         for write in settled.done:
-            missed = self._writing.pop(write.path, False)
-            kind: Literal["put", "delete"] = "delete" if write.value is None else "put"
-            if not self._is_strange:
-                self.put += kind == "put"
-                self.deleted += kind == "delete"
-            if write.path in self._passed and kind == "put":
-                # Nothing was wrong: somebody has let go of it.
-                self.log.info("a key is ours now", path=tree.shown(write.path))
-                continue
-            if self._is_strange:
-                self._put_right(write.path)
-                continue
-            self._ctx.instruments.fixed(kind)
-            self.missed += missed
-            self._ctx.instruments.missed(int(missed))
-            self.log.warning("repaired", path=tree.shown(write.path), op=kind, missed=missed)
-        for write, _ in settled.refused:
+            self._repaired(write, self._writing.pop(write.path))
+        for write in (*settled.theirs, *(write for write, _ in settled.refused)):
             self._writing.pop(write.path, None)
         for write in settled.moved:
-            self._writing.pop(write.path, None)
+            found = self._writing.pop(write.path)
             self._busy.pop(write.path, None)
-            if self._is_strange:
+            if found.strange:
                 # Whoever writes faster than we look would have us look for ever.
                 self.on_drift(write.path, False)
             else:
                 self._nominated.append(write.path)
+
+    def _repaired(self, write: plan.Write, found: _Writing) -> None:
+        kind: Literal["put", "delete"] = "delete" if write.value is None else "put"
+        if not found.strange:
+            self.put += kind == "put"
+            self.deleted += kind == "delete"
+        if found.passed and kind == "put":
+            # Nothing was wrong: somebody has let go of it.
+            self.log.info("a key is ours now", path=tree.shown(write.path))
+        elif found.strange:
+            self._put_right(write.path)
+        else:
+            self._ctx.instruments.fixed(kind)
+            self.missed += found.untold
+            self._ctx.instruments.missed(int(found.untold))
+            self.log.warning("repaired", path=tree.shown(write.path), op=kind, missed=found.untold)
 
     def _put_right(self, path: bytes) -> None:
         self._ctx.instruments.drift_repaired()

@@ -180,6 +180,11 @@ class Ramp:
     def batch(self) -> int:
         return self._now
 
+    @property
+    def is_full(self) -> bool:
+        """Values are as small as they may be for as many as there may be."""
+        return self._now == self._most
+
     def saw(self, size: int) -> None:
         """An answer's values came to `size` bytes."""
         large = self._large()

@@ -10,10 +10,18 @@ from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.shard import context
 
 
+class Asked(NamedTuple):
+    """Paths under repair, whose keys are read; `strange`: since strangers changed them."""
+
+    number: int
+    paths: list[bytes]
+    strange: bool
+
+
 class Batch(NamedTuple):
     """Paths under repair, with what etcd had. It is the tag of their read in ZooKeeper."""
 
-    paths: list[bytes]
+    asked: Asked
     there: dict[bytes, wire.Present]
     theirs: frozenset[bytes] = frozenset()
     """Of the paths, those whose key is there and not ours."""
@@ -22,25 +30,22 @@ class Batch(NamedTuple):
 class Found(NamedTuple):
     """What etcd answered about a batch."""
 
-    paths: list[bytes]
+    asked: Asked
     answer: wire.Answer | None
     error: errors.EtcdError | None
 
 
 def batch(
-    ctx: context.Context,
-    paths: list[bytes],
-    there: dict[bytes, wire.Present],
-    answer: wire.Answer,
+    ctx: context.Context, asked: Asked, there: dict[bytes, wire.Present], answer: wire.Answer
 ) -> Batch:
     """What of it is ours, and the paths of what is not.
 
     :param answer: with `ownership: marks` their marks, read behind them.
     """
     if ctx.marks is None:
-        return Batch(paths, there)
-    theirs = _theirs(ctx, paths, there, answer)
-    return Batch(paths, {path: kv for path, kv in there.items() if path not in theirs}, theirs)
+        return Batch(asked, there)
+    theirs = _theirs(ctx, asked.paths, there, answer)
+    return Batch(asked, {path: kv for path, kv in there.items() if path not in theirs}, theirs)
 
 
 def _theirs(
