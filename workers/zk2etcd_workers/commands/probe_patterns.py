@@ -69,13 +69,14 @@ def _matching(both: both_sides.Sides, pattern: str, source: str) -> _Matching:
     if matcher(start):
         start = start[: start.rindex(b"/")] or b"/"
     until, level = time.monotonic() + _SECONDS, [start]
+    at_once = probe_zookeeper.few(_AT_ONCE, both.settings.zookeeper)
     while level:
         paths, level = level, []
-        for at in range(0, len(paths), _AT_ONCE):
+        for at in range(0, len(paths), at_once):
             if time.monotonic() > until:
                 found.whole = False
                 return found
-            for path in _children(both, paths[at : at + _AT_ONCE], found):
+            for path in _children(both, paths[at : at + at_once], found):
                 if matcher(path):
                     found.nodes += 1
                 elif matcher.leads(path):

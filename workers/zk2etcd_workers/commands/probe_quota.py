@@ -6,6 +6,7 @@ first ones in the order of a walk stand for all.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 
 from zk2etcd import errors, messages, text
@@ -19,6 +20,7 @@ from zk2etcd_workers.zookeeper import protocol_choice
 _SIDE = probe_etcd.SIDE
 _SAMPLE_NODES = 2_000
 _SAMPLE_BYTES = 4 * 1024 * 1024
+_SAMPLE_SECONDS = 5.0
 _MOST_EXCLUDED = 8
 _ROOM = "raise etcd's --quota-backend-bytes, or exclude what need not be mirrored"
 
@@ -92,12 +94,13 @@ def _sample(ctx: context.Context) -> tuple[space.Seen, space.Seen | None, bool]:
     """The first nodes of a walk, of one bucket if there are several, and their marks; and whether
     it is all."""
     nodes = names = size = 0
-    whole = ctx.shard.buckets == 1
+    whole, until = ctx.shard.buckets == 1, time.monotonic() + _SAMPLE_SECONDS
     for run in ctx.walk():
         nodes += len(run.keys)
         names += sum(map(len, run.keys))
         size += sum(len(value or b"") for value in run.values)
-        if nodes >= _SAMPLE_NODES or names + size >= _SAMPLE_BYTES:
+        enough = nodes >= _SAMPLE_NODES or names + size >= _SAMPLE_BYTES
+        if enough or time.monotonic() > until:
             whole = False
             break
     marked = None

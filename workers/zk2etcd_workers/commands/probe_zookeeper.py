@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import heapq
 import re
 import time
@@ -20,6 +21,7 @@ from zk2etcd_workers.zookeeper import (
 
 SIDE = finding.Side("ZooKeeper")
 _LOOKED_AT = 64
+_SECONDS = 5
 _REQUEST_BYTES = 8192
 _ANYONE = "world:anyone"
 _MODE = re.compile(rb"Mode: ([a-z-]+)")
@@ -124,14 +126,35 @@ def _many(shard: messages.Shard, children: int) -> finding.Fact:
 
 
 def read(both: both_sides.Sides, ops: Sequence[protocols.Op]) -> Sequence[tree.Result]:
-    """One bulk read, waited for.
+    """Some reads, in requests that a small jute.maxbuffer lets pass, as many at once as a session
+    may have under way, waited for.
 
-    :raises errors.ZooKeeperError: it was not answered.
+    :raises errors.ZooKeeperError: one was not answered.
     """
-    while (granted := both.session.take(len(ops), live=True)) < len(ops):
-        both.session.give(granted)
+    found: list[tree.Result] = []
+    ramp = pacing.Ramp(_LOOKED_AT, both.session.line.large)
+    while len(found) < len(ops):
+        left = ops[len(found) : len(found) + ramp.batch]
+        left = left[: pacing.fitting([path for _, path in left], _REQUEST_BYTES)]
+        part = left[: _permitted(both, left)]
+        found += both.answer(functools.partial(both.session.read, part)).results
+        ramp.saw(sum(len(n.data) for n in found[-len(part) :] if isinstance(n, tree.Node)))
+    return found
+
+
+def _permitted(both: both_sides.Sides, ops: Sequence[protocols.Op]) -> int:
+    """How many of them may go now, after a wait if need be. Listings need no permit, and give none
+    back (`session.Session.read`)."""
+    data = [at for at, (kind, _) in enumerate(ops) if kind == protocols.GET_DATA]
+    while data and not (granted := both.session.take(len(data), live=True)):
         time.sleep(0.01)
-    return both.answer(lambda sink: both.session.read(ops, sink)).results
+    return data[granted] if data and granted < len(data) else len(ops)
+
+
+def few(most: int, settings: connections.ZooKeeper) -> int:
+    """How many may be looked at where `most` would do: no more than are read in some seconds."""
+    rate = settings.max_reads_per_second
+    return most if rate is None else min(most, rate * _SECONDS)
 
 
 def _root(
@@ -152,16 +175,13 @@ def _children(
 ) -> Iterator[finding.Fact]:
     """Some of the children: an ACL is not inherited, so the root tells nothing of them."""
     root = shard.source.encode()
-    paths = [tree.join(root, name) for name in heapq.nsmallest(_LOOKED_AT, names)]
+    most = few(_LOOKED_AT, both.settings.zookeeper)
+    paths = [tree.join(root, name) for name in heapq.nsmallest(most, names)]
     closed = mapping.Mapping.of(shard).is_closed
     kept = [path for path in paths if not closed(path)]
     if not kept:
         return
-    found: list[tree.Result] = []
-    while len(found) < len(kept):  # in requests that a small jute.maxbuffer lets pass
-        left = kept[len(found) :]
-        part = left[: pacing.fitting(left, _REQUEST_BYTES)]
-        found += read(both, [(protocols.GET_DATA, path) for path in part])
+    found = read(both, [(protocols.GET_DATA, path) for path in kept])
     denied = [path for path, node in zip(kept, found, strict=True) if node is tree.Miss.NO_AUTH]
     if denied:
         who = identity(both.settings.zookeeper)
