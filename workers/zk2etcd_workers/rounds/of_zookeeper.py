@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from zk2etcd_workers.model import tree
+from zk2etcd_workers.model import pacing, tree
 from zk2etcd_workers.rounds import seat
 from zk2etcd_workers.zookeeper import reply as replies, session as sessions
 
@@ -80,7 +80,8 @@ class OfZooKeeper:
         self._asked_at, self.due = now, now + self._patience
         self._count += 1
         begun = self._round = _Round(time.time(), epoch, here)
-        roots = list(_batches(self._wanted(here), self._sizes))
+        most = session.request_size.most
+        roots = list(_batches(self._wanted(here), self._sizes, most))
         checks = list(self._checked(here)) if session.may_check_watches else []
         begun.left = 1 + len(roots) + len(checks)
         session.sync(here[0].ctx.root, self._deliver, self._tag("sync"))
@@ -145,16 +146,20 @@ class OfZooKeeper:
                 each.root_is(node)
 
 
-def _batches(roots: Iterator[bytes], sizes: Mapping[bytes, int]) -> Iterator[Sequence[bytes]]:
-    """A bulk read holds one of the server's threads, and its answer is one message."""
+def _batches(
+    roots: Iterator[bytes], sizes: Mapping[bytes, int], most: int
+) -> Iterator[Sequence[bytes]]:
+    """A bulk read holds one of the server's threads, and its answer is one message; its request has
+    at most so many bytes."""
     batch: list[bytes] = []
-    size = 0
+    size = asks = 0
     for root in roots:
-        wanted = sizes.get(root, _UNKNOWN)
-        if batch and (len(batch) >= _MOST_ROOTS or size + wanted > _MOST_BYTES):
+        wanted, asked = sizes.get(root, _UNKNOWN), len(root) + pacing.OP_BYTES
+        full = len(batch) >= _MOST_ROOTS or size + wanted > _MOST_BYTES or asks + asked > most
+        if batch and full:
             yield batch
-            batch, size = [], 0
+            batch, size, asks = [], 0, 0
         batch.append(root)
-        size += wanted + len(root)
+        size, asks = size + wanted + len(root), asks + asked
     if batch:
         yield batch

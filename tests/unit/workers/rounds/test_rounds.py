@@ -13,7 +13,7 @@ import pytest
 from zk2etcd import errors
 from zk2etcd_workers.etcd import client as etcd, wire
 from zk2etcd_workers.leasing import leases
-from zk2etcd_workers.model import tree
+from zk2etcd_workers.model import pacing, tree
 from zk2etcd_workers.ownership import acknowledged, fence, records
 from zk2etcd_workers.rounds import rounds, seat
 from zk2etcd_workers.zookeeper import reply as replies, session as sessions
@@ -27,6 +27,7 @@ class ZooKeeper:
 
     def __init__(self) -> None:
         self.epoch, self.connected, self.may_check_watches = 3, True, True
+        self.request_size = pacing.RequestSize()
         self.roots: dict[bytes, Any] = {}
         self.gone: set[bytes] = set()
         self.listed: dict[bytes, watches.Lists] = {}
