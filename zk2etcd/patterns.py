@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterable
 
 ANY_DEPTH = "**"
+_END = r"(?=/|\Z)"
+"""Of an element."""
 _TOKEN = re.compile(r"\\\*|\*+|[^*\\]+|\\")
 
 
@@ -90,11 +92,23 @@ def _stars(text: str) -> list[str]:
 
 @functools.lru_cache(maxsize=1024)
 def _element(text: str) -> str:
-    """The expression of one element; each that is found in a path has a character at least."""
+    """The expression of one element; each that is found in a path has a character at least.
+
+    Names are others', and may be long: what stands between two wildcards is taken where it is found
+    first, and nothing else is tried (an atomic group). To try them all would take for ever.
+    """
     if text == "*":
         return "[^/]+"
-    parts = ["[^/]*" if each == "*" else re.escape(concrete(each)) for each in _TOKEN.findall(text)]
-    return "".join(parts)
+    texts = [""]
+    for each in _TOKEN.findall(text):
+        if each.startswith("*"):
+            texts.append("")
+        else:
+            texts[-1] += re.escape(concrete(each))
+    first, *between, last = texts if len(texts) > 1 else (*texts, "")
+    if len(texts) == 1:
+        return first
+    return f"{first}{''.join(f'(?>[^/]*?{each})' for each in between)}[^/]*{last}{_END}"
 
 
 def _elements(text: str) -> list[str]:
@@ -102,9 +116,15 @@ def _elements(text: str) -> list[str]:
 
 
 def _joined(elements: list[str]) -> str:
-    return "".join(
-        "(?:/[^/]+)*" if each == ANY_DEPTH else f"/{_element(each)}" for each in elements
-    )
+    """`**` leads, too, to where what follows is found first: all the rest is below that."""
+    parts: list[list[str]] = [[]]
+    for each in elements:
+        if each == ANY_DEPTH:
+            parts.append([])
+        else:
+            parts[-1].append(f"/{_element(each)}")
+    first, *further = ["".join(part) for part in parts]
+    return first + "".join(f"(?>(?:/[^/]+)*?{part}{_END})" for part in further if part)
 
 
 def _any(expressions: Iterable[str]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests import polling, proxy
-from tests.acceptance import both_sides, conftest as fixtures, installed
+from tests.acceptance import both_sides, conftest as fixtures, installed, metrics_text
 from zk2etcd.sandbox import servers
 from zk2etcd_workers.commands import generate
 
@@ -60,8 +60,11 @@ class Thin:
     def nothing_was_lost(self, supervisor: installed.Supervisor) -> Mapping[str, Any]:
         """No session, no lease, no shard; how its worker stands."""
         for event in ("starting over", "shard in error", "lease gone: a new one is taken"):
-            assert not supervisor.events(event)
-        assert self.source.connections == 1, "a session was lost"
+            said = [f"{told['timestamp']}: {told}" for told in supervisor.events(event)]
+            assert not said, "\n".join(said)
+        _, metrics = supervisor.ask("/metrics")
+        established = metrics_text.parse(metrics)["zk2etcd_zk_conn_total"]
+        assert established == 1, "a session was lost"
         assert not any(shard["error"] for shard in supervisor.shards().values())
         workers: list[Mapping[str, Any]] = supervisor.status()["workers"]
         return workers[0]

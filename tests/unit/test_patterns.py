@@ -100,6 +100,23 @@ def test_examples(pattern: str, matching: list[str], others: list[str]) -> None:
     assert [path for path in others if matcher(path.encode())] == []
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    ("pattern", "path"),
+    [
+        ("/a/*.*.*.*Service", "/a/" + "." * 20_000),
+        ("/a/*a*a*a*b/x", "/a/" + "a" * 20_000 + "/x"),
+        ("/**/b/**/b/**/c", "/b" * 2_000),
+        ("/**/*a*a*/**/*a*a*/x", "/aaaaaaaaaaaaaaaaaaaa" * 500),
+    ],
+)
+def test_a_long_path_takes_no_longer_than_its_length(pattern: str, path: str) -> None:
+    """Whoever may make a node could else hold a worker up for ever, by its name."""
+    matcher = patterns.Matcher([pattern])
+    assert not matcher(path.encode())
+    matcher.leads(path.encode())
+
+
 def test_none_match_nothing() -> None:
     assert not patterns.Matcher([])(b"/")
     assert not patterns.Matcher([]).leads(b"/")
