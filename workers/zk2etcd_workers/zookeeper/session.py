@@ -91,8 +91,9 @@ class Session(link.Link):
     def _list_again(self, path: bytes) -> None:
         """For a shard that still wants to know; what is new is told as events."""
         if self._routes.above(path + b"/") is not None:
-            ops = [(protocol.GET_CHILDREN, path)]
-            self._read_plainly(ops, _unheard, None, 0, again=True)
+            self._read_plainly([(protocol.GET_CHILDREN, path)], _unheard, None, 0, again=True)
+        elif self._standing is not None:
+            self._standing.watches.unlisted(path)
 
     def _agreed(self, choice: protocol_choice.Choice) -> None:
         self.protocol, self.why_classic = choice
@@ -219,9 +220,9 @@ class Session(link.Link):
         return none if (standing := self._standing) is None else standing.lists(root, epoch)
 
     def watch(self, root: bytes, sink: reply.ReplySink) -> None:
-        """Watch `root` and all below it: with one recursive watch; or, in the classic protocol,
-        `root` itself, and the rest as it is read."""
+        """Watch `root` and all below it; in the classic protocol all but `root` as it is read."""
         if self._standing is not None:
+            self._standing.watches.begins()
             self._send(protocol.Exists(root, watch=True), "exists", sink, None)
         else:
             self._send(protocol.AddWatch(root), "watch", sink, None)

@@ -54,16 +54,23 @@ class Hashes:
 
     def discard(self, path: bytes) -> None:
         mark = hash(path)
-        part = self._parts[mark % _PARTS]
         with self._lock:
+            part = self._parts[mark % _PARTS]
             at = bisect.bisect_left(part, mark)
             if at < len(part) and part[at] == mark:
                 del part[at]
 
+    def subtract(self, other: Hashes) -> None:
+        """Take out all that is in another set."""
+        with self._lock:
+            for at, gone in enumerate(other._parts):
+                if gone and (part := self._parts[at]):
+                    self._parts[at] = array("q", sorted(set(part).difference(gone)))
+
     def __contains__(self, path: bytes) -> bool:
         mark = hash(path)
-        part = self._parts[mark % _PARTS]
         with self._lock:
+            part = self._parts[mark % _PARTS]
             at = bisect.bisect_left(part, mark)
             return at < len(part) and part[at] == mark
 

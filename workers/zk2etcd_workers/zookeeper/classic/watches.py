@@ -48,6 +48,8 @@ class Watches:
     def __init__(self) -> None:
         self.known = hashes.Hashes()
         """Nodes that are there, or were told of: a child that is not among them is new."""
+        self._told = hashes.Hashes()
+        """What listings have told of, which may not have been read since, and so not be watched."""
         self._armed = hashes.Hashes()
         """Nodes whose children are watched, or about to be."""
         self._long: set[bytes] = set()
@@ -71,6 +73,15 @@ class Watches:
             self._changed.setdefault(path, self._changes)
         elif kind == DELETED:
             self.gone(path)
+        else:  # Until it is read again nothing tells of its end.
+            self.known.discard(path)
+
+    def begins(self) -> None:
+        """A shard is about to look at its tree, for the first time or again. What it was told of,
+        or another one that is gone, may never have been read: it left that out, or started over
+        before. So none of that counts as known any more, whoever it was told."""
+        told, self._told = self._told, hashes.Hashes()
+        self.known.subtract(told)
 
     def may_list(self, path: bytes) -> bool:
         """Whether to list a changed node now. A long listing is `due` a little later: made for each
@@ -197,12 +208,17 @@ class Watches:
 
     def _compare(self, path: bytes, names: Sequence[bytes], event: Event) -> None:
         """Tell of the children that are new, once, and of the denied that ended."""
-        new, named = self.known.add, self._named_above(path)
+        known, named = self.known, self._named_above(path)
         base = path if path != tree.ROOT else b""
         for name in names:
             child = base + b"/" + name
-            if new(child) or (named is not None and child not in named):
-                event(CREATED, child)
+            is_known = child in known
+            if is_known and (named is None or child in named):
+                continue
+            if not is_known:
+                self._told.add(child)  # first: `begins` may be counting, in another thread
+                known.add(child)
+            event(CREATED, child)
         if path in self._denied:
             there = {base + b"/" + name for name in names}
             for child in self._denied.pop(path) - there:

@@ -6,7 +6,7 @@ import time
 
 from zk2etcd_workers.zookeeper.classic import watches
 
-CREATED, DELETED, CHILDREN = watches.CREATED, watches.DELETED, watches.CHILDREN_CHANGED
+CREATED, DELETED, CHILDREN, CHANGED = watches.CREATED, watches.DELETED, watches.CHILDREN_CHANGED, 3
 
 
 class _Told:
@@ -33,6 +33,24 @@ def test_a_new_child_is_told_of_once() -> None:
     told.on.fired(DELETED, b"/p/b")
     assert told.list(b"/p", b"a", b"b", again=True) == [(CREATED, b"/p/b")]
     assert told.list(b"/", b"p", again=True) == [(CREATED, b"/p")]
+
+
+def test_what_was_told_of_and_perhaps_never_read_is_new_to_who_begins_anew() -> None:
+    told = _Told()
+    told.on.allow([b"/p/read"])
+    assert told.list(b"/p", b"read", b"told", again=True) == [(CREATED, b"/p/told")]
+    told.on.begins()
+    assert told.list(b"/p", b"read", b"told", again=True) == [(CREATED, b"/p/told")]
+    told.on.allow([b"/p/told"])
+    assert told.list(b"/p", b"read", b"told", again=True) == []
+
+
+def test_what_has_changed_is_new_until_it_is_read_again() -> None:
+    """Its watch is used up: nothing would tell of its end."""
+    told = _Told()
+    told.on.allow([b"/p/a", b"/p/b"])
+    told.on.fired(CHANGED, b"/p/a")
+    assert told.list(b"/p", b"a", b"b", again=True) == [(CREATED, b"/p/a")]
 
 
 def test_what_may_not_be_read_ends_with_the_listing() -> None:
