@@ -20,6 +20,10 @@ _COLD = 3
 """So much longer others wait for whom a shard is meant, if nobody had it when we came."""
 
 
+_PART = 4
+"""One that is alone takes one of so many shards before others may have come."""
+
+
 class Claims(NamedTuple):
     """What to claim in this moment, and when the next turn of ours comes (monotonic); the queue,
     to be remembered."""
@@ -30,12 +34,16 @@ class Claims(NamedTuple):
 
 
 def claims(now: situation.Situation) -> Claims:
-    adopted = [s for s in now.own.shards if now.is_ours(s) and not _in_hand(now, s)]
+    unknown = now.own.shards - now.own.hand.keys() - now.memory.leaving
+    adopted = [shard for shard in unknown if now.is_ours(shard)]
     if (begins_at := _begins_at(now)) > now.now:
         # Who shall have what is not worked out yet: with each member that comes it is another.
-        claim = [acts.Claim(tuple(sorted(adopted)))] if adopted else []
+        early, at = _early(now)
+        chosen = sorted([*adopted, *early])
+        claim = [acts.Claim(tuple(chosen))] if chosen else []
         queue = now.memory.queue if now.memory.unowned else ()
-        return Claims(claim, begins_at if begins_at < math.inf else None, queue)
+        soonest = min(begins_at, at)
+        return Claims(claim, soonest if soonest < math.inf else None, queue)
     queue = _queue(now)
     times = {shard: at for shard, at in turns(now, queue).items() if at < math.inf}
     due = [shard for shard, at in times.items() if at <= now.now]
@@ -74,6 +82,19 @@ def turns(now: situation.Situation, queue: Sequence[str]) -> Mapping[str, float]
     places = [*queue, now.own.name].index(now.own.name), len(queue)
     settled = _settled_at(now, len(free))
     return {shard: _turn(now, shard, places, settled) for shard in free}
+
+
+def _early(now: situation.Situation) -> tuple[list[str], float]:
+    """One that has seen nobody for a moment, but has too many shards to take them all: a part, as
+    that is hardly more than its share, so that it has something to do meanwhile. And when."""
+    if now.me is None or not now.me.takes or now.seen.members.keys() != {now.own.name}:
+        return [], math.inf
+    part = len(now.own.shards) // _PART - len(now.own.hand)
+    free = [shard for shard in _free(now) if shard in now.memory.cold]
+    if part <= 0 or len(free) <= now.rules.few:
+        return [], math.inf
+    at = now.memory.joined_at + min(now.rules.alone, now.rules.settle)
+    return (sorted(free)[:part], math.inf) if at <= now.now else ([], at)
 
 
 def _begins_at(now: situation.Situation) -> float:

@@ -100,13 +100,33 @@ def test_one_who_has_seen_nobody_else_waits_for_a_moment_only() -> None:
     }
 
 
-def test_one_alone_with_many_shards_waits_for_others_as_long_as_several_do() -> None:
+def test_one_alone_with_many_shards_takes_a_quarter_and_waits_for_others_with_the_rest() -> None:
     """If it were wrong to take them all, they could not all be given away soon."""
-    many = frozenset(f"s{at}" for at in range(RULES.few + 1))
+    many = frozenset(f"s{at}" for at in range(4 * RULES.few))
     cold = seen({}, {"a": census.Member("a", many)})
     me = dataclasses.replace(own("a", cold), shards=many)
-    assert claimed(after(me, cold, NOW, NOW + RULES.settle - 0.01)) == set()
-    assert claimed(after(me, cold, NOW, NOW + RULES.settle)) == many
+    first = after(me, cold, NOW)
+    assert (claimed(first), first.wakes_at) == (set(), NOW + RULES.alone)
+    assert claimed(after(me, cold, NOW, NOW + RULES.alone - 0.01)) == set()
+    early = after(me, cold, NOW, NOW + RULES.alone)
+    assert len(claimed(early)) == len(many) // 4
+    assert early.wakes_at == NOW + RULES.settle
+    me = dataclasses.replace(me, hand=dict.fromkeys(claimed(early), 0))
+    assert claimed(step(me, cold, NOW + RULES.settle - 0.01, early.memory)) == set()
+    assert claimed(step(me, cold, NOW + RULES.settle, early.memory)) == many - me.hand.keys()
+
+
+def test_one_that_sees_another_takes_no_quarter_nor_does_one_that_others_have_left() -> None:
+    many = frozenset(f"s{at}" for at in range(4 * RULES.few))
+    there = {name: census.Member(name, many) for name in ("a", "b")}
+    me = dataclasses.replace(own("a", seen({}, there)), shards=many)
+    assert claimed(after(me, seen({}, there), NOW, NOW + RULES.settle - 0.01)) == set()
+    owned = seen(dict.fromkeys(many, "b"), there)
+    memory = step(me, owned, NOW).memory
+    left = seen({}, {"a": there["a"]})
+    memory = step(me, left, NOW + 60, memory).memory
+    found = step(me, left, NOW + 60 + RULES.alone, memory)
+    assert claimed(found) in (set(), many), "what is lost is taken at once, or when it is settled"
 
 
 def test_a_member_foresees_what_is_meant_for_it_and_nobody_has() -> None:
