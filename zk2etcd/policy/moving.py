@@ -38,13 +38,13 @@ def decided(now: _Situation) -> situation.Memory:
 
 def leave(now: _Situation) -> Iterator[acts.Act]:
     """Drain what we let go of, and release what is drained."""
-    for shard, token in sorted(now.own.hand.items()):
-        leaving = shard in now.memory.leaving
-        if leaving and not token:
+    for shard in sorted(now.memory.leaving & now.own.hand.keys()):
+        token = now.own.hand[shard]
+        if not token:
             yield acts.Drop(shard)
-        elif leaving and shard not in now.own.drained:
+        elif shard not in now.own.drained:
             yield acts.Drain(shard)
-        elif leaving:
+        else:
             yield acts.Release(shard, token)
 
 
@@ -71,7 +71,7 @@ def take(now: _Situation) -> Iterator[acts.Act]:
 def offer(now: _Situation) -> Iterator[acts.Act]:
     """The next shard that another should have, one at a time."""
     members = now.seen.members
-    if now.me is None or len(now.moving()) >= now.rules.moves:
+    if now.me is None or len(members) == 1 or len(now.moving()) >= now.rules.moves:
         return
     if any(not each.shares for each in members.values()):
         return  # that one would take it, and never give it back

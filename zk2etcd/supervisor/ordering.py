@@ -54,8 +54,10 @@ class Ordering:
         :param foreseen: so many shards are about to come. If they are enough for every slot, all
             run already: a worker takes its time to start.
         """
-        assignment = self._roster.assignment.items()
-        wanted = {slot for shard, slot in assignment if not self.is_done(shard)}
+        assignment = self._roster.assignment
+        wanted = {*assignment.values()}
+        if self._once:
+            wanted = {slot for shard, slot in assignment.items() if not self.is_done(shard)}
         if self._keeper:
             wanted |= {self._keeper, *self._lingering(wanted, now)}
         wanted |= {*self._roster.slots} if foreseen >= len(self._roster.slots) else set()

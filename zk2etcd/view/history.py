@@ -132,7 +132,8 @@ class _Track:
             self._counted -= self._seen
         self._seen = report.written
         last = report.last_full_sync
-        if last is not None and (not self.full_syncs or self.full_syncs[-1] != last):
+        known = self.full_syncs[-1] if self.full_syncs else None
+        if last is not None and last is not known and last != known:
             self.full_syncs.append(last)
 
     def sample(self, place: int, now: float) -> None:

@@ -93,6 +93,10 @@ class Answer:
         """What the operations from there on were answered."""
         return Answer(self._response, self._after + index)
 
+    def signature(self) -> Sequence[bytes]:
+        """What was answered, whenever that was: the same for the same."""
+        return [part.SerializeToString(deterministic=True) for part in self._responses()]
+
     def inner(self, index: int) -> Answer:
         return Answer(self._response.responses[self._after + index].response_txn)
 

@@ -42,6 +42,8 @@ class OfEtcd:
         self._few = _FEW
         self._looking = False
         self._looked_at = 0.0
+        self._well: tuple[object, object] | None = None
+        """What was asked, and answered, when last all was as it should be."""
         self.due = 0.0
         """When it is to be asked next."""
 
@@ -83,11 +85,27 @@ class OfEtcd:
             for each, standing in told.asked:
                 each.looked(seat.Looked(told.sent, standing))
             return
+        asked, whole = told.asked, (told.asked, answer.signature())
+        if whole == self._well:  # Then it means the same for each of them.
+            asked = [of for of in asked if not of[0].stood(told.sent, answer.revision)]
+        are_well = not asked or self._judged(told, answer, asked)
+        self._well = whole if are_well else None
+
+    def _judged(
+        self,
+        told: Told,
+        answer: wire.Answer,
+        asked: Sequence[tuple[seat.Seat, fence.Standing]],
+    ) -> bool:
+        """Let each of these know; whether all is well."""
         formatted = answer.kvs(0)
         found = _by_key(answer, 3 if told.everything else 1 + 2 * len(told.asked))
-        for each, standing in told.asked:
+        are_well = True
+        for each, standing in asked:
             seen = each.ctx.fence.among(found, formatted, answer.revision)
-            each.looked(seat.Looked(told.sent, standing._replace(answer=seen)))
+            looked = seat.Looked(told.sent, standing._replace(answer=seen))
+            are_well = each.looked(looked) and are_well
+        return are_well
 
 
 def _by_key(answer: wire.Answer, count: int) -> Mapping[bytes, wire.Present]:

@@ -5,6 +5,7 @@ still stand, since a restore in place (3.9's admin server) takes all of them wit
 
 from __future__ import annotations
 
+import collections
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
@@ -41,6 +42,9 @@ class _Round:
         self.sent = sent
         self.epoch = epoch
         self.seats = seats
+        self.by_root = collections.defaultdict[bytes, list[seat.Seat]](list)
+        for each in seats:
+            self.by_root[each.root].append(each)
         self.left = 0
         self.failed = False
         self.denied: set[seat.Seat] = set()
@@ -74,17 +78,17 @@ class OfZooKeeper:
         session, epoch = self._session, self._session.epoch
         if now < self.due or not session.connected:
             return
-        here = [each for each in seats if each.ctx.epoch == epoch]
+        here = [each for each in seats if each.epoch == epoch]
         if not here:
             return
         self._asked_at, self.due = now, now + self._patience
         self._count += 1
         begun = self._round = _Round(time.time(), epoch, here)
         most = session.request_size.most
-        roots = list(_batches(self._wanted(here), self._sizes, most))
+        roots = list(_batches(self._wanted(begun), self._sizes, most))
         checks = list(self._checked(here)) if session.may_check_watches else []
         begun.left = 1 + len(roots) + len(checks)
-        session.sync(here[0].ctx.root, self._deliver, self._tag("sync"))
+        session.sync(here[0].root, self._deliver, self._tag("sync"))
         for batch in roots:
             session.look(batch, self._deliver, self._tag("roots"))
         for root in checks:
@@ -94,12 +98,11 @@ class OfZooKeeper:
         assert self._round is not None
         return _Asked(self._round.sent, what, self._count)
 
-    def _wanted(self, seats: Sequence[seat.Seat]) -> Iterator[bytes]:
+    def _wanted(self, begun: _Round) -> Iterator[bytes]:
         """Reading a large value every second would cost more than it tells."""
-        blind = {each.ctx.root for each in seats if each.is_blind}
-        for root in dict.fromkeys(each.ctx.root for each in seats):
-            is_large = self._sizes.get(root, 0) > _LARGE
-            if not is_large or root in blind or self._count % _LARGE_EVERY == 0:
+        for root, seats in begun.by_root.items():
+            is_small = self._sizes.get(root, 0) <= _LARGE or self._count % _LARGE_EVERY == 0
+            if is_small or any(each.is_blind for each in seats):
                 yield root
 
     def _checked(self, seats: Sequence[seat.Seat]) -> Iterator[bytes]:
@@ -109,9 +112,7 @@ class OfZooKeeper:
         telling = [each for each in seats if each.ctx.watch_told]
         if telling:
             oldest = min(telling, key=lambda each: each.ctx.watched_at)
-            yield from dict.fromkeys(
-                (oldest.ctx.root, telling[self._count % len(telling)].ctx.root)
-            )
+            yield from dict.fromkeys((oldest.root, telling[self._count % len(telling)].root))
 
     def replied(self, reply: replies.Reply) -> None:
         begun, asked = self._round, reply.tag
@@ -136,13 +137,12 @@ class OfZooKeeper:
                 each.is_synced(begun.sent, begun.zxid, denied=each in begun.denied)
 
     def _saw_roots(self, begun: _Round, reply: replies.Reply) -> None:
-        found = dict(zip((path for _, path in reply.ops), reply.results, strict=True))
-        for path, node in found.items():
+        for (_, path), node in zip(reply.ops, reply.results, strict=True):
             self._sizes[path] = len(node.data) if isinstance(node, tree.Node) else 0
-        for each in begun.seats:
-            if (node := found.get(each.ctx.root)) is not None:
-                if node is tree.Miss.NO_AUTH:
-                    begun.denied.add(each)
+            seats = begun.by_root[path]
+            if node is tree.Miss.NO_AUTH:
+                begun.denied.update(seats)
+            for each in seats:
                 each.root_is(node)
 
 

@@ -58,7 +58,7 @@ class Seat:
         deliver: Callable[[Any], None],
     ) -> None:
         """:param deliver: puts into the shard's inbox."""
-        self.ctx = ctx
+        self.ctx, self.root, self.epoch = ctx, ctx.root, ctx.epoch
         self._freshness = fresh
         self._untold = judge
         self._deliver = deliver
@@ -111,8 +111,17 @@ class Seat:
             last = None
         self._unlisted = last or _Unlisted(sent, zxid, lists.changes)
 
-    def looked(self, looked: Looked) -> None:
-        """etcd was looked at."""
+    def stood(self, sent: float, revision: int) -> bool:
+        """etcd was looked at: what it has, and what is known here, is as it was when `looked`
+        found it well. False: the answer itself is waited for."""
+        if self._untold.awaits_etcd:
+            return False
+        self.revision = revision
+        self._freshness.round_etcd_answered(sent)
+        return True
+
+    def looked(self, looked: Looked) -> bool:
+        """etcd was looked at; whether that shows all to be well."""
         answer = looked.standing.answer
         try:
             self.ctx.fence.check(looked.standing)
@@ -120,8 +129,9 @@ class Seat:
             answer = None
         if answer is None:
             self._deliver(looked)
-            return
+            return False
         self.revision = answer.revision
         self._freshness.round_etcd_answered(looked.sent)
         if self._untold.awaits_etcd:
             self._deliver(looked)
+        return True

@@ -67,7 +67,10 @@ class Etcd:
             done(None, errors.EtcdUnavailable("no answer"))
             return
         found = [[kv for kv in self.kvs.values() if within(kv.key, op)] for op in txn.success]
-        done(cast(wire.Answer, types.SimpleNamespace(kvs=found.__getitem__, revision=99)), None)
+        answer = types.SimpleNamespace(
+            kvs=found.__getitem__, revision=99, signature=lambda: [repr(each) for each in found]
+        )
+        done(cast(wire.Answer, answer), None)
 
 
 class Fresh:
@@ -265,7 +268,7 @@ def test_a_silent_etcd_a_worn_lease_and_an_etcd_put_back_are_everybody_s() -> No
 
 def test_of_another_connection_nothing_is_asked_nor_believed() -> None:
     world = World(3)
-    cast(Any, world.seats[1].ctx).epoch = 2
+    world.seats[1].epoch = 2
     world.turn()
     assert [len(each.synced) for each in world.fresh] == [1, 0, 1]
 
@@ -308,3 +311,45 @@ def test_seats_know_what_follows_is_told_of() -> None:
     told = world.inboxes[1]
     assert seat.Synced(7) in told
     assert [dataclasses.is_dataclass(each) or type(each) for each in told].count(seat.Looked) == 1
+
+
+@pytest.mark.parametrize("count", [5, 60])
+def test_what_is_as_it_was_is_not_judged_again_and_what_is_not_is(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[object] = []
+    among = fence.Fence.among
+
+    def counted(self: fence.Fence, *given: Any) -> fence.Seen:
+        judged.append(self)
+        return among(self, *given)
+
+    monkeypatch.setattr(fence.Fence, "among", counted)
+    world = World(count)
+    for _ in range(3):
+        world.turn()
+    assert len(judged) == count
+    assert all(len(each.etcd) == 3 for each in world.fresh)
+    owned = cast(Any, world.seats[2].ctx.fence)
+    owned.token = 51  # It has another token, and etcd still says what it said.
+    world.turn()
+    assert (len(judged), world.woken()) == (2 * count, [2])
+    world.turn()
+    assert len(judged) == 3 * count, "what was not well is looked at again"
+    owned.token = 50
+    world.turn()
+    del world.etcd.kvs[cast(Any, world.seats[1].ctx.fence)._checkpoint]
+    world.turn()
+    assert world.woken() == [1, 2]
+    assert world.seats[0].revision == 99
+
+
+def test_who_waits_for_the_answer_itself_gets_it_though_all_is_as_it_was() -> None:
+    world = World(3)
+    world.turn()
+    cast(Any, world.seats[1]._untold).awaits_etcd = True
+    world.turn()
+    assert world.woken() == [1]
+    (looked,) = world.inboxes[1]
+    assert looked.standing.answer.revision == 99
+    assert [len(each.etcd) for each in world.fresh] == [2, 2, 2]
