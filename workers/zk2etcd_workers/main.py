@@ -15,13 +15,10 @@ from multiprocessing.connection import Connection, wait
 from zk2etcd import messages, metrics
 from zk2etcd.config import models
 from zk2etcd.logs import logger
-from zk2etcd_workers import heap, sides, turn
-from zk2etcd_workers.belonging import marks
+from zk2etcd_workers import heap, sides
 from zk2etcd_workers.gathering import desk
 from zk2etcd_workers.mirror import admission, mirror
-from zk2etcd_workers.model import mapping, news, steps, told
-from zk2etcd_workers.ownership import fence, records
-from zk2etcd_workers.shard import context
+from zk2etcd_workers.model import news, steps, told
 
 _TURN = 0.2
 _SWITCH_INTERVAL, _CROWDED_INTERVAL = 0.0005, 0.005
@@ -59,6 +56,8 @@ class Worker:
         self._instruments = instruments
         self._log = logger.get()
         self._mirrors: dict[str, mirror.Mirror] = {}
+        self._made: list[mirror.Mirror] = []
+        """Those of them that are not started yet."""
         self._admission = admission.Admission()
         self._news = news.News()
         self._target: messages.Assign | None = None
@@ -165,6 +164,7 @@ class Worker:
         self._target = None
         for running in self._mirrors.values():
             running.stop()
+        self._launch()
 
     # --- shards ------------------------------------------------------------------------------
 
@@ -185,18 +185,19 @@ class Worker:
                 self._log.info("mirror stops", shard=shard_id, trace_id=self._trace)
             running.stop()
         if start is None:
+            self._launch()  # What was only made, and is to stop, ends at once.
             return
         if not fits:
             self._reconnect(target.config)
         assert self._sides is not None
         self._sides.keep(self._desk, target.keeps)
-        self._sides.shared.claims.expect(min(len(start), self._admission.places))
         until = time.monotonic() + _STARTING
         for shard in start:
             if time.monotonic() > until:
                 self._more = True
                 return
             self._start(shard, target)
+        self._launch()
         self._generation, self._reached = target.generation, target
 
     def _running(self) -> dict[str, steps.Running]:
@@ -223,28 +224,8 @@ class Worker:
     def _start(self, shard: messages.Shard, target: messages.Assign) -> None:
         ours = self._sides
         assert ours is not None
-        keys = records.Keys(target.config.state.prefix)
-        ctx = context.Context(
-            shard=shard,
-            mapping=mapping.Mapping.of(shard),
-            config=target.config,
-            session=ours.session,
-            etcd=ours.client,
-            reads=ours.reads,
-            fence=fence.Fence(
-                ours.client, keys, ours.lease, self._spec.identity, shard, ours.shared
-            ),
-            keys=keys,
-            marks=marks.of(keys.owned(shard), shard),
-            instruments=self._instruments,
-            turn=turn.Turn(),
-            log=self._log.bind(shard=shard.id),
-            dry_run=self._spec.dry_run,
-            oldest=ours.oldest,
-            siblings=mapping.siblings(shard, target.shards),
-            shelves=ours.shelves,
-            shares=self._spec.shares,
-        )
+        log = self._log.bind(shard=shard.id)
+        ctx = ours.context(shard, target, self._spec, self._instruments, log)
         sides_of = {"source": shard.source, "target": shard.target}
         ctx.log.info("mirror starts", trace_id=self._trace, **sides_of)
         started = mirror.Mirror(
@@ -258,7 +239,17 @@ class Worker:
             strangers=ours.strangers,
         )
         self._mirrors[shard.id] = started
-        started.start()
+        self._made.append(started)
+
+    def _launch(self) -> None:
+        """Start those that have been made: all at once, so that they are taken together."""
+        made, self._made = self._made, []
+        if len(made) > 1:
+            sys.setswitchinterval(_CROWDED_INTERVAL)
+        if self._sides is not None:
+            self._sides.shared.claims.expect(len(made))
+        for each in made:
+            each.start()
 
     def _reaped(self) -> dict[str, int]:
         target = self._target
@@ -291,10 +282,11 @@ class Worker:
         why = ours.session.why_classic if ours else ""
         running = list(self._mirrors.items())
         for _, each in running:
-            each.look(now)
+            if each.facts.course is not None:
+                each.look(now)
         room = told.room(len(running))
         news_of, synced_at = self._news.of([each.state(shard) for shard, each in running])
-        ages = [m.context.turn.age() for _, m in running if m.alive]
+        ages = [m.context.turn.age() for _, m in running if m.begun and not m.ended]
         ages += [self._desk.age, *([ours.rounds.age] if ours else ())]
         report = messages.Report(
             slot=self._spec.identity.slot,

@@ -6,16 +6,21 @@ They are made anew, whole, when a reload changes what they were made of.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from zk2etcd import cpus, messages, metrics
 from zk2etcd.config import models
+from zk2etcd_workers import turn
+from zk2etcd_workers.belonging import marks
 from zk2etcd_workers.drift import watcher
 from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.gathering import desk, reach
 from zk2etcd_workers.leasing import leases
+from zk2etcd_workers.model import mapping
 from zk2etcd_workers.ownership import fence, member, reads, records
 from zk2etcd_workers.rounds import rounds
-from zk2etcd_workers.walk import oldest, shelf
+from zk2etcd_workers.shard import context
+from zk2etcd_workers.walk import glance, oldest, shelf
 from zk2etcd_workers.zookeeper import session as sessions
 
 
@@ -43,6 +48,7 @@ class Sides:
         self.shared = fence.Shared(self.client, keys, self.lease)
         self.oldest = oldest.Oldest()
         self.shelves = shelf.Shelves(self.client)
+        self.glances = glance.Glances(self.session, settings.zookeeper)
         self.rounds = rounds.Rounds(
             self.session, self.client, keys, self.lease, settings.zookeeper.request_timeout
         )
@@ -51,6 +57,38 @@ class Sides:
         self._member = member.Membership(self.client, keys, self.lease, spec.identity)
         if not spec.dry_run and not spec.shares:  # then it is a keeper's
             self._member.start()
+
+    def context(
+        self,
+        shard: messages.Shard,
+        target: messages.Assign,
+        spec: messages.WorkerSpec,
+        instruments: metrics.Instruments,
+        log: Any,
+    ) -> context.Context:
+        """What the mirror of this shard works with, as it shall be."""
+        keys, client = records.Keys(target.config.state.prefix), self.client
+        owned = fence.Fence(client, keys, self.lease, spec.identity, shard, self.shared)
+        return context.Context(
+            shard=shard,
+            mapping=mapping.Mapping.of(shard),
+            config=target.config,
+            session=self.session,
+            etcd=client,
+            reads=self.reads,
+            fence=owned,
+            keys=keys,
+            marks=marks.of(keys.owned(shard), shard),
+            instruments=instruments,
+            turn=turn.Turn(),
+            log=log,
+            dry_run=spec.dry_run,
+            oldest=self.oldest,
+            siblings=mapping.siblings(shard, target.shards),
+            shelves=self.shelves,
+            glances=self.glances,
+            shares=spec.shares,
+        )
 
     def keep(self, census: desk.Desk, keeps: bool) -> None:
         """This worker keeps the census over these connections, or does not."""

@@ -4,21 +4,24 @@ Whoever comes first is sent at once, alone; who comes while that is under way wa
 wait are sent together. So one shard waits for nobody, and five hundred that start, or look, at once
 are a few requests. It is the thread of one of them that sends: none of its own, nothing to stop.
 Where a request costs much beside what it carries, whoever follows may linger, for more to come;
-so may the first, if it is known that more will: up to five times as long, until they are there.
+so may the first, if it is known that more will: until they are there, or it has been long enough.
+Or the first lingers in any case, where most come in crowds.
 """
 
 from __future__ import annotations
 
 import copy
+import itertools
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from zk2etcd import errors
 from zk2etcd_workers import turn
 
-_PATIENCE = 5
+_PATIENCE, _EACH = 5, 20
+"""Times the usual that the first waits for those that are expected, and one more for so many."""
 Wish = TypeVar("Wish")
 Result = TypeVar("Result")
 
@@ -26,12 +29,14 @@ Result = TypeVar("Result")
 class _Place(Generic[Wish, Result]):
     """One who waits. `called`: it is answered, or it is its turn to send."""
 
-    __slots__ = ("called", "error", "leads", "result", "wish")
+    __slots__ = ("called", "error", "leads", "next", "result", "wish")
 
     def __init__(self, wish: Wish) -> None:
         self.wish = wish
         self.called = threading.Event()
         self.leads = False
+        self.next: _Place[Wish, Result] | None = None
+        """Whom it wakes when it was woken: all at once would hinder each other."""
         self.result: Result | None = None
         self.error: BaseException | None = None
 
@@ -44,10 +49,16 @@ class Together(Generic[Wish, Result]):
         self,
         carry: Callable[[Sequence[Wish]], Sequence[Result | errors.Zk2EtcdError]],
         linger: float = 0.0,
+        *,
+        first: float = 0.0,
+        most: int | None = None,
     ) -> None:
-        """:param linger: seconds that one waits who was not the first."""
-        self._carry = carry
-        self._linger = linger
+        """:param linger: seconds that one waits who was not the first.
+        :param first: those that the first waits.
+        :param most: so many go together; the others behind them, while those go on.
+        """
+        self._carry, self._most = carry, most
+        self._linger, self._first = linger, first
         self._lock = threading.Lock()
         self._waiting: list[_Place[Wish, Result]] = []
         self._under_way = False
@@ -69,25 +80,34 @@ class Together(Generic[Wish, Result]):
             place.leads, self._under_way = not self._under_way, True
             expected = self._expected if place.leads else 0
             self._expected -= expected
+            expected = min(expected, self._most or expected)
         while not place.leads and not place.called.wait(turn.SLICE):
             turn.touch()
         if place.leads:
-            if expected > 1 or place.called.is_set():
+            if expected > 1 or (place.called.is_set() and not self._is_enough()):
                 self._wait_for(expected)
+            elif self._first:
+                time.sleep(self._first)
             self._lead()
+        elif place.next is not None:
+            place.next.called.set()
         if place.error is not None:
             raise place.error
         assert place.result is not None
         return place.result
 
+    def _is_enough(self) -> bool:
+        return self._most is not None and len(self._waiting) >= self._most
+
     def _wait_for(self, expected: int) -> None:
-        for _ in range(_PATIENCE if expected else 1):
+        for _ in range(_PATIENCE + expected // _EACH if expected else 1):
             if self._linger and (not expected or len(self._waiting) < expected):
                 time.sleep(self._linger)
 
     def _lead(self) -> None:
         with self._lock:
-            places, self._waiting = self._waiting, []
+            places = self._waiting[: self._most]
+            self._waiting = self._waiting[len(places) :]
         try:
             answers = self._carry([place.wish for place in places])
             for place, answer in zip(places, answers, strict=True):
@@ -101,8 +121,7 @@ class Together(Generic[Wish, Result]):
                 place.error = copy.copy(error)
         finally:
             self._hand_on()
-            for place in places:
-                place.called.set()
+            _wake(places[1:])
 
     def _hand_on(self) -> None:
         with self._lock:
@@ -111,3 +130,11 @@ class Together(Generic[Wish, Result]):
                 following = self._waiting[0]
                 following.leads = True
                 following.called.set()
+
+
+def _wake(places: Sequence[_Place[Any, Any]]) -> None:
+    """The first of these, which wakes the next one: each needs the interpreter for itself."""
+    for place, following in itertools.pairwise(places):
+        place.next = following
+    if places:
+        places[0].called.set()

@@ -2,7 +2,8 @@
 
 Each has a thread, and in Python each thread that waits for its turn wakes up again and again to ask
 for it. So more of them than keep one core busy take longer for all of it than those few would, and
-few are enough to share their requests. More of them start at once where they wait for far servers.
+few are enough to share their requests (`walk/glance`): for that the next ones come when half
+of the places are free. More of them start at once where they wait for far servers.
 
 The worker's own loop tells (`tend`). Where it is late, there is little processor time for all of
 this process, and those that start hear their replies late too: their time-outs would only have them
@@ -20,7 +21,8 @@ from collections.abc import Callable
 
 from zk2etcd_workers import turn
 
-_USUAL = 8
+_USUAL = 16
+_CROWD = 8
 _MOST = 32
 _LEAST = 1
 _LATE = 0.3
@@ -47,16 +49,13 @@ class Admission:
         self._admitted: dict[object, float] = {}
         self._most = _USUAL
         self._late_at = -math.inf
+        self._is_full = False
+        """It was, and half of the places are not free yet."""
 
     @property
     def is_crowded(self) -> bool:
-        """More want to start than do by right."""
-        return len(self._waiting) + len(self._admitted) > _USUAL
-
-    @property
-    def places(self) -> int:
-        """So many start at the same moment, as it is now."""
-        return self._most
+        """So many want to start that each should leave the interpreter alone for a while."""
+        return len(self._waiting) + len(self._admitted) > _CROWD
 
     def tend(self, late: float, busy: float) -> None:
         """A turn of the worker's loop took so many seconds longer than it waited; `busy`: how much
@@ -110,10 +109,13 @@ class Admission:
             return
         now = self._clock()
         since = now - (_LONG if now - self._late_at < _CALM else _MOMENT)
-        if len(self._admitted) >= self._most:
+        if self._is_full or len(self._admitted) >= self._most:
             self._admitted = {who: at for who, at in self._admitted.items() if at > since}
+        if self._is_full and len(self._admitted) > self._most // 2:
+            return
         while self._waiting and len(self._admitted) < self._most:
             called = next(iter(self._waiting))
             del self._waiting[called]
             self._admitted[called] = self._clock()
             called.set()
+        self._is_full = len(self._admitted) >= self._most

@@ -19,7 +19,7 @@ from zk2etcd_workers.model import history, plan, tree
 from zk2etcd_workers.ownership import few as few_keys, kept
 from zk2etcd_workers.safety import guard_record, keeping
 from zk2etcd_workers.shard import apply, confirm, context, event_log, facts as shard_facts
-from zk2etcd_workers.walk import beside, course, snapshot
+from zk2etcd_workers.walk import beside, course, glance, snapshot
 
 _CONFIRM_AT = 2048
 _BEAT_EVERY = 16
@@ -51,9 +51,9 @@ class Base:
         was_deleted: Callable[[bytes], bool],
         known: kept.Kept | None = None,
         is_large: Callable[[], None] = lambda: None,
-        root: confirm.Verdict | None = None,
+        seen: glance.Seen = glance.NOTHING,
     ) -> None:
-        """:param known: what etcd keeps of the shard, `root`: its root, if just read; `is_large`:
+        """:param known: what etcd keeps of the shard; `seen`: what was just read of it; `is_large`:
         told, once, that it takes more than a moment."""
         self._ctx, self._facts = ctx, facts
         self._again, self._was_deleted = again, was_deleted
@@ -62,7 +62,7 @@ class Base:
         self._applier = appliers.applier(ctx, self._acks.put)
         self._applier.saw(floor)
         self._latest = history.Latest()
-        self._is_large, self._root = is_large, root
+        self._is_large, self._seen_now = is_large, seen
         self._extras, self._seen, self._unseen = list[bytes](), list[bytes](), list[bytes]()
         self._unseen_total = self._put = self._delete = self._written = 0
         self._began = False  # Something has been sent.
@@ -82,7 +82,7 @@ class Base:
         total = counting.known(ctx, self._known)
         self._guard.begin(total, first=first)
         few = counting.few(ctx, total)
-        walk = ctx.walk(root=self._root)
+        walk = ctx.walk(seen=self._seen_now)
         self._facts.course = self._course(walk, total)
         ahead = foresight.Foresight(ctx, self._facts) if first else None
         counts = plan.Counts()

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from zk2etcd import errors
 from zk2etcd_workers.model import tree
 from zk2etcd_workers.shard import confirm, context, dirty_paths
+from zk2etcd_workers.walk import glance
 from zk2etcd_workers.zookeeper import session as sessions, watch_routes
 
 _CONNECT_WAIT = 3.0
@@ -74,9 +75,10 @@ def _after(session: sessions.Session) -> str:
 
 def watch(
     ctx: context.Context, dirty: dirty_paths.Dirty, doubt: Callable[[], None]
-) -> context.Context:
+) -> tuple[context.Context, glance.Seen]:
     """Watch the shard's subtree; what was marked before is covered by the base. The context for
-    all that follows: a connection lost later, during the base too, ends its epoch.
+    all that follows: a connection lost later, during the base too, ends its epoch. And what was
+    read of it meanwhile, with that of others.
 
     :raises errors.ZooKeeperError: it failed, or was not answered on one connection.
     """
@@ -85,6 +87,11 @@ def watch(
     session.subscribe(root, dirty.event, doubt, part)
     dirty.restart()
     ctx = dataclasses.replace(ctx, epoch=session.epoch, watched_at=time.monotonic())
+    if ctx.glances is not None and ctx.glances.serves:
+        seen = ctx.glances.ask(glance.Wish(ctx.mapping, ctx.epoch or 0))
+        _require(ctx)
+        told = session.tells_watches == ctx.epoch
+        return dataclasses.replace(ctx, since=seen.since, watch_told=told), seen
     # A server answers the requests of one session in their order.
     sends = [functools.partial(send, root) for send in (session.watch, session.sync)]
     tells = session.tells_watches == ctx.epoch
@@ -96,7 +103,7 @@ def watch(
     # later. Before 3.9 it says so of anybody's watch there: its no is what counts.
     if any(reply.results for reply in checked):
         session.tells_watches, tells = ctx.epoch, True
-    return dataclasses.replace(ctx, since=synced.zxid, watch_told=tells)
+    return dataclasses.replace(ctx, since=synced.zxid, watch_told=tells), glance.NOTHING
 
 
 def _require(ctx: context.Context) -> None:

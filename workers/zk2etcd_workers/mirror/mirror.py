@@ -79,7 +79,7 @@ class Mirror:
         self._following_since = 0.0
         self._follow: follow.Follow | None = None
         self._rng = random.Random()
-        self.ended = False
+        self.begun = self.ended = False
         """It lets go of nothing any more; soon it is not `alive`."""
         self.failures = 0
         """How many attempts have ended in an error, since the start."""
@@ -97,6 +97,7 @@ class Mirror:
     # --- what the worker asks ----------------------------------------------------------------
 
     def start(self) -> None:
+        self.begun = True
         self._thread.start()
 
     def stop(self) -> None:
@@ -212,8 +213,8 @@ class Mirror:
         facts.zxid = own
         reason, behind = self._connecting.session(ctx, floor), True
         if reason is None:
-            ctx, behind = connecting.watch(ctx, self._dirty, self._wake), False
-            identity.bind(ctx)
+            (ctx, seen), behind = connecting.watch(ctx, self._dirty, self._wake), False
+            identity.bind(ctx, seen)
             reason = identity.changed(self._dirty.was_deleted)
         if reason is not None:
             return guard, guard.distrust(reason, counting.keys(ctx), lowers=behind)

@@ -29,6 +29,8 @@ from zk2etcd_workers.ownership import checkpoints, formats, kept, owners, reads,
 
 _MOST = 60
 """Shards in one Txn: each is a put of its own, which etcd's quota counts, and an inner Txn."""
+_TOGETHER = 2 * _MOST
+"""Those that are taken begin while others are: a look at all owners costs less than they wait."""
 _MOST_BYTES = 256 * 1024
 _TRIES = 20
 _CONTENDED = 0.02
@@ -98,7 +100,7 @@ class Claims:
         self._lease = lease
         self._rng = random.Random()
         self._most = _MOST
-        self._claims = together.Together[Wish, Taken](self._claimed, _LINGER)
+        self._claims = together.Together[Wish, Taken](self._claimed, _LINGER, most=_TOGETHER)
         self._renewals = together.Together[Wish, Taken](self._renewed)
 
     def expect(self, shards: int) -> None:

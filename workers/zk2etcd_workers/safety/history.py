@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from zk2etcd_workers.model import history, tree
 from zk2etcd_workers.shard import confirm, context
+from zk2etcd_workers.walk import glance
 
 _Found = dict[bytes, tree.Node | tree.Miss]
 
@@ -23,26 +24,31 @@ class Judged(NamedTuple):
     telling: set[bytes]
 
 
-def judged(ctx: context.Context, marks: Sequence[history.Mark]) -> Judged:
+def judged(
+    ctx: context.Context, marks: Sequence[history.Mark], seen: glance.Seen = glance.NOTHING
+) -> Judged:
     """What answers, held against the marks: it is at or above the floor, and so above them all.
+
+    :param seen: what was read just now.
 
     :raises errors.SessionDoubt: the session changed, or did not answer.
     """
-    found = _read(ctx, {mark.path for mark in marks})
+    found = _read(ctx, {mark.path for mark in marks}, seen)
     ask = {_parent(mark.path) for mark in marks if history.asks_parent(mark, found[mark.path])}
-    found.update(_read(ctx, ask - found.keys()))
-    seen = [(mark, found[mark.path], found.get(_parent(mark.path))) for mark in marks]
-    hidden = [of[0] for of in seen if history.is_hidden(*of)]
+    found.update(_read(ctx, ask - found.keys(), seen))
+    beside = [(mark, found[mark.path], found.get(_parent(mark.path))) for mark in marks]
+    hidden = [of[0] for of in beside if history.is_hidden(*of)]
     telling = {path for path, node in found.items() if history.is_silent(node)}
-    wrong = [of[0] for of in seen if history.is_refuted(*of)]
+    wrong = [of[0] for of in beside if history.is_refuted(*of)]
     if not wrong:
         return Judged(None, hidden, telling)
     latest = max(wrong, key=lambda mark: mark.zxid)
     return Judged(_told(latest, found, len({mark.path for mark in wrong})), hidden, telling)
 
 
-def _read(ctx: context.Context, paths: set[bytes]) -> _Found:
-    return {each.path: each.node for each in confirm.read_again(ctx, sorted(paths), watch=False)}
+def _read(ctx: context.Context, paths: set[bytes], seen: glance.Seen) -> _Found:
+    found = confirm.look(ctx, sorted(paths), seen, watch=False)
+    return {each.path: each.node for each in found}
 
 
 def _told(mark: history.Mark, found: _Found, count: int) -> str:

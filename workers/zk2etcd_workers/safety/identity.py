@@ -18,6 +18,7 @@ from zk2etcd_workers.model import history as histories, tree
 from zk2etcd_workers.ownership import kept, lineage, records
 from zk2etcd_workers.safety import ensemble, history
 from zk2etcd_workers.shard import confirm, context, ring
+from zk2etcd_workers.walk import glance
 
 _FEW = 8
 
@@ -35,14 +36,21 @@ class Identity:
         self._era = 0
         # Those that were there on this session as they are known: when they go, we see it.
         self._live: set[bytes] = set()
-        self.root: confirm.Verdict | None = None
-        """The shard's own root, as it was last read on this connection to settle this."""
+        self._seen = glance.NOTHING
+        """What was just read on this connection."""
         # Those that could not be read at the base: no news of them, so they stay known.
         self._hidden: set[bytes] = set()
 
-    def bind(self, ctx: context.Context) -> None:
-        """From now on only what this context's connection says counts."""
-        self._ctx = ctx
+    def bind(self, ctx: context.Context, seen: glance.Seen) -> None:
+        """From now on only what this context's connection says counts; `seen` was read there just
+        now."""
+        self._ctx, self._seen = ctx, seen
+
+    def seen(self) -> glance.Seen:
+        """What has been read on this connection to settle this: for a walk that begins now. From
+        here on it is old."""
+        seen, self._seen = self._seen, glance.NOTHING
+        return seen
 
     @property
     def is_hidden(self) -> bool:
@@ -113,7 +121,7 @@ class Identity:
         return self._is_another(was_deleted) or self._is_earlier()
 
     def _is_earlier(self) -> str | None:
-        ctx, judged = self._ctx, history.judged(self._ctx, self._marks)
+        ctx, judged = self._ctx, history.judged(self._ctx, self._marks, self._seen)
         ctx.ring.telling = judged.telling
         prefix = ctx.keys.marks(ctx.shard.id)
         puts = ctx.ring.hidden(prefix, ctx.fence.token, judged.hidden)
@@ -215,8 +223,8 @@ class Identity:
         return sorted(lasting, key=lambda node: node.czxid)
 
     def _read(self, paths: list[bytes]) -> Sequence[confirm.Verdict]:
-        found = list(confirm.read_again(self._ctx, paths, walks=True))
-        self.root = next((v for v in found if v.path == self._ctx.root), self.root)
+        found = list(confirm.look(self._ctx, paths, self._seen, walks=True))
+        self._seen = confirm.with_root(self._ctx, self._seen, found)
         return found
 
     def _told(self, path: bytes, node: tree.Node | tree.Miss, count: int) -> str:

@@ -10,6 +10,7 @@ from zk2etcd import errors
 from zk2etcd_workers import turn
 from zk2etcd_workers.model import pacing, tree
 from zk2etcd_workers.shard import context
+from zk2etcd_workers.walk import glance
 from zk2etcd_workers.zookeeper import protocol, reply as replies
 
 _BATCH = 64
@@ -58,6 +59,34 @@ def read_again(
         for (_, path), node in zip(ops, reply.results, strict=True):
             yield Verdict(path, node, reply.zxid)
         at += granted
+
+
+def look(
+    ctx: context.Context,
+    paths: Sequence[bytes],
+    seen: glance.Seen,
+    *,
+    walks: bool = False,
+    watch: bool = True,
+) -> Iterator[Verdict]:
+    """As `read_again`, but for what was just read; in any order."""
+    unread = []
+    for path in paths:
+        if (node := seen.node(path)) is None:
+            unread.append(path)
+        else:
+            yield Verdict(path, node, seen.zxid)
+    yield from read_again(ctx, unread, walks=walks, watch=watch)
+
+
+def with_root(ctx: context.Context, seen: glance.Seen, found: Sequence[Verdict]) -> glance.Seen:
+    """What was seen, and the shard's root, if it is among these."""
+    for verdict in found:
+        if verdict.path == ctx.root and isinstance(verdict.node, tree.Node):
+            read = {(protocol.GET_DATA, verdict.path): verdict.node}
+            zxid = max(seen.zxid, verdict.zxid)
+            seen = seen._replace(found={**seen.found, **read}, zxid=zxid)
+    return seen
 
 
 def ask(ctx: context.Context, send: Callable[[replies.ReplySink], None]) -> replies.Reply:

@@ -13,11 +13,11 @@ from zk2etcd_workers import turn
 from zk2etcd_workers.belonging import conflicts as all_conflicts, marks as belonging
 from zk2etcd_workers.drift import ranges
 from zk2etcd_workers.etcd import client as etcd
-from zk2etcd_workers.model import guard, mapping, tree
+from zk2etcd_workers.model import guard, mapping
 from zk2etcd_workers.model.live import last, waiting
 from zk2etcd_workers.ownership import fence, reads as shared_reads, records
 from zk2etcd_workers.shard import grants, ring
-from zk2etcd_workers.walk import beside, etcd_keys, marked, oldest, shelf, sizing, snapshot
+from zk2etcd_workers.walk import beside, etcd_keys, glance, marked, oldest, shelf, sizing, snapshot
 from zk2etcd_workers.zookeeper import session as sessions
 
 _Limits = mirroring.DeleteGuard
@@ -35,7 +35,8 @@ class Context:
     `resumed`, the one since which it was asked what has changed;
     `watched_at`: when the watch was asked for, monotonic;
     `ring`: where the next mark of what is written goes; `siblings`: how many buckets of the
-    prefix the worker has, which read etcd off the same `shelves`; `shares`: the supervisor knows of
+    prefix the worker has, which read etcd off the same `shelves`; `glances`: at ZooKeeper, by those
+    that start together; `shares`: the supervisor knows of
     other owners; `waiting`: deletes that were seen live and are not written yet; `kept`: those that
     are not, since each is of the last key of its folder; `drift`: its place among those whose
     ranges are watched for strangers' changes; `marks`: by which it is known what is ours, None
@@ -65,6 +66,7 @@ class Context:
     oldest: oldest.Oldest = dataclasses.field(default_factory=oldest.Oldest)
     siblings: int = 1
     shelves: shelf.Shelves | None = None
+    glances: glance.Glances | None = None
     shares: bool = False
     waiting: waiting.Waiting = dataclasses.field(default_factory=waiting.Waiting)
     kept: last.Kept = dataclasses.field(default_factory=last.Kept)
@@ -76,9 +78,7 @@ class Context:
     def root(self) -> bytes:
         return self.mapping.source
 
-    def walk(
-        self, largest: int | None = None, root: tuple[bytes, tree.Result, int] | None = None
-    ) -> snapshot.Walk:
+    def walk(self, largest: int | None = None, seen: glance.Seen = glance.NOTHING) -> snapshot.Walk:
         """A walk of the shard's subtree; for both see `snapshot.Walk`."""
         return snapshot.Walk(
             self.session,
@@ -90,7 +90,7 @@ class Context:
             largest=largest,
             epoch=self.epoch,
             walks=self.siblings,
-            root=root,
+            seen=seen,
         )
 
     @functools.cached_property

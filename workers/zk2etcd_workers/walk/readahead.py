@@ -23,7 +23,7 @@ _IN_FLIGHT = 3
 _BATCH = 48
 _SMALL_BATCH = 56
 
-_Slot = tuple[directories.Dir, int, int]
+Slot = tuple[directories.Dir, int, int]
 """Whose answers come next in a reply: of `count` names from `start` on, or, with 0, its listing."""
 
 
@@ -76,17 +76,10 @@ class Reader:
         self._in_flight = self._small_so_far = self._request_bytes = 0
         self.held = self._held_bytes = self.zxid = self.largest = 0
 
-    def root(
-        self, path: bytes, known: tuple[bytes, tree.Result, int] | None = None
-    ) -> directories.Dir:
-        """Read one node, or take it as it was read: a directory of nothing but that node."""
+    def root(self, path: bytes) -> directories.Dir:
+        """Read one node: a directory of nothing but that node."""
         holder = directories.Dir(b"", 1)
         holder.names, holder.found, holder.read = [path], [None], 1
-        node = known[1] if known is not None and known[0] == path else None
-        if known is not None and isinstance(node, tree.Node):
-            holder.found, self.largest, self.zxid = [node], len(node.data), known[2]
-            self._descend(holder, 0, [node])
-            return holder
         self._wait_for_permit()
         self._send([(protocol.GET_DATA, path)], [(holder, 0, 1)], int(not self._known))
         while holder.found[0] is None:
@@ -167,7 +160,7 @@ class Reader:
         self._send(ops, slots, permits, trusting)
 
     def _send(
-        self, ops: list[protocol.Op], slots: list[_Slot], permits: int, trusting: int = 0
+        self, ops: list[protocol.Op], slots: list[Slot], permits: int, trusting: int = 0
     ) -> None:
         self._in_flight += 1
         self._trust.under_way += trusting
@@ -185,11 +178,11 @@ class Reader:
 
     def _next_ops(
         self, permits: int, trusted: int
-    ) -> tuple[list[protocol.Op], list[_Slot], int, int]:
+    ) -> tuple[list[protocol.Op], list[Slot], int, int]:
         """The reads nearest to use, and how many of them are data reads: at most `permits`, and
         at most `trusted` from folders that are. A huge listing travels alone, one at a time."""
         ops: list[protocol.Op] = []
-        slots: list[_Slot] = []
+        slots: list[Slot] = []
         left, trusting = permits, 0
         self._request_bytes = 0
         while self._heap and len(ops) < self._most:
@@ -216,7 +209,7 @@ class Reader:
         return ops, slots, permits - left, trusting
 
     def _take_names(
-        self, directory: directories.Dir, room: int, ops: list[protocol.Op], slots: list[_Slot]
+        self, directory: directories.Dir, room: int, ops: list[protocol.Op], slots: list[Slot]
     ) -> tuple[int, bool]:
         """Add reads of the first directory's next children: (how many, the request is full)."""
         names = directory.names or []

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from zk2etcd_workers import turn
 from zk2etcd_workers.model import mapping, plan, tree
-from zk2etcd_workers.walk import directories, readahead
+from zk2etcd_workers.walk import directories, glance
 from zk2etcd_workers.zookeeper import session as sessions
 
 _RUN = 128
@@ -69,15 +69,14 @@ class Walk:
         largest: int | None = None,
         epoch: int | None = None,
         walks: int = 1,
-        root: tuple[bytes, tree.Result, int] | None = None,
+        seen: glance.Seen = glance.NOTHING,
     ) -> None:
         """:param largest: , `epoch` and `walks`: see `readahead.Reader`.
-        :param root: its path, itself, and the reply's zxid, if it was read on this connection a
-            moment ago, while what changes is told of.
+        :param seen: what was read on this connection a moment ago, while what changes is told of.
         """
-        self._root = root
         self._opaque = _Opaque()
-        self._reader = readahead.Reader(
+        self._reader = glance.Reader(
+            seen,
             session,
             shard,
             pulse,
@@ -121,7 +120,7 @@ class Walk:
         return self.nodes + self._reader.held
 
     def __iter__(self) -> Iterator[plan.Run]:
-        holder = self._reader.root(self._mapping.source, self._root)
+        holder = self._reader.root(self._mapping.source)
         found = holder.found[0]
         if isinstance(found, tree.Node):
             self.root = found

@@ -146,3 +146,36 @@ def test_the_first_waits_until_as_many_are_there_as_were_told_and_not_for_ever()
     began = time.monotonic()
     assert gathered.ask(10) == 20
     assert 0.9 < time.monotonic() - began < 5.0
+
+
+def test_no_more_go_together_than_may_and_the_others_follow() -> None:
+    server = Server()
+    server.gate.set()
+    gathered = together.Together[int, int](server.carry, 0.2, most=3)
+    gathered.expect(8)
+    wishes = range(2, 18, 2)
+    answers: dict[int, int | Exception] = {}
+    threads = [asked(gathered, wish, answers) for wish in wishes]
+    for thread in threads:
+        thread.join(5)
+    assert sum(map(len, server.batches)) == 8
+    assert {len(batch) for batch in server.batches[:2]} == {3}
+    assert answers == {wish: 2 * wish for wish in wishes}
+
+
+def test_the_first_waits_for_a_moment_where_most_come_in_crowds() -> None:
+    server = Server()
+    server.gate.set()
+    gathered = together.Together[int, int](server.carry, first=0.3)
+    answers: dict[int, int | Exception] = {}
+    for thread in [asked(gathered, wish, answers) for wish in (2, 4, 6)]:
+        thread.join(5)
+    assert [len(batch) for batch in server.batches] == [3]
+
+
+def test_an_answer_wakes_one_who_wakes_the_next() -> None:
+    """A hundred that wake at the same moment would hinder each other: yet all are woken."""
+    server = Server()
+    wishes = range(0, 200, 2)
+    assert run(server, wishes) == {wish: wish * 2 for wish in wishes}
+    assert list(map(len, server.batches)) == [1, 99]

@@ -16,6 +16,7 @@ from zk2etcd_workers.mirror import connecting
 from zk2etcd_workers.model import mapping
 from zk2etcd_workers.ownership import fence, reads, records
 from zk2etcd_workers.shard import context, dirty_paths
+from zk2etcd_workers.walk import glance
 from zk2etcd_workers.zookeeper import reply as replies, session as sessions
 
 SHARD = messages.Shard("s-1", "/s", "/s")
@@ -69,7 +70,9 @@ def watched(session: Watched) -> context.Context:
         turn=turn.Turn(),
         log=None,
     )
-    return connecting.watch(ctx, dirty_paths.Dirty(shard, 10, lambda: None), lambda: None)
+    ctx, seen = connecting.watch(ctx, dirty_paths.Dirty(shard, 10, lambda: None), lambda: None)
+    assert seen == glance.NOTHING
+    return ctx
 
 
 def test_the_watch_is_asked_before_the_sync_and_all_is_of_that_connection() -> None:

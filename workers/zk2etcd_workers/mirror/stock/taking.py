@@ -12,6 +12,7 @@ from zk2etcd_workers.mirror.stock import clean, resume
 from zk2etcd_workers.ownership import kept
 from zk2etcd_workers.safety import identity as identities
 from zk2etcd_workers.shard import context, dirty_paths, facts as shard_facts
+from zk2etcd_workers.walk import glance
 
 
 class Stock:
@@ -64,7 +65,7 @@ class Stock:
         :param certain: see `clean.refused`.
         :raises errors.Zk2EtcdError: the shard must start over.
         """
-        facts = self._facts
+        facts, seen = self._facts, identity.seen()
         facts.walks(ctx.trace_id)
         if not (first or self._once):
             why = clean.refused(self._known, ctx, facts, certain=certain)
@@ -72,7 +73,7 @@ class Stock:
                 ctx.fence.pay()
                 return resumed, facts.zxid
             ctx.log.debug("a base is needed", reason=why)
-        zxid = self._base(ctx, floor, identity, known, first=first)
+        zxid = self._base(ctx, floor, identity, known, seen, first=first)
         self.forget()
         return ctx, zxid
 
@@ -106,6 +107,7 @@ class Stock:
         floor: int,
         identity: identities.Identity,
         known: kept.Kept,
+        seen: glance.Seen,
         *,
         first: bool,
     ) -> int:
@@ -114,7 +116,7 @@ class Stock:
         facts.unsyncable.base_begins()
         started = time.monotonic()
         hears = (self._dirty.mark, self._dirty.was_deleted)
-        run = base.Base(ctx, facts, floor, *hears, known, self._steps_aside, identity.root)
+        run = base.Base(ctx, facts, floor, *hears, known, self._steps_aside, seen)
         done = run.run(first=first)
         identity.settle(held=facts.guard is not None or ctx.config.sync.deletes == "never")
         ctx.fence.pay()
