@@ -145,9 +145,10 @@ class Placing:
         """Of what none of our workers has: who has it, or why nobody knows."""
         # Before the first word nobody knows; where etcd refuses us, or is away, that is an error.
         trouble = self._sharing.trouble(now) if self._sharing.untold is not None else None
-        for shard, report in list(self._roster.reports.items()):
-            if shard in self._roster.assignment or self._handover.holders(shard):
+        for shard in self._roster.reports.keys() - self._roster.assignment.keys():
+            if self._handover.holders(shard):
                 continue
+            report = self._roster.reports[shard]
             owner = self._sharing.owner(shard)
             phase = "waiting" if trouble is None else "error"
             if (report.holder, report.error, report.phase) != (owner, trouble, phase):

@@ -132,7 +132,7 @@ class Sharing:
 
     def wanted(self, shards: Collection[str]) -> frozenset[str]:
         """Those of these shards, the configuration's, that our workers shall have."""
-        return frozenset(s for s in self._hand if s in shards and s not in self._memory.leaving)
+        return frozenset((self._hand.keys() & shards) - self._memory.leaving)
 
     def step(
         self,

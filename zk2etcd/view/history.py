@@ -133,8 +133,11 @@ class _Track:
         self._seen = report.written
         last = report.last_full_sync
         known = self.full_syncs[-1] if self.full_syncs else None
-        if last is not None and last is not known and last != known:
-            self.full_syncs.append(last)
+        if last is None or last is known:
+            return
+        if last == known:  # It was told again: compared once, not each second.
+            self.full_syncs.pop()
+        self.full_syncs.append(last)
 
     def sample(self, place: int, now: float) -> None:
         self.lag[place] = self._worst

@@ -77,7 +77,7 @@ class Seat:
 
     def root_is(self, node: tree.Node | tree.Miss) -> None:
         """Only what is not as it is known is news."""
-        if (node is tree.Miss.NO_AUTH) != self.is_blind:
+        if (node is tree.Miss.NO_AUTH) != self._freshness.is_blind:
             self._deliver(Root(node))
 
     def is_unwatched(self) -> None:
@@ -91,7 +91,7 @@ class Seat:
 
         :param denied: but for its root, which may not be read.
         """
-        if not denied and not self.is_blind:
+        if not denied and not self._freshness.is_blind:
             self._is_listed(sent, 0 if self._untold.compares else zxid)
         if self._untold.awaits_sync:
             self._deliver(Synced(zxid))
@@ -100,7 +100,7 @@ class Seat:
         """What is in a list that is still to be read may be new and unknown. It is read by the next
         round, as a rule, and then this one counts: else nothing would, where lists change all the
         time."""
-        lists = self.ctx.session.lists(self.ctx.root, self.ctx.epoch)
+        lists = self.ctx.session.lists(self.root, self.epoch)
         if lists is None or lists.told >= lists.changes:
             self._unlisted = None
             self._freshness.round_synced(sent, 0 if lists is None else zxid)

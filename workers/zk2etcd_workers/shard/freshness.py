@@ -40,6 +40,8 @@ class Freshness:
         self._zookeeper_at: float | None = None
         self._etcd_at: float | None = None
         self._unanswered = 0
+        self.is_blind = facts.blind is not None
+        """Its root may not be read; as `Facts.blind`, for who asks often."""
 
     @property
     def clean(self) -> int:
@@ -69,7 +71,8 @@ class Freshness:
         """
         if root is tree.Miss.NO_AUTH:
             self._go_blind()
-        elif self._facts.blind is not None:
+        elif self.is_blind:
+            self.is_blind = False
             self._facts.sees()
             raise errors.SessionDoubt(
                 "the root may be read again: ZooKeeper may have told nothing of what changed "
@@ -79,7 +82,7 @@ class Freshness:
     def _go_blind(self) -> None:
         """What is set and made is still told of by servers that do not filter, and of nodes below
         with rights of their own: so the shard goes on following, and claims nothing."""
-        if self._facts.blind is not None:
+        if self.is_blind:
             return
         path = tree.shown(self._ctx.root)
         why = (
@@ -87,6 +90,7 @@ class Freshness:
             "below, so what is in etcd may be old; let zookeeper.auth or zookeeper.sasl read it"
         )
         self._awaited, self._was_blind = None, True
+        self.is_blind = True
         self._facts.goes_blind(why, self._ctx.trace_id)
         self._ctx.log.warning("root may not be read", path=path, error=why)
 
@@ -102,10 +106,6 @@ class Freshness:
             )
 
     # --- the thread that asks for all shards -------------------------------------------------
-
-    @property
-    def is_blind(self) -> bool:
-        return self._facts.blind is not None
 
     def round_synced(self, sent: float, zxid: int = 0) -> None:
         """A `sync` that was sent then (wall clock) has been answered, well, and so has all that was
