@@ -10,6 +10,7 @@ import pytest
 from tests import polling, releases
 from tests.integration import mirroring, observing, sessions
 from zk2etcd.sandbox import servers
+from zk2etcd_workers.zookeeper import connection
 
 Started = Callable[..., sessions.Opened]
 
@@ -40,6 +41,28 @@ def test_auto(started: Started, suite: str | None, protocol: str) -> None:
     session = started(suite).connected().session
     assert session.protocol == protocol
     assert ("has no multiRead" in session.why_classic) == (protocol == "classic")
+
+
+def test_an_old_server_is_connected_to_anew_without_a_rest(
+    started: Started, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends each connection on which it is asked for what it does not know."""
+    rounds: list[None] = []
+    one_round = connection.Connection._connect_loop
+
+    def counted(one: connection.Connection, retry: object) -> object:
+        rounds.append(None)
+        return one_round(one, retry)
+
+    monkeypatch.setattr(connection.Connection, "_connect_loop", counted)
+    session = started(OLD).connected().session
+    assert session.protocol == "classic"
+    assert len(rounds) == 1
+    epoch = session.epoch
+    session.drop("a test")
+    polling.until(lambda: session.connected and session.epoch > epoch, what="another connection")
+    assert session.protocol == "classic"
+    assert len(rounds) == 2
 
 
 @pytest.mark.parametrize("suite", [None, NEW])

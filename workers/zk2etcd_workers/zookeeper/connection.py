@@ -46,7 +46,7 @@ class Connection(buffered.Buffered):
     def __init__(self, owner: Owner, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._owner = owner
-        self._established = self._greeting = False
+        self._established = self._anew = self._greeting = False
         self._patience = HANDSHAKE
         self._expected = (
             kazoo.exceptions.ConnectionDropped,
@@ -68,15 +68,24 @@ class Connection(buffered.Buffered):
             raise kazoo.retry.ForceRetryError("no host resolved")
         self.handler.share(self.client._session_timeout / 1000, len(hosts))
         for host, address, port in hosts:
-            self._established = False
-            if self.client._stopped.is_set():
-                return kazoo.protocol.connection.STOP_CONNECTING
-            stop = self._connect_attempt(host, address, port, retry)
+            stop = self._attempt(host, address, port, retry)
             if stop is kazoo.protocol.connection.STOP_CONNECTING:
                 return stop
             if self._established:
                 break
         raise kazoo.retry.ForceRetryError("reconnecting")
+
+    def _attempt(self, host: str, address: str, port: int, retry: Any) -> Any:
+        """One host. If it ended the connection for what it was asked, there is another one at once:
+        to rest before it would be to rest at each reconnect to a server before 3.6."""
+        for _ in range(2):
+            self._established = self._anew = False
+            if self.client._stopped.is_set():
+                return kazoo.protocol.connection.STOP_CONNECTING
+            stop = self._connect_attempt(host, address, port, retry)
+            if not self._anew:
+                break
+        return stop
 
     def _connect(self, host: str, hostip: str, port: int) -> Any:
         self._received.clear()
@@ -98,6 +107,7 @@ class Connection(buffered.Buffered):
             if self._socket is not None:
                 # It counts against the server's connections for one address, as does what follows.
                 self._socket.close()
+            self._anew = isinstance(error, protocol_choice.Anew)
             self._owner.refused(f"{host}:{port}", error, seen)
             if isinstance(error, self._expected):
                 raise

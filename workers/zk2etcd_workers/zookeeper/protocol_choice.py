@@ -56,6 +56,10 @@ class Unfit(Exception):
     """This connection is of no use: it ends now, or does not do what is asked for."""
 
 
+class Anew(Unfit):
+    """It ended for what it was asked. The next one to the same address is not asked that again."""
+
+
 class Choices:
     """One session's choices. Used in kazoo's connection thread, one connection at a time."""
 
@@ -73,7 +77,8 @@ class Choices:
     def agree(self, host: str, ask: Ask) -> Choice:
         """Find out what this connection takes; it is also the proof that it answers at all.
 
-        :raises Unfit: it is to be made anew; or not fit for what the settings demand.
+        :raises Anew: it is to be made anew.
+        :raises Unfit: it is not fit for what the settings demand.
         """
         wanted = self._settings.protocol
         if wanted == CLASSIC or (self._distrusted and wanted != BULK):
@@ -123,7 +128,7 @@ class Choices:
         if self._settings.protocol == BULK:
             raise Unfit(f"{told(host, self._settings)} {demanded(lack)}")
         self._lacking[host] = lack
-        raise Unfit(f"{lack.value}: asked anew, the classic way")
+        raise Anew(f"{lack.value}: asked anew, the classic way")
 
 
 def _serve(ask: Ask) -> None:
