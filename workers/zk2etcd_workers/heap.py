@@ -21,6 +21,8 @@ _LARGE = 512 * 1024
 _SPARE = 8 * 1024 * 1024
 _HEAPS = 2
 _SWEEP_EVERY = 5.0
+_AFTER = 1.0
+"""Seconds from a failure to its sweep, in which nothing else turns: the next attempt goes first."""
 
 
 def settle() -> None:
@@ -47,11 +49,15 @@ class Sweeper:
 
     def __init__(self) -> None:
         self._failures, self._at = 0, 0.0
+        self._noticed: float | None = None
 
     def tend(self, now: float, failures: int) -> None:
         """:param failures: how many there were until now."""
-        if failures != self._failures and now - self._at > _SWEEP_EVERY:
-            self._failures, self._at = failures, now
+        if failures == self._failures:
+            return
+        self._noticed = now if self._noticed is None else self._noticed
+        if now - self._noticed > _AFTER and now - self._at > _SWEEP_EVERY:
+            self._failures, self._at, self._noticed = failures, now, None
             sweep()
 
 
