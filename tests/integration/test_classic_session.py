@@ -156,7 +156,7 @@ def test_an_ephemeral_is_not_armed(opened: sessions.Opened, world: mirroring.Wor
     opened.watch(root)
     held = _armed(opened)
     _walk(opened, root + b"/e", root + b"/p")
-    assert [list(each.paths) for each in held] == [[root + b"/p"]]
+    assert [each.paths for each in held] == [arming.named([root + b"/p"])]
 
 
 def test_a_request_of_watches_that_is_refused_ends_the_connection(
@@ -166,7 +166,7 @@ def test_a_request_of_watches_that_is_refused_ends_the_connection(
     opened.watch(b"/")
     most, epoch = opened.session.request_size.most, opened.session.epoch
     world.zk.create(world.root, b"")
-    opened.session._arm(arming.SetWatches(1, [b"/" + b"x" * 2_000_000]))
+    opened.session._arm(arming.SetWatches(1, arming.named([b"/" + b"x" * 2_000_000])))
     polling.until(lambda: opened.session.epoch > epoch + 1, 10, what="another connection")
     polling.until(lambda: opened.session.connected, 10, what="connected")
     assert opened.session.request_size.most < most

@@ -22,7 +22,7 @@ from tests.integration import mirroring, observing
 from zk2etcd import errors
 from zk2etcd.sandbox import servers
 from zk2etcd_workers.mirror import base, mirror as mirrors
-from zk2etcd_workers.mirror.stock import resume, taking
+from zk2etcd_workers.mirror.stock import naming, resume, taking
 from zk2etcd_workers.shard import confirm, context, dirty_paths
 from zk2etcd_workers.zookeeper import protocol
 from zk2etcd_workers.zookeeper.classic import resumption
@@ -234,6 +234,84 @@ def test_a_child_that_is_known_and_not_in_etcd(line: Line) -> None:
     mirror._dirty.take = taken  # type: ignore[method-assign]
     line.way.heal()
     line.back(worker, 1, 1)
+    line.equal()
+    line.missed_nothing(worker)
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[naming.Names]:
+    """Each reading of etcd for what is to be named."""
+    found: list[naming.Names] = []
+    begin = naming.Names.__init__
+
+    def begins(one: naming.Names, ctx: context.Context) -> None:
+        begin(one, ctx)
+        found.append(one)
+
+    monkeypatch.setattr(naming.Names, "__init__", begins)
+    return found
+
+
+def _many(on: Line) -> int:
+    """More keys than the first page has; how many."""
+    observing.seed(on.zk, [(on.root, b""), *((on.path(f"{n:04d}"), b"0") for n in range(300))])
+    return 301
+
+
+def test_what_is_to_be_named_is_read_before_there_is_a_connection(
+    line: Line, read: list[naming.Names]
+) -> None:
+    keys = _many(line)
+    worker = line.classic()
+
+    def change() -> None:
+        polling.until(lambda: read and read[0].keys == keys, 10, what="all is read")
+        line.zk.set(line.path("0007"), b"1")
+        line.zk.delete(line.path("0008"))
+        line.zk.create(line.path("0009", "new"), b"1")
+
+    line.away(change)
+    line.back(worker, 1, 1)
+    line.equal()
+    line.missed_nothing(worker)
+
+
+def test_while_no_connection_comes_about_etcd_is_left_alone(
+    line: Line, read: list[naming.Names]
+) -> None:
+    keys = _many(line)
+    worker = line.classic()
+    mirror = line.mirror(worker)
+    before = mirror.failures
+
+    def change() -> None:
+        polling.until(lambda: mirror.failures >= before + 3, 30, what="attempts that fail")
+        line.zk.set(line.path("0007"), b"1")
+
+    line.away(change)
+    line.back(worker, 1, 1)
+    assert len(read) == 2
+    assert read[1].keys == keys
+    line.equal()
+    line.missed_nothing(worker)
+
+
+def test_what_was_read_for_larger_requests_is_read_again(
+    line: Line, read: list[naming.Names]
+) -> None:
+    keys = _many(line)
+    worker = line.classic()
+    assert keys * len(line.path("0000")) > 500, "it takes several requests"
+
+    def change() -> None:
+        polling.until(lambda: read and read[0].keys == keys, 10, what="all is read")
+        worker.session.request_size.most = 500
+        line.zk.set(line.path("0007"), b"1")
+
+    line.away(change)
+    line.back(worker, 1, 1)
+    assert read[-1].most == 500
+    assert read[-1].keys == keys
     line.equal()
     line.missed_nothing(worker)
 

@@ -29,10 +29,13 @@ class Connecting:
         self._behind_since: float | None = None
         self._told = ""
 
-    def session(self, ctx: context.Context, floor: int) -> str | None:
+    def session(
+        self, ctx: context.Context, floor: int, meanwhile: Callable[[context.Context], bool]
+    ) -> str | None:
         """A live session at or above the floor, and how to speak to its server; or why all
         that answers is another ensemble, which has been so for a while.
 
+        :param meanwhile: does some work that does not need one, and says whether there was some.
         :raises errors.ZooKeeperError: there is none yet, or (`ZooKeeperDenied`) none for our login.
         """
         session = ctx.session
@@ -46,7 +49,8 @@ class Connecting:
                 kind = errors.ZooKeeperDenied if session.is_denied else errors.ZooKeeperError
                 trouble = trouble or "not connected"
                 raise kind(f"no ZooKeeper session: {trouble}{_after(session)}")
-            ctx.turn.pause(0.01)
+            if not meanwhile(ctx):
+                ctx.turn.pause(0.01)
         if session.why_classic != self._told:
             self._told = session.why_classic
             if self._told:

@@ -211,7 +211,7 @@ class Mirror:
             return guard, trip
         own = checkpoints.get(ctx.keys.checkpoint(ctx.shard.id), 0)
         facts.zxid = own
-        reason, behind = self._connecting.session(ctx, floor), True
+        reason, behind = self._connecting.session(ctx, floor, self._stock.read_ahead), True
         if reason is None:
             (ctx, seen), behind = connecting.watch(ctx, self._dirty, self._wake), False
             identity.bind(ctx, seen)

@@ -211,8 +211,7 @@ class Session(link.Link):
         standing = self._standing
         if standing is None or standing.epoch != epoch:
             raise errors.SessionDoubt("the ZooKeeper session changed")
-        most = self.request_size.most
-        return resumption.Resumption(root, standing.watches, self._arm, self._list_again, most)
+        return resumption.Resumption(root, standing.watches, self._arm, self._list_again)
 
     def lists(self, root: bytes, epoch: int | None) -> watching.Lists | None:
         """How much is told of what changed in lists below `root` in this epoch; classic."""

@@ -4,6 +4,7 @@ when to ask what has changed since is as good as a base. Whatever is not certain
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from zk2etcd import errors
@@ -42,17 +43,9 @@ def is_outlived(error: errors.Zk2EtcdError) -> bool:
     return type(error) in _OUTLIVED
 
 
-def refused(
-    known: Known,
-    ctx: context.Context,
-    facts: shard_facts.Facts,
-    *,
-    certain: bool,
-) -> str | None:
-    """Why what changed since is not to be asked for; None if it may be.
-
-    :param certain: no trip stands in etcd, and the ensemble is the one that is known, for certain.
-    """
+def unfit(known: Known, ctx: context.Context, facts: shard_facts.Facts) -> str | None:
+    """Why what changed since will not be asked for, as far as that is known before there is another
+    connection; None if it may be."""
     mapped = ctx.mapping
     reasons = {
         "nothing is known to be clean": not known.zxid,
@@ -67,10 +60,30 @@ def refused(
         "some of it may not be read, or not be written": bool(
             len(facts.unsyncable) or facts.blind is not None
         ),
+    }
+    return _first(reasons)
+
+
+def refused(
+    known: Known,
+    ctx: context.Context,
+    facts: shard_facts.Facts,
+    *,
+    certain: bool,
+) -> str | None:
+    """Why what changed since is not to be asked for; None if it may be.
+
+    :param certain: no trip stands in etcd, and the ensemble is the one that is known, for certain.
+    """
+    reasons = {
         "the connection is the one that it was": ctx.epoch == known.epoch,
         "ZooKeeper is behind": ctx.since < known.zxid,
         "a trip stands, or the ensemble is not known for certain": not certain,
     }
+    return unfit(known, ctx, facts) or _first(reasons)
+
+
+def _first(reasons: Mapping[str, bool]) -> str | None:
     return next((why for why, holds in reasons.items() if holds), None)
 
 

@@ -11,9 +11,8 @@ from __future__ import annotations
 import functools
 import queue
 
-from zk2etcd_workers.mirror.stock import clean
+from zk2etcd_workers.mirror.stock import clean, naming
 from zk2etcd_workers.shard import confirm, context, dirty_paths
-from zk2etcd_workers.walk import etcd_keys
 from zk2etcd_workers.zookeeper import reply as replies
 from zk2etcd_workers.zookeeper.classic import resumption
 
@@ -21,37 +20,37 @@ _UNDER_WAY = 16
 """Requests: 2 MiB, which a line that is not quite thin takes before it counts as lost."""
 
 
-def ask(ctx: context.Context, dirty: dirty_paths.Dirty, since: int) -> clean.Answer:
+def ask(
+    ctx: context.Context, dirty: dirty_paths.Dirty, since: int, names: naming.Names
+) -> clean.Answer:
     """Ask, and wait until all is told of: what has changed is dirty then.
 
+    :param names: of all that etcd has.
     :raises errors.Zk2EtcdError: a side did not answer, or the connection is another one.
     """
     sync = functools.partial(ctx.session.sync, ctx.root)
     dirty.asks()
     with ctx.session.resuming(ctx.root, ctx.epoch) as resuming:
-        keys, has_root = _name(ctx, resuming, since)
+        _name(ctx, resuming, since, names)
         confirm.ask(ctx, sync)
         resuming.list_changed()
         confirm.ask(ctx, sync)
-    return clean.Answer(keys, has_root, dirty.answered(), whole=not dirty.has_overflowed)
+    gone = dirty.answered()
+    return clean.Answer(names.keys, names.has_root, gone, whole=not dirty.has_overflowed)
 
 
-def _name(ctx: context.Context, resuming: resumption.Resumption, since: int) -> tuple[int, bool]:
-    """Name all that etcd has of the shard: how many keys that is, and whether its root is one."""
+def _name(
+    ctx: context.Context, resuming: resumption.Resumption, since: int, names: naming.Names
+) -> None:
+    """Name all of it, and wait for the answers."""
     answers: queue.SimpleQueue[replies.Reply] = queue.SimpleQueue()
-    keys = under_way = 0
-    has_root = False
-    for page in etcd_keys.stream(ctx.etcd, ctx.ours, ctx.turn.pause, keys_only=True):
-        paths = ctx.ours.paths(page.keys)
-        keys += len(paths)
-        has_root = has_root or paths[:1] == [ctx.root]
-        for part in resuming.parts(paths):
-            if under_way == _UNDER_WAY:
-                confirm.wait(ctx, answers)
-                under_way -= 1
-            resuming.name(part, since, answers.put)
-            under_way += 1
-    resuming.named_all()
+    under_way = 0
+    for part in names:
+        if under_way == _UNDER_WAY:
+            confirm.wait(ctx, answers)
+            under_way -= 1
+        resuming.name(part, since, answers.put)
+        under_way += 1
+    resuming.named_all(names.gathered)
     for _ in range(under_way):
         confirm.wait(ctx, answers)
-    return keys, has_root

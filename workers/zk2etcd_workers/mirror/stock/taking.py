@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from zk2etcd import errors
 from zk2etcd_workers.mirror import base, follow
-from zk2etcd_workers.mirror.stock import clean, resume
+from zk2etcd_workers.mirror.stock import clean, naming, resume
 from zk2etcd_workers.ownership import kept
 from zk2etcd_workers.safety import identity as identities
 from zk2etcd_workers.shard import context, dirty_paths, facts as shard_facts
@@ -35,18 +35,32 @@ class Stock:
         self._once = once
         self._bases = 0
         self._known = clean.NOTHING
+        self._names: naming.Names | None = None
+        self._followed = False
 
     def forget(self) -> None:
         """Nobody knows any more up to where etcd is equal."""
-        self._known = clean.NOTHING
+        self._known, self._names = clean.NOTHING, None
 
     def failed(self, error: errors.Zk2EtcdError, following: follow.Follow | None) -> None:
         """An attempt has ended; in `following`, if it came so far."""
+        self._names, self._followed = None, following is not None
         if not clean.is_outlived(error):
             self.forget()
         elif following is not None:
             seat = following.seat
             self._known = clean.Known(following.freshness.clean, seat.rollbacks, seat.ctx.epoch)
+
+    def read_ahead(self, ctx: context.Context) -> bool:
+        """There is no connection yet: read some of what is to be named over it. Whether there was
+        something to do. If no connection comes about, later attempts leave etcd alone.
+
+        :raises errors.EtcdError: etcd did not answer.
+        """
+        if self._followed and clean.unfit(self._known, ctx, self._facts) is None:
+            self._names = naming.Names(ctx)
+        self._followed = False
+        return self._names is not None and self._names.read_ahead()
 
     def take(
         self,
@@ -73,17 +87,20 @@ class Stock:
                 ctx.fence.pay()
                 return resumed, facts.zxid
             ctx.log.debug("a base is needed", reason=why)
+        self._names = None
         zxid = self._base(ctx, floor, identity, known, seen, first=first)
         self.forget()
         return ctx, zxid
 
     def _resume(self, ctx: context.Context) -> context.Context | None:
         """None: a base is to look at it all."""
-        facts, since = self._facts, self._known.zxid
+        facts, since, names = self._facts, self._known.zxid, self._names
         self.forget()  # Whatever comes of it, it is not asked again.
+        if names is None or names.most != ctx.session.request_size.most:
+            names = naming.Names(ctx)
         started = time.monotonic()
         self._steps_aside()
-        answer = resume.ask(ctx, self._dirty, since)
+        answer = resume.ask(ctx, self._dirty, since, names)
         if (why := clean.distrusted(ctx, answer)) is not None:
             ctx.log.info("not resumed: a base looks at everything", reason=why)
             self._dirty.restart()

@@ -13,19 +13,39 @@ For values it compares when the node was set or made (mzxid). No rights are look
 from __future__ import annotations
 
 import bisect
+import functools
 import itertools
 import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 MOST_BYTES = 128 * 1024
 """A server ends the session at a request above its jute.maxbuffer, 1 MiB by default."""
 
 _COUNT = struct.Struct(">i")
-# zxid, how many paths for values
-_HEAD = struct.Struct(">qi")
-_HEAD_SIZE = _HEAD.size + 2 * _COUNT.size
+# length xid type zxid, how many paths for values
+_HEAD = struct.Struct(">iiiqi")
+_FRAME = 2 * _COUNT.size + _COUNT.size
+_HEAD_SIZE = _HEAD.size - _FRAME + 2 * _COUNT.size
+_size = functools.lru_cache(2048)(_COUNT.pack)
+
+
+class Named(NamedTuple):
+    """Some paths as a request has them: `block`, of so `many`."""
+
+    many: int
+    block: bytes
+
+
+NOTHING = Named(0, b"")
+
+
+def named(paths: Sequence[bytes]) -> Named:
+    parts: list[bytes] = [b""] * (2 * len(paths))
+    parts[::2] = map(_size, map(len, paths))
+    parts[1::2] = paths
+    return Named(len(paths), b"".join(parts))
 
 
 class SetWatches:
@@ -36,7 +56,7 @@ class SetWatches:
 
     type = 101
 
-    def __init__(self, since: int, paths: Sequence[bytes], *, values: bool = False) -> None:
+    def __init__(self, since: int, paths: Named, *, values: bool = False) -> None:
         self.since = since
         self.paths = paths
         self.values = values
@@ -44,19 +64,15 @@ class SetWatches:
         self.size = 0
         """In bytes, once it is sent."""
 
-    def serialize(self) -> bytes:
-        pack, count = _COUNT.pack, len(self.paths)
-        parts: list[bytes] = []
-        for path in self.paths:
-            parts += (pack(len(path)), path)
-        named = b"".join(parts)
-        of_values = (
-            (_HEAD.pack(self.since, count), named) if self.values else (_HEAD.pack(self.since, 0),)
-        )
+    def encode(self, xid: int) -> bytes:
+        """All of it as it is sent, its length before it."""
+        many, block = self.paths
+        of_values = self.paths if self.values else NOTHING
+        self.size = _HEAD_SIZE + len(of_values.block) + len(block)
+        length = self.size + _FRAME - _COUNT.size
+        head = _HEAD.pack(length, xid, self.type, self.since, of_values.many)
         # None for coming into being.
-        whole = b"".join((*of_values, pack(0), pack(count), named))
-        self.size = len(whole)
-        return whole
+        return b"".join((head, of_values.block, _size(0), _size(many), block))
 
     def deserialize(self, _buffer: bytes, _offset: int) -> bool:
         return True
@@ -107,7 +123,7 @@ class Arming:
         """Send all of it now: it comes before whatever is sent after this."""
         with self._lock:
             if self._paths:
-                request = SetWatches(self._since, self._paths)
+                request = SetWatches(self._since, named(self._paths))
                 self._paths, self._bytes, self._since = [], 0, 0
                 self._send(request)
 

@@ -17,12 +17,35 @@ from collections.abc import Iterable, Sequence
 _PARTS = 4096
 
 
+class Gathered:
+    """Hashes of very many paths, which are to go into sets. What that costs, some 0.1 s for 100,000
+    of them, is paid when one of these sets is asked next, by whoever asks."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._marks = array("q")
+        self._groups: Sequence[array[int]] | None = None
+
+    def add(self, paths: Iterable[bytes]) -> None:
+        """Not any more once a set has been given it."""
+        self._marks.extend(map(hash, paths))
+
+    def groups(self) -> Sequence[array[int]]:
+        """Which lie together in a set, and in order."""
+        with self._lock:
+            if self._groups is None:
+                self._groups = _grouped(self._marks)
+                self._marks = array("q")
+            return self._groups
+
+
 class Hashes:
     """A set of paths, as sorted arrays of their hashes: small ones, so that adding is cheap. From
     any thread."""
 
     def __init__(self) -> None:
         self._parts = [array("q") for _ in range(_PARTS)]
+        self._later: list[Gathered] = []
         self._lock = threading.Lock()
 
     def add(self, path: bytes) -> bool:
@@ -33,6 +56,7 @@ class Hashes:
         """Those of them that are new."""
         find, new = bisect.bisect_left, []
         with self._lock:
+            self._settle()
             parts = self._parts
             for path in paths:
                 mark = hash(path)
@@ -43,10 +67,15 @@ class Hashes:
                     new.append(path)
         return new
 
-    def merge(self, groups: Sequence[array[int]]) -> None:
-        """Add very many at once, `grouped`."""
+    def merge(self, gathered: Gathered) -> None:
+        """Add very many at once."""
         with self._lock:
-            for at, group in enumerate(groups):
+            self._later.append(gathered)
+
+    def _settle(self) -> None:
+        """Add what was to be added. With the lock."""
+        while self._later:
+            for at, group in enumerate(self._later.pop().groups()):
                 if group:
                     part = self._parts[at]
                     both = array("q", sorted({*part, *group})) if part else group[:]
@@ -55,14 +84,16 @@ class Hashes:
     def discard(self, path: bytes) -> None:
         mark = hash(path)
         with self._lock:
+            self._settle()
             part = self._parts[mark % _PARTS]
             at = bisect.bisect_left(part, mark)
             if at < len(part) and part[at] == mark:
                 del part[at]
 
     def subtract(self, other: Hashes) -> None:
-        """Take out all that is in another set."""
+        """Take out all that is in another set, which nobody changes any more."""
         with self._lock:
+            self._settle()
             for at, gone in enumerate(other._parts):
                 if gone and (part := self._parts[at]):
                     self._parts[at] = array("q", sorted(set(part).difference(gone)))
@@ -70,16 +101,18 @@ class Hashes:
     def __contains__(self, path: bytes) -> bool:
         mark = hash(path)
         with self._lock:
+            self._settle()
             part = self._parts[mark % _PARTS]
             at = bisect.bisect_left(part, mark)
             return at < len(part) and part[at] == mark
 
     def __len__(self) -> int:
-        return sum(map(len, self._parts))
+        with self._lock:
+            self._settle()
+            return sum(map(len, self._parts))
 
 
-def grouped(marks: Iterable[int]) -> Sequence[array[int]]:
-    """The hashes of paths, as `merge` wants them: which lie together in a set, and in order."""
+def _grouped(marks: Iterable[int]) -> Sequence[array[int]]:
     groups: list[list[int]] = [[] for _ in range(_PARTS)]
     for mark in marks:
         groups[mark % _PARTS].append(mark)

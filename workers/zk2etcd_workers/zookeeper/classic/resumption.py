@@ -3,10 +3,10 @@ events are, and nothing is read."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from typing import Any, Self
 
-from zk2etcd_workers.zookeeper.classic import arming, watches as watching
+from zk2etcd_workers.zookeeper.classic import arming, hashes, watches as watching
 
 
 class Resumption:
@@ -19,17 +19,14 @@ class Resumption:
         watches: watching.Watches,
         send: Callable[[arming.SetWatches, Any], None],
         list_again: Callable[[bytes], None],
-        most: int,
     ) -> None:
         """:param send: a request, and where its answer goes; never waits.
         :param list_again: a node whose children have changed.
-        :param most: how many bytes a request may have.
         """
         self._root = root
         self._watches = watches
         self._send = send
         self._list_again = list_again
-        self._most = most
 
     def __enter__(self) -> Self:
         self._watches.hold(self._root)
@@ -38,19 +35,14 @@ class Resumption:
     def __exit__(self, *_: object) -> None:
         self._watches.told(self._root)
 
-    def parts(self, paths: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
-        """These nodes, which are known, in pieces that are to be named in one request each."""
-        self._watches.takes(self._root, paths)
-        return arming.cut(paths, self._most)
-
-    def name(self, part: Sequence[bytes], since: int, sink: Any) -> None:
+    def name(self, part: arming.Named, since: int, sink: Any) -> None:
         """Watch these nodes and their children, and hear of what changed of them after the zxid
         `since`."""
         self._send(arming.SetWatches(since, part, values=True), sink)
 
-    def named_all(self) -> None:
-        """All that is known has been named."""
-        self._watches.knows(self._root)
+    def named_all(self, gathered: hashes.Gathered) -> None:
+        """All that is known has been named, which is this."""
+        self._watches.knows(self._root, gathered)
 
     def list_changed(self) -> None:
         """All of it was answered. A `sync` that is sent after this is answered after all that is

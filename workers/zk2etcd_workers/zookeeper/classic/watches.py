@@ -14,7 +14,6 @@ and listings say.
 from __future__ import annotations
 
 import time
-from array import array
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -58,8 +57,8 @@ class Watches:
         """Nodes whose children changed, which are being listed again -> which change that was."""
         self._later: set[bytes] = set()
         self._rests_until = 0.0
-        self._waiting: dict[bytes, array[int]] = {}
-        """Roots below which no listing may begin -> hashes of what is known there."""
+        self._waiting: set[bytes] = set()
+        """Roots below which no listing may begin."""
         self._ended: set[bytes] = set()
         """What has gone meanwhile."""
         self._named: dict[bytes, hashes.Hashes] = {}
@@ -110,19 +109,15 @@ class Watches:
 
     def hold(self, root: bytes) -> None:
         """What changes at and below `root` is listed later, as of `let_go`."""
-        self._waiting[root] = array("q")
+        self._waiting.add(root)
 
-    def takes(self, root: bytes, paths: Sequence[bytes]) -> None:
-        """These nodes below `root` were there when it was last looked, and are about to be watched,
-        and their children: what comes of that may say that they are gone."""
-        self._waiting[root].extend(map(hash, paths))
-
-    def knows(self, root: bytes) -> None:
-        """All nodes at and below `root` have been taken."""
-        groups = hashes.grouped(self._waiting[root])
+    def knows(self, root: bytes, gathered: hashes.Gathered) -> None:
+        """These are all nodes at and below `root` that were there when it was last looked. They are
+        watched, or about to be, and their children; what came of that may have said that they are
+        gone."""
         named = hashes.Hashes()
         for each in (named, self.known, self._armed):
-            each.merge(groups)
+            each.merge(gathered)
         self._named[root] = named
         for path in tuple(self._ended):
             self.known.discard(path)
@@ -133,7 +128,7 @@ class Watches:
         if it is known: a read that was meant for another connection may have come over this one."""
         # First, or `due` could take them, and list them too late.
         paths = self._taken([p for p in tuple(self._later) if mapping.is_below(p, root)])
-        del self._waiting[root]
+        self._waiting.remove(root)
         if not self._waiting:
             self._ended.clear()
         return paths

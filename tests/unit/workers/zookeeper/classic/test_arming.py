@@ -9,6 +9,27 @@ from zk2etcd_workers.zookeeper.classic import arming
 LARGE = 10**9
 
 
+def _request(since: int, *paths: bytes, values: bool = False) -> arming.SetWatches:
+    return arming.SetWatches(since, arming.named(paths), values=values)
+
+
+def _paths(of: arming.Named) -> list[bytes]:
+    """Out of the bytes, as a server takes them."""
+    found: list[bytes] = []
+    at = 0
+    for _ in range(of.many):
+        (size,) = struct.unpack_from(">i", of.block, at)
+        found.append(of.block[at + 4 : at + 4 + size])
+        at += 4 + size
+    assert at == len(of.block)
+    return found
+
+
+def _size(request: arming.SetWatches) -> int:
+    request.encode(1)
+    return request.size
+
+
 class _Sent:
     def __init__(self, most: int = LARGE) -> None:
         self.requests: list[arming.SetWatches] = []
@@ -16,26 +37,28 @@ class _Sent:
 
     @property
     def paths(self) -> list[list[bytes]]:
-        return [list(each.paths) for each in self.requests]
+        return [_paths(each.paths) for each in self.requests]
 
 
 def test_bytes() -> None:
-    request = arming.SetWatches(2**40, [b"/a", "/中".encode()])
+    request = _request(2**40, b"/a", "/中".encode())
     assert request.type == 101
-    whole = request.serialize()
+    whole = request.encode(7)
     assert whole == (
-        bytes.fromhex("0000010000000000 00000000 00000000 00000002")
+        bytes.fromhex("0000002a 00000007 00000065")
+        + bytes.fromhex("0000010000000000 00000000 00000000 00000002")
         + bytes.fromhex("00000002 2f61 00000004 2fe4b8ad")
     )
-    assert request.size == len(whole)
+    assert request.size == len(whole) - 12
 
 
 def test_bytes_with_values() -> None:
-    request = arming.SetWatches(2**40, [b"/a", b"/b"], values=True)
+    request = _request(2**40, b"/a", b"/b", values=True)
     paths = "00000002 2f61 00000002 2f62"
-    assert request.serialize() == bytes.fromhex(
-        f"0000010000000000 00000002 {paths} 00000000 00000002 {paths}"
+    assert request.encode(7) == bytes.fromhex(
+        f"00000034 00000007 00000065 0000010000000000 00000002 {paths} 00000000 00000002 {paths}"
     )
+    assert request.size == 44
 
 
 def test_a_tree_is_named_in_requests_that_are_no_larger_than_they_may_be() -> None:
@@ -43,7 +66,7 @@ def test_a_tree_is_named_in_requests_that_are_no_larger_than_they_may_be() -> No
     for most in (LARGE, 1000, 200):
         parts = list(arming.cut(paths, most))
         assert [path for part in parts for path in part] == paths
-        sizes = [len(arming.SetWatches(1, part, values=True).serialize()) for part in parts]
+        sizes = [_size(_request(1, *part, values=True)) for part in parts]
         allowed = min(most, arming.MOST_BYTES)
         assert all(
             size <= allowed or len(part) == 1 for size, part in zip(sizes, parts, strict=True)
@@ -75,11 +98,11 @@ def test_no_request_is_larger_than_it_may_be() -> None:
         sent.arming.add(paths[start : start + 100], start + 1)
     sent.arming.flush()
     assert [path for each in sent.paths for path in each] == paths
-    sizes = [len(each.serialize()) for each in sent.requests]
+    sizes = [_size(each) for each in sent.requests]
     assert max(sizes) <= arming.MOST_BYTES
     assert len(sizes) == -(-sum(map(len, paths)) // arming.MOST_BYTES)
     for each in sent.requests:
-        assert each.since <= min(paths.index(path) // 100 * 100 + 1 for path in each.paths)
+        assert each.since <= min(paths.index(path) // 100 * 100 + 1 for path in _paths(each.paths))
     small = _Sent(most=1000)
     small.arming.add(paths[:10], 1)
     small.arming.add([b"/" + b"y" * 5000], 1)
@@ -100,4 +123,4 @@ def test_the_last_read_of_a_walk_sends_what_is_left() -> None:
 
 
 def test_a_zxid_is_whole_on_the_wire() -> None:
-    assert struct.unpack_from(">q", arming.SetWatches(2**62, []).serialize())[0] == 2**62
+    assert struct.unpack_from(">q", _request(2**62).encode(1), 12)[0] == 2**62

@@ -29,12 +29,37 @@ def test_many_are_added_at_once(there: set[bytes], more: list[bytes]) -> None:
     mine = hashes.Hashes()
     for path in there:
         mine.add(path)
-    mine.merge(hashes.grouped(list(map(hash, more))))
+    gathered = hashes.Gathered()
+    gathered.add(more[:2])
+    gathered.add(more[2:])
+    mine.merge(gathered)
+    other = hashes.Hashes()
+    other.merge(gathered)
     assert len(mine) == len(there | set(more))
+    assert len(other) == len(set(more))
     assert all(path in mine for path in (*there, *more))
     for path in there | set(more):
         mine.discard(path)
     assert len(mine) == 0
+
+
+@given(st.sets(_PATHS, min_size=1), _PATHS, st.sampled_from(["add", "discard", "in", "len"]))
+def test_what_was_to_be_added_is_there_whatever_is_asked_first(
+    more: set[bytes], path: bytes, asked: str
+) -> None:
+    mine, gathered = hashes.Hashes(), hashes.Gathered()
+    gathered.add(more)
+    mine.merge(gathered)
+    if asked == "add":
+        assert mine.add(path) == (path not in more)
+    elif asked == "discard":
+        mine.discard(path)
+        assert path not in mine
+    elif asked == "in":
+        assert (path in mine) == (path in more)
+    mine.discard(path)
+    assert len(mine) == len(more - {path})
+    assert all(each in mine for each in more - {path})
 
 
 def test_a_node_takes_some_ten_bytes() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from zk2etcd_workers.zookeeper.classic import watches
+from zk2etcd_workers.zookeeper.classic import hashes, watches
 
 CREATED, DELETED, CHILDREN, CHANGED = watches.CREATED, watches.DELETED, watches.CHILDREN_CHANGED, 3
 
@@ -20,6 +20,12 @@ class _Told:
             path, names, lambda kind, child: self.events.append((kind, child)), again=again
         )
         return self.events
+
+
+def _gathered(*paths: bytes) -> hashes.Gathered:
+    made = hashes.Gathered()
+    made.add(paths)
+    return made
 
 
 def test_a_new_child_is_told_of_once() -> None:
@@ -151,14 +157,12 @@ def test_a_change_is_told_of_though_others_came_after_it() -> None:
 def test_while_a_tree_is_named_nothing_of_it_is_listed() -> None:
     told = _Told()
     told.on.hold(b"/p")
-    told.on.takes(b"/p", [b"/p", b"/p/a"])
     told.on.fired(CHILDREN, b"/p")
     assert not told.on.may_list(b"/p")
     assert told.on.may_list(b"/pp")
     assert told.on.due(time.monotonic()) == []
-    told.on.takes(b"/p", [b"/p/b", b"/p/gone"])
     told.on.fired(DELETED, b"/p/gone")
-    told.on.knows(b"/p")
+    told.on.knows(b"/p", _gathered(b"/p", b"/p/a", b"/p/b", b"/p/gone"))
     told.on.fired(DELETED, b"/p/b")
     assert told.on.let_go(b"/p") == [b"/p"]
     assert _is_listing(told, b"/p")
@@ -181,7 +185,7 @@ def test_two_trees_are_named_at_once() -> None:
     for path in (b"/p", b"/q/a"):
         told.on.fired(CHILDREN, path)
         assert not told.on.may_list(path)
-    told.on.knows(b"/p")
+    told.on.knows(b"/p", _gathered(b"/p"))
     assert told.on.let_go(b"/p") == [b"/p"]
     assert not told.on.may_list(b"/q/a")
     assert told.on.let_go(b"/q") == [b"/q/a"]
@@ -193,10 +197,9 @@ def test_what_was_not_named_is_new_whoever_has_read_it() -> None:
     told.on.allow([b"/p/stray"])
     told.on.allow([b"/q/known"])
     told.on.hold(b"/p")
-    told.on.takes(b"/p", [b"/p", b"/p/a"])
     told.on.fired(CHILDREN, b"/p")
     assert not told.on.may_list(b"/p")
-    told.on.knows(b"/p")
+    told.on.knows(b"/p", _gathered(b"/p", b"/p/a"))
     assert told.on.let_go(b"/p") == [b"/p"]
     assert told.list(b"/p", b"a", b"stray", again=True) == [(CREATED, b"/p/stray")]
     assert told.list(b"/q", b"known", again=True) == []
@@ -207,9 +210,8 @@ def test_what_was_not_named_is_new_whoever_has_read_it() -> None:
 def test_what_was_named_and_came_again_is_new() -> None:
     told = _Told()
     told.on.hold(b"/p")
-    told.on.takes(b"/p", [b"/p", b"/p/a", b"/p/b"])
     told.on.fired(DELETED, b"/p/a")
-    told.on.knows(b"/p")
+    told.on.knows(b"/p", _gathered(b"/p", b"/p/a", b"/p/b"))
     told.on.fired(DELETED, b"/p/b")
     told.on.let_go(b"/p")
     assert told.list(b"/p", b"a", b"b", again=True) == [(CREATED, b"/p/a"), (CREATED, b"/p/b")]
@@ -218,7 +220,6 @@ def test_what_was_named_and_came_again_is_new() -> None:
 def test_a_question_that_breaks_off_leaves_nothing_waiting() -> None:
     told = _Told()
     told.on.hold(b"/p")
-    told.on.takes(b"/p", [b"/p", b"/p/a"])
     told.on.fired(CHILDREN, b"/p")
     assert not told.on.may_list(b"/p")
     told.on.told(b"/p")
