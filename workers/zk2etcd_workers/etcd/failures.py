@@ -119,6 +119,7 @@ _MEANINGS = (
     ("Handshake read failed", "it ended the TLS handshake: is it http:// in etcd.endpoints?"),
     ("missing selected ALPN", "it speaks TLS, but no gRPC: is that etcd's client port?"),
     ("Failed parsing HTTP/2", "what answers speaks no gRPC: is that etcd's client port?"),
+    ("Deadline Exceeded", "no answer in time, see etcd.request_timeout"),
     ("rpc not supported for learner", "a learner: it serves nothing that we need"),
     ("unknown service", "what answers is no etcd v3"),
     ("unknown method", "what answers is no etcd v3"),

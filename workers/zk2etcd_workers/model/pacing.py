@@ -118,9 +118,14 @@ class RequestSize:
         """A request of this size was answered."""
         self._passed = max(self._passed, size)
 
-    def lost(self, size: int) -> None:
-        """The connection ended with a request of this size under way."""
-        self._lost = max(self._lost, size)
+    def lost(self, size: int, *, overdue: bool = False) -> None:
+        """The connection ended with a request of this size under way.
+
+        :param overdue: we ended it, after a while without an answer. A server that refuses a size
+        does not keep us waiting; only a large one may be lost in between.
+        """
+        if not overdue or size > LARGE_REQUEST:
+            self._lost = max(self._lost, size)
 
     def reconnected(self) -> None:
         """Learn from how the last connection ended."""

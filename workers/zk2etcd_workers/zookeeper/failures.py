@@ -8,6 +8,7 @@ that nothing is known? Not translated are what only `connection` catches, and th
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 
 import kazoo.exceptions
 
@@ -81,8 +82,17 @@ def meaning(error: BaseException) -> Meaning:
     return _MEANINGS.get(type(error), Meaning.DOUBT)
 
 
-def translate(error: BaseException, size: int = 0) -> errors.ZooKeeperError:
-    """What the failure of a request of so many bytes means for the shards."""
+def translate(
+    error: BaseException,
+    size: int = 0,
+    overdue: float | None = None,
+    paths: Sequence[tuple[int, bytes]] = (),
+) -> errors.ZooKeeperError:
+    """What the failure of a request of so many bytes means for the shards.
+
+    :param overdue: we ended the connection, since something was not answered for so many seconds.
+    :param paths: what was to be read, each behind a number.
+    """
     match meaning(error):
         case Meaning.DENIED:
             return errors.ZooKeeperError("ZooKeeper denies the right to read")
@@ -92,6 +102,10 @@ def translate(error: BaseException, size: int = 0) -> errors.ZooKeeperError:
             return errors.ZooKeeperError("ZooKeeper is overloaded: it threw a request away unread")
         case _:
             pass
+    if overdue is not None:
+        of = f" to a read of {tree.shown(paths[0][1])}" if len(paths) == 1 else ""
+        why = f"no answer{of} within zookeeper.request_timeout, {overdue:g} s"
+        return errors.SessionDoubt(f"the ZooKeeper session broke off ({why})")
     said = f"the ZooKeeper session broke off ({type(error).__name__})"
     if size > pacing.LARGE_REQUEST:
         said += f" at a request of {size:,} bytes: is jute.maxbuffer of its server smaller?"

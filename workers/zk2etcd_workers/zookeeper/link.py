@@ -54,6 +54,7 @@ class Link(abc.ABC):
         self.trouble = "not connected yet"
         self.tells_watches: int | None = None
         """The epoch in which the server said of a watch of ours that it stands."""
+        self._overdue = (-1, 0.0)
         self._fell: tuple[int, str] = (0, "")
         """The last epoch that ended because its server was put back, and the words for it."""
 
@@ -121,7 +122,8 @@ class Link(abc.ABC):
         # While there is no connection the client ends all requests; a late one goes with the next.
         oldest = client.oldest() if self.connected else None
         if oldest is not None and now - oldest > self._settings.request_timeout:
-            self.drop(f"no answer within {self._settings.request_timeout:g} s")
+            self._overdue = (self.epoch, self._settings.request_timeout)
+            self.drop(f"no answer within zookeeper.request_timeout, {self._overdue[1]:g} s")
         away = now - self._down_since
         patience = max(self._settings.session_timeout, self._settings.connect_timeout) + 1
         if self.is_denied:
@@ -144,6 +146,12 @@ class Link(abc.ABC):
         self.trouble = why
         if self._client is not None:
             self._client.cut()
+
+    def overdue(self, epoch: int) -> float | None:
+        """After how many seconds we gave up this connection, since it did not answer; None if we
+        did not."""
+        ended, after = self._overdue
+        return after if ended == epoch else None
 
     def _new_client(self) -> connection.Client:
         client = _made(self, self._settings, self._limit)

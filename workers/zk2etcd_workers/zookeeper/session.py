@@ -283,12 +283,12 @@ class Session(link.Link):
         took = (now := time.monotonic()) - pending.started
         if pending.op:
             self._instruments.zk_op(pending.op, status, took)
-        size = getattr(request, "size", 0)
-        failure = failures.translate(error, size) if error is not None else None
+        size, overdue = getattr(request, "size", 0), self.overdue(pending.epoch)
+        failure = failures.translate(error, size, overdue, ops) if error is not None else None
         if failure is None:
             self.request_size.passed(size)
         elif isinstance(failure, errors.SessionDoubt):
-            self.request_size.lost(size)
+            self.request_size.lost(size, overdue=overdue is not None)
             self.line.lost(took, now)
         lowest = getattr(request, "lowest", request.zxid)
         if failure is None and lowest < self._floor:
