@@ -16,7 +16,8 @@ from zk2etcd_workers.model import line, mapping, paging, plan
 
 _FIRST_PAGE = 64
 _LARGEST_PAGE = 4_000
-_LARGEST_OF_KEYS = 10_000
+_LARGEST_OF_KEYS = 16_000
+"""Each page has etcd count on to its end: 100,000 keys cost it a sixth less than with 10,000."""
 _PAGE_BYTES = 4 * 1024 * 1024
 _LEAST_PAGE = 8
 _KEY_BYTES = 256
