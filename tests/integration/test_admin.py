@@ -13,8 +13,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent import futures
 
 import pydantic
 import pytest
@@ -491,6 +493,31 @@ def test_nothing_answers_after_close(
     server.close()
     with socket.create_server((host, int(port))):
         pass
+
+
+def test_who_is_being_answered_at_the_close_gets_the_answer(
+    fake: FakeControl,
+    settings: Settings,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked, snapshot = threading.Event(), fake.snapshot
+
+    def slow() -> published.View:
+        asked.set()
+        time.sleep(0.3)
+        return snapshot()
+
+    server = listening.Listener(lambda: settings.http, lambda: str(tmp_path))
+    server.serve(fake)
+    client = admin_client.Client(f"http://{server.address}")
+    assert client.status()
+    monkeypatch.setattr(fake, "snapshot", slow)
+    with futures.ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(client.status)
+        assert asked.wait(10)
+        server.close()
+        assert answer.result()["pid"] == fake.view.pid
 
 
 def test_who_comes_before_it_is_served_waits(

@@ -68,11 +68,12 @@ class Server:
 
     def close(self) -> None:
         """Stop serving and free the port; returns when that is done. May be called twice."""
+        # First those who answer: without their connection they would fail, as if by a bug.
+        self._lanes.shutdown()
         # Only the server's own thread may touch its sockets.
         with contextlib.suppress(OSError):
             self._door.trigger.pull_trigger(lambda: wasyncore.close_all(self._map, True))
         self._thread.join(5.0)
-        self._lanes.shutdown()
 
 
 def serve(
