@@ -659,6 +659,8 @@ def paused(case: Case) -> Iterator[Violation]:
         end = min(_revisions_of(case, pause_mark(number, "end")), default=0)
         if begin // watcher.ERA != end // watcher.ERA:
             continue  # what was paused may have been lost by a restore
+        if _was_put_back(case, shard, begin):
+            continue  # after it was said, and before the mark
         for event in case.own():
             if not begin < event.revision < end:
                 continue
@@ -666,6 +668,18 @@ def paused(case: Case) -> Iterator[Violation]:
             if prefix.has(event.key) or (kind in _ABOUT_DATA and name == shard):
                 text = f"written at revision {event.revision}, paused from {begin} to {end}"
                 yield Violation("I5", "paused", _text(event.key), text)
+
+
+def _was_put_back(case: Case, shard: str, begin: int) -> bool:
+    """Whether a restore has taken the shard's pause away last, before the mark of its begin."""
+    key = f"{case.state}/pauses/{shard}".encode()
+    last = None
+    for event in case.events:
+        if event.revision >= begin:
+            break
+        if event.key == key:
+            last = event
+    return last is not None and last.restored and last.value is None
 
 
 def _revisions_of(case: Case, key: bytes) -> list[int]:

@@ -41,6 +41,7 @@ def judged(
     lease: int = 1,
     settled: int = sys.maxsize,
     pauses: Sequence[tuple[oracle.Prefix, str]] = (),
+    restored: Sequence[int] = (),
 ) -> set[tuple[str, str]]:
     """(invariant, check) of all that was found. A zxid is a second of ZooKeeper's clock, and a
     revision a hundredth of one of etcd's, from 1,000 on."""
@@ -49,7 +50,7 @@ def judged(
         for path, states in nodes.items()
     }
     events = [
-        watcher.Event(revision, key, value, 1000.0 + revision / 100, lease)
+        watcher.Event(revision, key, value, 1000.0 + revision / 100, lease, revision in restored)
         for revision, key, value in changes
     ]
     case = oracle.Case(
@@ -301,6 +302,24 @@ def test_a_pause_that_a_restore_of_etcd_took_away_is_not_judged() -> None:
     nodes: Nodes = {"/dubbo/a": [(1, b"1")]}
     found = judged(nodes, changes, foreign=foreign, pauses=[(PREFIXES[0], "dubbo-0")])
     assert ("I5", "paused") not in found
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_pause_that_was_taken_away_before_its_mark_is_not_judged(lost: bool) -> None:
+    """It was said, etcd was put back, and only then the mark was put: the shard pauses anew."""
+    begin, end = (oracle.pause_mark(0, which) for which in ("begin", "end"))
+    pause, era = f"{STATE}/pauses/dubbo-0".encode(), watcher.ERA
+    changes: list[Change] = [*mirrored((10, b"/dubbo/a", b"1")), (11, pause, b"{}")]
+    changes += [(era, pause, None if lost else b"{}"), (era + 2, begin, b"")]
+    changes += [(era + 5, CHECKPOINT, checkpoint(0xFF, 1)), (era + 9, end, b"")]
+    found = judged(
+        {"/dubbo/a": [(1, b"1")]},
+        changes,
+        foreign=[era + 2, era + 9],
+        pauses=[(PREFIXES[0], "dubbo-0")],
+        restored=[era],
+    )
+    assert (("I5", "paused") in found) is not lost
 
 
 def test_a_write_under_another_bucket_s_token_is_seen() -> None:
