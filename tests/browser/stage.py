@@ -99,6 +99,11 @@ class Stage:
     def kill_worker(self, source: str, timeout: float = 20.0) -> str:
         """SIGKILL the worker of this prefix until it waits for its restart; its slot."""
         slot = self.supervisor.slot_of(source)
+        self.keep_down(slot, timeout)
+        return slot
+
+    def keep_down(self, slot: str, timeout: float = 20.0) -> None:
+        """SIGKILL a worker until it waits for its restart, for longer each time."""
 
         def down() -> bool:
             worker = self.supervisor.worker(slot)
@@ -108,4 +113,3 @@ class Stage:
             return bool(worker["state"] == "backoff")
 
         polling.until(down, timeout, what=f"{slot} waits for its restart")
-        return slot

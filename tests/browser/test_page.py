@@ -179,7 +179,12 @@ def test_a_hidden_tab_asks_nothing(page: chromium.Page) -> None:
 def test_a_dead_worker_is_shown_until_it_is_back(page: chromium.Page, scene: stage.Stage) -> None:
     slot = scene.kill_worker(scene.dubbo)
     row = f"[data-key=worker-{slot}]"
-    page.until(lambda: "down, waits for its restart" in page.text(row), "the dead worker")
+
+    def is_shown() -> bool:
+        scene.keep_down(slot)  # A page that is starved looks too late, once.
+        return "down, waits for its restart" in page.text(row)
+
+    page.until(is_shown, "the dead worker")
     assert "SIGKILL" in page.text(row)
     assert page.text("h1") == "Needs attention"
     assert "error" in _row(page, scene, scene.dubbo)
