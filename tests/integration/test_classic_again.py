@@ -31,6 +31,13 @@ def shard(world: mirroring.World, name: str, *exclude: str) -> messages.Shard:
     return mirroring.shard(world.path(name), world.path(name), exclude)
 
 
+def knows(worker: mirroring.Worker, path: str) -> bool:
+    """Whether a child of that name is no news over its connection."""
+    standing = worker.session._standing
+    assert standing is not None
+    return path.encode() in standing.watches.known
+
+
 def follows(worker: mirroring.Worker, *shards: messages.Shard) -> None:
     """These are its shards now, and mirrored."""
     generation = worker.reports[-1].generation
@@ -48,7 +55,7 @@ def test_what_came_and_went_while_it_was_left_out_is_new_when_it_comes_back(
     epoch = worker.session.epoch
     follows(worker, a, shard(world, "b", world.path("b/x")))
     world.zk.create(world.path("b/x/node"))
-    time.sleep(0.3)  # it is listed, and nobody wants it
+    polling.until(lambda: knows(worker, world.path("b/x/node")), what="it is listed")
     world.zk.delete(world.path("b/x/node"))
     follows(worker, a, b)
     world.zk.create(world.path("b/x/node"), b"again")
@@ -68,7 +75,7 @@ def test_what_ended_while_nobody_mirrored_it_is_new_when_it_comes_back(
     follows(worker, a)
     world.zk.set(world.path("b/x/node"), b"changed")
     world.zk.delete(world.path("b/x/node"))
-    time.sleep(0.3)
+    polling.until(lambda: not knows(worker, world.path("b/x/node")), what="it is told of")
     follows(worker, a, b)
     world.zk.create(world.path("b/x/node"), b"again", ephemeral=True)
     world.equal(source=world.path("b"), target=world.path("b"))
@@ -86,7 +93,7 @@ def test_it_is_fresh_when_it_comes_back(grown: mirroring.World) -> None:
     world.zk.set(world.path("b/x"), b"changed")
     world.zk.create(world.path("b/x/node"))
     world.zk.delete(world.path("b/x"), recursive=True)
-    time.sleep(0.3)
+    polling.until(lambda: not knows(worker, world.path("b/x")), what="it is told of")
     follows(worker, a, b)
     now = time.time()
     worker.wait(lambda each: (each.synced_at or 0) > now, 8, number=1)
