@@ -80,10 +80,10 @@ class Turn:
     def age(self) -> float:
         """Seconds since the last beat; or since there has been something to do, as far as that was
         noticed by earlier calls of this."""
-        idle = self._idle
+        idle, now = self._idle, time.monotonic()
         if idle is not None and idle():
-            self._at = time.monotonic()
-        return time.monotonic() - self._at
+            self._at = now
+        return max(0.0, now - self._at)
 
     @contextlib.contextmanager
     def idle(self, nothing: Callable[[], bool], wake: Callable[[], object]) -> Iterator[None]:

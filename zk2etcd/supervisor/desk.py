@@ -24,8 +24,9 @@ T = TypeVar("T")
 Request = tuple[concurrent.futures.Future[Any], Callable[[], Any]]
 
 
-_FEW, _PACE = 100, 0.001
-"""Seconds for which a view stands, for each shard beyond so many. One of 1,000 costs 10 ms."""
+_FEW, _PACE, _STANDS = 100, 0.002, 2.0
+"""Seconds for which a view stands, for each shard beyond so many, and at most. One of 1,000 costs
+5 to 10 ms."""
 
 
 class Desk:
@@ -84,7 +85,7 @@ class Desk:
         if now < self._view_at:
             self._latest = (self._latest[0], now)
             return
-        self._view_at = now + max(0, shards - _FEW) * _PACE
+        self._view_at = now + min(max(0, shards - _FEW) * _PACE, _STANDS)
         self.publish(view())
 
     def publish(self, view: published.View) -> None:

@@ -6,8 +6,7 @@ and that is the same moment for all of them.
 
 from __future__ import annotations
 
-import collections
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 EVERY = 0.5
@@ -15,8 +14,11 @@ EVERY = 0.5
 _QUIET, _COST = 1.0, 0.003
 """The same at most, while little happens: looking at many shards takes no more than this share of a
 processor."""
-_AGAIN = 20
-"""Reports within which each shard is told of once in any case; one of so many is few."""
+_AGAIN, _MANY = 20, 100
+"""Reports within which each shard is told of once in any case; three times as many where there are
+so many shards, as that is most of what telling costs then."""
+_FEW = 20
+"""Nothing happens to nearly all of them, if it does to no more than one of so many."""
 
 
 class State(NamedTuple):
@@ -32,7 +34,7 @@ class News:
     """What was told, from one report to the next."""
 
     def __init__(self) -> None:
-        self._told: dict[str, State] = {}
+        self._told: dict[str, int | None] = {}
         self._count = 0
         self.is_quiet = False
         """The last time it was the same shards, and to nearly all of them nothing had happened."""
@@ -44,22 +46,24 @@ class News:
     def of(self, states: Sequence[State]) -> tuple[set[str], float | None]:
         """The shards to tell of; and until when all others are fresh, None if there are none."""
         self._count += 1
-        same = [
-            (at, state)
-            for at, state in enumerate(states)
-            if state.turns is not None
-            and (told := self._told.get(state.shard)) is not None
-            and told.turns == state.turns
-        ]
-        busy = len(states) - len(same)
-        self.is_quiet = busy <= len(states) // _AGAIN and len(states) == len(self._told)
-        quiet = [state for at, state in same if (at + self._count) % _AGAIN]
-        common = _most_common(state.synced_at for state in quiet)
-        others = {state.shard for state in quiet if state.synced_at == common}
-        self._told = {state.shard: state for state in states}
-        return {state.shard for state in states} - others, common
-
-
-def _most_common(moments: Iterable[float | None]) -> float | None:
-    found = collections.Counter(moment for moment in moments if moment is not None)
-    return max(found, key=lambda moment: found[moment], default=None)
+        count, told = self._count, self._told
+        again = _AGAIN if len(states) <= _MANY else 3 * _AGAIN
+        turns_of: dict[str, int | None] = {}
+        tell: set[str] = set()
+        quiet: dict[float | None, list[str]] = {}
+        busy = 0
+        for at, (shard, turns, synced_at) in enumerate(states, count):
+            turns_of[shard] = turns
+            if turns is None or told.get(shard) != turns:
+                busy += 1
+                tell.add(shard)
+            elif at % again == 0:
+                tell.add(shard)
+            else:
+                quiet.setdefault(synced_at, []).append(shard)
+        self.is_quiet = busy * _FEW <= len(states) == len(told)
+        self._told = turns_of
+        common = max(quiet.keys() - {None}, key=lambda moment: len(quiet[moment]), default=None)
+        for moment in quiet.keys() - {common}:
+            tell.update(quiet[moment])
+        return tell, common

@@ -48,11 +48,12 @@ def test_of_one_that_is_new() -> None:
     assert told([[State("a", 1, 5.0)], [State("a", 1, 6.0), State("b", 1, 6.0)]]) == ({"b"}, 6.0)
 
 
-def test_each_is_told_of_now_and_then() -> None:
+@pytest.mark.parametrize(("shards", "reports"), [(100, 20), (300, 60)])
+def test_each_is_told_of_now_and_then(shards: int, reports: int) -> None:
     known, seen = news.News(), set[str]()
-    states = [State(f"s{number}", 1, 5.0) for number in range(100)]
+    states = [State(f"s{number}", 1, 5.0) for number in range(shards)]
     known.of(states)
-    for _ in range(20):
+    for _ in range(reports):
         found, _moment = known.of(states)
         assert len(found) <= 5
         seen |= found
