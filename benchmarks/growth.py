@@ -1,12 +1,15 @@
 """Full syncs that find nothing, of trees of several sizes: what one costs for each node, how much
-of etcd's CPU it takes, and how long another client's puts take meanwhile."""
+of etcd's CPU it takes, and how long another client's puts take meanwhile: where all share the
+processors, as here they do, and where etcd and that client have one of their own."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import statistics
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import etcd3.etcdrpc as rpc
@@ -26,6 +29,16 @@ class Cost(NamedTuple):
 
     took: float
     etcd: float
+
+
+class _Measured(NamedTuple):
+    """Of one tree; `apart` are the times (without, beside) where etcd has a processor of its own,
+    None where there is but one."""
+
+    costs: list[Cost]
+    calm: list[float]
+    busy: list[float]
+    apart: tuple[list[float], list[float]] | None
 
 
 class _Other(threading.Thread):
@@ -54,7 +67,8 @@ def measure(on: world.World, trees: Sequence[tuple[str, int]], runs: int) -> lis
     found: list[figures.Figure] = []
     first = 0.0
     for source, nodes in trees:
-        costs, calm, busy = _measured(on, source, runs)
+        measured = _measured(on, source, runs)
+        costs = measured.costs
         took = statistics.median(cost.took for cost in costs)
         each, first = took / nodes, first or took / nodes
         name = f"full sync of {nodes:,} nodes"
@@ -65,14 +79,15 @@ def measure(on: world.World, trees: Sequence[tuple[str, int]], runs: int) -> lis
         most = 17.0 * _SHARE * max(nodes, 100_000) / 1_000_000
         detail = f"of {figures.seconds(took)} in all, median of {len(costs)}"
         found.append(figures.Figure("  etcd's CPU for it", cpu, "s", most, detail))
-        found.append(_beside("  a put meanwhile, p99", busy, calm))
+        found.append(_beside("  a put meanwhile, p99", measured.busy, measured.calm))
+        if measured.apart is not None:
+            calm, busy = measured.apart
+            name = "  the same, etcd and who puts on a processor of their own"
+            found.append(_beside(name, busy, calm))
     return found
 
 
-def _measured(
-    on: world.World, source: str, runs: int
-) -> tuple[list[Cost], list[float], list[float]]:
-    """The full syncs' costs, and the times of another client's puts, without one and beside one."""
+def _measured(on: world.World, source: str, runs: int) -> _Measured:
     on.empty_etcd()
     with on.supervisor(source, workers=1) as supervisor:
         supervisor.start()
@@ -82,9 +97,43 @@ def _measured(
             before = _cpu(etcd)
             took = verify.full_sync(supervisor, source)
             costs.append(Cost(took, _cpu(etcd) - before))
-        calm = _puts(on, lambda: time.sleep(_CALM_SECONDS))
-        busy = _puts(on, lambda: verify.full_sync(supervisor, source))
-    return costs, calm, busy
+
+        def beside() -> tuple[list[float], list[float]]:
+            calm = _puts(on, lambda: time.sleep(_CALM_SECONDS))
+            return calm, _puts(on, lambda: verify.full_sync(supervisor, source))
+
+        together = beside()
+        theirs = [on.zookeeper.pid, *_with_children(supervisor.pid)]
+        with _apart([on.etcd.pid, os.getpid()], theirs) as are_apart:
+            return _Measured(costs, *together, beside() if are_apart else None)
+
+
+def _with_children(pid: int) -> list[int]:
+    return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+
+
+@contextlib.contextmanager
+def _apart(ours: Sequence[int], theirs: Sequence[int]) -> Iterator[bool]:
+    """The first processor is for these alone, the rest for those. False where there is one only."""
+    usable = os.sched_getaffinity(0)
+    first = {min(usable)}
+    if usable == first:
+        yield False
+        return
+    try:
+        _bind(ours, first)
+        _bind(theirs, usable - first)
+        yield True
+    finally:
+        _bind([*ours, *theirs], usable)
+
+
+def _bind(processes: Sequence[int], usable: set[int]) -> None:
+    """With all their threads; those that end meanwhile need nothing."""
+    for process in processes:
+        for thread in psutil.Process(process).threads():
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(thread.id, usable)
 
 
 def _puts(on: world.World, meanwhile: Callable[[], object]) -> list[float]:

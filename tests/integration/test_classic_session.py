@@ -81,6 +81,41 @@ def test_reads_are_answered_in_their_order(opened: sessions.Opened, world: mirro
     assert found[0].mzxid <= reply.zxid
 
 
+def test_what_an_answer_asks_for_is_answered(
+    opened: sessions.Opened, world: mirroring.World
+) -> None:
+    """In the connection's own thread: trains, and others before and between them; while another
+    thread asks, too; and over a connection that is cut in between."""
+    root = world.root.encode()
+    observing.seed(world.zk, [(world.root, b"root")])
+    session, found = opened.session, queue.SimpleQueue[tuple[str, Any]]()
+
+    def ask(name: str, left: int) -> None:
+        def told(reply: replies.Reply) -> None:
+            found.put((name, reply.error))
+            if left:
+                ask(name, left - 1)
+                session.sync(root, lambda reply: found.put(("sync", reply.error)))
+                if name == "cut" and left == 25:
+                    session.drop("cut by the test")
+
+        session.read([(GET, root)] * 3, told, permits=0)
+
+    def all_told(*names: str) -> list[Any]:
+        for name in names:
+            ask(name, 50)
+        told = [found.get(timeout=10) for _ in range(len(names) * 101)]
+        assert {name for name, _ in told} == {*names, "sync"}
+        assert found.empty()
+        return [error for _, error in told if error is not None]
+
+    assert not all_told("one", "two", "three")
+    lost = all_told("cut")
+    assert lost, "all were answered, though the connection was cut"
+    polling.until(lambda: session.connected, what="connected again")
+    assert not all_told("one", "two")
+
+
 def test_a_child_made_between_read_and_arming_is_told_of(
     opened: sessions.Opened, world: mirroring.World
 ) -> None:

@@ -1,14 +1,25 @@
 """kazoo's connection with a buffer before its socket: kazoo reads each message in two parts,
-with a select for each (about 70 us of CPU an event)."""
+with a select for each (about 70 us of CPU an event).
+
+And with fewer calls of the system. Each lets go of the interpreter's lock, and where another thread
+computes it comes back a switch interval later: so the socket is tried first, and waited for only if
+that was too soon.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import io
+import socket
+import ssl
 import struct
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import kazoo.exceptions
 import kazoo.protocol.connection
+
+T = TypeVar("T")
 
 _LENGTH = struct.Struct(">i")
 RECEIVE = 256 * 1024
@@ -46,7 +57,8 @@ class Buffered(kazoo.protocol.connection.ConnectionHandler):  # type: ignore[mis
     def _receive(self, most: int, timeout: float) -> bytes:
         """What has arrived, at least one byte."""
         with self._socket_error_handling():
-            while True:
+            chunk = self._tried(lambda: self._socket.recv(most, socket.MSG_DONTWAIT))
+            while chunk is None:
                 self._wait_for_bytes(timeout)
                 try:
                     chunk = self._socket.recv(most)
@@ -56,9 +68,22 @@ class Buffered(kazoo.protocol.connection.ConnectionHandler):  # type: ignore[mis
                     if _wants_more(error):
                         continue
                     raise
-                if not chunk:
-                    raise kazoo.exceptions.ConnectionDropped("the server closed the connection")
-                return bytes(chunk)
+            if not chunk:
+                raise kazoo.exceptions.ConnectionDropped("the server closed the connection")
+            return bytes(chunk)
+
+    def _write(self, msg: Any, timeout: float) -> None:
+        with self._socket_error_handling():
+            sent = self._tried(lambda: self._socket.send(msg, socket.MSG_DONTWAIT)) or 0
+        if sent < len(msg):
+            super()._write(memoryview(msg)[sent:], timeout)
+
+    def _tried(self, call: Callable[[], T]) -> T | None:
+        """What it gives without a wait; None if it would have to. A TLS socket takes no flags."""
+        if not isinstance(self._socket, ssl.SSLSocket):
+            with contextlib.suppress(BlockingIOError, InterruptedError):
+                return call()
+        return None
 
     def _wait_for_bytes(self, timeout: float) -> None:
         # A TLS socket may hold bytes that select cannot see.

@@ -8,6 +8,7 @@ Everything here runs in kazoo's connection thread.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -22,6 +23,7 @@ from zk2etcd_workers.zookeeper.classic import arming, train
 
 _MOST_XID = 2**31 - 1
 _FIRST_XID = 1
+_ENCODES_ITSELF = train.Train | arming.SetWatches
 KNOWS_SASL = bool(kazoo.protocol.connection.PURESASL_AVAILABLE)
 HANDSHAKE = 3.0
 """Seconds for a first handshake; a server that is just starting may never answer it."""
@@ -55,6 +57,8 @@ class Connection(buffered.Buffered):
         )
         self._zxid = 0
         self._xid: int
+        self._reading: int | None = None
+        self._unwoken = 0
 
     def _connect_loop(self, retry: Any) -> Any:
         """One round over the hosts, resolved just now. A connection that came about ends its
@@ -128,6 +132,7 @@ class Connection(buffered.Buffered):
         """Requests that failed with the last connection left their wake-up bytes behind."""
         while self.handler.select([self._read_sock], [], [], 0)[0]:
             self._read_sock.recv(4096)
+        self._unwoken = 0
         for _ in range(len(self.client._queue)):
             self._write_sock.send(b"\0")
 
@@ -147,24 +152,52 @@ class Connection(buffered.Buffered):
         does it, which copies a request of 128 KiB twice."""
         client = self.client
         request, result = client._queue[0] if client._queue else (None, None)
-        if not isinstance(request, train.Train | arming.SetWatches):
+        if not isinstance(request, _ENCODES_ITSELF):
             super()._send_request(read_timeout, connect_timeout)
             return
+        self._send_itself(request, result, connect_timeout)
+        self._read_sock.recv(1)
+
+    def _send_itself(self, request: Any, result: Any, timeout: float) -> None:
+        """The first of kazoo's queue, one that encodes itself."""
         weight = getattr(request, "weight", 1)
         if self._xid + weight > _MOST_XID:
             self._xid = 0
         first, self._xid = self._xid + 1, self._xid + weight
-        self._write(request.encode(first), connect_timeout)
-        client._queue.popleft()
-        self._read_sock.recv(1)
-        client._pending.append((request, result, first))
+        self._write(request.encode(first), timeout)
+        self.client._queue.popleft()
+        self.client._pending.append((request, result, first))
+
+    def spared(self) -> bool:
+        """Whether a request that was queued just now needs no byte to wake this thread: it is the
+        caller, and sends what is queued as soon as it has taken what it reads."""
+        if self._reading != threading.get_ident():
+            return False
+        self._unwoken += 1
+        return True
+
+    def _send_unwoken(self, timeout: float) -> None:
+        """As many requests as came without a byte; other ones than these, if they are before them:
+        then that one's byte is for the last."""
+        queue = self.client._queue
+        while self._unwoken:
+            self._unwoken -= 1
+            request, result = queue[0] if queue else (None, None)
+            if isinstance(request, _ENCODES_ITSELF):
+                self._send_itself(request, result, timeout)
+            elif queue:
+                self._write_sock.send(b"\0")
 
     def _read_socket(self, read_timeout: float) -> Any:
         """Handle everything that has arrived: select cannot see what our buffer holds."""
         while True:
-            response = None
-            if not self._absorb(read_timeout):
-                response = super()._read_socket(read_timeout)
+            response, self._reading = None, threading.get_ident()
+            try:
+                if not self._absorb(read_timeout):
+                    response = super()._read_socket(read_timeout)
+            finally:
+                self._reading = None
+            self._send_unwoken(read_timeout)
             if response is not None or not self._message_waits():
                 return response
 
@@ -259,6 +292,13 @@ class Client(kazoo.client.KazooClient):  # type: ignore[misc]
         self.train = min(train.OPS, max(1, limit // 2))
         """Reads in one send at most: the server has one while we take the answers to another."""
         self.oldest = self._outbox.oldest
+
+    def _call(self, request: Any, result: Any) -> Any:
+        """kazoo's; without the detour by a socket pair where that would wake who calls."""
+        if not self.connected or not self._connection.spared():
+            return super()._call(request, result)
+        self._queue.append((request, result))
+        return True
 
     @property
     def in_flight(self) -> int:
