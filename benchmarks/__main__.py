@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from benchmarks import (
     breadth,
     buckets,
+    builds,
     burst,
     classic,
     drift,
@@ -59,7 +60,7 @@ class Sizes:
     without: pathlib.Path | None = None
     broad: tuple[int, ...] = (200_000, 500_000)
     other: pathlib.Path | None = None
-    """Another build's folder, to be started beside this one."""
+    """Another build's folder: it is started, and does what `builds` says, by turns with ours."""
 
 
 QUICK = Sizes(
@@ -97,6 +98,7 @@ RUNS: dict[str, Run] = {
     "classic-memory": lambda _, size: classic.memory_of(size.large),
     "processors": lambda on, size: processors.measure(on, _trees(size)[:2], size.runs),
     "growth": lambda on, size: growth.measure(on, _trees(size), size.runs),
+    "builds": lambda on, size: builds.measure(on, _trees(size), size.small, size.runs, size.other),
     "full-sync-large": lambda on, size: full_sync.measure(on, LARGE, size.large, size.runs),
     "memory-large": lambda on, size: memory.following(on, LARGE, size.large, 600.0),
     "breadth": lambda on, size: breadth.measure(on, size.broad),
@@ -109,6 +111,7 @@ NEEDS: dict[str, tuple[str, ...]] = dict.fromkeys(
 NEEDS |= {
     "processors": (SMALL, LARGE),
     "growth": (SMALL, LARGE, HUGE),
+    "builds": (SMALL, LARGE, HUGE),
     "full-sync-large": (LARGE,),
     "memory-large": (LARGE,),
 }
@@ -156,7 +159,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="smaller sizes, one run each")
     parser.add_argument("--only", action="append", choices=list(RUNS), help="may be repeated")
     parser.add_argument("--huge", type=int, default=0, help="nodes of a third tree for `growth`")
-    what = "folder of another build, with its .venv, whose start is measured by turns with ours"
+    what = "folder of another build, with its .venv, for `start` and `builds`: by turns with ours"
     parser.add_argument("--beside", type=pathlib.Path, metavar="FOLDER", help=what)
     parser.add_argument("--runs", type=int, help="repetitions, of which the median counts")
     what = "source tree without the event log; by default a copy of this one without its calls"

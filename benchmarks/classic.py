@@ -22,21 +22,22 @@ _RELEASE = "3.4: "
 
 def memory_of(nodes: int) -> list[figures.Figure]:
     """Of a mirror that follows so many."""
-    with _opened() as old:
+    with opened() as old:
         old.seed(LARGE, nodes)
         return [_of_release(each) for each in memory.following(old, LARGE, nodes, _MOST_MIB)]
 
 
 def measure(installed: world.World, nodes: int, burst: int, runs: int) -> list[figures.Figure]:
     """:param installed: of the installed release, for the burst."""
-    with _opened() as old:
+    with opened() as old:
         old.seed(SMALL, nodes // 2)
         old.seed(LARGE, nodes)
         return list(map(_of_release, _figures(old, installed, nodes, burst, runs)))
 
 
 @contextlib.contextmanager
-def _opened() -> Iterator[world.World]:
+def opened() -> Iterator[world.World]:
+    """A world with a ZooKeeper 3.4."""
     if (missing := releases.missing(releases.ZOOKEEPER_3_4)) is not None:
         raise SystemExit(f"no ZooKeeper 3.4 to measure with: {missing}")
     with servers.opened() as box:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import sys
 
 from benchmarks import figures, world
 
@@ -59,10 +60,15 @@ def _bare(on: world.World, source: str, nodes: int, script: str = "bare_sync") -
     return line
 
 
-def followed(on: world.World, source: str, nodes: int) -> world.Timeline:
-    """Our own, into an etcd that was emptied."""
+def followed(
+    on: world.World, source: str, nodes: int, *, python: str = sys.executable
+) -> world.Timeline:
+    """Our own, into an etcd that was emptied.
+
+    :param python: which has the build that is to run.
+    """
     on.empty_etcd()
-    with on.supervisor(source) as supervisor:
+    with on.supervisor(source, python=python) as supervisor:
         line = on.watched(supervisor.launch, source, nodes - 1)
         supervisor.wait_following()
         if on.assert_equal(source, source) != nodes:

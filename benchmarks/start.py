@@ -42,21 +42,6 @@ class _Ear(threading.Thread):
         self._listener.close()
 
 
-class _Build(supervisors.Supervisor):
-    """The supervisor of one build, by the Python that has it installed."""
-
-    python = sys.executable
-
-    def command(self) -> list[str]:
-        return [self.python, *super().command()[1:]]
-
-    def environment(self) -> dict[str, str]:
-        found = super().environment()
-        if self.python != sys.executable:
-            del found["PYTHONPATH"]  # ours
-        return found
-
-
 def measure(on: world.World, runs: int, other: pathlib.Path | None) -> list[figures.Figure]:
     """:param other: the folder of another build, with its `.venv`."""
     pythons = [sys.executable] + ([str(other / ".venv/bin/python")] if other else [])
@@ -82,8 +67,7 @@ def _first(on: world.World, python: str) -> float:
     with contextlib.closing(_Ear()) as ear:
         content = supervisors.settings(on.zookeeper, on.etcd, ["/start"])
         content |= {"etcd": {"endpoints": [ear.url]}, "workers": {"count": 1}}
-        made = on.box.adopt(_Build(on.run_folder(), content))
-        made.python = python
+        made = on.box.adopt(world.Build(on.run_folder(), content, python))
         started = time.monotonic()
         made.launch()
         try:

@@ -30,6 +30,23 @@ class Timeline(NamedTuple):
     equal: float
 
 
+class Build(supervisors.Supervisor):
+    """The supervisor of one build, by the Python that has it installed."""
+
+    def __init__(self, folder: pathlib.Path, content: supervisors.Settings, python: str) -> None:
+        super().__init__(folder, content)
+        self.python = python
+
+    def command(self) -> list[str]:
+        return [self.python, *super().command()[1:]]
+
+    def environment(self) -> dict[str, str]:
+        found = super().environment()
+        if self.python != sys.executable:
+            del found["PYTHONPATH"]  # ours
+        return found
+
+
 class World:
     """A ZooKeeper that keeps its tree, and an etcd that is emptied between runs."""
 
@@ -72,10 +89,15 @@ class World:
 
     @contextlib.contextmanager
     def supervisor(
-        self, *prefixes: str | Mapping[str, Any], workers: int = 2, **sections: Any
-    ) -> Iterator[supervisors.Supervisor]:
+        self,
+        *prefixes: str | Mapping[str, Any],
+        workers: int = 2,
+        python: str = sys.executable,
+        **sections: Any,
+    ) -> Iterator[Build]:
         """A supervisor for these prefixes, not yet started; stopped at the end.
 
+        :param python: which has the build that is to run.
         :param sections: of its configuration, in place of ours.
         """
         content = supervisors.settings(self.zookeeper, self.etcd, prefixes)
@@ -84,7 +106,7 @@ class World:
         # Only the full syncs that a benchmark asks for.
         content["sync"]["full_sync_interval"] = 0
         content.update(sections)
-        made = supervisors.Supervisor(self.run_folder(), content)
+        made = Build(self.run_folder(), content, python)
         self.box.adopt(made)
         try:
             yield made

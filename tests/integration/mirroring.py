@@ -71,6 +71,8 @@ class Worker:
         self.settings = settings
         self.counts = Counting()
         self.reports: list[messages.Report] = []
+        self.told: list[set[str]] = []
+        """The shards that each report had something to tell of."""
         self._pipe, far = Pipe()
         spec = messages.WorkerSpec(identity, settings, "", "error", once=once, dry_run=dry_run)
         self._worker = main.Worker(spec, far, self.counts)
@@ -93,7 +95,9 @@ class Worker:
         known: dict[str, messages.ShardReport] = {}
         with contextlib.suppress(EOFError, OSError):
             while True:
-                self.reports.append(_whole(self._pipe.recv(), known))
+                report = self._pipe.recv()
+                self.told.append({each.id for each in report.shards})
+                self.reports.append(_whole(report, known))
 
     # --- what it says --------------------------------------------------------------------------
 

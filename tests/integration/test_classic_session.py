@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +15,7 @@ from zk2etcd import metrics
 from zk2etcd.config import connections
 from zk2etcd.sandbox import servers
 from zk2etcd_workers.model import tree
-from zk2etcd_workers.zookeeper import outbox, protocol, reply as replies, session
+from zk2etcd_workers.zookeeper import connection, outbox, protocol, reply as replies, session
 from zk2etcd_workers.zookeeper.classic import arming
 
 GET, LIST = protocol.GET_DATA, protocol.GET_CHILDREN
@@ -114,6 +115,38 @@ def test_what_an_answer_asks_for_is_answered(
     assert lost, "all were answered, though the connection was cut"
     polling.until(lambda: session.connected, what="connected again")
     assert not all_told("one", "two")
+
+
+def test_kazoo_knows_of_what_is_sent_by_itself(
+    world: mirroring.World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It pings after a third of a session without a request; and ends the connection if that is not
+    answered in time, so one in the midst of others would be one too many."""
+    root = world.root.encode()
+    observing.seed(world.zk, [(world.root, b"root")])
+    pings: list[float] = []
+    ping = connection.Connection._send_ping
+
+    def counted(self: connection.Connection, timeout: float) -> None:
+        pings.append(time.monotonic())
+        ping(self, timeout)
+
+    monkeypatch.setattr(connection.Connection, "_send_ping", counted)
+    opened = sessions.Opened(world.zookeeper, protocol="classic", session_timeout=6.0).connected()
+    over = time.monotonic() + 4.0
+
+    def ask(_reply: replies.Reply | None = None) -> None:
+        if time.monotonic() < over:
+            opened.session.read([(GET, root)] * 3, ask, permits=0)
+
+    try:
+        for _ in range(4):
+            ask()
+        polling.until(lambda: time.monotonic() > over, 10.0, what="the end of the requests")
+        assert not pings
+        polling.until(lambda: pings, 10.0, what="a ping of a session at rest")
+    finally:
+        opened.session.close()
 
 
 def test_a_child_made_between_read_and_arming_is_told_of(

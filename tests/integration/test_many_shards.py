@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests import polling
 from tests.integration import etcd_clients, mirroring
 from zk2etcd import errors, messages
 from zk2etcd.sandbox import servers
@@ -500,3 +501,16 @@ def test_a_base_of_few_nodes_is_one_txn_and_of_more_is_as_right(
     second.follows()
     world.equal()
     assert world.etcd.below(f"{world.state}/guards") == {}
+
+
+def test_after_new_orders_all_shards_are_told_of(world: mirroring.World) -> None:
+    """One that was given away and back within a turn of the worker still runs: whoever gave it
+    back thinks that it waits, until it hears of it."""
+    shards = [mirroring.shard(f"{world.root}/{n}", f"{world.root}/{n}") for n in range(8)]
+    worker = world.worker(shards=shards)
+    worker.follows()
+    names = {shard.id for shard in shards}
+    polling.until(lambda: not any(worker.told[-2:]), what="that nothing is told of any")
+    before = len(worker.told)
+    worker.assign({})
+    polling.until(lambda: names in worker.told[before:], 3.0, what="that all are told of")

@@ -133,6 +133,7 @@ class Worker:
         match command:
             case messages.Assign():
                 self._assigned(command)
+                self._news = news.News()  # What was given away and back is thought to wait.
             case messages.FullSync(shards, trace_id):
                 for shard in shards:
                     if (running := self._mirrors.get(shard)) is not None:

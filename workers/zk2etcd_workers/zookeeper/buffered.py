@@ -13,13 +13,22 @@ import io
 import socket
 import ssl
 import struct
+import threading
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import kazoo.exceptions
 import kazoo.protocol.connection
 
+from zk2etcd_workers.zookeeper.classic import arming, train
+
 T = TypeVar("T")
+
+_MOST_XID = 2**31 - 1
+_KAZOO_KNOWS = 0.1
+"""Seconds from one request that kazoo's own loop sends to the next, if there are some."""
+_ENCODES_ITSELF = train.Train | arming.SetWatches
 
 _LENGTH = struct.Struct(">i")
 RECEIVE = 256 * 1024
@@ -32,6 +41,72 @@ class Buffered(kazoo.protocol.connection.ConnectionHandler):  # type: ignore[mis
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._received = bytearray()
+        self._xid: int
+        self._reading: int | None = None
+        self._unwoken = 0
+        self._woken_at = self._send_timeout = 0.0
+
+    # --- sending -----------------------------------------------------------------------------
+
+    def _send_request(self, read_timeout: float, connect_timeout: float) -> None:
+        """What encodes itself goes out as it is, a train as so many requests; all else as kazoo
+        does it, which copies a request of 128 KiB twice."""
+        self._woken_at, self._send_timeout = time.monotonic(), connect_timeout
+        queue = self.client._queue
+        request, result = queue[0] if queue else (None, None)
+        if not isinstance(request, _ENCODES_ITSELF):
+            super()._send_request(read_timeout, connect_timeout)
+            return
+        self._send_itself(request, result, connect_timeout)
+        self._read_sock.recv(1)
+
+    def _send_itself(self, request: Any, result: Any, timeout: float) -> None:
+        """The first of kazoo's queue, one that encodes itself."""
+        weight = getattr(request, "weight", 1)
+        if self._xid + weight > _MOST_XID:
+            self._xid = 0
+        first, self._xid = self._xid + 1, self._xid + weight
+        self._write(request.encode(first), timeout)
+        self.client._queue.popleft()
+        self.client._pending.append((request, result, first))
+
+    def spared(self) -> bool:
+        """Whether a request that was queued just now needs no byte to wake this thread: it is the
+        caller, and sends what is queued as soon as it has taken what it reads. Now and then it is
+        woken all the same: kazoo pings when it has sent nothing for a while, as far as it knows."""
+        is_known = time.monotonic() - self._woken_at < _KAZOO_KNOWS
+        if not is_known or self._reading != threading.get_ident():
+            return False
+        self._unwoken += 1
+        return True
+
+    def _send_unwoken(self) -> None:
+        """As many requests as came without a byte; other ones than these, if they are before them:
+        then that one's byte is for the last."""
+        queue = self.client._queue
+        while self._unwoken:
+            self._unwoken -= 1
+            request, result = queue[0] if queue else (None, None)
+            if isinstance(request, _ENCODES_ITSELF):
+                self._send_itself(request, result, self._send_timeout)
+            elif queue:
+                self._write_sock.send(b"\0")
+
+    def _forget_wakes(self) -> None:
+        """Requests that failed with the last connection left their wake-up bytes behind."""
+        while self.handler.select([self._read_sock], [], [], 0)[0]:
+            self._read_sock.recv(4096)
+        self._unwoken = 0
+        for _ in range(len(self.client._queue)):
+            self._write_sock.send(b"\0")
+
+    def _write(self, msg: Any, timeout: float) -> None:
+        with self._socket_error_handling():
+            sent = self._tried(lambda: self._socket.send(msg, socket.MSG_DONTWAIT)) or 0
+        if sent < len(msg):
+            super()._write(memoryview(msg)[sent:], timeout)
+
+    # --- receiving ---------------------------------------------------------------------------
 
     def _read(self, length: int, timeout: float) -> bytes:
         if length > RECEIVE:
@@ -71,12 +146,6 @@ class Buffered(kazoo.protocol.connection.ConnectionHandler):  # type: ignore[mis
             if not chunk:
                 raise kazoo.exceptions.ConnectionDropped("the server closed the connection")
             return bytes(chunk)
-
-    def _write(self, msg: Any, timeout: float) -> None:
-        with self._socket_error_handling():
-            sent = self._tried(lambda: self._socket.send(msg, socket.MSG_DONTWAIT)) or 0
-        if sent < len(msg):
-            super()._write(memoryview(msg)[sent:], timeout)
 
     def _tried(self, call: Callable[[], T]) -> T | None:
         """What it gives without a wait; None if it would have to. A TLS socket takes no flags."""

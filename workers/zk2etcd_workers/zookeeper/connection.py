@@ -19,11 +19,9 @@ import kazoo.retry
 
 from zk2etcd.config import connections
 from zk2etcd_workers.zookeeper import buffered, failures, handler, outbox, protocol, protocol_choice
-from zk2etcd_workers.zookeeper.classic import arming, train
+from zk2etcd_workers.zookeeper.classic import train
 
-_MOST_XID = 2**31 - 1
 _FIRST_XID = 1
-_ENCODES_ITSELF = train.Train | arming.SetWatches
 KNOWS_SASL = bool(kazoo.protocol.connection.PURESASL_AVAILABLE)
 HANDSHAKE = 3.0
 """Seconds for a first handshake; a server that is just starting may never answer it."""
@@ -56,9 +54,6 @@ class Connection(buffered.Buffered):
             self.handler.timeout_exception,
         )
         self._zxid = 0
-        self._xid: int
-        self._reading: int | None = None
-        self._unwoken = 0
 
     def _connect_loop(self, retry: Any) -> Any:
         """One round over the hosts, resolved just now. A connection that came about ends its
@@ -128,14 +123,6 @@ class Connection(buffered.Buffered):
         zxid = self._invoke(self._patience, request, _FIRST_XID)
         self.client.last_zxid = max(self.client.last_zxid, zxid or 0)
 
-    def _forget_wakes(self) -> None:
-        """Requests that failed with the last connection left their wake-up bytes behind."""
-        while self.handler.select([self._read_sock], [], [], 0)[0]:
-            self._read_sock.recv(4096)
-        self._unwoken = 0
-        for _ in range(len(self.client._queue)):
-            self._write_sock.send(b"\0")
-
     def _invoke(self, timeout: float, request: Any, xid: int | None = None) -> Any:
         self._greeting = xid is None
         try:
@@ -147,47 +134,6 @@ class Connection(buffered.Buffered):
         self._greeting = False
         return answer
 
-    def _send_request(self, read_timeout: float, connect_timeout: float) -> None:
-        """What encodes itself goes out as it is, a train as so many requests; all else as kazoo
-        does it, which copies a request of 128 KiB twice."""
-        client = self.client
-        request, result = client._queue[0] if client._queue else (None, None)
-        if not isinstance(request, _ENCODES_ITSELF):
-            super()._send_request(read_timeout, connect_timeout)
-            return
-        self._send_itself(request, result, connect_timeout)
-        self._read_sock.recv(1)
-
-    def _send_itself(self, request: Any, result: Any, timeout: float) -> None:
-        """The first of kazoo's queue, one that encodes itself."""
-        weight = getattr(request, "weight", 1)
-        if self._xid + weight > _MOST_XID:
-            self._xid = 0
-        first, self._xid = self._xid + 1, self._xid + weight
-        self._write(request.encode(first), timeout)
-        self.client._queue.popleft()
-        self.client._pending.append((request, result, first))
-
-    def spared(self) -> bool:
-        """Whether a request that was queued just now needs no byte to wake this thread: it is the
-        caller, and sends what is queued as soon as it has taken what it reads."""
-        if self._reading != threading.get_ident():
-            return False
-        self._unwoken += 1
-        return True
-
-    def _send_unwoken(self, timeout: float) -> None:
-        """As many requests as came without a byte; other ones than these, if they are before them:
-        then that one's byte is for the last."""
-        queue = self.client._queue
-        while self._unwoken:
-            self._unwoken -= 1
-            request, result = queue[0] if queue else (None, None)
-            if isinstance(request, _ENCODES_ITSELF):
-                self._send_itself(request, result, timeout)
-            elif queue:
-                self._write_sock.send(b"\0")
-
     def _read_socket(self, read_timeout: float) -> Any:
         """Handle everything that has arrived: select cannot see what our buffer holds."""
         while True:
@@ -197,9 +143,12 @@ class Connection(buffered.Buffered):
                     response = super()._read_socket(read_timeout)
             finally:
                 self._reading = None
-            self._send_unwoken(read_timeout)
-            if response is not None or not self._message_waits():
+            if response is not None:
                 return response
+            if not self._message_waits():
+                # Not before: what has arrived is lost with a connection on which nothing can go.
+                self._send_unwoken()
+                return None
 
     def _absorb(self, timeout: float) -> bool:
         """If a train is being answered, take all that is there of its answers, and whether that is
