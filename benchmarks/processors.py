@@ -28,8 +28,8 @@ class Cost(NamedTuple):
 
 
 def measure(on: world.World, trees: Sequence[tuple[str, int]], runs: int) -> list[figures.Figure]:
-    """`trees` are (path, nodes), in ZooKeeper already. By turns: for whoever comes first in a tree of
-    a new size, etcd's file grows."""
+    """`trees` are (path, nodes), in ZooKeeper already. By turns: for whoever comes first in a tree
+    of a new size, etcd's file grows."""
     found: list[figures.Figure] = []
     for source, nodes in trees:
         costs: dict[int, list[Cost]] = {1: [], BUCKETS: []}
