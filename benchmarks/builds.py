@@ -123,6 +123,7 @@ def _diff(supervisor: world.Build) -> None:
         env=supervisor.environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
         timeout=_DIFF_SECONDS,
         check=True,
     )
