@@ -16,7 +16,8 @@ from benchmarks import bare_classic, bare_etcd, bare_zookeeper
 from zk2etcd.sandbox import servers, supervisor as supervisors
 from zk2etcd_workers.commands import generate
 
-JVM = ("-Xms1g", "-Xmx4g", "-XX:+UseSerialGC")
+JVM = ("-Xms1g", "-Xmx8g", "-XX:+UseSerialGC")
+"""Of 4 GB 4,000,000 nodes leave too little: its collector then works more than the server."""
 QUOTA = ("--quota-backend-bytes", str(8 * 1024**3))
 CHILDREN = 15
 TIMEOUT = 300.0
