@@ -158,7 +158,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("--quick", action="store_true", help="smaller sizes, one run each")
     parser.add_argument("--only", action="append", choices=list(RUNS), help="may be repeated")
-    parser.add_argument("--huge", type=int, default=0, help="nodes of a third tree for `growth`")
+    parser.add_argument(
+        "--huge", type=int, default=0, help="nodes of a third tree for `growth` and `builds`"
+    )
     what = "folder of another build, with its .venv, for `start` and `builds`: by turns with ours"
     parser.add_argument("--beside", type=pathlib.Path, metavar="FOLDER", help=what)
     parser.add_argument("--runs", type=int, help="repetitions, of which the median counts")

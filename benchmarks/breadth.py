@@ -5,9 +5,7 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Iterator, Sequence
 
-import psutil
-
-from benchmarks import figures, world
+from benchmarks import figures, processes, world
 from zk2etcd.sandbox import supervisor as supervisors
 from zk2etcd_workers.commands import generate
 
@@ -46,8 +44,7 @@ def _broad(source: str, children: int) -> Iterator[generate.Item]:
 
 def _peak(supervisor: supervisors.Supervisor) -> int:
     """The most that each of its processes ever had, summed, in bytes."""
-    first = psutil.Process(supervisor.pid)
-    return sum(_most(each.pid) for each in (first, *first.children(recursive=True)))
+    return sum(_most(each.pid) for each in processes.family(supervisor.pid))
 
 
 def _most(pid: int) -> int:

@@ -5,7 +5,6 @@ from ZooKeeper before 3.6.
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
 import subprocess
 import sys
@@ -13,9 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
-import psutil
-
-from benchmarks import classic, figures, full_sync, verify, world
+from benchmarks import classic, figures, full_sync, processes, verify, world
 
 _FASTER = {1_000_000: 2.3, 3_000_000: 5.0}
 _OLD_SERVER_FASTER = 4.0
@@ -76,17 +73,12 @@ def _of_tree(
     target = 1 / _FASTER[nodes] if nodes in _FASTER else None
     for at, what in enumerate(("restart", "full sync that finds nothing", "diff")):
         ours, theirs = ([cost[at] for cost in of_build] for of_build in costs)
-        yield _ratio(f"{what}, {nodes:,} nodes, beside the other build", ours, theirs, target)
+        name = f"{what}, {nodes:,} nodes, beside the other build"
+        yield figures.ratio(name, ours, theirs, target, beside="there")
     ours, theirs = ([cost.etcd for cost in of_build] for of_build in costs)
     name = "  etcd's processors for the full sync"
-    yield _ratio(name, ours, theirs, _ETCD_SHARE if target else None)
-
-
-def _ratio(
-    name: str, ours: Sequence[float], theirs: Sequence[float], target: float | None
-) -> figures.Figure:
-    found = figures.ratio(name, ours, theirs, 0.0, beside="there")
-    return dataclasses.replace(found, target=target)
+    share = _ETCD_SHARE if target else None
+    yield figures.ratio(name, ours, theirs, share, beside="there")
 
 
 def _by_turns(runs: int, other: pathlib.Path, once: Callable[[str], T]) -> tuple[list[T], list[T]]:
@@ -111,10 +103,9 @@ def _cost(on: world.World, source: str, python: str) -> _Cost:
         supervisor.start()
         supervisor.wait_following(world.TIMEOUT)
         restart = time.monotonic() - began
-        etcd = psutil.Process(on.etcd.pid)
-        before = _cpu(etcd)
+        before = processes.cpu_of(on.etcd.pid)
         took = verify.full_sync(supervisor, source)
-        of_etcd = _cpu(etcd) - before
+        of_etcd = processes.cpu_of(on.etcd.pid) - before
     began = time.monotonic()
     _diff(supervisor)
     return _Cost(restart, took, time.monotonic() - began, of_etcd)
@@ -132,8 +123,3 @@ def _diff(supervisor: world.Build) -> None:
         timeout=_DIFF_SECONDS,
         check=True,
     )
-
-
-def _cpu(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)

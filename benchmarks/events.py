@@ -20,9 +20,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-import psutil
-
-from benchmarks import burst, figures, world
+from benchmarks import burst, figures, processes, world
 from zk2etcd.sandbox import supervisor as supervisors
 
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -58,9 +56,7 @@ class _Build:
         self.runs.append(Run(wall, self._cpu() - before))
 
     def _cpu(self) -> float:
-        workers = [psutil.Process(pid) for pid in self._supervisor.worker_pids().values()]
-        times = [worker.cpu_times() for worker in workers]
-        return sum(each.user + each.system for each in times)
+        return processes.cpu_of(*self._supervisor.worker_pids().values())
 
 
 def measure(

@@ -26,7 +26,7 @@ def ratio(
     name: str,
     ours: Sequence[float],
     bare: Sequence[float],
-    target: float,
+    target: float | None,
     *,
     beside: str = "bare",
 ) -> Figure:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import etcd3.etcdrpc as rpc
 import psutil
 
-from benchmarks import figures, verify, world
+from benchmarks import figures, processes, verify, world
 
 _CALM_SECONDS = 3.0
 _BETWEEN = 0.01
@@ -92,24 +92,20 @@ def _measured(on: world.World, source: str, runs: int) -> _Measured:
     with on.supervisor(source, workers=1) as supervisor:
         supervisor.start()
         supervisor.wait_following(world.TIMEOUT)
-        etcd, costs = psutil.Process(on.etcd.pid), []
+        costs = []
         for _ in range(runs):
-            before = _cpu(etcd)
+            before = processes.cpu_of(on.etcd.pid)
             took = verify.full_sync(supervisor, source)
-            costs.append(Cost(took, _cpu(etcd) - before))
+            costs.append(Cost(took, processes.cpu_of(on.etcd.pid) - before))
 
         def beside() -> tuple[list[float], list[float]]:
             calm = _puts(on, lambda: time.sleep(_CALM_SECONDS))
             return calm, _puts(on, lambda: verify.full_sync(supervisor, source))
 
         together = beside()
-        theirs = [on.zookeeper.pid, *_with_children(supervisor.pid)]
+        theirs = [on.zookeeper.pid, *(each.pid for each in processes.family(supervisor.pid))]
         with _apart([on.etcd.pid, os.getpid()], theirs) as are_apart:
             return _Measured(costs, *together, beside() if are_apart else None)
-
-
-def _with_children(pid: int) -> list[int]:
-    return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
 
 
 @contextlib.contextmanager
@@ -128,10 +124,10 @@ def _apart(ours: Sequence[int], theirs: Sequence[int]) -> Iterator[bool]:
         _bind([*ours, *theirs], usable)
 
 
-def _bind(processes: Sequence[int], usable: set[int]) -> None:
+def _bind(pids: Sequence[int], usable: set[int]) -> None:
     """With all their threads; those that end meanwhile need nothing."""
-    for process in processes:
-        for thread in psutil.Process(process).threads():
+    for pid in pids:
+        for thread in psutil.Process(pid).threads():
             with contextlib.suppress(ProcessLookupError):
                 os.sched_setaffinity(thread.id, usable)
 
@@ -141,11 +137,6 @@ def _puts(on: world.World, meanwhile: Callable[[], object]) -> list[float]:
     other.start()
     meanwhile()
     return other.stop()
-
-
-def _cpu(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
 
 
 def _beside(name: str, busy: Sequence[float], calm: Sequence[float]) -> figures.Figure:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import time
 
-import psutil
-
-from benchmarks import figures, world
+from benchmarks import figures, processes, world
 from zk2etcd.sandbox import supervisor as supervisors
 
 MIB = 1024 * 1024
@@ -38,14 +36,12 @@ def following(
 
 def _figure(supervisor: supervisors.Supervisor, name: str, target: float | None) -> figures.Figure:
     time.sleep(SETTLE_SECONDS)
-    processes = 1 + len(supervisor.worker_pids())
-    detail = f"PSS of {processes} processes"
+    count = 1 + len(supervisor.worker_pids())
+    detail = f"PSS of {count} processes"
     return figures.Figure(name, _resident(supervisor.pid) / MIB, "MiB", target, detail)
 
 
 def _resident(pid: int) -> int:
     """The proportional set size of a process and all its children, in bytes: pages shared by n
     processes count a n-th each."""
-    supervisor = psutil.Process(pid)
-    family = [supervisor, *supervisor.children(recursive=True)]
-    return sum(process.memory_full_info().pss for process in family)
+    return sum(process.memory_full_info().pss for process in processes.family(pid))

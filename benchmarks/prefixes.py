@@ -17,9 +17,7 @@ import time
 import urllib.request
 from typing import NamedTuple
 
-import psutil
-
-from benchmarks import bare_etcd, figures, world
+from benchmarks import bare_etcd, figures, processes, world
 from zk2etcd.sandbox import supervisor as supervisors
 from zk2etcd_workers.commands import generate
 
@@ -176,19 +174,9 @@ def _counts(on: world.World, supervisor: supervisors.Supervisor | None = None) -
         handled = dict(_HANDLED.findall(answer.read().decode()))
     etcd = sum(float(handled.get(method, 0)) for method in ("Range", "Txn"))
     told = re.search(rb"Received: (\d+)", on.zookeeper.ask("srvr"))
-    ours = 0.0 if supervisor is None else sum(map(_cpu, _family(supervisor.pid)))
-    theirs = sum(_cpu(psutil.Process(each.pid)) for each in (on.etcd, on.zookeeper))
+    ours = 0.0 if supervisor is None else processes.cpu(*processes.family(supervisor.pid))
+    theirs = processes.cpu_of(on.etcd.pid, on.zookeeper.pid)
     return Counts(etcd, int(told[1]) if told else 0, ours, theirs, time.monotonic())
-
-
-def _family(pid: int) -> list[psutil.Process]:
-    supervisor = psutil.Process(pid)
-    return [supervisor, *supervisor.children(recursive=True)]
-
-
-def _cpu(process: psutil.Process) -> float:
-    used = process.cpu_times()
-    return float(used.user + used.system)
 
 
 def _changes(on: world.World, paths: list[str]) -> list[float]:

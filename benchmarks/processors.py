@@ -9,9 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import psutil
-
-from benchmarks import figures, world
+from benchmarks import figures, processes, world
 from zk2etcd.sandbox import supervisor as supervisors
 
 BUCKETS, WORKERS = 4, 2
@@ -90,14 +88,8 @@ def _last(supervisor: supervisors.Supervisor) -> list[object]:
 
 
 def _servers(on: world.World) -> float:
-    return sum(_cpu(psutil.Process(pid)) for pid in (on.zookeeper.pid, on.etcd.pid))
+    return processes.cpu_of(on.zookeeper.pid, on.etcd.pid)
 
 
 def _ours(supervisor: supervisors.Supervisor) -> float:
-    mine = psutil.Process(supervisor.pid)
-    return sum(map(_cpu, (mine, *mine.children(recursive=True))))
-
-
-def _cpu(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
+    return processes.cpu(*processes.family(supervisor.pid))
