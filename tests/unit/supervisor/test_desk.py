@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import concurrent.futures
+import itertools
 import threading
+import time
+import types
 from collections.abc import Sequence
 
 import pytest
@@ -10,7 +13,7 @@ from tests import polling
 from tests.unit import fakes
 from zk2etcd import conditions
 from zk2etcd.supervisor import desk, requests
-from zk2etcd.view import control
+from zk2etcd.view import control, published
 
 
 class Loop(requests.Requests):
@@ -81,6 +84,29 @@ def test_what_is_published_is_recorded() -> None:
     (shard,) = view.shards
     assert set(one.desk.recent(-1).shards) == {shard.id}
     assert len(one.desk.recent(-1).at) == 0
+
+
+@pytest.mark.parametrize(("shards", "stands"), [(10, 0.0), (600, 1.0), (1_100, 2.0), (9_000, 2.0)])
+def test_a_view_of_many_shards_stands_for_a_while(
+    shards: int, stands: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1_000.0
+    clock = types.SimpleNamespace(monotonic=lambda: now, time=time.time)
+    monkeypatch.setattr(desk, "time", clock)
+    one = Desk()
+    view, made = one.desk.snapshot(), list[float]()
+
+    def fresh() -> published.View:
+        made.append(now)
+        return view
+
+    for _ in range(61):
+        one.desk.turned(fresh, shards)
+        assert one.desk.snapshot().last_turn_age == 0.0, "that it turned is known at once"
+        now += 0.1
+    between = [after - before for before, after in itertools.pairwise(made)]
+    assert len(between) >= 2
+    assert between == pytest.approx([max(stands, 0.1)] * len(between), abs=0.11)
 
 
 def test_what_it_raises_belongs_to_who_asked() -> None:
