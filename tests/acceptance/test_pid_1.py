@@ -66,7 +66,7 @@ def test_it_works_as_pid_1(
 def _assert_orphans_are_reaped(inner: psutil.Process) -> None:
     """A process in the namespace whose parent ended becomes a child of PID 1, then a zombie."""
     enter = ["nsenter", "--target", str(inner.pid), "--pid", "--mount"]
-    script = "for n in 1 2 3; do sleep 0.5 & done"
+    script = "for n in 1 2 3; do sleep 2 & done"
     subprocess.run([*enter, "sh", "-c", script], check=True, timeout=10)
     orphans = [child for child in inner.children() if child.name() == "sleep"]
     assert len(orphans) == 3

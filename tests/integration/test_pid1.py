@@ -54,16 +54,21 @@ def init(tmp_path: pathlib.Path) -> Iterator[psutil.Process]:
             outer.kill()
 
 
-def defunct(init: psutil.Process) -> list[int]:
-    return [child.pid for child in init.children() if child.status() == psutil.STATUS_ZOMBIE]
+def children(init: psutil.Process) -> Iterator[tuple[str, str]]:
+    """Name and state of each; one that is reaped while it is looked at is none any more."""
+    for child in init.children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            yield child.name(), child.status()
 
 
 def test_orphans_are_reaped_and_sigterm_is_obeyed(init: psutil.Process) -> None:
     def adopted() -> bool:
-        names = {child.name() for child in init.children()}
-        return "sleep" in names
+        return any(name == "sleep" for name, _ in children(init))
+
+    def defunct() -> bool:
+        return any(state == psutil.STATUS_ZOMBIE for _, state in children(init))
 
     polling.until(adopted, 10, what="the worker's orphan at the supervisor")
-    polling.until(lambda: not adopted() and not defunct(init), 10, what="the orphan reaped")
+    polling.until(lambda: not adopted() and not defunct(), 10, what="the orphan reaped")
     os.kill(init.pid, signal.SIGTERM)
     polling.until(lambda: not init.is_running() or init.status() == psutil.STATUS_ZOMBIE, 10)
