@@ -66,7 +66,6 @@ Op = Put | Delete | Range | Txn
 KEY_BYTES = 32
 """What a key takes in an answer beside its name and value."""
 
-_PAIR = operator.attrgetter("key", "value")
 _KEY = operator.attrgetter("key")
 _RELATIONS = {"=": 0, ">": 1, "<": 2}
 _TARGETS = {"create": (1, "create_revision"), "mod": (2, "mod_revision"), "value": (3, "value")}
@@ -227,11 +226,8 @@ def page(reply: Any, took: float, keys_only: bool = False) -> Page:
 
 def _columns(reply: Any) -> tuple[Sequence[bytes], Sequence[bytes]]:
     """The keys and the values of a range."""
-    pairs = list(map(_PAIR, reply.kvs))
-    if not pairs:
-        return (), ()
-    keys, values = zip(*pairs, strict=True)
-    return keys, values
+    pairs = list(reply.kvs)  # The library makes each anew whenever it is asked for.
+    return [pair.key for pair in pairs], [pair.value for pair in pairs]
 
 
 def _keys(reply: Any) -> tuple[Sequence[bytes], Sequence[bytes]]:

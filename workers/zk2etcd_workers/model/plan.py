@@ -125,9 +125,14 @@ def _equal(run: Run, at: int, page: Held, there: int) -> int:
     """How many elements are left on both sides, if they are all equal; else 0."""
     size = min(len(run.keys) - at, len(page.keys) - there)
     ours, theirs = slice(at, at + size), slice(there, there + size)
-    if tuple(page.keys[theirs]) != tuple(run.keys[ours]):
+    if not _are_same(run.keys[ours], page.keys[theirs]):
         return 0
-    return size if tuple(page.values[theirs]) == tuple(run.values[ours]) else 0
+    return size if _are_same(run.values[ours], page.values[theirs]) else 0
+
+
+def _are_same(ours: Sequence[bytes | None], theirs: Sequence[bytes]) -> bool:
+    """Mostly they are lists, and are compared without a copy."""
+    return ours == theirs if type(ours) is type(theirs) else list(ours) == list(theirs)
 
 
 def _differences(

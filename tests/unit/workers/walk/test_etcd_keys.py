@@ -80,6 +80,26 @@ def test_pages_of_a_thin_line_are_small_and_there_are_no_more_of_them_than_that_
     assert sum(client.sizes) / len(client.sizes) > ROOM // 8
 
 
+def test_each_piece_of_a_walk_is_one_page_once_their_sizes_are_known() -> None:
+    """The second of two would be waited for."""
+    names = [b"/t/%06d" % number for number in range(40_000)]
+    client = etcd_of_keys.Etcd(names)
+    runs = []
+    for start in range(0, len(names), 383):  # as long as one gets where 256 nodes come at once
+        run = plan.Run()
+        run.keys = run.values = names[start : start + 383]  # type: ignore[assignment]
+        run.nodes = [tree.Node(name, name, 5, 7, 1, 0, 0) for name in run.keys]
+        runs.append(run)
+    reader = etcd_keys.Reader(cast(clients.Client, client), mapping.Mapping("/s", "/t"))
+    differing = list(beside.differences(runs, reader, 1, plan.Counts()))
+    assert not differing
+    *pages, last, rest = client.sizes
+    assert rest == 0
+    assert len(pages) < 20, "the first are small, and grow"
+    assert all(size >= 100 * 4_000 for size in pages[-8:])
+    assert last == 100 * (len(names) - sum(pages) // 100)
+
+
 def test_an_etcd_that_has_nothing_yet_is_not_asked_more_often_for_that() -> None:
     client = etcd_of_keys.Etcd([])
     client.learned.down.room = ROOM
