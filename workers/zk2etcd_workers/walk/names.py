@@ -29,6 +29,8 @@ Wanted = Callable[[bytes], bool]
 def wanted(shard: mapping.Mapping, parent: bytes) -> Wanted | None:
     """Which children of `parent` are the shard's: of its root's those of its bucket, and none that
     is excluded; None: all are."""
+    if not shard.picks and (shard.buckets == 1 or parent != shard.source):
+        return None
     kept = _kept(shard, parent)
     buckets = shard.buckets if parent == shard.source else 1
     if buckets == 1:
@@ -53,9 +55,9 @@ def ordered(
     listing: tree.Listing, which: Wanted | None, beat: Callable[[], object]
 ) -> Sequence[bytes]:
     """Those of them that are wanted, in byte order. `beat` is called now and then."""
-    if isinstance(listing, tree.Packed):
-        return Ordered(listing, which, beat)
-    return sorted(listing if which is None else filter(which, listing))
+    if isinstance(listing, list):  # far quicker to tell than the other, which is a Sequence
+        return sorted(listing if which is None else filter(which, listing))
+    return Ordered(listing, which, beat)
 
 
 class Ordered(Sequence[bytes]):
@@ -69,6 +71,8 @@ class Ordered(Sequence[bytes]):
         self._parts = _dealt(listing, which, beat)
         self._starts = list(itertools.accumulate(map(len, self._parts), initial=0))
         self._made: collections.OrderedDict[int, list[bytes]] = collections.OrderedDict()
+        self._last: tuple[int, list[bytes]] = (0, [])
+        """The part that was asked for last: where it begins, and its names."""
 
     def __len__(self) -> int:
         return self._starts[-1]
@@ -81,7 +85,11 @@ class Ordered(Sequence[bytes]):
         if isinstance(at, slice):
             start, end, _ = at.indices(len(self))
             return self._cut(start, end)
-        return self._cut(at, at + 1)[0]
+        first, names = self._last
+        if not first <= at < first + len(names):
+            part = self._part_of(at)
+            first, names = self._last = self._starts[part], self._names(part)
+        return names[at - first]
 
     def _cut(self, start: int, end: int) -> list[bytes]:
         """Neighbours, none of them counted from the end."""

@@ -1,13 +1,12 @@
 """Reading a subtree ahead of its use, with bulk reads, in bounded memory.
 
 What is nearest to being used is read first, so that requests are full and what is held stays
-small: the unread parts of the tree wait in a heap, ordered as the walk will come to them.
+small: the unread parts of the tree wait as the walk will come to them (`directories`).
 """
 
 from __future__ import annotations
 
 import functools
-import heapq
 import itertools
 import queue
 import time
@@ -52,9 +51,7 @@ class Reader:
         :param epoch: the session's, to which all reads must belong; None: the one of now.
         :param walks: how many read so at the same time, this one too.
         """
-        self._session = session
-        self._mapping = shard
-        self._turn = pulse
+        self._session, self._mapping, self._turn = session, shard, pulse
         self._denied = denied
         self._skip_ephemeral = skip_ephemeral
         self._known = largest is not None and largest <= pacing.KNOWN_SMALL
@@ -63,17 +60,18 @@ class Reader:
         self._parallel = _IN_FLIGHT
         if self._known and largest is not None:
             self._parallel = pacing.parallel(read_batch, largest, walks)
-        self._most, self._most_held = read_batch, pacing.held(walks)
+        self._walks, self._most, self._most_held = walks, read_batch, pacing.held(walks)
         self._line = session.line
         self._each = self._line.expects(largest)
         self._patience, self._epoch = patience, session.epoch if epoch is None else epoch
         self._replies: queue.SimpleQueue[replies.Reply] = queue.SimpleQueue()
-        self._heap: list[tuple[bytes, int, directories.Dir]] = []
+        self._frontier = directories.Frontier()
+        self._ahead: list[directories.Place] = []
         self._heavy: set[bytes] = set()
         self._listings = listings.Listings(session.caution)
         withheld = self._known or not session.may_trust
         self._trust = trust.Trust(withheld=withheld, request=read_batch, walks=walks)
-        self._in_flight = self._small_so_far = self._request_bytes = 0
+        self._in_flight = self._request_bytes = 0
         self.held = self._held_bytes = self.zxid = self.largest = 0
 
     def root(self, path: bytes) -> directories.Dir:
@@ -124,12 +122,11 @@ class Reader:
     # --- requests ----------------------------------------------------------------------------
 
     def _fill(self) -> None:
-        # One more where folders are trusted: their requests are worth it.
-        while self._heap and self._in_flight < self._parallel + int(self._trust.any):
+        while self._frontier and self._in_flight < self._requests:
             nodes, size = self._most_held
             if self._in_flight and (self.held >= nodes or self._held_bytes >= size):
                 return
-            head = self._heap[0][2]
+            head = self._frontier.first
             if listings.is_huge(head) and not self._listings.may_ask(head):
                 return
             is_trusted, trusted = self._trust.has(head), self._trust.room
@@ -137,13 +134,18 @@ class Reader:
                 trusted = self._line.carries(trusted, self._each, time.monotonic())
             if is_trusted and not trusted:
                 return
-            small = not self._known and self._small_so_far >= pacing.SMALL_SO_FAR
+            small = not self._known and self._trust.row >= pacing.SMALL_SO_FAR
             batch = min(_SMALL_BATCH, self._most) if small else self._ramp.batch
             carried = self._line.carries(batch, self._each, time.monotonic())
             granted = self._session.take(carried, live=False, known=self._known, small=small)
             if granted == 0 and not is_trusted:
                 return
             self._ask(granted, trusted, small=small)
+
+    @property
+    def _requests(self) -> int:
+        """That may be under way. One more where folders are trusted: theirs are worth it."""
+        return max(self._parallel + int(self._trust.any), self._trust.parallel)
 
     def _wait_for_permit(self) -> None:
         while not self._session.take(1, live=False, known=self._known):
@@ -185,14 +187,14 @@ class Reader:
         slots: list[Slot] = []
         left, trusting = permits, 0
         self._request_bytes = 0
-        while self._heap and len(ops) < self._most:
-            directory = self._heap[0][2]
+        while self._frontier and len(ops) < self._most:
+            directory = self._frontier.first
             if directory.names is None:
                 alone = listings.is_huge(directory)
                 self._request_bytes += len(directory.path) + pacing.OP_BYTES
                 if ops and (alone or self._request_bytes > self._session.request_size.most):
                     break
-                heapq.heappop(self._heap)
+                self._frontier.pop()
                 ops.append((protocol.GET_CHILDREN, directory.path))
                 slots.append((directory, 0, 0))
                 if alone:
@@ -202,8 +204,10 @@ class Reader:
                 is_trusted = self._trust.has(directory)
                 room = min(trusted - trusting if is_trusted else left, self._most - len(ops))
                 taken, full = self._take_names(directory, room, ops, slots)
-                trusting += taken if is_trusted else 0
-                left -= 0 if is_trusted else taken
+                if is_trusted:
+                    trusting += taken
+                else:
+                    left -= taken
                 if full:
                     break
         return ops, slots, permits - left, trusting
@@ -212,39 +216,33 @@ class Reader:
         self, directory: directories.Dir, room: int, ops: list[protocol.Op], slots: list[Slot]
     ) -> tuple[int, bool]:
         """Add reads of the first directory's next children: (how many, the request is full)."""
-        names = directory.names or []
+        names, start = directory.names or (), directory.read
+        heavy = bool(self._heavy) and directory.path in self._heavy
         base = directory.path + b"/" if directory.path != tree.ROOT else tree.ROOT
-        heavy = directory.path in self._heavy
-        start = directory.read
         end = start + (min(room, pacing.LARGE_BATCH) if heavy else room)
-        paths = [base + name for name in names[start:end]]
-        paths = paths[: self._fitting(paths, first=not ops)]
-        end = start + len(paths)
+        paths = self._fitting([base + name for name in names[start:end]], first=not ops)
         if paths:
-            ops.extend(zip(itertools.repeat(protocol.GET_DATA), paths))
+            ops += zip(itertools.repeat(protocol.GET_DATA), paths)
             slots.append((directory, start, len(paths)))
-        directory.read = end
-        heapq.heappop(self._heap)
+        directory.read = end = start + len(paths)
+        self._frontier.pop()
         if end < len(names):
-            self._push(base + names[end], directory)
+            self._frontier.add([(base + names[end], directory)])
         return len(paths), heavy or end < len(names)
 
-    def _fitting(self, paths: list[bytes], *, first: bool) -> int:
-        """How many of these fit into the request; the first of all always does."""
+    def _fitting(self, paths: list[bytes], *, first: bool) -> list[bytes]:
+        """Those of these that fit into the request; the first of all always does."""
         size = sum(map(len, paths)) + len(paths) * pacing.OP_BYTES
         most = self._session.request_size.most
         if self._request_bytes + size <= most:
             self._request_bytes += size
-            return len(paths)
+            return paths
         for count, path in enumerate(paths):
             size = len(path) + pacing.OP_BYTES
             if self._request_bytes + size > most and not (first and count == 0):
-                return count
+                return paths[:count]
             self._request_bytes += size
-        return len(paths)
-
-    def _push(self, key: bytes, directory: directories.Dir) -> None:
-        heapq.heappush(self._heap, (key, id(directory), directory))
+        return paths
 
     # --- replies -----------------------------------------------------------------------------
 
@@ -256,13 +254,9 @@ class Reader:
             raise errors.SessionDoubt("the ZooKeeper session changed during a walk")
         self.zxid = max(self.zxid, reply.zxid)
         found = directories.Columns(reply.results)
-        self.largest = max(self.largest, found.largest)
-        are_small = found.largest <= pacing.KNOWN_SMALL
-        self._small_so_far = self._small_so_far + len(found.nodes) if are_small else 0
         slots, trusting = reply.tag
         self._trust.under_way -= trusting
-        if not are_small:
-            self._trust.lose()
+        are_small = self._measured(found)
         plain = found.are_all and not (self._skip_ephemeral and any(found.owners))
         at = node = 0
         for directory, start, count in slots:
@@ -282,13 +276,26 @@ class Reader:
             node += count
             self.held += count
         self._held_bytes += found.size
-        if found.nodes:  # a listing says nothing of the sizes of what it lists
+        self._frontier.add(self._ahead)
+        self._ahead = []
+        if found.size > pacing.LARGE_ANSWERS:
+            self._heavy.update(directory.path for directory, _, _ in slots)
+
+    def _measured(self, found: directories.Columns) -> bool:
+        """What these sizes tell of the next; whether all values are small. A listing says nothing
+        of the sizes of what it lists."""
+        self.largest = max(self.largest, found.largest)
+        if found.nodes:
             self._ramp.saw(found.size)
             each = found.size // len(found.nodes) + pacing.STAT_BYTES
             self._each = max(each, self._each * 2 // 3)
             self._line.typical(each)
-        if found.size > pacing.LARGE_ANSWERS:
-            self._heavy.update(directory.path for directory, _, _ in slots)
+        if found.largest > pacing.KNOWN_SMALL:
+            self._trust.lose()
+            return False
+        parallel = pacing.parallel(self._most, self.largest, self._walks)
+        self._trust.learn(len(found.nodes), parallel)
+        return True
 
     def _leads(self, directory: directories.Dir) -> bool:
         """Whether some of its children are not to be mirrored, but perhaps what is below them."""
@@ -301,7 +308,7 @@ class Reader:
         for place, node in enumerate(part, start):
             if isinstance(node, tree.Node) and node.children:
                 sub = directory.subs[place] = directories.Dir(node.path, node.children)
-                self._push(sub.path + b"/", sub)
+                self._ahead.append((sub.path + b"/", sub))
 
     def _broken(self, error: errors.ZooKeeperError) -> errors.ZooKeeperError:
         """What ends the walk. Where it had trusted, the next one will not."""
@@ -320,4 +327,4 @@ class Reader:
         directory.names = names
         directory.found = [None] * len(names)
         if names:
-            self._push(tree.join(directory.path, names[0]), directory)
+            self._ahead.append((tree.join(directory.path, names[0]), directory))

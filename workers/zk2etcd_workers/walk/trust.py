@@ -1,12 +1,15 @@
 """Whose values are taken for small before they were read.
 
-Folders of one name at one depth hold the same kind of thing: `providers`, four levels down. After
-so many of their values in a row that were small, the next folder of the kind is read as if their
-sizes were known. A folder of many children is not: with it alone, the guess could be wrong for all
-that is under way.
+Folders of one name at one depth hold the same kind of thing: `providers`, four levels down. So do
+those next to each other, each with a name of its own: services, three levels down. After so many
+of their values in a row that were small, the next folder of the kind is read as if their sizes were
+known. A folder of many children is not: with it alone, the guess could be wrong for all that is
+under way.
 """
 
 from __future__ import annotations
+
+import collections
 
 from zk2etcd_workers.walk import directories
 
@@ -14,8 +17,15 @@ _ENOUGH = 1_000
 _MANY_CHILDREN = 64
 _REQUESTS = 4
 """Of the largest size: the reads of so many may be under way, of all walks together."""
+_SHARE = 4
+"""Or more: a quarter of how many values in a row were small. So it is not expected that one of them
+is large, even if the next were as likely so as it can be after such a row."""
 _KINDS = 1_000
-"""In a tree whose folders all have names of their own, none would ever be trusted."""
+"""That are counted, those that were seen last: of most, in a tree of folders with names of their
+own, there is but one folder."""
+
+_Kind = tuple[int, bytes]
+"""Folders of one name, at a depth; or those below one of that name, at the complement of theirs."""
 
 
 class Trust:
@@ -26,25 +36,51 @@ class Trust:
         :param walks: how many read so at the same time, this one too.
         """
         self._withheld = withheld
-        self._request, self._most = request, -(-_REQUESTS * request // walks)
+        self._request, self._walks = request, walks
+        self._least = self._most = -(-_REQUESTS * request // walks)
+        self.row = 0
+        """Values in a row that were small, so far."""
         self.under_way = 0
         """Reads from folders that were trusted."""
-        self._small: dict[tuple[int, bytes], int] = {}
-        self.any = False
+        self._small = collections.OrderedDict[_Kind, int]()
+        self._trusted: set[_Kind] = set()
+
+    @property
+    def any(self) -> bool:
+        """Some are trusted by now."""
+        return bool(self._trusted)
+
+    def learn(self, small: int, parallel: int) -> None:
+        """So many more values in a row are small.
+
+        :param parallel: how many requests of the largest size may be under way, of those sizes.
+        """
+        self.row += small
+        grown = min(self.row // (_SHARE * self._walks), parallel * self._request)
+        self._most = max(self._least, grown)
+
+    @property
+    def parallel(self) -> int:
+        """How many requests the reads that may be under way come to; 0 if nobody is trusted."""
+        return self._most // self._request if self._trusted else 0
 
     def saw(self, directory: directories.Dir, small: int) -> None:
         """So many values of its children in a row, all of them small."""
-        if self._withheld:
+        if self._withheld or directory.is_trusted:
             return
-        kind = _kind(directory)
-        seen = self._small.get(kind, 0) + small
-        if seen > small or len(self._small) < _KINDS:
-            self._small[kind] = seen
-            self.any = self.any or seen >= _ENOUGH
+        for kind in _kinds(directory):
+            seen = self._small.pop(kind, 0) + small
+            if seen >= _ENOUGH and len(self._trusted) < _KINDS:
+                self._trusted.add(kind)
+            else:
+                self._small[kind] = seen
+        while len(self._small) > _KINDS:
+            self._small.popitem(last=False)
 
     def lose(self) -> None:
         """A large value: the tree is not what it looked like, and nobody is trusted any more."""
-        self._withheld, self.any = True, False
+        self._withheld, self.row, self._most = True, 0, self._least
+        self._trusted.clear()
         self._small.clear()
 
     @property
@@ -52,19 +88,23 @@ class Trust:
         """How many such reads one more request may have; none rather than a few, since each request
         has its price."""
         whole, left = min(self._request, self._most), self._most - self.under_way
-        return min(whole, left) if self.any and left >= -(-whole // 2) else 0
+        return min(whole, left) if self._trusted and left >= -(-whole // 2) else 0
 
     def has(self, directory: directories.Dir) -> bool:
         """Its children are taken for small ones."""
-        if not self.any or directory.expected > _MANY_CHILDREN:
+        if not self._trusted:
             return False
-        names = directory.names
-        if names is None or len(names) > _MANY_CHILDREN:
-            return False
-        return self._small.get(_kind(directory), 0) >= _ENOUGH
+        if not directory.is_trusted:
+            names = directory.names
+            if names is None or max(directory.expected, len(names)) > _MANY_CHILDREN:
+                return False
+            named, beside = _kinds(directory)
+            directory.is_trusted = named in self._trusted or beside in self._trusted
+        return directory.is_trusted
 
 
-def _kind(directory: directories.Dir) -> tuple[int, bytes]:
-    """Its depth and its own name."""
-    path = directory.path
-    return path.count(b"/"), path.rpartition(b"/")[2]
+def _kinds(directory: directories.Dir) -> tuple[_Kind, _Kind]:
+    """Its depth and its own name; its depth and its parent's name."""
+    above, _, name = directory.path.rpartition(b"/")
+    depth = above.count(b"/")
+    return (depth, name), (~depth, above[above.rfind(b"/") + 1 :])

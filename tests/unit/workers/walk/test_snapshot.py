@@ -14,7 +14,7 @@ from tests.unit.workers import splits, walks
 from zk2etcd import errors
 from zk2etcd_workers import turn
 from zk2etcd_workers.model import line, mapping, pacing, tree
-from zk2etcd_workers.walk import glance, snapshot
+from zk2etcd_workers.walk import glance, snapshot, trust
 from zk2etcd_workers.zookeeper import protocol, session as sessions
 
 SHARD = mapping.Mapping("/s", "/s")
@@ -140,6 +140,18 @@ def _reads(ops: Sequence[protocol.Op]) -> int:
     return sum(kind == protocol.GET_DATA for kind, _ in ops)
 
 
+@given(TREES, st.integers(0, 5))
+@settings(max_examples=100, deadline=None)
+def test_it_is_the_same_where_folders_are_trusted(lists: list[list[str]], seed: int) -> None:
+    nodes = _nodes(lists)
+    session = walks.Session(nodes, seed)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(trust, "_ENOUGH", 1)
+        emitted = walking.emitted(walks.walk(session, SHARD, read_batch=3), SHARD)
+    assert [wanted.path for wanted in emitted] == sorted(nodes)
+    assert session.budget.used == 0
+
+
 def _services(count: int) -> walks.Paths:
     nodes: walks.Paths = {b"/s": b""}
     for number in range(count):
@@ -156,6 +168,23 @@ def test_folders_of_a_kind_that_held_small_values_are_read_in_large_requests() -
     assert max(map(_reads, session.requests)) > 200
     assert session.most_unknown <= pacing.WALK_IN_FLIGHT
     assert session.budget.used == 0
+
+
+def test_more_of_those_requests_are_under_way_the_more_values_were_small() -> None:
+    nodes = _services(3_000)
+    session = walks.Session(nodes)
+    session.is_late = True
+    most = 0
+
+    class Watched(list[Any]):
+        def append(self, asked: Any) -> None:
+            nonlocal most
+            super().append(asked)
+            most = max(most, len(self))
+
+    session.under_way = Watched()
+    assert len(walking.emitted(walks.walk(session, SHARD), SHARD)) == len(nodes)
+    assert 6 < most <= 12
 
 
 def test_a_large_value_among_them_ends_that() -> None:
