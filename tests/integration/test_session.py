@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import queue
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,7 +18,7 @@ from zk2etcd.sandbox import servers
 from zk2etcd_workers import turn
 from zk2etcd_workers.model import mapping, tree
 from zk2etcd_workers.walk import snapshot
-from zk2etcd_workers.zookeeper import protocol, reply as replies
+from zk2etcd_workers.zookeeper import connection, protocol, reply as replies
 
 GET, LIST = protocol.GET_DATA, protocol.GET_CHILDREN
 
@@ -203,6 +206,89 @@ def test_subscriptions_of_many_threads_are_all_kept(opened: sessions.Opened) -> 
     opened.session.unsubscribe(roots[0], sink)
     opened.session.event(1, roots[0])
     assert len(got) == len(roots)
+
+
+def _asks(opened: sessions.Opened, root: bytes) -> queue.SimpleQueue[replies.Reply]:
+    """Ask in a thread of its own, and come back once the request is queued."""
+    found = queue.SimpleQueue[replies.Reply]()
+    send = functools.partial(opened.session.read, [(GET, root)] * 3, found.put, permits=0)
+    thread = threading.Thread(target=send)
+    thread.start()
+    thread.join(10)
+    return found
+
+
+@pytest.fixture
+def quiet(zookeeper: servers.ZooKeeper) -> Iterator[sessions.Opened]:
+    """No ping wakes its thread for the first ten seconds."""
+    made = sessions.Opened(zookeeper.address, session_timeout=40.0).connected()
+    yield made
+    made.session.close()
+
+
+def test_what_comes_while_an_answer_is_taken_is_sent_after_it(
+    quiet: sessions.Opened, world: mirroring.World
+) -> None:
+    """Nothing wakes the connection's thread for it."""
+    root = world.root.encode()
+    observing.seed(world.zk, [(world.root, b"root")])
+    asked = queue.SimpleQueue[queue.SimpleQueue[replies.Reply]]()
+    for _ in range(20):
+        quiet.session.read([(GET, root)], lambda _: asked.put(_asks(quiet, root)), permits=0)
+        assert asked.get(timeout=10).get(timeout=10).error is None
+
+
+def test_what_comes_once_the_thread_has_looked_wakes_it(
+    quiet: sessions.Opened, world: mirroring.World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = world.root.encode()
+    observing.seed(world.zk, [(world.root, b"root")])
+    looks = connection.Connection._send_unwoken
+    asked = queue.SimpleQueue[queue.SimpleQueue[replies.Reply]]()
+    is_due = threading.Event()
+
+    def looked(self: connection.Connection) -> None:
+        looks(self)
+        if is_due.is_set():
+            is_due.clear()
+            asked.put(_asks(quiet, root))
+
+    monkeypatch.setattr(connection.Connection, "_send_unwoken", looked)
+    for _ in range(20):
+        is_due.set()
+        assert quiet.read([(GET, root)]).error is None
+        assert asked.get(timeout=10).get(timeout=10).error is None
+
+
+def test_each_of_many_threads_is_answered(opened: sessions.Opened, world: mirroring.World) -> None:
+    """Each waits for its answer before it asks again."""
+    root = world.root.encode()
+    observing.seed(world.zk, [(world.root, b"root")])
+    session, answered = opened.session, list[int]()
+
+    def ask(times: int) -> None:
+        found = queue.SimpleQueue[replies.Reply]()
+        for number in range(times):
+            if number % 5:
+                session.read([(protocol.GET_DATA, root)] * 3, found.put, permits=0)
+            else:
+                session.sync(root, found.put)
+            assert found.get(timeout=10).error is None
+            answered.append(number)
+
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # They meet at every step that there is.
+    try:
+        for many in (1, 2, 8):
+            answered.clear()
+            threads = [threading.Thread(target=ask, args=(400,)) for _ in range(many)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(60)
+            assert len(answered) == 400 * many
+    finally:
+        sys.setswitchinterval(usual)
 
 
 def test_a_walk_of_a_real_tree(opened: sessions.Opened, world: mirroring.World) -> None:

@@ -8,12 +8,12 @@ that was too soon.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import io
 import socket
 import ssl
 import struct
-import threading
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 import kazoo.exceptions
 import kazoo.protocol.connection
 
+from zk2etcd_workers.zookeeper import protocol
 from zk2etcd_workers.zookeeper.classic import arming, train
 
 T = TypeVar("T")
@@ -28,7 +29,7 @@ T = TypeVar("T")
 _MOST_XID = 2**31 - 1
 _KAZOO_KNOWS = 0.1
 """Seconds from one request that kazoo's own loop sends to the next, if there are some."""
-_ENCODES_ITSELF = train.Train | arming.SetWatches
+_ENCODES_ITSELF = protocol.MultiRead | train.Train | arming.SetWatches
 
 _LENGTH = struct.Struct(">i")
 RECEIVE = 256 * 1024
@@ -42,8 +43,9 @@ class Buffered(kazoo.protocol.connection.ConnectionHandler):  # type: ignore[mis
         super().__init__(*args, **kwargs)
         self._received = bytearray()
         self._xid: int
-        self._reading: int | None = None
-        self._unwoken = 0
+        self._reading = False
+        self._unwoken = collections.deque[None]()
+        """One for each request that was queued without a byte to wake this thread."""
         self._woken_at = self._send_timeout = 0.0
 
     # --- sending -----------------------------------------------------------------------------
@@ -70,33 +72,47 @@ class Buffered(kazoo.protocol.connection.ConnectionHandler):  # type: ignore[mis
         self.client._queue.popleft()
         self.client._pending.append((request, result, first))
 
-    def spared(self) -> bool:
-        """Whether a request that was queued just now needs no byte to wake this thread: it is the
-        caller, and sends what is queued as soon as it has taken what it reads. Now and then it is
+    @property
+    def may_be_spared(self) -> bool:
+        """Whether a request may be queued without a byte to wake this thread. Now and then it is
         woken all the same: kazoo pings when it has sent nothing for a while, as far as it knows."""
-        is_known = time.monotonic() - self._woken_at < _KAZOO_KNOWS
-        if not is_known or self._reading != threading.get_ident():
-            return False
-        self._unwoken += 1
-        return True
+        return self._reading and time.monotonic() - self._woken_at < _KAZOO_KNOWS
+
+    def queued(self, result: Any) -> None:
+        """A request was queued, from any thread. While this thread takes what has arrived it looks
+        for others before it waits again; else it is woken."""
+        self._unwoken.append(None)
+        if self._reading:
+            return
+        try:
+            self._unwoken.pop()
+        except IndexError:
+            return  # It has looked since.
+        try:
+            self._write_sock.send(b"\0")
+        except (AttributeError, OSError):
+            closed = kazoo.exceptions.ConnectionClosedError("the connection was closed")
+            result.set_exception(closed)
 
     def _send_unwoken(self) -> None:
         """As many requests as came without a byte; other ones than these, if they are before them:
-        then that one's byte is for the last."""
+        then that one's byte is for the last. No more of them come without one once `_reading` is
+        unset, so none that did is missed here."""
         queue = self.client._queue
-        while self._unwoken:
-            self._unwoken -= 1
-            request, result = queue[0] if queue else (None, None)
-            if isinstance(request, _ENCODES_ITSELF):
-                self._send_itself(request, result, self._send_timeout)
-            elif queue:
-                self._write_sock.send(b"\0")
+        with contextlib.suppress(IndexError):
+            while True:
+                self._unwoken.popleft()
+                request, result = queue[0] if queue else (None, None)
+                if isinstance(request, _ENCODES_ITSELF):
+                    self._send_itself(request, result, self._send_timeout)
+                elif queue:
+                    self._write_sock.send(b"\0")
 
     def _forget_wakes(self) -> None:
         """Requests that failed with the last connection left their wake-up bytes behind."""
         while self.handler.select([self._read_sock], [], [], 0)[0]:
             self._read_sock.recv(4096)
-        self._unwoken = 0
+        self._unwoken.clear()
         for _ in range(len(self.client._queue)):
             self._write_sock.send(b"\0")
 

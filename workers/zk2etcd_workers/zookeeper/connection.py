@@ -8,7 +8,6 @@ Everything here runs in kazoo's connection thread.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -137,12 +136,12 @@ class Connection(buffered.Buffered):
     def _read_socket(self, read_timeout: float) -> Any:
         """Handle everything that has arrived: select cannot see what our buffer holds."""
         while True:
-            response, self._reading = None, threading.get_ident()
+            response, self._reading = None, True
             try:
                 if not self._absorb(read_timeout):
                     response = super()._read_socket(read_timeout)
             finally:
-                self._reading = None
+                self._reading = False
             if response is not None:
                 return response
             if not self._message_waits():
@@ -243,10 +242,11 @@ class Client(kazoo.client.KazooClient):  # type: ignore[misc]
         self.oldest = self._outbox.oldest
 
     def _call(self, request: Any, result: Any) -> Any:
-        """kazoo's; without the detour by a socket pair where that would wake who calls."""
-        if not self.connected or not self._connection.spared():
+        """kazoo's; without the detour by a socket pair where the connection's thread is awake."""
+        if not self.connected or not self._connection.may_be_spared:
             return super()._call(request, result)
         self._queue.append((request, result))
+        self._connection.queued(result)
         return True
 
     @property

@@ -25,6 +25,8 @@ Op = tuple[int, bytes]
 """(GET_DATA or GET_CHILDREN, path)"""
 
 _INT = struct.Struct(">i")
+# length of what follows, xid, type
+_REQUEST = struct.Struct(">iii")
 _MULTI_HEADER = struct.Struct(">iBi")
 _HEADER_AND_INT = struct.Struct(">iBii")
 # czxid mzxid ctime mtime ephemeralOwner numChildren pzxid, then the next answer's type and number
@@ -140,6 +142,11 @@ class MultiRead:
         whole = b"".join(parts)[1:] if self.ops else _TERMINATOR
         self.size = len(whole)
         return whole
+
+    def encode(self, xid: int) -> bytes:
+        """The whole message: kazoo copies the request twice for it."""
+        body = self.serialize()
+        return _REQUEST.pack(len(body) + 8, xid, self.type) + body
 
     def deserialize(self, buffer: bytes, offset: int) -> list[tree.Result]:
         """One `tree.Result` for each op, in order."""
