@@ -82,12 +82,8 @@ class Buffered(kazoo.protocol.connection.ConnectionHandler):  # type: ignore[mis
         """A request was queued, from any thread. While this thread takes what has arrived it looks
         for others before it waits again; else it is woken."""
         self._unwoken.append(None)
-        if self._reading:
-            return
-        try:
-            self._unwoken.pop()
-        except IndexError:
-            return  # It has looked since.
+        if self._reading or not self._is_owed_one():
+            return  # It will look, or has looked since.
         try:
             self._write_sock.send(b"\0")
         except (AttributeError, OSError):
@@ -99,14 +95,21 @@ class Buffered(kazoo.protocol.connection.ConnectionHandler):  # type: ignore[mis
         then that one's byte is for the last. No more of them come without one once `_reading` is
         unset, so none that did is missed here."""
         queue = self.client._queue
-        with contextlib.suppress(IndexError):
-            while True:
-                self._unwoken.popleft()
-                request, result = queue[0] if queue else (None, None)
-                if isinstance(request, _ENCODES_ITSELF):
-                    self._send_itself(request, result, self._send_timeout)
-                elif queue:
-                    self._write_sock.send(b"\0")
+        while self._is_owed_one():
+            request, result = queue[0] if queue else (None, None)
+            if isinstance(request, _ENCODES_ITSELF):
+                self._send_itself(request, result, self._send_timeout)
+            elif queue:
+                self._write_sock.send(b"\0")
+
+    def _is_owed_one(self) -> bool:
+        """Whether one more request came without a byte; it is not owed any more. From any thread:
+        only one of those who ask is told so."""
+        try:
+            self._unwoken.pop()
+        except IndexError:
+            return False
+        return True
 
     def _forget_wakes(self) -> None:
         """Requests that failed with the last connection left their wake-up bytes behind."""
