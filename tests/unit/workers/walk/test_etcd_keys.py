@@ -11,7 +11,7 @@ from hypothesis import given, strategies as st
 from tests.unit.workers import etcd_of_keys, splits
 from zk2etcd_workers.etcd import client as clients
 from zk2etcd_workers.model import mapping, plan, tree
-from zk2etcd_workers.walk import beside, etcd_keys
+from zk2etcd_workers.walk import beside, etcd_keys, snapshot
 
 
 def streamed(client: etcd_of_keys.Etcd, shard: mapping.Mapping) -> list[bytes]:
@@ -80,14 +80,19 @@ def test_pages_of_a_thin_line_are_small_and_there_are_no_more_of_them_than_that_
     assert sum(client.sizes) / len(client.sizes) > ROOM // 8
 
 
-def test_each_piece_of_a_walk_is_one_page_once_their_sizes_are_known() -> None:
-    """The second of two would be waited for."""
+@pytest.mark.parametrize("batch", [256, 1_000])
+def test_each_piece_of_a_walk_is_one_page_once_their_sizes_are_known(batch: int) -> None:
+    """The second of two would be waited for.
+
+    :param batch: `zookeeper.read_batch`, by default and at most.
+    """
+    longest = snapshot._RUN - 1 + batch
     names = [b"/t/%06d" % number for number in range(40_000)]
     client = etcd_of_keys.Etcd(names)
     runs = []
-    for start in range(0, len(names), 383):  # as long as one gets where 256 nodes come at once
+    for start in range(0, len(names), longest):
         run = plan.Run()
-        run.keys = run.values = names[start : start + 383]  # type: ignore[assignment]
+        run.keys = run.values = names[start : start + longest]  # type: ignore[assignment]
         run.nodes = [tree.Node(name, name, 5, 7, 1, 0, 0) for name in run.keys]
         runs.append(run)
     reader = etcd_keys.Reader(cast(clients.Client, client), mapping.Mapping("/s", "/t"))
@@ -95,8 +100,7 @@ def test_each_piece_of_a_walk_is_one_page_once_their_sizes_are_known() -> None:
     assert not differing
     *pages, last, rest = client.sizes
     assert rest == 0
-    assert len(pages) < 20, "the first are small, and grow"
-    assert all(size >= 100 * 4_000 for size in pages[-8:])
+    assert all(size >= 100 * beside._PIECE_NODES for size in pages[-6:])
     assert last == 100 * (len(names) - sum(pages) // 100)
 
 
