@@ -13,7 +13,8 @@ from tests import ensemble, polling, proxy
 from tests.integration import mirroring, sessions
 from zk2etcd import errors, messages
 from zk2etcd.sandbox import servers
-from zk2etcd_workers.zookeeper import probing, protocol
+from zk2etcd_workers.zookeeper import protocol
+from zk2etcd_workers.zookeeper.servers import probing
 
 OTHER = messages.Identity("other", "w0", 1)
 QUICK = {"session_timeout": 4.0, "connect_timeout": 2.0, "request_timeout": 2.0}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests import proxy
 from zk2etcd.config import connections
 from zk2etcd.sandbox import server_process, servers
-from zk2etcd_workers.zookeeper import probing
+from zk2etcd_workers.zookeeper.servers import probing
 
 
 def serves(host: str) -> bool:

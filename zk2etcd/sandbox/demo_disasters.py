@@ -67,7 +67,7 @@ def _held(stage: demo_stage.Stage) -> bool:
 
 def _release(stage: demo_stage.Stage) -> int:
     """How often a person had to say that it is right: this is our ZooKeeper, and what it lacks may
-    go. Shards of one worker have one session: those released first may be held once more."""
+    go, as soon as each shard shows it."""
     releases = 0
 
     def equal() -> bool:

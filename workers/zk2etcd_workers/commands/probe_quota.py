@@ -15,7 +15,7 @@ from zk2etcd_workers.etcd import quota
 from zk2etcd_workers.model import mapping, space
 from zk2etcd_workers.ownership import records
 from zk2etcd_workers.shard import context
-from zk2etcd_workers.zookeeper import protocol_choice
+from zk2etcd_workers.zookeeper.servers import protocol_choice
 
 _SIDE = probe_etcd.SIDE
 _SAMPLE_NODES = 2_000

@@ -12,12 +12,8 @@ from zk2etcd import errors, messages
 from zk2etcd.config import connections, models
 from zk2etcd_workers.commands import both_sides, finding
 from zk2etcd_workers.model import mapping, pacing, tree
-from zk2etcd_workers.zookeeper import (
-    probing,
-    protocol as protocols,
-    protocol_choice,
-    refusal,
-)
+from zk2etcd_workers.zookeeper import protocol as protocols
+from zk2etcd_workers.zookeeper.servers import probing, protocol_choice, refusal
 
 SIDE = finding.Side("ZooKeeper")
 _LOOKED_AT = 64

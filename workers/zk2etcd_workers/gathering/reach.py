@@ -11,7 +11,7 @@ import threading
 import time
 
 from zk2etcd.config import connections
-from zk2etcd_workers.zookeeper import probing
+from zk2etcd_workers.zookeeper.servers import probing
 
 _SOON = 2.0
 

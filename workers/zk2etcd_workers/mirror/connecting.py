@@ -39,11 +39,11 @@ class Connecting:
         :raises errors.ZooKeeperError: there is none yet, or (`ZooKeeperDenied`) none for our login.
         """
         session = ctx.session
-        session.open(floor)
+        session.open(floor, ctx.shard.id)
         deadline = time.monotonic() + min(_CONNECT_WAIT, ctx.config.zookeeper.connect_timeout)
         while not session.connected:
             trouble = session.trouble
-            if self._is_behind(session):
+            if self._is_behind(session, floor):
                 return f"identity: every ZooKeeper host is behind what was mirrored: {trouble}"
             if time.monotonic() > deadline:
                 kind = errors.ZooKeeperDenied if session.is_denied else errors.ZooKeeperError
@@ -51,16 +51,17 @@ class Connecting:
                 raise kind(f"no ZooKeeper session: {trouble}{_after(session)}")
             if not meanwhile(ctx):
                 ctx.turn.pause(0.01)
+        self._behind_since = None
         if session.why_classic != self._told:
             self._told = session.why_classic
             if self._told:
                 ctx.log.warning("ZooKeeper is read the classic way, slower", reason=self._told)
         return None
 
-    def _is_behind(self, session: sessions.Session) -> bool:
+    def _is_behind(self, session: sessions.Session, floor: int) -> bool:
         """Every host has been behind the floor for longer than a follower lags. They said so when
         asked for their zxid, which only a server does that serves, so that has a quorum."""
-        if not session.all_behind:
+        if not session.all_behind(floor):
             self._behind_since = None
             return False
         self._behind_since = self._behind_since or time.monotonic()

@@ -207,7 +207,7 @@ class Mirror:
         checkpoints, floor = owned.since(identity.since)
         if (trip := guard.standing()) is not None and trip.kind == "identity":
             # So that a release knows whether servers at or above the floor are back.
-            ctx.session.open(floor)
+            ctx.session.open(floor, ctx.shard.id, asks=False)
             return guard, trip
         own = checkpoints.get(ctx.keys.checkpoint(ctx.shard.id), 0)
         facts.zxid = own
@@ -265,6 +265,7 @@ class Mirror:
         and its deletes are the guard's case, since nobody looked meanwhile."""
         ctx = self._ctx
         ctx.session.unsubscribe(ctx.root, self._dirty.event)
+        ctx.session.idle(ctx.shard.id)
         self._dirty.forget()
         ctx.waiting.forget()
         self._stock.forget()

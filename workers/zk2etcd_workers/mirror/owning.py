@@ -89,6 +89,7 @@ class Owning:
         if facts.holder != held.holder:
             ctx.log.info("shard is owned by another: waiting", holder=held.holder)
         self._pausing.drop()
+        ctx.session.idle(ctx.shard.id)
         self._waits()
         facts.waits_for(held.holder)
         ctx.turn.pause(ctx.config.state.lease_ttl / 2 if ctx.shares else _HELD_POLL)
@@ -106,6 +107,7 @@ class Owning:
         """
         facts = self._facts
         facts.is_held(trip)
+        ctx.session.idle(ctx.shard.id)
         self._waits()
         asked = time.monotonic()
         while (release := ctx.grants.use(trip)) is None:
@@ -133,6 +135,7 @@ class Owning:
 
     def release(self, ctx: context.Context) -> None:
         """Free the shard for the next owner."""
+        ctx.session.forget(ctx.shard.id)
         try:
             ctx.fence.release()
         except errors.Zk2EtcdError as error:

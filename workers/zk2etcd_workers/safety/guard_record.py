@@ -84,13 +84,13 @@ class Guarding:
         ops = [wire.Put(self._key, records.GuardRecord(trip.present, first=True).to_bytes())]
         since = known.since
         # One that is not behind after all was let in meanwhile.
-        if self._record is not None and self._record.lowers and not ctx.session.connected:
+        if self._record is not None and self._record.lowers and not ctx.session.reaches(shard):
             since = ctx.reads.range(keys.checkpoint(shard)).revision
             ops.append(wire.Put(keys.checkpoint(shard), records.encode_zxid(0)))
         record = records.IdentityRecord({}, since)
         self._fenced([*ops, wire.Put(keys.identity(shard), record.to_bytes())])
         if since != known.since:
-            ctx.session.lower(0)
+            ctx.session.lower(shard)
         self._ctx.log.warning("identity released", guard=trip.id, by=release.by)
 
     def begin(self, present: int, *, first: bool) -> None:

@@ -25,12 +25,8 @@ from zk2etcd_workers import turn
 from zk2etcd_workers.etcd import together
 from zk2etcd_workers.model import mapping, pacing, tree
 from zk2etcd_workers.walk import directories, names, readahead
-from zk2etcd_workers.zookeeper import (
-    protocol,
-    protocol_choice,
-    reply as replies,
-    session as sessions,
-)
+from zk2etcd_workers.zookeeper import protocol, reply as replies, session as sessions
+from zk2etcd_workers.zookeeper.servers import protocol_choice
 
 _LINGER = 0.001
 """Seconds for which others are waited for: those that were admitted together come one by one."""

@@ -17,8 +17,9 @@ import kazoo.protocol.connection
 import kazoo.retry
 
 from zk2etcd.config import connections
-from zk2etcd_workers.zookeeper import buffered, failures, handler, outbox, protocol, protocol_choice
+from zk2etcd_workers.zookeeper import buffered, failures, handler, outbox, protocol
 from zk2etcd_workers.zookeeper.classic import train
+from zk2etcd_workers.zookeeper.servers import protocol_choice
 
 _FIRST_XID = 1
 KNOWS_SASL = bool(kazoo.protocol.connection.PURESASL_AVAILABLE)

@@ -11,13 +11,15 @@ import logging
 import random
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, cast
 
 import kazoo.protocol.states
 
 from zk2etcd import backoff, errors, metrics
 from zk2etcd.config import connections, models
-from zk2etcd_workers.zookeeper import connection, protocol_choice, refusal
+from zk2etcd_workers.zookeeper import connection
+from zk2etcd_workers.zookeeper.servers import floors, protocol_choice, refusal
 
 _STATES = kazoo.protocol.states.KazooState
 _GOODBYE = 1.0
@@ -42,7 +44,7 @@ class Link(abc.ABC):
         self._instruments = instruments
         self._lock = threading.Lock()
         self._client: connection.Client | None = None
-        self._floor = 0
+        self._floors = floors.Floors()
         self._down_since = time.monotonic()
         self._closed = False
         self._refusals = refusal.Refusals(settings)
@@ -58,38 +60,63 @@ class Link(abc.ABC):
         self._fell: tuple[int, str] = (0, "")
         """The last epoch that ended because its server was put back, and the words for it."""
 
-    def open(self, floor: int) -> None:
-        """Connect in the background, to servers at or above `floor` only. Safe to call again.
+    def open(self, floor: int, shard: str = "", *, asks: bool = True) -> None:
+        """Connect in the background, to servers at or above `floor` only: for this one, and for
+        others that share it as far as they want (`floors`). Safe to call again.
 
+        :param asks: it does; else it waits for a person, who is asked which server is right.
         :raises errors.ZooKeeperError: a package that the settings need is not installed.
         """
+        change = self._floors.want if asks else self._floors.rest
+        self._change(lambda: change(shard, floor))
+        self._start()
+
+    def _start(self) -> None:
         with self._lock:
-            self._floor = max(self._floor, floor)
             if self._client is None and not self._closed:
                 self._client = self._new_client()
                 self._down_since = time.monotonic()
                 self._client.start_async()
 
-    def lower(self, floor: int) -> None:
-        """A person has said that an ensemble behind what we saw is the right one: connect anew,
-        to servers at or above `floor`."""
+    def idle(self, shard: str) -> None:
+        """This one waits, for a person or for another owner, until it opens once more: it keeps
+        nobody from servers that are behind what it wants."""
+        self._change(lambda: self._floors.rest(shard))
+
+    def lower(self, shard: str) -> None:
+        """A person has said that for this one an ensemble behind what we saw is the right one."""
+        self._change(lambda: self._floors.lower(shard))
+
+    def forget(self, shard: str) -> None:
+        """It is not ours any more."""
+        self._change(lambda: self._floors.forget(shard))
+
+    def _change(self, change: Callable[[], None]) -> None:
+        """A client that has seen more than is wanted now is refused for ever: connect anew."""
         with self._lock:
-            self._floor = floor
+            before = self._floors.highest
+            change()
+            if self._floors.highest >= before or self.connected:
+                return
             self._refusals = refusal.Refusals(self._settings)
             client = self._client
         if client is not None:
             self._replace(client)
+
+    def reaches(self, shard: str) -> bool:
+        """The server that we are connected to has come to what this one wants."""
+        client, floor = self._client, self._floors.of(shard)
+        return client is not None and self.connected and client.last_zxid >= floor
 
     @property
     def is_wanted(self) -> bool:
         """Nobody opens it before a shard's floor is known."""
         return self._client is not None
 
-    @property
-    def all_behind(self) -> bool:
+    def all_behind(self, floor: int) -> bool:
         """Every host refused us since the last connection, each because it serves an ensemble
-        that is behind the floor."""
-        return self._refusals.all_behind(self._floor, len(self._settings.hosts))
+        that is behind `floor`, one's own."""
+        return self._refusals.all_behind(floor, len(self._settings.hosts))
 
     @property
     def behind(self) -> dict[str, int]:
@@ -139,7 +166,7 @@ class Link(abc.ABC):
                 return
             self._client = None
         threading.Thread(target=_discard, args=(client,), daemon=True).start()
-        self.open(0)
+        self._start()
 
     def drop(self, why: str) -> None:
         """Break the connection: the server behind it cannot be trusted or does not answer."""
@@ -161,7 +188,7 @@ class Link(abc.ABC):
     # --- called by the connection (its thread) -----------------------------------------------
 
     def floor(self) -> int:
-        return self._floor
+        return self._floors.highest
 
     def rest(self) -> float:
         """Seconds to wait before all hosts are tried once more."""
@@ -210,7 +237,7 @@ class Link(abc.ABC):
     def refused(self, host: str, error: BaseException, hung_up_at: int | None = None) -> None:
         """:param hung_up_at: the server closed the connection without a word, as it does to a
         client that has seen a later zxid than its own; the latest that ours has seen."""
-        self._refusals.add(host, error, self._floor, hung_up_at)
+        self._refusals.add(host, error, self._floors.highest, hung_up_at)
         self.trouble = str(self._refusals)
 
     def _changed(self, client: connection.Client, state: Any) -> None:

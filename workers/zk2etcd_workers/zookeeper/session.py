@@ -22,11 +22,11 @@ from zk2etcd_workers.zookeeper import (
     link,
     outbox,
     protocol,
-    protocol_choice,
     reply,
     watch_routes,
 )
 from zk2etcd_workers.zookeeper.classic import arming, bulk, resumption, watches as watching
+from zk2etcd_workers.zookeeper.servers import protocol_choice
 
 _USUAL = 16 * 1024 * 1024
 """Bytes of answers that walks have under way, on a line that is no bound."""
@@ -291,9 +291,9 @@ class Session(link.Link):
             self.request_size.lost(size, overdue=overdue is not None)
             self.line.lost(took, now)
         lowest = getattr(request, "lowest", request.zxid)
-        if failure is None and lowest < self._floor:
+        if failure is None and lowest < (floor := self._floors.highest):
             failure = errors.StaleRead(
-                f"a ZooKeeper server answered at zxid {lowest:#x}, behind {self._floor:#x}"
+                f"a ZooKeeper server answered at zxid {lowest:#x}, behind {floor:#x}"
             )
             self.drop(str(failure))
         tag, epoch, answer = pending.tag, pending.epoch, getattr(request, "answer", 0)

@@ -9,7 +9,7 @@ import pytest
 from tests import polling
 from zk2etcd.config import connections
 from zk2etcd_workers.gathering import reach
-from zk2etcd_workers.zookeeper import probing
+from zk2etcd_workers.zookeeper.servers import probing
 
 SETTINGS = connections.ZooKeeper(hosts=("a:1", "b:2"))
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from zk2etcd import errors
 from zk2etcd_workers.model import guard, tree
 from zk2etcd_workers.shard import context, facts as shard_facts
-from zk2etcd_workers.zookeeper import protocol_choice
+from zk2etcd_workers.zookeeper.servers import protocol_choice
 
 _OUTLIVED = (errors.SessionDoubt, errors.ZooKeeperError)
 

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 
 from zk2etcd.config import connections
 from zk2etcd_workers.model import tree
-from zk2etcd_workers.zookeeper import failures, probing, protocol
+from zk2etcd_workers.zookeeper import failures, protocol
+from zk2etcd_workers.zookeeper.servers import probing
 
 BULK, CLASSIC = "bulk", "classic"
 OLDEST_BULK = (3, 6)

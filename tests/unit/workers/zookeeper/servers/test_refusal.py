@@ -10,7 +10,7 @@ import kazoo.exceptions
 import pytest
 
 from zk2etcd.config import connections
-from zk2etcd_workers.zookeeper import refusal
+from zk2etcd_workers.zookeeper.servers import refusal
 
 
 def _dropped(cause: OSError) -> BaseException:

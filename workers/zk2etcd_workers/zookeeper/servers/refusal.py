@@ -11,7 +11,8 @@ import ssl
 import time
 
 from zk2etcd.config import connections
-from zk2etcd_workers.zookeeper import failures, probing, protocol_choice
+from zk2etcd_workers.zookeeper import failures
+from zk2etcd_workers.zookeeper.servers import probing, protocol_choice
 
 _SHOWN = 3
 _LOOK_EVERY = 5.0
