@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection, wait
 from zk2etcd import messages, metrics
 from zk2etcd.config import models
 from zk2etcd.logs import logger
-from zk2etcd_workers import heap, sides
+from zk2etcd_workers import bell, heap, sides
 from zk2etcd_workers.gathering import desk
 from zk2etcd_workers.mirror import admission, mirror
 from zk2etcd_workers.model import news, steps, told
@@ -70,7 +70,8 @@ class Worker:
         self._deadline: float | None = None
         self._more = False
         """Of the target, mirrors are still to be made."""
-        self._report_at = 0.0
+        self._bell = bell.Bell()
+        self._times = news.Times()
         self._turned, self._used = time.monotonic(), time.process_time()
         self._sweeper = heap.Sweeper()
         self._supervised = True
@@ -86,7 +87,7 @@ class Worker:
         incarnation = self._spec.identity.incarnation
         self._log.info("worker runs", incarnation=incarnation, trace_id=self._trace)
         while not self._finished():
-            wanted = 0.0 if self._more else _TURN
+            wanted = 0.0 if self._more else min(self._times.until_hurried(time.monotonic()), _TURN)
             self._receive(wanted)
             if self._terminated and self._deadline is None:
                 self._drain(self._spec.config.workers.stop_timeout)
@@ -105,6 +106,7 @@ class Worker:
         self._desk.close()
         if self._sides is not None:
             self._sides.close()
+        self._bell.close()
         logger.close()
 
     def _finished(self) -> bool:
@@ -120,16 +122,18 @@ class Worker:
             time.sleep(min(seconds, 0.02))
             return
         try:
-            if wait([self._pipe, self._desk.fileno()], seconds):
+            if wait([self._pipe, self._desk.fileno(), self._bell.fileno()], seconds):
                 while self._pipe.poll():
                     self._carry_out(self._pipe.recv())
         except (EOFError, OSError):
             # The supervisor is gone, so is our reason to be.
             self._supervised = False
             self._drain(2.0)
+        if self._bell.was_rung():
+            self._times.hurry()
 
     def _carry_out(self, command: messages.Command) -> None:
-        self._report_at = min(self._report_at, time.monotonic() + news.EVERY)
+        self._times.expect(time.monotonic())
         match command:
             case messages.Assign():
                 self._assigned(command)
@@ -239,6 +243,7 @@ class Worker:
             inherited=target.inherited.get(shard.id),
             strangers=ours.strangers,
         )
+        started.facts.changed = self._bell.ring
         self._mirrors[shard.id] = started
         self._made.append(started)
 
@@ -275,7 +280,8 @@ class Worker:
 
     def _report(self, *, last: bool = False) -> None:
         now = time.monotonic()
-        if not self._supervised or not (now >= self._report_at or (last and self._spec.shares)):
+        due = self._times.is_due(now)
+        if not self._supervised or not (due or (last and self._spec.shares)):
             return
         used = time.thread_time()
         ours = self._sides
@@ -310,7 +316,8 @@ class Worker:
         )
         self._let_go = {}
         self._send(report)
-        self._report_at = now + self._news.rest(time.thread_time() - used)
+        cost = time.thread_time() - used
+        self._times.told(now, self._news.rest(cost), cost)
 
     def _send(self, message: messages.Report | messages.Gathered) -> None:
         try:

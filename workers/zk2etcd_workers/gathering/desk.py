@@ -6,14 +6,13 @@ keeper's thread only leaves it here, and wakes the loop.
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import os
 import threading
 import time
 from collections.abc import Callable
 
 from zk2etcd import census, messages
+from zk2etcd_workers import bell
 from zk2etcd_workers.etcd import client as etcd
 from zk2etcd_workers.gathering import keeper
 from zk2etcd_workers.leasing import leases
@@ -30,11 +29,11 @@ class Desk:
         self._lock = threading.Lock()
         self._epoch = 0
         self._found: tuple[census.Census, float] | None = None
-        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._bell = bell.Bell()
 
     def fileno(self) -> int:
         """Readable where there is something to take."""
-        return self._bell
+        return self._bell.fileno()
 
     def begin(
         self,
@@ -64,8 +63,7 @@ class Desk:
     def close(self) -> None:
         """At the end of the worker."""
         self.end()
-        with self._lock:
-            os.close(self._bell)
+        self._bell.close()
 
     def carry_out(self, order: messages.Standing | messages.Offers) -> None:
         if isinstance(order, messages.Standing):
@@ -81,8 +79,7 @@ class Desk:
         """What was gathered since the last time."""
         with self._lock:
             found, self._found = self._found, None
-            with contextlib.suppress(BlockingIOError):
-                os.eventfd_read(self._bell)
+            self._bell.was_rung()
         if found is None:
             return None
         return messages.Gathered(found[0], time.monotonic() - found[1], generation)
@@ -108,4 +105,4 @@ class Desk:
         with self._lock:
             if epoch == self._epoch:  # not of a keeper that ends
                 self._found = found, at
-                os.eventfd_write(self._bell, 1)
+                self._bell.ring()

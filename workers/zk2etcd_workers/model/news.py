@@ -6,11 +6,15 @@ and that is the same moment for all of them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 EVERY = 0.5
 """Seconds from one report to the next."""
+_SOON, _SOON_COST = 0.05, 0.05
+"""The same where a shard has come to what a person may wait for; telling takes no more than this
+share of a processor then."""
 _QUIET, _COST = 1.0, 0.003
 """The same at most, while little happens: looking at many shards takes no more than this share of a
 processor."""
@@ -19,6 +23,35 @@ _AGAIN, _MANY = 20, 100
 so many shards, as that is most of what telling costs then."""
 _FEW = 20
 """Nothing happens to nearly all of them, if it does to no more than one of so many."""
+
+
+class Times:
+    """When a worker reports; monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._at = self._soonest = 0.0
+        self._hurried = math.inf
+
+    def hurry(self) -> None:
+        """A shard has come to what a person may wait for. What comes to others meanwhile is told
+        with it."""
+        self._hurried = self._soonest
+
+    def until_hurried(self, now: float) -> float:
+        """Seconds until a report that should not wait; infinite if there is none."""
+        return max(self._hurried - now, 0.0)
+
+    def expect(self, now: float) -> None:
+        """Something was ordered: rest no longer than while much happens."""
+        self._at = min(self._at, now + EVERY)
+
+    def is_due(self, now: float) -> bool:
+        return now >= min(self._at, self._hurried)
+
+    def told(self, now: float, rest: float, cost: float) -> None:
+        """:param rest: seconds, see `News.rest`; `cost`: of a processor, that the report took."""
+        self._at, self._hurried = now + rest, math.inf
+        self._soonest = now + min(max(_SOON, cost / _SOON_COST), EVERY)
 
 
 class State(NamedTuple):

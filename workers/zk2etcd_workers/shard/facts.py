@@ -7,6 +7,7 @@ them belong together stands here, not at who has something to say.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from zk2etcd import conditions, messages
@@ -61,6 +62,8 @@ class Facts:
         self.retry_at: float | None = None
         self.unsyncable = unsyncable.Unsyncable()
         self.conflicts = all_conflicts.Conflicts() if conflicts is None else conflicts
+        self.changed: Callable[[], None] = _nobody
+        """Called after each step that a person may be waiting for."""
 
     def inherit(self, known: messages.Inherited) -> None:
         """What a worker that had the shard before knew to stand in etcd, until that is read."""
@@ -83,6 +86,7 @@ class Facts:
         self.guard, self.phase, self.full_sync_running = trip, "guarded", False
         self.kept = None
         self.error = self.retry_at = None
+        self.changed()
 
     def rolled_back(self) -> None:
         """etcd has lost what it had acknowledged; what deletes were held for is as it was."""
@@ -95,6 +99,7 @@ class Facts:
         self.kept = None
         self.error = self.retry_at = None
         self.attempt = 0
+        self.changed()
 
     def resumed(self) -> None:
         """It is not paused any more, if it was."""
@@ -109,6 +114,7 @@ class Facts:
     def follows(self) -> None:
         """A base ended well, so no error stands any more."""
         self.phase, self.error, self.retry_at = "following", None, None
+        self.changed()
 
     def fails(self, error: str, retry_at: float, trace_id: str) -> None:
         """It waits until `retry_at` (wall clock); an error that repeats keeps the trace id of its
@@ -116,6 +122,7 @@ class Facts:
         if self.error != error:
             self.error_trace_id = trace_id
         self.phase, self.error, self.retry_at = "error", error, retry_at
+        self.changed()
 
     def goes_blind(self, why: str, trace_id: str) -> None:
         """Changes may go untold from now on, also after a start anew, until it `sees`."""
@@ -147,6 +154,7 @@ class Facts:
             sequence, time.time(), took, put, delete, self.trace_id, missed
         )
         self.full_sync_running = False
+        self.changed()
 
     def expected(self) -> int:
         """How many nodes a walk will find, by the last one and the keys made and deleted since; 0
@@ -230,3 +238,7 @@ class Facts:
             "conflict_paths": told.paths(self.conflicts.sample(_CONFLICTS_SHOWN), room),
             "kept": told.kept(self.kept, room),
         }
+
+
+def _nobody() -> None:
+    """Nobody is told at once."""

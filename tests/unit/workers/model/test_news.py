@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import pytest
@@ -76,3 +77,38 @@ def test_it_is_quiet_while_nothing_happens_to_nearly_all_of_the_same_shards() ->
     assert not is_quiet(*busy, *states[5:])
     assert known.rest(1.0) == news.EVERY
     assert not is_quiet(*states[1:]), "one is gone"
+
+
+def test_what_somebody_may_wait_for_is_told_soon_and_what_comes_meanwhile_with_it() -> None:
+    times = news.Times()
+    assert times.is_due(0.0)
+    times.told(10.0, news.EVERY, 0.001)
+    assert not times.is_due(10.4)
+    assert times.is_due(10.5)
+    times.hurry()
+    assert not times.is_due(10.04)
+    assert times.until_hurried(10.01) == pytest.approx(0.04)
+    assert times.is_due(10.06)
+    assert times.until_hurried(10.2) == 0.0
+    times.told(10.06, news.EVERY, 0.001)
+    assert not times.is_due(10.5)
+    assert times.until_hurried(10.5) == math.inf
+
+
+def test_telling_soon_takes_a_twentieth_of_a_processor_at_most() -> None:
+    times = news.Times()
+    times.told(0.0, news.EVERY, 0.01)
+    times.hurry()
+    assert not times.is_due(0.19)
+    assert times.is_due(0.2)
+    times.told(1.0, news.EVERY, 3.0)
+    times.hurry()
+    assert times.is_due(1.0 + news.EVERY)
+
+
+def test_after_an_order_it_rests_no_longer_than_while_much_happens() -> None:
+    times = news.Times()
+    times.told(0.0, 1.0, 0.001)
+    times.expect(0.1)
+    assert not times.is_due(0.59)
+    assert times.is_due(0.6)
