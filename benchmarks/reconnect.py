@@ -1,5 +1,5 @@
 """A lost connection to ZooKeeper before 3.6, over which nothing was lost: how soon all is watched
-again, and the mirror follows. By its own log, since status is told twice a second.
+again, and the mirror follows. By its own log, which tells it before anybody could ask for it.
 """
 
 from __future__ import annotations
