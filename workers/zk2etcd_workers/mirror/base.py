@@ -82,7 +82,7 @@ class Base:
         total = counting.known(ctx, self._known)
         self._guard.begin(total, first=first)
         few = counting.few(ctx, total)
-        walk = ctx.walk(seen=self._seen_now)
+        walk = ctx.walk(self._facts.large, self._seen_now)
         self._facts.course = self._course(walk, total)
         ahead = foresight.Foresight(ctx, self._facts) if first else None
         counts = plan.Counts()

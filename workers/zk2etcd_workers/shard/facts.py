@@ -12,7 +12,7 @@ from typing import Any
 
 from zk2etcd import conditions, messages
 from zk2etcd_workers.belonging import conflicts as all_conflicts
-from zk2etcd_workers.model import told
+from zk2etcd_workers.model import pacing, told
 from zk2etcd_workers.shard import unsyncable
 from zk2etcd_workers.walk import course, snapshot
 
@@ -136,6 +136,12 @@ class Facts:
         self.started_over = conditions.StartedOver(time.time(), why, trace_id)
 
     # --- what was found and done -------------------------------------------------------------
+
+    @property
+    def large(self) -> int | None:
+        """The largest value, if that is a large one: after a while in which nobody looked, others
+        may be, but small ones prove nothing."""
+        return self.largest if (self.largest or 0) > pacing.KNOWN_SMALL else None
 
     def wrote(self, count: int, zxid: int) -> None:
         """A Txn of so many keys was applied, up to this zxid."""

@@ -69,7 +69,7 @@ class Reader:
         self._ahead: list[directories.Place] = []
         self._heavy: set[bytes] = set()
         self._listings = listings.Listings(session.caution)
-        withheld = self._known or not session.may_trust
+        withheld = largest is not None or not session.may_trust  # small ones, or not all of them
         self._trust = trust.Trust(withheld=withheld, request=read_batch, walks=walks)
         self._in_flight = self._request_bytes = 0
         self.held = self._held_bytes = self.zxid = self.largest = 0

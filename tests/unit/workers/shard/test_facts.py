@@ -10,6 +10,7 @@ import pytest
 
 from zk2etcd import conditions, messages
 from zk2etcd.logs import logger
+from zk2etcd_workers.model import pacing
 from zk2etcd_workers.ownership import records
 from zk2etcd_workers.shard import facts
 from zk2etcd_workers.walk import snapshot
@@ -190,3 +191,12 @@ def test_another_owner_says_what_cannot_be_mirrored() -> None:
     one.owns()
     one.follows()
     assert told(one).unsyncable_total == 1
+
+
+def test_a_large_value_that_was_seen_is_known_to_the_next_base_and_small_ones_are_not() -> None:
+    one = facts.Facts()
+    assert one.large is None
+    one.found(walked(nodes=100, largest=pacing.KNOWN_SMALL), 100)
+    assert one.large is None
+    one.largest = pacing.KNOWN_SMALL + 1
+    assert one.large == pacing.KNOWN_SMALL + 1

@@ -201,6 +201,14 @@ def test_a_large_value_among_them_ends_that() -> None:
     assert max(map(_reads, after)) <= 56
 
 
+def test_none_are_trusted_where_the_last_walk_met_a_large_value() -> None:
+    nodes = _services(600)
+    session = walks.Session(nodes)
+    walk = walks.walk(session, SHARD, largest=pacing.KNOWN_SMALL + 1)
+    assert len(walking.emitted(walk, SHARD)) == len(nodes)
+    assert max(map(_reads, session.requests)) <= 56
+
+
 def test_the_walk_after_one_that_broke_under_such_requests_makes_none() -> None:
     nodes = _services(600)
     session = walks.Session(nodes)
