@@ -60,7 +60,7 @@ class Reader:
         self._parallel = _IN_FLIGHT
         if self._known and largest is not None:
             self._parallel = pacing.parallel(read_batch, largest, walks)
-        self._walks, self._most, self._most_held = walks, read_batch, pacing.held(walks)
+        self._most, self._most_held = read_batch, pacing.held(walks)
         self._line = session.line
         self._each = self._line.expects(largest)
         self._patience, self._epoch = patience, session.epoch if epoch is None else epoch
@@ -122,7 +122,8 @@ class Reader:
     # --- requests ----------------------------------------------------------------------------
 
     def _fill(self) -> None:
-        while self._frontier and self._in_flight < self._requests:
+        # One more where folders are trusted: their requests are worth it.
+        while self._frontier and self._in_flight < self._parallel + int(self._trust.any):
             nodes, size = self._most_held
             if self._in_flight and (self.held >= nodes or self._held_bytes >= size):
                 return
@@ -141,11 +142,6 @@ class Reader:
             if granted == 0 and not is_trusted:
                 return
             self._ask(granted, trusted, small=small)
-
-    @property
-    def _requests(self) -> int:
-        """That may be under way. One more where folders are trusted: theirs are worth it."""
-        return max(self._parallel + int(self._trust.any), self._trust.parallel)
 
     def _wait_for_permit(self) -> None:
         while not self._session.take(1, live=False, known=self._known):
@@ -293,8 +289,7 @@ class Reader:
         if found.largest > pacing.KNOWN_SMALL:
             self._trust.lose()
             return False
-        parallel = pacing.parallel(self._most, self.largest, self._walks)
-        self._trust.learn(len(found.nodes), parallel)
+        self._trust.row += len(found.nodes)
         return True
 
     def _leads(self, directory: directories.Dir) -> bool:

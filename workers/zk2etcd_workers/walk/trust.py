@@ -1,10 +1,10 @@
 """Whose values are taken for small before they were read.
 
-Folders of one name at one depth hold the same kind of thing: `providers`, four levels down. So do
-those next to each other, each with a name of its own: services, three levels down. After so many
-of their values in a row that were small, the next folder of the kind is read as if their sizes were
-known. A folder of many children is not: with it alone, the guess could be wrong for all that is
-under way.
+Folders of one name at one depth hold the same kind of thing: `providers`, four levels down. After
+so many of their values in a row that were small, the next folder of the kind is read as if their
+sizes were known. A folder of many children is not: with it alone, the guess could be wrong for all
+that is under way. Nor are those next to each other, each with a name of its own: where one of them
+holds large values, so do those behind it, which would be under way by then.
 """
 
 from __future__ import annotations
@@ -17,15 +17,12 @@ _ENOUGH = 1_000
 _MANY_CHILDREN = 64
 _REQUESTS = 4
 """Of the largest size: the reads of so many may be under way, of all walks together."""
-_SHARE = 4
-"""Or more: a quarter of how many values in a row were small. So it is not expected that one of them
-is large, even if the next were as likely so as it can be after such a row."""
 _KINDS = 1_000
 """That are counted, those that were seen last: of most, in a tree of folders with names of their
 own, there is but one folder."""
 
 _Kind = tuple[int, bytes]
-"""Folders of one name, at a depth; or those below one of that name, at the complement of theirs."""
+"""Folders of one name, at a depth."""
 
 
 class Trust:
@@ -36,8 +33,7 @@ class Trust:
         :param walks: how many read so at the same time, this one too.
         """
         self._withheld = withheld
-        self._request, self._walks = request, walks
-        self._least = self._most = -(-_REQUESTS * request // walks)
+        self._request, self._most = request, -(-_REQUESTS * request // walks)
         self.row = 0
         """Values in a row that were small, so far."""
         self.under_way = 0
@@ -50,36 +46,22 @@ class Trust:
         """Some are trusted by now."""
         return bool(self._trusted)
 
-    def learn(self, small: int, parallel: int) -> None:
-        """So many more values in a row are small.
-
-        :param parallel: how many requests of the largest size may be under way, of those sizes.
-        """
-        self.row += small
-        grown = min(self.row // (_SHARE * self._walks), parallel * self._request)
-        self._most = max(self._least, grown)
-
-    @property
-    def parallel(self) -> int:
-        """How many requests the reads that may be under way come to; 0 if nobody is trusted."""
-        return self._most // self._request if self._trusted else 0
-
     def saw(self, directory: directories.Dir, small: int) -> None:
         """So many values of its children in a row, all of them small."""
         if self._withheld or directory.is_trusted:
             return
-        for kind in _kinds(directory):
-            seen = self._small.pop(kind, 0) + small
-            if seen >= _ENOUGH and len(self._trusted) < _KINDS:
-                self._trusted.add(kind)
-            else:
-                self._small[kind] = seen
-        while len(self._small) > _KINDS:
+        kind = _kind(directory)
+        seen = self._small.pop(kind, 0) + small
+        if seen >= _ENOUGH and len(self._trusted) < _KINDS:
+            self._trusted.add(kind)
+            return
+        self._small[kind] = seen
+        if len(self._small) > _KINDS:
             self._small.popitem(last=False)
 
     def lose(self) -> None:
         """A large value: the tree is not what it looked like, and nobody is trusted any more."""
-        self._withheld, self.row, self._most = True, 0, self._least
+        self._withheld, self.row = True, 0
         self._trusted.clear()
         self._small.clear()
 
@@ -98,13 +80,10 @@ class Trust:
             names = directory.names
             if names is None or max(directory.expected, len(names)) > _MANY_CHILDREN:
                 return False
-            named, beside = _kinds(directory)
-            directory.is_trusted = named in self._trusted or beside in self._trusted
+            directory.is_trusted = _kind(directory) in self._trusted
         return directory.is_trusted
 
 
-def _kinds(directory: directories.Dir) -> tuple[_Kind, _Kind]:
-    """Its depth and its own name; its depth and its parent's name."""
+def _kind(directory: directories.Dir) -> _Kind:
     above, _, name = directory.path.rpartition(b"/")
-    depth = above.count(b"/")
-    return (depth, name), (~depth, above[above.rfind(b"/") + 1 :])
+    return above.count(b"/"), name

@@ -170,21 +170,18 @@ def test_folders_of_a_kind_that_held_small_values_are_read_in_large_requests() -
     assert session.budget.used == 0
 
 
-def test_more_of_those_requests_are_under_way_the_more_values_were_small() -> None:
-    nodes = _services(3_000)
+def test_folders_with_names_of_their_own_are_not_trusted_beside_small_ones() -> None:
+    nodes: walks.Paths = {b"/s": b""}
+    for number in range(2_000):
+        nodes |= {b"/s/a%04d" % number: b""}
+        nodes |= {b"/s/a%04d/%d" % (number, n): b"small" for n in range(5)}
+    for number in range(20):
+        nodes |= {b"/s/b%04d" % number: b""}
+        nodes |= {b"/s/b%04d/%d" % (number, n): b"x" * 100_000 for n in range(20)}
     session = walks.Session(nodes)
-    session.is_late = True
-    most = 0
-
-    class Watched(list[Any]):
-        def append(self, asked: Any) -> None:
-            nonlocal most
-            super().append(asked)
-            most = max(most, len(self))
-
-    session.under_way = Watched()
     assert len(walking.emitted(walks.walk(session, SHARD), SHARD)) == len(nodes)
-    assert 6 < most <= 12
+    assert max(map(_reads, session.requests)) <= 56
+    assert session.most_unknown <= pacing.WALK_IN_FLIGHT
 
 
 def test_a_large_value_among_them_ends_that() -> None:

@@ -78,40 +78,13 @@ def test_requests_of_several_walks_are_as_large_but_fewer() -> None:
     assert made.room == 0, "24 are not worth a request"
 
 
-def test_more_are_under_way_the_more_values_were_small() -> None:
-    """A quarter of them, in whole requests; as many as may be, of that size, and by so many."""
-
-    def requests(row: int, parallel: int, walks: int = 1) -> int:
-        made = trust.Trust(withheld=False, request=256, walks=walks)
-        assert made.parallel == 0, "nobody is trusted yet"
-        made.saw(_folder("/dubbo/old/providers"), 1_000)
-        made.learn(row, parallel)
-        while room := made.room:
-            made.under_way += room
-        assert made.under_way // 256 == made.parallel
-        return made.parallel
-
-    assert [requests(row, 12) for row in (1_000, 5_119, 5_120, 8_192, 50_000)] == [4, 4, 5, 8, 12]
-    assert requests(50_000, 6) == 6
-    assert requests(50_000, 4, walks=4) == 4
-    assert requests(8_192, 4, walks=4) == 2
-
-
-def test_none_are_once_one_was_large() -> None:
-    taught = _taught()
-    taught.learn(50_000, 12)
-    taught.lose()
-    assert taught.parallel == taught.room == 0
-
-
-def test_so_is_one_beside_many_that_held_small_values_whatever_its_name() -> None:
+def test_nor_is_one_beside_many_that_held_small_values() -> None:
+    """What is large comes together: the next folders may all be so."""
     made = trust.Trust(withheld=False)
-    for number in range(250):
-        made.saw(_folder(f"/dubbo/service{number}", 4), 4)
-    assert made.has(_folder("/dubbo/new"))
-    assert made.has(_folder("/zone/dubbo/new")) is False
-    assert made.has(_folder("/other/new")) is False
-    assert made.has(_folder("/dubbo/service7/providers")) is False
+    for number in range(4_000):
+        made.saw(_folder(f"/dubbo/a{number}", 5), 5)
+    assert not made.any
+    assert not made.has(_folder("/dubbo/b0"))
 
 
 def test_kinds_are_not_remembered_without_end() -> None:
