@@ -3,10 +3,12 @@ person releases them one after another: who is released mirrors, whatever the ot
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
 
+from tests import polling, proxy
 from tests.integration import mirroring, observing, test_identity
 from zk2etcd import messages
 from zk2etcd.sandbox import servers
@@ -144,3 +146,38 @@ def test_each_time_it_is_waited_for_a_server_that_only_lags(wiped: mirroring.Wor
     resumed = time.time()
     worker.resume(0)
     assert worker.trip(30.0).since - resumed >= connecting._BEHIND
+
+
+def test_to_pause_one_that_is_held_holds_no_other_again(wiped: mirroring.World) -> None:
+    worker = held(wiped, test_identity.NEXT)
+    release(worker, 0)
+    worker.pause(1)
+    worker.wait(lambda each: each.phase == "paused", 20.0, number=1, what="paused")
+    worker.drain()
+    heir = wiped.worker(shards=SHARDS, identity=HEIR, zookeeper=QUICK)
+    heir.wait(is_well, 20.0, what="the one that was released")
+    assert tripped_since(heir, 0, 0) == []
+
+
+def test_the_answer_to_a_release_is_lost(wiped: mirroring.World) -> None:
+    with proxy.Proxy(wiped.etcd_address) as between:
+        etcd = {"endpoints": [f"http://{between.address}"], "request_timeout": 1.0}
+        worker = wiped.worker(
+            shards=SHARDS[:1], identity=test_identity.NEXT, zookeeper=QUICK, etcd=etcd
+        )
+        guard = worker.trip(30.0, kind="identity")
+        told, key = threading.Event(), f"{wiped.state}/checkpoints/{SHARDS[0].id}"
+
+        def sees(data: bytes) -> None:
+            if b"/identities/" in data and b"/guards/" in data and not told.is_set():
+                between.hold("down")
+                told.set()
+
+        between.sees = sees
+        worker.release(guard.id)
+        assert told.wait(10.0)
+        written = wiped.etcd
+        polling.until(lambda: (written.value(key) or b"").startswith(b"0" * 16), 10.0)
+        worker.wait(lambda each: each.phase == "error", what="an error")
+        between.heal()
+        assert worker.trip(30.0, kind="deletes")

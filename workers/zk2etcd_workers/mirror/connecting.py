@@ -30,20 +30,25 @@ class Connecting:
         self._told = ""
 
     def session(
-        self, ctx: context.Context, floor: int, meanwhile: Callable[[context.Context], bool]
+        self,
+        ctx: context.Context,
+        floor: int,
+        since: int,
+        meanwhile: Callable[[context.Context], bool],
     ) -> str | None:
         """A live session at or above the floor, and how to speak to its server; or why all
         that answers is another ensemble, which has been so for a while.
 
+        :param since: see `link.Link.open`.
         :param meanwhile: does some work that does not need one, and says whether there was some.
         :raises errors.ZooKeeperError: there is none yet, or (`ZooKeeperDenied`) none for our login.
         """
         session = ctx.session
-        session.open(floor, ctx.shard.id)
+        session.open(floor, ctx.shard.id, since)
         deadline = time.monotonic() + min(_CONNECT_WAIT, ctx.config.zookeeper.connect_timeout)
         while not session.connected:
             trouble = session.trouble
-            if self._is_behind(session, floor):
+            if self._is_behind(session, ctx.shard.id):
                 return f"identity: every ZooKeeper host is behind what was mirrored: {trouble}"
             if time.monotonic() > deadline:
                 kind = errors.ZooKeeperDenied if session.is_denied else errors.ZooKeeperError
@@ -58,10 +63,10 @@ class Connecting:
                 ctx.log.warning("ZooKeeper is read the classic way, slower", reason=self._told)
         return None
 
-    def _is_behind(self, session: sessions.Session, floor: int) -> bool:
-        """Every host has been behind the floor for longer than a follower lags. They said so when
+    def _is_behind(self, session: sessions.Session, shard: str) -> bool:
+        """Every host has been behind its floor for longer than a follower lags. They said so when
         asked for their zxid, which only a server does that serves, so that has a quorum."""
-        if not session.all_behind(floor):
+        if not session.all_behind(shard):
             self._behind_since = None
             return False
         self._behind_since = self._behind_since or time.monotonic()

@@ -207,11 +207,11 @@ class Mirror:
         checkpoints, floor = owned.since(identity.since)
         if (trip := guard.standing()) is not None and trip.kind == "identity":
             # So that a release knows whether servers at or above the floor are back.
-            ctx.session.open(floor, ctx.shard.id, asks=False)
+            ctx.session.open(floor, ctx.shard.id, identity.since, asks=False)
             return guard, trip
-        own = checkpoints.get(ctx.keys.checkpoint(ctx.shard.id), 0)
-        facts.zxid = own
-        reason, behind = self._connecting.session(ctx, floor, self._stock.read_ahead), True
+        facts.zxid = own = checkpoints.get(ctx.keys.checkpoint(ctx.shard.id), 0)
+        wanted = floor, identity.since
+        reason, behind = self._connecting.session(ctx, *wanted, self._stock.read_ahead), True
         if reason is None:
             (ctx, seen), behind = connecting.watch(ctx, self._dirty, self._wake), False
             identity.bind(ctx, seen)

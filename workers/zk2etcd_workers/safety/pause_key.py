@@ -70,10 +70,10 @@ class Pausing:
         stands = standing(known)
         if stands is None and self._kept is not None and not isinstance(wanted, messages.Resume):
             stands = self._kept
-            self._put(stands)
+            self._put(stands, known)
         if isinstance(wanted, messages.Pause) and stands is None:
             stands = conditions.Paused(wanted.by, time.time())
-            self._put(stands)
+            self._put(stands, known)
         elif isinstance(wanted, messages.Resume) and stands is not None:
             self._ctx.fence.write([wire.Delete(self._key)])
             self._ctx.log.warning("shard resumed", by=wanted.by, paused_by=stands.by)
@@ -88,9 +88,11 @@ class Pausing:
                 self._wanted = None if self._wanted == wanted else self._wanted
         return stands
 
-    def _put(self, pause: conditions.Paused) -> None:
-        fence = self._ctx.fence
-        fence.write([wire.Put(self._key, records.encode_pause(pause)), fence.touch()])
+    def _put(self, pause: conditions.Paused, known: kept.Kept) -> None:
+        fence, put = self._ctx.fence, wire.Put(self._key, records.encode_pause(pause))
+        # As where a guard trips: what the checkpoint says may be of an ensemble that is gone, and
+        # it would look younger than the release of another shard, which it would hold once more.
+        fence.write([put] if _is_in_doubt(known) else [put, fence.touch()])
         self._ctx.log.warning("shard paused: nothing is written", by=pause.by)
 
     def rest(self) -> None:
@@ -115,3 +117,9 @@ def standing(known: kept.Kept) -> conditions.Paused | None:
     :raises errors.NewerFormat: it cannot be read.
     """
     return next((records.decode_pause(kv.value, kv.key) for kv in known.pause), None)
+
+
+def _is_in_doubt(known: kept.Kept) -> bool:
+    """Another ensemble answers than was mirrored, or did."""
+    trips = [records.GuardRecord.from_bytes(kv.value, kv.key).trip for kv in known.guard]
+    return any(trip is not None and trip.kind == "identity" for trip in trips)

@@ -60,15 +60,16 @@ class Link(abc.ABC):
         self._fell: tuple[int, str] = (0, "")
         """The last epoch that ended because its server was put back, and the words for it."""
 
-    def open(self, floor: int, shard: str = "", *, asks: bool = True) -> None:
+    def open(self, floor: int, shard: str = "", since: int = 0, *, asks: bool = True) -> None:
         """Connect in the background, to servers at or above `floor` only: for this one, and for
         others that share it as far as they want (`floors`). Safe to call again.
 
+        :param since: etcd's revision of its last release, see `floors`.
         :param asks: it does; else it waits for a person, who is asked which server is right.
         :raises errors.ZooKeeperError: a package that the settings need is not installed.
         """
         change = self._floors.want if asks else self._floors.rest
-        self._change(lambda: change(shard, floor))
+        self._change(lambda: change(shard, floor, since))
         self._start()
 
     def _start(self) -> None:
@@ -113,10 +114,10 @@ class Link(abc.ABC):
         """Nobody opens it before a shard's floor is known."""
         return self._client is not None
 
-    def all_behind(self, floor: int) -> bool:
+    def all_behind(self, shard: str = "") -> bool:
         """Every host refused us since the last connection, each because it serves an ensemble
-        that is behind `floor`, one's own."""
-        return self._refusals.all_behind(floor, len(self._settings.hosts))
+        that is behind what this one wants."""
+        return self._refusals.all_behind(self._floors.of(shard), len(self._settings.hosts))
 
     @property
     def behind(self) -> dict[str, int]:

@@ -51,3 +51,25 @@ def test_one_that_is_gone_is_forgotten_but_for_the_last() -> None:
     assert (made.highest, made.of("a")) == (5, 0)
     made.want("c", 2)
     assert made.highest == 2
+
+
+def test_what_was_seen_before_a_release_that_etcd_tells_of_is_history() -> None:
+    """Another released it meanwhile, or the answer to the release was lost."""
+    made = floors.Floors()
+    made.want("a", 5, 10)
+    made.want("b", 9, 10)
+    made.rest("b")
+    made.want("b", 2, 20)
+    assert (made.highest, made.of("b")) == (5, 2)
+    made.rest("a", 3, 30)
+    assert (made.highest, made.of("a")) == (2, 3)
+
+
+def test_an_etcd_that_was_put_back_to_before_a_release_lowers_nothing() -> None:
+    made = floors.Floors()
+    made.want("a", 5, 20)
+    for since in (0, 15, 20):
+        made.want("a", 2, since)
+        assert made.of("a") == 5
+    made.want("a", 1, 25)
+    assert made.of("a") == 1
