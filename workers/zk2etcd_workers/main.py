@@ -119,7 +119,7 @@ class Worker:
 
     def _receive(self, seconds: float) -> None:
         if not self._supervised:
-            time.sleep(min(seconds, 0.02))
+            time.sleep(min(_TURN, 0.02))
             return
         try:
             if wait([self._pipe, self._desk.fileno(), self._bell.fileno()], seconds):
