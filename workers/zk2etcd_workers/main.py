@@ -20,7 +20,7 @@ from zk2etcd_workers.gathering import desk
 from zk2etcd_workers.mirror import admission, mirror
 from zk2etcd_workers.model import news, steps, told
 
-_TURN = 0.2
+_TURN, _ALONE = 0.2, 0.02
 _SWITCH_INTERVAL, _CROWDED_INTERVAL = 0.0005, 0.005
 _COLLECT_EVERY = 50_000
 _STALL = 1.0
@@ -119,7 +119,7 @@ class Worker:
 
     def _receive(self, seconds: float) -> None:
         if not self._supervised:
-            time.sleep(min(_TURN, 0.02))
+            time.sleep(_ALONE)
             return
         try:
             if wait([self._pipe, self._desk.fileno(), self._bell.fileno()], seconds):

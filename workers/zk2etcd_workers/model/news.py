@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 EVERY = 0.5
 """Seconds from one report to the next."""
-_SOON, _SOON_COST = 0.05, 0.05
+_SOON, _SOON_COST = 0.05, 0.01
 """The same where a shard has come to what a person may wait for; telling takes no more than this
 share of a processor then."""
 _QUIET, _COST = 1.0, 0.003

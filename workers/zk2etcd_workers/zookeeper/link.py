@@ -166,6 +166,8 @@ class Link(abc.ABC):
             if self._client is not client or self._closed:
                 return
             self._client = None
+        if self.connected:  # It came about while it was given up.
+            self._turned(connected=False)
         threading.Thread(target=_discard, args=(client,), daemon=True).start()
         self._start()
 
@@ -211,6 +213,8 @@ class Link(abc.ABC):
             self._refusals = refusal.Refusals(self._settings)
             self._agreed(choice)
             self._turned(connected=True)
+            if client is not self._client:
+                self._turned(connected=False)  # It was given up while it came about.
 
     def fell(self, zxid: int, to: int) -> None:
         """The connection's answers went back from one zxid to a lower one."""

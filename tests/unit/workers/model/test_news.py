@@ -82,7 +82,7 @@ def test_it_is_quiet_while_nothing_happens_to_nearly_all_of_the_same_shards() ->
 def test_what_somebody_may_wait_for_is_told_soon_and_what_comes_meanwhile_with_it() -> None:
     times = news.Times()
     assert times.is_due(0.0)
-    times.told(10.0, news.EVERY, 0.001)
+    times.told(10.0, news.EVERY, 0.0002)
     assert not times.is_due(10.4)
     assert times.is_due(10.5)
     times.hurry()
@@ -90,14 +90,14 @@ def test_what_somebody_may_wait_for_is_told_soon_and_what_comes_meanwhile_with_i
     assert times.until_hurried(10.01) == pytest.approx(0.04)
     assert times.is_due(10.06)
     assert times.until_hurried(10.2) == 0.0
-    times.told(10.06, news.EVERY, 0.001)
+    times.told(10.06, news.EVERY, 0.0002)
     assert not times.is_due(10.5)
     assert times.until_hurried(10.5) == math.inf
 
 
-def test_telling_soon_takes_a_twentieth_of_a_processor_at_most() -> None:
+def test_telling_soon_takes_a_hundredth_of_a_processor_at_most() -> None:
     times = news.Times()
-    times.told(0.0, news.EVERY, 0.01)
+    times.told(0.0, news.EVERY, 0.002)
     times.hurry()
     assert not times.is_due(0.19)
     assert times.is_due(0.2)
