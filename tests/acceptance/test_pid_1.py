@@ -66,10 +66,14 @@ def test_it_works_as_pid_1(
 def _assert_orphans_are_reaped(inner: psutil.Process) -> None:
     """A process in the namespace whose parent ended becomes a child of PID 1, then a zombie."""
     enter = ["nsenter", "--target", str(inner.pid), "--pid", "--mount"]
-    script = "for n in 1 2 3; do sleep 2 & done"
+    script = "for n in 1 2 3; do sleep 3 & done"
     subprocess.run([*enter, "sh", "-c", script], check=True, timeout=10)
-    orphans = [child for child in inner.children() if child.name() == "sleep"]
-    assert len(orphans) == 3
+
+    def orphans_of_it() -> list[psutil.Process]:
+        found = [child for child in inner.children() if child.name() == "sleep"]
+        return found if len(found) == 3 else []  # until then one is the shell's copy still
+
+    orphans = polling.until(orphans_of_it, what="all three sleep")
     polling.until(lambda: not any(_exists(orphan) for orphan in orphans), what="all are reaped")
 
 

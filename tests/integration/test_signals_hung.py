@@ -9,7 +9,10 @@ import subprocess
 import sys
 import threading
 
+import psutil
 import pytest
+
+from tests import polling
 
 _HANGS = """
 import os, signal, sys
@@ -32,9 +35,15 @@ def test_a_second_one_ends_it_whatever_the_loop_does(tmp_path: pathlib.Path) -> 
         ender.start()
         assert process.stdout is not None
         assert process.stdout.readline() == b"listening\n"
+        # Two signals before Python handles the first are one to it.
+        polling.until(lambda: _sleeps(process.pid), what="it hangs")
         process.send_signal(signal.SIGTERM)
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(1)
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 130
         ender.cancel()
+
+
+def _sleeps(pid: int) -> bool:
+    return bool(psutil.Process(pid).status() == psutil.STATUS_SLEEPING)
