@@ -114,7 +114,7 @@ class Link(abc.ABC):
         """Nobody opens it before a shard's floor is known."""
         return self._client is not None
 
-    def all_behind(self, shard: str = "") -> bool:
+    def all_behind(self, shard: str) -> bool:
         """Every host refused us since the last connection, each because it serves an ensemble
         that is behind what this one wants."""
         return self._refusals.all_behind(self._floors.of(shard), len(self._settings.hosts))
