@@ -28,15 +28,19 @@ OTHER = messages.Identity("other", "w0", 1)
 SHORT = {"lease_ttl": 2.0}
 
 
+@pytest.fixture
+def seeded(fresh_world: mirroring.World, monkeypatch: pytest.MonkeyPatch) -> mirroring.World:
+    """One prefix, not mirrored yet; a server counts as behind after two seconds."""
+    monkeypatch.setattr(connecting, "_BEHIND", 2.0)
+    observing.seed(fresh_world.zk, [(ROOTS[0], b"old"), (f"{ROOTS[0]}/n", b"old")])
+    return fresh_world
+
+
 def test_another_supervisor_released_it_meanwhile(
-    fresh_world: mirroring.World,
-    fresh_zookeeper: servers.ZooKeeper,
-    monkeypatch: pytest.MonkeyPatch,
+    seeded: mirroring.World, fresh_zookeeper: servers.ZooKeeper
 ) -> None:
     """Ours had it once, and lost it while etcd was away."""
-    monkeypatch.setattr(connecting, "_BEHIND", 2.0)
-    world, shards = fresh_world, SHARDS[:1]
-    observing.seed(world.zk, [(ROOTS[0], b"old"), (f"{ROOTS[0]}/n", b"old")])
+    world, shards = seeded, SHARDS[:1]
     for number in range(50):
         world.zk.create(f"/elsewhere{number}")
     first = world.worker(shards=shards)
@@ -63,16 +67,13 @@ def test_another_supervisor_released_it_meanwhile(
 
 
 def test_both_sides_are_put_back_below_a_worker(
-    fresh_world: mirroring.World,
+    seeded: mirroring.World,
     fresh_zookeeper: servers.ZooKeeper,
     fresh_etcd: servers.Etcd,
     tmp_path: pathlib.Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It knows of a later zxid than etcd does: a person is asked."""
-    monkeypatch.setattr(connecting, "_BEHIND", 2.0)
-    world, shards = fresh_world, SHARDS[:1]
-    observing.seed(world.zk, [(ROOTS[0], b"old"), (f"{ROOTS[0]}/n", b"old")])
+    world, shards = seeded, SHARDS[:1]
     first = world.worker(shards=shards, zookeeper=QUICK)
     first.follows()
     fresh_zookeeper.stop()
