@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests import polling
 from tests.acceptance import both_sides, installed
 from zk2etcd.sandbox import servers
 
@@ -36,4 +37,9 @@ def supervisor(
     running = session_sandbox.adopt(installed.Supervisor(folder, content))
     running.start()
     running.wait_following()
+    # What is known a moment later is a metric only then.
+    polling.until(
+        lambda: all(shard["lag_seconds"] is not None for shard in running.status()["shards"]),
+        what="how fresh it is",
+    )
     return running

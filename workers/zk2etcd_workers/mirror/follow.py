@@ -91,6 +91,7 @@ class Follow:
         """
         self._applier.saw(zxid)
         self._live.begin(zxid)
+        self._is_quiet = self.freshness.look(self._pipeline.busy)
         self._asking.join(self.seat)
         try:
             while True:

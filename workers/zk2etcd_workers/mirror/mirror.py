@@ -227,9 +227,9 @@ class Mirror:
         self._following_since = time.monotonic()
         facts.follows()
         self._steps_aside()
-        if self._once:
-            while True:
-                ctx.turn.pause(1.0)
+        while self._once:
+            facts.changed()
+            ctx.turn.pause(1.0)
         self._follow = follow.Follow(ctx, facts, self._dirty, self._inbox, identity, self._rounds)
         self._follow.run(zxid, self._take_due)
         return None

@@ -40,6 +40,7 @@ class Facts:
         self.pending = 0
         self.zxid = 0
         self.synced_at: float | None = None
+        self._tells_fresh = False
         self.largest: int | None = None
         self.guard: conditions.Guard | None = None
         self.lost_guard: conditions.Guard | None = None
@@ -112,9 +113,17 @@ class Facts:
         self.trace_id = trace_id
 
     def follows(self) -> None:
-        """A base ended well, so no error stands any more."""
+        """A base ended well, so no error stands any more. That is told as soon as it is known how
+        fresh it is, too; or with the next report."""
         self.phase, self.error, self.retry_at = "following", None, None
-        self.changed()
+        self._tells_fresh = True
+
+    def is_fresh(self, moment: float) -> None:
+        """All that had changed by then (wall clock) is written; called by any thread."""
+        self.synced_at = moment
+        if self._tells_fresh:
+            self._tells_fresh = False
+            self.changed()
 
     def fails(self, error: str, retry_at: float, trace_id: str) -> None:
         """It waits until `retry_at` (wall clock); an error that repeats keeps the trace id of its
@@ -160,7 +169,8 @@ class Facts:
             sequence, time.time(), took, put, delete, self.trace_id, missed
         )
         self.full_sync_running = False
-        self.changed()
+        if self.phase == "following":
+            self.changed()
 
     def expected(self) -> int:
         """How many nodes a walk will find, by the last one and the keys made and deleted since; 0

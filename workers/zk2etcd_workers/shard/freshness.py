@@ -131,6 +131,6 @@ class Freshness:
         if self._zookeeper_at is None:
             return
         if self._ctx.dry_run:
-            self._facts.synced_at = self._zookeeper_at
+            self._facts.is_fresh(self._zookeeper_at)
         elif self._etcd_at is not None:
-            self._facts.synced_at = min(self._zookeeper_at, self._etcd_at)
+            self._facts.is_fresh(min(self._zookeeper_at, self._etcd_at))

@@ -84,9 +84,9 @@ class Drift:
         self._waiting: dict[bytes, float] = {}
         self._due = math.inf
         self._repaired = 0
-        self._tell_at: float | None = 0.0
+        self._tell_at: float | None = None
         """When it is told what is contested; None while that is known."""
-        self._told = conditions.Drift(None, 0, 0, ())
+        self._tell(time.monotonic())
         repairs.on_drift = self._was_tried
 
     def wait(self, now: float) -> float:

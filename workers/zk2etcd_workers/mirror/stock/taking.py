@@ -147,7 +147,6 @@ class Stock:
             ctx.instruments.fixed("delete", 0 if done.released else done.delete)
         self._bases += 1
         ctx.instruments.full_sync(took)
-        facts.phase = "following"
         facts.completed(took, done.put, done.delete)
         ctx.log.info(
             "base done",
