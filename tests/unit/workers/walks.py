@@ -32,6 +32,7 @@ class Session:
         self.request_size = pacing.RequestSize()
         self.caution = pacing.Caution()
         self.may_trust = True
+        self.protocol: str | None = "bulk"
         self.is_late = False
         """It answers nobody who does not wait for it."""
         self.line = line.Line(16 * 1024 * 1024, 10.0)

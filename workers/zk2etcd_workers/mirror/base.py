@@ -91,7 +91,7 @@ class Base:
             differing = self._differing(opened, self._noted(wanted), counts, few, total)
             self._compared(differing, walk, counts, total, ahead)
         self._settled(walk, counts)
-        self._facts.found(walk, counts.wanted)
+        self._facts.found(walk, counts.wanted, counts.extra)
         is_sure = few is not None and not (ctx.dry_run or self._delete or self._facts.unsyncable)
         counted = counting.after(total, self._put) if is_sure else None
         zxid, released = self._applier.zxid, self._guard.released

@@ -59,7 +59,10 @@ class FullSync:
         self.taken = 0
         self._extras: list[bytes] = []
         self._absent: list[bytes] = []
+        self._confirmed = 0
         self._absent_total = 0
+        self._goes = 0
+        """How many of those that only etcd has do not stay, or are there after all."""
         self._kept: Sequence[bytes] | None = None
         self._guard = guard_record.Guarding(ctx, facts)
         self._token = ctx.fence.token
@@ -103,7 +106,8 @@ class FullSync:
         shown = time.monotonic()
         met = conflicts.Found(ctx.conflicts, ctx.log, self._nominate_all)
         with contextlib.closing(ctx.reader(ctx.trace_id, yields=True, met=met)) as reader:
-            for change in beside.differences(walk, reader, ctx.mapping.buckets, counts):
+            sides = walk, walk.beside(reader, self._facts.sized)
+            for change in beside.differences(*sides, ctx.mapping.buckets, counts):
                 if isinstance(change, plan.Extra):
                     counts.present -= not self._hold(change.key)
                 else:
@@ -117,10 +121,10 @@ class FullSync:
             if met.is_unsure:
                 ctx.marks.knows_less()
         self._facts.unsyncable.walked(walk.opaque_sample, walk.opaque, ctx.log)
-        self._facts.found(walk, counts.wanted)
         root = walk.root is not None or walk.opaque > 0
         self._deletes(guard, counts.present, root=root)
         self._flush()
+        self._facts.found(walk, counts.wanted, max(0, counts.extra - self._goes))
         return max(0, counts.wanted - len(ctx.conflicts))
 
     def _collect(self, of: marks.Marks, orphans: Mapping[bytes, marks.Title]) -> None:
@@ -175,6 +179,7 @@ class FullSync:
         """Keep of the held paths those that are absent; in bounded memory, since beyond
         `max_deletes` the guard trips anyway and only their number matters."""
         paths, self._extras = self._extras, []
+        self._confirmed += len(paths)
         absent = self._still_absent(paths)
         room = self._guard.room + 1 - len(self._absent)
         self._absent_total += len(absent)
@@ -195,6 +200,7 @@ class FullSync:
         for path in self._absent:
             guard.went.saw(path)
         if guard.allows(self._absent, self._absent_total, present_keys, root=root):
+            self._goes = self._confirmed - len(kept)
             for path in self._absent:
                 self._nominate(path)
             guard.end()

@@ -81,12 +81,12 @@ class Latest:
         self._nodes: list[tree.Node] = []
         self._least = 0
 
-    def saw(self, nodes: Sequence[tree.Node | None]) -> None:
-        """Some of them; None is one that cannot be read. Mostly all are older than what is known,
-        so they are looked at together first."""
-        readable = [node for node in nodes if node is not None]
-        if max(map(_MZXID, readable), default=0) <= self._least:
+    def saw(self, nodes: tree.Nodes) -> None:
+        """Some of them. Mostly all are older than what is known, so they are looked at together
+        first."""
+        if nodes.changed_at() <= self._least:
             return
+        readable = [node for node in nodes if node is not None]
         told = [node for node in readable if node.czxid > 0 and len(node.path) <= _LONGEST]
         few = sorted(told, key=_MZXID)[-_OF_WALK:]
         known = [*self._nodes, *(node._replace(data=b"") for node in few)]

@@ -14,24 +14,53 @@ from zk2etcd_workers.model import tree
 
 
 class Run:
-    """Neighbours in key order, as ZooKeeper has them: `nodes[i]` is to be at `keys[i]` with
-    `values[i]`. A node that exists but cannot be read is None twice: its key is kept as it is.
+    """Neighbours in key order, as ZooKeeper has them: `paths[i]` is to be at `keys[i]` with
+    `values[i]`, and `told[i]` is what is known of it. A node that exists but cannot be read has
+    None there and for a value: its key is kept as it is.
 
     Columns rather than rows: the two sides are mostly equal, and columns are compared and handed
     on without a line of Python for each node.
     """
 
-    __slots__ = ("keys", "nodes", "values")
+    __slots__ = ("keys", "paths", "told", "values")
 
     def __init__(self) -> None:
         self.keys: list[bytes] = []
+        self.paths = self.keys
+        """The same list, as long as they are the same."""
         self.values: list[bytes | None] = []
-        self.nodes: list[tree.Node | None] = []
+        self.told: list[tree.Told] = []
+
+    @property
+    def nodes(self) -> tree.Nodes:
+        """Each as a whole."""
+        return tree.Nodes(self.paths, self.values, self.told)
 
     def add(self, key: bytes, node: tree.Node | None) -> None:
+        path, data = (key, None) if node is None else (node.path, node.data)
+        if self.paths is not self.keys:
+            self.paths.append(path)
+        elif path != key:
+            self.paths = [*self.keys, path]
         self.keys.append(key)
-        self.values.append(None if node is None else node.data)
-        self.nodes.append(node)
+        self.values.append(data)
+        self.told.append(node)
+
+    def add_all(
+        self,
+        keys: Sequence[bytes],
+        paths: Sequence[bytes] | None,
+        values: Sequence[bytes | None],
+        told: Sequence[tree.Told],
+    ) -> None:
+        """:param paths: None if they are the keys."""
+        if paths is not None and self.paths is self.keys:
+            self.paths = self.keys.copy()
+        if self.paths is not self.keys:
+            self.paths += paths or keys
+        self.keys += keys
+        self.values += values
+        self.told += told
 
 
 class Held(NamedTuple):
@@ -89,6 +118,8 @@ class Counts:
     def __init__(self) -> None:
         self.wanted = 0
         self.present = 0
+        self.extra = 0
+        """Keys that only etcd has, whosever."""
 
 
 Differences = Iterator[list[Write] | Extra]
@@ -114,11 +145,16 @@ def merge(wanted: Iterable[Run], present: Iterable[Held], counts: Counts) -> Dif
             if same:
                 at, there = at + same, there + same
             else:
-                at, there = yield from _differences(run, at, page, there)
-    yield from map(Extra, page.keys[there:])
+                at, there = yield from _differences(run, at, page, there, counts)
+    yield from _extras(page.keys[there:], counts)
     for page in pages:
         counts.present += len(page.keys)
-        yield from map(Extra, page.keys)
+        yield from _extras(page.keys, counts)
+
+
+def _extras(keys: Sequence[bytes], counts: Counts) -> Iterator[Extra]:
+    counts.extra += len(keys)
+    return map(Extra, keys)
 
 
 def _equal(run: Run, at: int, page: Held, there: int) -> int:
@@ -136,7 +172,7 @@ def _are_same(ours: Sequence[bytes | None], theirs: Sequence[bytes]) -> bool:
 
 
 def _differences(
-    run: Run, at: int, page: Held, there: int
+    run: Run, at: int, page: Held, there: int, counts: Counts
 ) -> Generator[list[Write] | Extra, None, tuple[int, int]]:
     """The differences from these places on, until one side is used up: the places reached."""
     ours, theirs = run.keys, page.keys
@@ -146,12 +182,13 @@ def _differences(
             if writes:
                 yield writes
                 writes = []
-            yield Extra(theirs[there])
+            yield from _extras([theirs[there]], counts)
             there += 1
             continue
         found = theirs[there] == ours[at]
-        node = run.nodes[at]
-        if node is not None and not (found and page.values[there] == node.data):
+        value, told = run.values[at], run.told[at]
+        if told is not None and not (found and page.values[there] == value):
+            node = tree.node(run.paths[at], value, told)
             writes.append(put(ours[at], node, born=0 if found else node.czxid))
         at, there = at + 1, there + found
     if writes:
@@ -161,11 +198,10 @@ def _differences(
 
 def _writes(run: Run, at: int) -> list[Write]:
     """`put` of all that is left of it, spelled out: so it costs half."""
-    new, made = tuple.__new__, Write
+    new, made, part = tuple.__new__, Write, slice(at, None)
+    columns = run.keys[part], run.paths[part], run.values[part], run.nodes[part].zxids()
     return [
-        new(made, (key, node.data, node.path, node.mzxid, 0, None, 0, node.czxid, node.czxid))
-        if node.mzxid >= node.czxid
-        else put(key, node, born=node.czxid)
-        for key, node in zip(run.keys[at:], run.nodes[at:], strict=True)
-        if node is not None
+        new(made, (key, value, path, max(czxid, mzxid), 0, None, 0, czxid, czxid))
+        for key, path, value, (czxid, mzxid) in zip(*columns, strict=True)
+        if value is not None
     ]

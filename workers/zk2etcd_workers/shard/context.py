@@ -17,7 +17,8 @@ from zk2etcd_workers.model import guard, mapping
 from zk2etcd_workers.model.live import last, waiting
 from zk2etcd_workers.ownership import fence, reads as shared_reads, records
 from zk2etcd_workers.shard import grants, ring
-from zk2etcd_workers.walk import beside, etcd_keys, glance, marked, oldest, shelf, sizing, snapshot
+from zk2etcd_workers.walk import beside, etcd_keys, glance, marked, oldest, shelf, sizing
+from zk2etcd_workers.walk.predicted import walk as predicted
 from zk2etcd_workers.zookeeper import session as sessions
 
 _Limits = mirroring.DeleteGuard
@@ -78,9 +79,11 @@ class Context:
     def root(self) -> bytes:
         return self.mapping.source
 
-    def walk(self, largest: int | None = None, seen: glance.Seen = glance.NOTHING) -> snapshot.Walk:
+    def walk(
+        self, largest: int | None = None, seen: glance.Seen = glance.NOTHING
+    ) -> predicted.Walk:
         """A walk of the shard's subtree; for both see `snapshot.Walk`."""
-        return snapshot.Walk(
+        return predicted.Walk(
             self.session,
             self.mapping,
             self.turn,

@@ -18,6 +18,7 @@ from zk2etcd_workers.walk import course, snapshot
 
 _UNSYNCABLE_SHOWN = 100
 _CONFLICTS_SHOWN = 20
+_FEW = 10
 
 
 class Facts:
@@ -41,6 +42,7 @@ class Facts:
         self.zxid = 0
         self.synced_at: float | None = None
         self._tells_fresh = False
+        self._unsized = 0
         self.largest: int | None = None
         self.guard: conditions.Guard | None = None
         self.lost_guard: conditions.Guard | None = None
@@ -152,15 +154,22 @@ class Facts:
         may be, but small ones prove nothing."""
         return self.largest if (self.largest or 0) > pacing.KNOWN_SMALL else None
 
+    @property
+    def sized(self) -> int:
+        """How many keys etcd has, if the sizes of their values are known, all but of a few: since
+        the last walk they are what nodes have, or had. 0 if not."""
+        return self.keys if self._unsized <= _FEW else 0
+
     def wrote(self, count: int, zxid: int) -> None:
         """A Txn of so many keys was applied, up to this zxid."""
         self.zxid = max(self.zxid, zxid)
         self.written += count
 
-    def found(self, walk: snapshot.Walk, wanted: int) -> None:
-        """A whole walk ended, by which so many keys are wanted."""
+    def found(self, walk: snapshot.Walk, wanted: int, extra: int) -> None:
+        """A whole walk ended, by which so many keys are wanted, and so many others are in etcd."""
         self.walked = (walk.nodes, wanted)
         self.largest = walk.largest
+        self._unsized = extra + walk.opaque
 
     def completed(self, took: float, put: int, delete: int, missed: int = 0) -> None:
         """A base or full sync ended well."""

@@ -15,13 +15,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from zk2etcd_workers.etcd import wire
 from zk2etcd_workers.model import plan
 from zk2etcd_workers.walk import etcd_keys, marked, shelf
+from zk2etcd_workers.walk.predicted import echo
 
 _FIRST_NODES = 64
 _PIECE_NODES = 4_000
 _PIECE_KEYS = 16_000
 _PIECE_BYTES = 2 * 1024 * 1024
 
-Reader = etcd_keys.Reader | shelf.Reader | marked.Reader
+Reader = etcd_keys.Reader | shelf.Reader | marked.Reader | echo.Echo
 _Columns = tuple[Sequence[bytes], Sequence[bytes]]
 
 
@@ -132,8 +133,6 @@ def _cut(walk: Iterable[plan.Run], room: Callable[[], int]) -> Iterator[tuple[pl
             if part.keys and size + each > most:
                 yield part, size
                 part, size = plan.Run(), 0
-            part.keys.append(key)
-            part.values.append(value)
-            part.nodes.append(node)
+            part.add(key, node)
             size += each
         yield part, size

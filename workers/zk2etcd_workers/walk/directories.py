@@ -7,7 +7,7 @@ import heapq
 import itertools
 import operator
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 from zk2etcd_workers.model import pacing, tree
 
@@ -18,22 +18,31 @@ class Leaves(NamedTuple):
 
     paths: Sequence[bytes]
     values: Sequence[bytes]
-    nodes: Sequence[tree.Node]
+    told: Sequence[tree.Told]
     size: int
     """Bytes of all values."""
 
+    @property
+    def nodes(self) -> tree.Nodes:
+        return tree.Nodes(*self[:3])
+
 
 class Dir:
-    """A node with children. `found[i]` is what was read of `names[i]`: None not yet, False when
-    it has been used. `subs` are those with children, by place; `leaves` by the place of the first.
-    `is_trusted` is `trust`'s.
+    """A node with children. `found[i]` is what was read of `names[i]`: None not yet, True when it
+    is in `leaves`, False when it has been used. `subs` are those with children, by place; `leaves`
+    by the place of the first. `is_trusted` is `trust`'s. `is_whole`: its names are whole paths;
+    `is_list`: they are all that is wanted of it.
     """
 
-    __slots__ = ("expected", "found", "is_trusted", "leaves", "names", "path", "read", "subs")
+    __slots__ = (
+        *("expected", "found", "is_list", "is_trusted", "is_whole"),
+        *("leaves", "names", "path", "read", "subs"),
+    )
 
-    def __init__(self, path: bytes, expected: int) -> None:
+    def __init__(self, path: bytes, expected: int, *, is_whole: bool = False) -> None:
         self.path = path
         self.expected = expected
+        self.is_whole, self.is_list = is_whole, False
         self.names: Sequence[bytes] | None = None
         self.found: list[tree.Node | tree.Miss | bool | None] = []
         self.subs: dict[int, Dir] = {}
@@ -43,32 +52,28 @@ class Dir:
 
 
 class Columns:
-    """The nodes of one reply, by column. `are_all`: it misses none that was asked for."""
+    """The nodes of one reply. `are_all`: it misses none that was asked for."""
 
-    def __init__(self, results: Sequence[tree.Result]) -> None:
-        kinds = list(map(type, results))
-        nodes, listings = kinds.count(tree.Node), sum(map(kinds.count, tree.LISTINGS))
-        self.nodes = (
-            cast("Sequence[tree.Node]", results)
-            if nodes == len(results)
-            else [found for found in results if type(found) is tree.Node]
-        )
-        self.are_all = nodes + listings == len(results)
-        columns: Sequence[Sequence[Any]] = [()] * len(tree.Node._fields)
-        if self.nodes:
-            columns = list(zip(*self.nodes, strict=True))
-        self.paths, self.values, _, _, _, self.owners, self.children, *_ = columns
-        self._sizes = list(map(len, self.values))
+    def __init__(self, ops: Sequence[tuple[int, bytes]], results: Sequence[tree.Result]) -> None:
+        """:param ops: what was read, each path behind its kind."""
+        if not isinstance(results, tree.Rows):
+            results = tree.Rows.of([path for _, path in ops], results)
+        self.rows = rows = results
+        others = rows.others.values()
+        self.nodes = len(rows.values) - len(others)
+        self.are_all = all(isinstance(other, tree.LISTINGS) for other in others)
+        self._sizes = list(map(len, rows.values))
         self.size = sum(self._sizes)
         self.largest = max(self._sizes, default=0)
 
+    def bytes(self, start: int, end: int) -> int:
+        """Of these values."""
+        return sum(self._sizes[start:end])
+
     def leaves(self, start: int, end: int) -> Leaves:
-        return Leaves(
-            self.paths[start:end],
-            self.values[start:end],
-            self.nodes[start:end],
-            sum(self._sizes[start:end]),
-        )
+        rows, part = self.rows, slice(start, end)
+        size = self.bytes(start, end)
+        return Leaves(rows.paths[part], rows.values[part], rows.told[part], size)
 
 
 Place = tuple[bytes, Dir]
@@ -121,3 +126,17 @@ def size(results: Sequence[tree.Result]) -> int:
         elif not isinstance(each, tree.Miss):
             found += len(each) * pacing.NAME_BYTES
     return found
+
+
+def fitting(paths: Sequence[bytes], most: int, *, first: bool) -> tuple[Sequence[bytes], int]:
+    """Those of these whose reads come to at most so many bytes of a request, and how many those
+    are. `first`: nothing else is in it, so the first of all always fits."""
+    size = sum(map(len, paths)) + len(paths) * pacing.OP_BYTES
+    if size <= most:
+        return paths, size
+    size = 0
+    for count, path in enumerate(paths):
+        size += len(path) + pacing.OP_BYTES
+        if size > most and not (first and count == 0):
+            return paths[:count], size - len(path) - pacing.OP_BYTES
+    return paths, size

@@ -21,6 +21,8 @@ asked for once the first is there, and waited for: an eighth of the time of a fu
 _LARGEST_OF_KEYS = 16_000
 """Each page has etcd count on to its end: 100,000 keys cost it a sixth less than with 10,000."""
 _PAGE_BYTES = 4 * 1024 * 1024
+_MOST_BYTES = 4 * _PAGE_BYTES
+"""Of a page, if all of its values were the largest that is known."""
 _LEAST_PAGE = 8
 _KEY_BYTES = 256
 """Of a key without its value, beside others like it, at most as a rule."""
@@ -63,7 +65,7 @@ class Reader:
         self._revision = own.revision
         # For `to: /`, whose below-range is [/, 0), the range shows the key `/` itself.
         self._own: wire.Page | None = own if self._start != shard.target else None
-        self._limit = _FIRST_PAGE
+        self._limit, self._most = _FIRST_PAGE, _LARGEST_PAGE
         self._sparse = False
 
     def part(self, last: bytes, expected: int) -> Iterator[plan.Held]:
@@ -75,6 +77,12 @@ class Reader:
         end = min(self._shard.after(last), self._end)
         start, self._start = self._start, max(self._start, end)
         return self._pages(start, end, min(expected, self._client.learned.down.room // 2))
+
+    def expects(self, largest: int) -> None:
+        """No value is larger than that, as far as is known: what is asked for before anything else
+        tells its sizes is bounded by it."""
+        self._most = max(_LEAST_PAGE, min(_MOST_BYTES // (largest + _KEY_BYTES), _LARGEST_PAGE))
+        self._limit = min(self._limit, self._most)
 
     def room(self) -> int:
         """Bytes that a part may come to, as of now: two are under way, if etcd has them."""
@@ -160,7 +168,8 @@ class Reader:
             page, ask = ask(), None
             self._rest(page)
             if not keys_only:
-                self._limit = next_limit(page, self._limit, self._client.learned.down.room)
+                limit = next_limit(page, self._limit, self._client.learned.down.room)
+                self._limit = min(limit, self._most)
                 self._sparse = is_sparse(page, expected)
             pages.saw(page.keys, page.total, more=page.more)
             if not pages.done:

@@ -16,6 +16,7 @@ from zk2etcd import errors
 from zk2etcd_workers import turn
 from zk2etcd_workers.model import mapping, pacing, tree
 from zk2etcd_workers.walk import directories, listings, names as own, trust
+from zk2etcd_workers.walk.predicted import window
 from zk2etcd_workers.zookeeper import protocol, reply as replies, session as sessions
 
 _IN_FLIGHT = 3
@@ -54,6 +55,7 @@ class Reader:
         self._session, self._mapping, self._turn = session, shard, pulse
         self._denied = denied
         self._skip_ephemeral = skip_ephemeral
+        self.largest_known = largest or 0
         self._known = largest is not None and largest <= pacing.KNOWN_SMALL
         most = read_batch if self._known else min(_BATCH, read_batch)
         self._ramp = pacing.Ramp(most, session.line.large)
@@ -82,6 +84,8 @@ class Reader:
         self._send([(protocol.GET_DATA, path)], [(holder, 0, 1)], int(not self._known))
         while holder.found[0] is None:
             self.pump()
+        if (leaves := holder.leaves.get(0)) is not None:
+            holder.found[:] = leaves.nodes
         self.held = self._held_bytes = 0
         return holder
 
@@ -214,9 +218,14 @@ class Reader:
         """Add reads of the first directory's next children: (how many, the request is full)."""
         names, start = directory.names or (), directory.read
         heavy = bool(self._heavy) and directory.path in self._heavy
-        base = directory.path + b"/" if directory.path != tree.ROOT else tree.ROOT
+        base = b"" if directory.is_whole else tree.join(directory.path, b"")
         end = start + (min(room, pacing.LARGE_BATCH) if heavy else room)
-        paths = self._fitting([base + name for name in names[start:end]], first=not ops)
+        some = names[start:end]
+        if base:
+            some = [base + name for name in some]
+        most = self._session.request_size.most - self._request_bytes
+        paths, size = directories.fitting(some, most, first=not ops)
+        self._request_bytes += size
         if paths:
             ops += zip(itertools.repeat(protocol.GET_DATA), paths)
             slots.append((directory, start, len(paths)))
@@ -226,20 +235,6 @@ class Reader:
             self._frontier.add([(base + names[end], directory)])
         return len(paths), heavy or end < len(names)
 
-    def _fitting(self, paths: list[bytes], *, first: bool) -> list[bytes]:
-        """Those of these that fit into the request; the first of all always does."""
-        size = sum(map(len, paths)) + len(paths) * pacing.OP_BYTES
-        most = self._session.request_size.most
-        if self._request_bytes + size <= most:
-            self._request_bytes += size
-            return paths
-        for count, path in enumerate(paths):
-            size = len(path) + pacing.OP_BYTES
-            if self._request_bytes + size > most and not (first and count == 0):
-                return paths[:count]
-            self._request_bytes += size
-        return paths
-
     # --- replies -----------------------------------------------------------------------------
 
     def _process(self, reply: replies.Reply) -> None:
@@ -248,29 +243,35 @@ class Reader:
             raise self._broken(reply.error)
         if reply.epoch != self._epoch:
             raise errors.SessionDoubt("the ZooKeeper session changed during a walk")
-        self.zxid = max(self.zxid, reply.zxid)
-        found = directories.Columns(reply.results)
+        before, self.zxid = self.zxid, max(self.zxid, reply.zxid)
+        found = directories.Columns(reply.ops, reply.results)
+        rows = found.rows
         slots, trusting = reply.tag
         self._trust.under_way -= trusting
         are_small = self._measured(found)
-        plain = found.are_all and not (self._skip_ephemeral and any(found.owners))
-        at = node = 0
+        plain = found.are_all and not (self._skip_ephemeral and any(rows.owners))
+        at = 0
         for directory, start, count in slots:
             if not count:
-                self._list(directory, reply.results[at])
+                self._list(directory, rows.others[at])
                 at += 1
                 continue
-            part = reply.results[at : at + count]
-            directory.found[start : start + count] = part
-            if not plain or any(found.children[node : node + count]) or self._leads(directory):
+            end = at + count
+            self.held += count
+            if isinstance(directory, window.Window):
+                directory.saw(start, window.Part((before, self.zxid), found, at, end))
+                at = end
+                continue
+            if not plain or any(rows.children[at:end]) or self._leads(directory):
+                part = rows[at:end]
+                directory.found[start : start + count] = part
                 self._descend(directory, start, part)
             else:
-                directory.leaves[start] = found.leaves(node, node + count)
+                directory.found[start : start + count] = [True] * count
+                directory.leaves[start] = found.leaves(at, end)
             if are_small:
                 self._trust.saw(directory, count)
-            at += count
-            node += count
-            self.held += count
+            at = end
         self._held_bytes += found.size
         self._frontier.add(self._ahead)
         self._ahead = []
@@ -283,13 +284,13 @@ class Reader:
         self.largest = max(self.largest, found.largest)
         if found.nodes:
             self._ramp.saw(found.size)
-            each = found.size // len(found.nodes) + pacing.STAT_BYTES
+            each = found.size // found.nodes + pacing.STAT_BYTES
             self._each = max(each, self._each * 2 // 3)
             self._line.typical(each)
         if found.largest > pacing.KNOWN_SMALL:
             self._trust.lose()
             return False
-        self._trust.row += len(found.nodes)
+        self._trust.row += found.nodes
         return True
 
     def _leads(self, directory: directories.Dir) -> bool:
@@ -297,9 +298,7 @@ class Reader:
         only = self._mapping.only
         return only is not None and not only(directory.path)
 
-    def _descend(
-        self, directory: directories.Dir, start: int, part: Sequence[tree.Node | tree.Miss]
-    ) -> None:
+    def _descend(self, directory: directories.Dir, start: int, part: Sequence[tree.Result]) -> None:
         for place, node in enumerate(part, start):
             if isinstance(node, tree.Node) and node.children:
                 sub = directory.subs[place] = directories.Dir(node.path, node.children)
@@ -321,5 +320,5 @@ class Reader:
             self._denied(directory.path)
         directory.names = names
         directory.found = [None] * len(names)
-        if names:
+        if names and not directory.is_list:
             self._ahead.append((tree.join(directory.path, names[0]), directory))

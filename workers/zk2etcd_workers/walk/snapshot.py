@@ -57,6 +57,8 @@ class Walk:
     :raises errors.SessionDoubt: the session changed under way: start over.
     """
 
+    _readers = glance.Reader
+
     def __init__(
         self,
         session: sessions.Session,
@@ -75,7 +77,7 @@ class Walk:
         :param seen: what was read on this connection a moment ago, while what changes is told of.
         """
         self._opaque = _Opaque()
-        self._reader = glance.Reader(
+        self._reader = self._readers(
             seen,
             session,
             shard,
@@ -170,30 +172,30 @@ class Walk:
             if pending and (at == end or pending[-1][0] < names[at]):
                 sub = pending.pop()[1]
                 whole = sub.leaves.get(0)
-                if whole is None or len(whole.nodes) != len(sub.found):
+                if whole is None or len(whole.paths) != len(sub.found):
                     return sub
                 self._add_all(whole)
             elif at == end or found[at] is None:
                 break
-            elif (leaves := all_leaves.pop(at, None)) is not None and not (
-                pending and pending[-1][0] < names[at + len(leaves.nodes) - 1]
-            ):
-                self._add_all(leaves)
-                frame.at = at + len(leaves.nodes)
-                found[at : frame.at] = [False] * len(leaves.nodes)
-            else:
+            elif (leaves := all_leaves.pop(at, None)) is None:
                 self._add_one(frame, names[at])
+            elif pending and pending[-1][0] < names[at + len(leaves.paths) - 1]:
+                found[at : at + len(leaves.paths)] = leaves.nodes
+            else:
+                self._add_all(leaves)
+                frame.at = at + len(leaves.paths)
+                found[at : frame.at] = [False] * len(leaves.paths)
         return None
 
     def _add_all(self, leaves: directories.Leaves) -> None:
-        paths, values, nodes, size = leaves
-        run, key = self._run, self._key
-        run.keys += paths if key is None else map(key, paths)
-        run.values += values
-        run.nodes += nodes
-        self.nodes += len(nodes)
+        paths, values, told, size = leaves
+        if self._key is None:
+            self._run.add_all(paths, None, values, told)
+        else:
+            self._run.add_all([*map(self._key, paths)], paths, values, told)
+        self.nodes += len(paths)
         self._run_bytes += size
-        self._reader.used(len(nodes), size)
+        self._reader.used(len(paths), size)
 
     def _add_one(self, frame: _Frame, name: bytes) -> None:
         directory, at = frame.dir, frame.at
@@ -208,7 +210,7 @@ class Walk:
         else:
             self._reader.used(1, 0)
             if node is not tree.Miss.NO_NODE:
-                self._unreadable(tree.join(directory.path, name))
+                self._unreadable(name if directory.is_whole else tree.join(directory.path, name))
 
     def _add(self, node: tree.Node) -> None:
         if self._only is not None and not self._only(node.path):

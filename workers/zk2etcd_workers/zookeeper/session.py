@@ -152,15 +152,16 @@ class Session(link.Link):
         watch: bool = True,
     ) -> None:
         """Send one bulk read. The caller `take`s a permit for each data read first; they are given
-        back when the reply is there. `permits`: how many those are, if not one each. `walks`: the
-        caller goes on to list each node that has children. `watch`: these set watches, if any do.
+        back when the reply is there. `permits`: how many those are, if not one each. `walks`: it
+        lists each node that has children, and has `tree.Rows`. `watch`: these set watches, if any.
         """
         if permits is None:
             permits = sum(1 for kind, _ in ops if kind == protocol.GET_DATA)
         if self._standing is not None:
             self._read_plainly(ops, sink, tag, permits, watch=watch, walks=walks)
         else:
-            self._send(protocol.MultiRead(ops), "multiread", sink, tag, permits)
+            request = protocol.ColumnRead(ops) if walks else protocol.MultiRead(ops)
+            self._send(request, "multiread", sink, tag, permits)
 
     def _read_plainly(
         self,

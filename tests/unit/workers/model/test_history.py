@@ -154,6 +154,11 @@ def test_the_latest_of_each_kind_are_chosen() -> None:
         assert {history.kind(mark) for mark in marks} == {kind}
 
 
+def _columns(nodes: Sequence[tree.Node | None]) -> tree.Nodes:
+    nothing = [b""] * len(nodes)
+    return tree.Nodes(nothing, nothing, nodes)
+
+
 @given(TXNS, st.lists(st.integers(1, 5), max_size=20))
 def test_a_walk_notes_what_changed_last(
     txns: Sequence[Sequence[tuple[str, bytes]]], sizes: Sequence[int]
@@ -163,7 +168,7 @@ def test_a_walk_notes_what_changed_last(
         store.run(txn)
     nodes: list[tree.Node | None] = [None, *store.nodes.values()]
     for size in [*sizes, len(nodes)]:
-        latest.saw(nodes[:size])
+        latest.saw(_columns(nodes[:size]))
         del nodes[:size]
     marks = latest.marks
     assert len(marks) == min(8, len(store.nodes))
@@ -175,6 +180,6 @@ def test_a_walk_notes_only_what_tells() -> None:
     latest = history.Latest()
     old = [NODE._replace(path=b"/r/%d" % n, mzxid=n, czxid=n) for n in range(1, 40)]
     none = NODE._replace(path=b"/zookeeper", mzxid=99, czxid=0)
-    latest.saw([none, NODE._replace(path=b"/" + b"k" * 2000, mzxid=99), *old[20:]])
-    latest.saw(old[:20])
+    latest.saw(_columns([none, NODE._replace(path=b"/" + b"k" * 2000, mzxid=99), *old[20:]]))
+    latest.saw(_columns(old[:20]))
     assert [mark.zxid for mark in latest.marks] == list(range(32, 40))

@@ -95,3 +95,28 @@ def test_nothing_is_planned_before_it_is_known() -> None:
         seen.extend(plan.merge(broken(), present, plan.Counts()))
     assert plan.Extra(b"c") not in seen
     assert plan.Extra(b"d") not in seen
+
+
+def test_paths_are_kept_beside_keys_once_they_differ() -> None:
+    run = plan.Run()
+    run.add(b"/s", tree.Node(b"/s", b"1", 1, 1, 0, 0, 0))
+    run.add_all([b"/s/a"], None, [b"2"], [tree.Node(b"/s/a", b"2", 2, 2, 0, 0, 0)])
+    assert run.paths is run.keys
+    run.add(b"/t/b", tree.Node(b"/s/b", b"3", 3, 3, 0, 0, 0))
+    run.add(b"/t/c", None)
+    run.add_all([b"/t/d"], [b"/s/d"], [b"4"], [tree.Node(b"/s/d", b"4", 4, 4, 0, 0, 0)])
+    run.add_all([b"/e"], None, [b"5"], [tree.Node(b"/e", b"5", 5, 5, 0, 0, 0)])
+    assert run.keys == [b"/s", b"/s/a", b"/t/b", b"/t/c", b"/t/d", b"/e"]
+    assert run.paths == [b"/s", b"/s/a", b"/s/b", b"/t/c", b"/s/d", b"/e"]
+    (writes,) = plan.merge([run], [], plan.Counts())
+    assert isinstance(writes, list)
+    assert [write.path for write in writes] == [b"/s", b"/s/a", b"/s/b", b"/s/d", b"/e"]
+
+
+def test_keys_that_only_etcd_has_are_counted() -> None:
+    keys = [b"%d" % at for at in range(6)]
+    counts = plan.Counts()
+    held = plan.Held(keys, keys)
+    extra = list(plan.merge([_run({keys[2]: keys[2]}, [keys[2]])], [held, held], counts))
+    assert len(extra) == counts.extra == 11
+    assert (counts.wanted, counts.present) == (1, 12)

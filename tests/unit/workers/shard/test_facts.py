@@ -33,8 +33,8 @@ def failed() -> facts.Facts:
     return one
 
 
-def walked(nodes: int, largest: int) -> snapshot.Walk:
-    return cast(snapshot.Walk, types.SimpleNamespace(nodes=nodes, largest=largest))
+def walked(nodes: int, largest: int, opaque: int = 0) -> snapshot.Walk:
+    return cast(snapshot.Walk, types.SimpleNamespace(nodes=nodes, largest=largest, opaque=opaque))
 
 
 def test_a_failure_is_told_with_its_next_attempt() -> None:
@@ -129,7 +129,7 @@ def test_the_zxid_never_falls_and_writes_add_up() -> None:
 def test_the_next_walk_is_expected_to_find_what_the_last_one_did() -> None:
     one = facts.Facts()
     assert one.expected() == 0
-    one.found(walked(nodes=100, largest=7), 90)
+    one.found(walked(nodes=100, largest=7), 90, 0)
     one.keys = 95
     assert (one.largest, one.expected(), told(one).progress) == (7, 105, (100, 100))
     one.walks("t")
@@ -196,7 +196,21 @@ def test_another_owner_says_what_cannot_be_mirrored() -> None:
 def test_a_large_value_that_was_seen_is_known_to_the_next_base_and_small_ones_are_not() -> None:
     one = facts.Facts()
     assert one.large is None
-    one.found(walked(nodes=100, largest=pacing.KNOWN_SMALL), 100)
+    one.found(walked(nodes=100, largest=pacing.KNOWN_SMALL), 100, 0)
     assert one.large is None
     one.largest = pacing.KNOWN_SMALL + 1
     assert one.large == pacing.KNOWN_SMALL + 1
+
+
+@pytest.mark.parametrize(
+    ("extra", "opaque", "sized"), [(0, 0, 500), (4, 6, 500), (11, 0, 0), (0, 11, 0)]
+)
+def test_of_what_no_node_tells_the_size_in_etcd_nothing_is_known(
+    extra: int, opaque: int, sized: int
+) -> None:
+    one = facts.Facts()
+    one.keys = 500
+    one.found(walked(nodes=500, largest=7, opaque=opaque), 500, extra)
+    assert one.sized == sized
+    one.found(walked(nodes=500, largest=7), 500, 0)
+    assert one.sized == 500

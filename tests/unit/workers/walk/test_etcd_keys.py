@@ -60,8 +60,8 @@ def compared(client: etcd_of_keys.Etcd, *, look: bool = False) -> plan.Counts:
     runs = []
     for start in range(0, len(NAMES), 500):
         run = plan.Run()
-        run.keys = run.values = NAMES[start : start + 500]  # type: ignore[assignment]
-        run.nodes = [tree.Node(name, name, 5, 7, 1, 0, 0) for name in run.keys]
+        some = NAMES[start : start + 500]
+        run.add_all(some, None, some, [tree.Node(name, name, 5, 7, 1, 0, 0) for name in some])
         runs.append(run)
     counts, shard = plan.Counts(), mapping.Mapping("/s", "/t")
     reader = etcd_keys.Reader(cast(clients.Client, client), shard)
@@ -92,8 +92,8 @@ def test_each_piece_of_a_walk_is_one_page_once_their_sizes_are_known(batch: int)
     runs = []
     for start in range(0, len(names), longest):
         run = plan.Run()
-        run.keys = run.values = names[start : start + longest]  # type: ignore[assignment]
-        run.nodes = [tree.Node(name, name, 5, 7, 1, 0, 0) for name in run.keys]
+        some = names[start : start + longest]
+        run.add_all(some, None, some, [tree.Node(name, name, 5, 7, 1, 0, 0) for name in some])
         runs.append(run)
     reader = etcd_keys.Reader(cast(clients.Client, client), mapping.Mapping("/s", "/t"))
     differing = list(beside.differences(runs, reader, 1, plan.Counts()))
